@@ -1,0 +1,21 @@
+"""Turn a big fitted classifier into a small, fast neural network, inside scikit-learn."""
+
+import importlib
+
+__version__ = "0.1.0.dev0"
+
+__all__ = ["NeuralClassifier", "initializers", "losses", "modules", "schedules"]
+
+
+def __getattr__(name):
+    # Imported when first touched, so that `import skkd` costs nothing and torch waits
+    # until a part that needs it.
+    if name == "NeuralClassifier":
+        return importlib.import_module("skkd.neural").NeuralClassifier
+    if name in __all__:
+        return importlib.import_module(f"skkd.{name}")
+    raise AttributeError(f"module 'skkd' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted([*globals(), *__all__])

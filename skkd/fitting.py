@@ -1,0 +1,294 @@
+"""From examples to a fitted network: view, module, recipe, training.
+
+The steps that a classifier's `fit` and `partial_fit` share, as functions of the
+estimator's settings and of the examples; nothing here writes to the estimator.
+"""
+
+import inspect
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from scipy import sparse
+from sklearn.utils import _safe_indexing
+from torch import nn
+
+from skkd.batches import Rows
+from skkd.initializers import initialize_, resolve_bias_init, resolve_init
+from skkd.isolation import (
+    default_n_threads,
+    gradients_on,
+    resolve_device,
+    seeded_global_generator,
+    threads_of_fit,
+)
+from skkd.module_network import ModuleNetwork, build_module
+from skkd.modules import MLP, Dropout
+from skkd.network import Network
+from skkd.optimizers import make_optimizer
+from skkd.preprocessing import TransformerView, transform_in_blocks
+from skkd.progress import ProgressBar
+from skkd.schedules import resolve_schedule
+from skkd.settings import copies_of_callbacks, options_of
+from skkd.tables import Table
+from skkd.training import Plateau, Recipe, fit_network, state_dict_as_arrays
+
+__all__ = ["Examples", "Fitted", "fit_examples"]
+
+#: Sparse rows that need fewer bytes than this when dense are made dense at once.
+DENSE_BYTES = 2**26
+
+
+@dataclass
+class Examples:
+    """Rows with what the network is to learn about them."""
+
+    rows: object  #: checked rows, or the user's own X for a transformer
+    targets: dict  #: "labels" (codes), "weights" and more, arrays of n_rows
+
+    def take(self, index):
+        """The examples of some rows."""
+        is_table = isinstance(self.rows, Table)
+        rows = self.rows[index] if is_table else _safe_indexing(self.rows, index)
+        return Examples(rows, {name: target[index] for name, target in self.targets.items()})
+
+    def __len__(self):
+        return len(self.targets["labels"])
+
+
+@dataclass
+class Fitted:
+    """What fitting leaves behind, as plain data."""
+
+    network: object
+    history: list
+    best_epoch: int | None
+    training_state: dict
+
+
+def fit_examples(
+    settings, row_loss, view, train, valid, *, n_classes, n_epochs, seed, previous=None, on_epoch=None
+):
+    """Fit a network to examples.
+
+    Parameters
+    ----------
+    settings : NeuralClassifier
+        Its parameters, checked.
+    row_loss : callable
+        (logits, targets) -> one loss per row.
+    view : skkd.preprocessing.View
+        Fitted.
+    train, valid : Examples; `valid` may be None
+    n_classes, n_epochs, seed : int
+    previous : Fitted, default=None
+        To go on from: its weights and, where it has one, its training state.
+    on_epoch : callable, default=None
+        (record, network) -> whether to stop; `network` is a function that returns the
+        network as of now.
+
+    Returns
+    -------
+    Fitted
+    """
+    device = resolve_device(settings.device)
+    dtype = getattr(torch, settings.dtype)
+    state = previous.training_state if previous else {}
+    generator = _generator(seed, state.get("generator"))
+    batch_size = _batch_size(settings.batch_size, len(train))
+
+    with ExitStack() as stack:
+        if settings.module is not None:
+            stack.enter_context(_global_generator(seed, state, device))
+        stack.enter_context(gradients_on())
+        with threads_of_fit(1):
+            module, as_network = _build(settings, view, n_classes, generator, dtype, batch_size)
+            if previous is not None:
+                _load_weights(module, previous.network.state)
+            _move_(module, device, seed)
+        rows = partial(_to_rows, view=view, dtype=dtype, device=device)
+        _check_logits(module, train, rows, n_classes)
+        stack.enter_context(threads_of_fit(_n_threads(settings, module, batch_size)))
+        recipe = _recipe(settings, row_loss, n_epochs, batch_size, generator, device, valid)
+        if settings.verbose:
+            bar = ProgressBar(n_epochs, int(settings.verbose))
+            stack.callback(bar.close)
+            recipe.listeners.append(lambda record, module: bar.on_epoch_end(record))
+        if on_epoch is not None:
+            recipe.listeners.append(
+                lambda record, module: on_epoch(
+                    record, lambda: as_network(state_dict_as_arrays(module))
+                )
+            )
+        outcome = fit_network(
+            module,
+            rows(train),
+            None if valid is None else rows(valid),
+            recipe,
+            optimizer_state=state.get("optimizer"),
+            batches_done=state.get("batches_done", 0),
+        )
+        training_state = {
+            "optimizer": outcome.optimizer_state,
+            "batches_done": outcome.batches_done,
+            "generator": generator.get_state().numpy().copy(),
+        }
+        if settings.module is not None:
+            training_state["global_generator"] = torch.get_rng_state().numpy().copy()
+    return Fitted(as_network(outcome.state), outcome.history, outcome.best_epoch, training_state)
+
+
+def _generator(seed, state):
+    generator = torch.Generator().manual_seed(seed)
+    if state is not None:
+        generator.set_state(torch.tensor(state))
+    return generator
+
+
+def _global_generator(seed, state, device):
+    saved = state.get("global_generator")
+    return seeded_global_generator(
+        seed, state=None if saved is None else torch.tensor(saved), device=device
+    )
+
+
+def _batch_size(batch_size, n_rows):
+    return min(200 if batch_size == "auto" else int(batch_size), n_rows)
+
+
+def _n_threads(settings, module, batch_size):
+    if settings.n_threads is not None:
+        return int(settings.n_threads)
+    return default_n_threads(sum(p.numel() for p in module.parameters()), batch_size)
+
+
+def _build(settings, view, n_classes, generator, dtype, batch_size):
+    """A module to train, and what makes a network of its state dict."""
+    if settings.module is None:
+        architecture = {
+            "n_features": view.n_features,
+            "n_classes": n_classes,
+            "hidden_layer_sizes": tuple(int(size) for size in settings.hidden_layer_sizes),
+            "activation": settings.activation,
+            "batch_norm": bool(settings.batch_norm),
+            "dropout": settings.dropout,
+        }
+        module = MLP(
+            **architecture,
+            init=settings.init,
+            bias_init=settings.bias_init,
+            generator=generator,
+            dtype=dtype,
+        )
+        return module, partial(Network, view, architecture)
+    arguments = _module_arguments(settings, view, n_classes)
+    module = build_module(settings.module, arguments, settings.dtype)
+    if settings.init != "auto":
+        _initialize_layers_(module, settings)
+    return module, lambda state: ModuleNetwork(
+        view, settings.module, arguments, state, settings.dtype, settings.device, batch_size
+    )
+
+
+def _module_arguments(settings, view, n_classes):
+    """module__* and, where the factory takes them, the widths of input and output."""
+    arguments = options_of(settings, "module__")
+    takes = inspect.signature(settings.module).parameters
+    for name, value in (("n_features", view.n_features), ("n_classes", n_classes)):
+        if name in takes:
+            arguments.setdefault(name, value)
+    return arguments
+
+
+def _initialize_layers_(module, settings):
+    weight_init = resolve_init("init", settings.init, settings.activation)
+    bias_init = resolve_bias_init("bias_init", settings.bias_init)
+    for layer in module.modules():
+        if isinstance(layer, (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)):
+            initialize_(layer, weight_init, bias_init)
+
+
+def _move_(module, device, seed):
+    """To a device, where dropout needs a generator of that device."""
+    if device.type == "cpu":
+        return
+    module.to(device)
+    generator = torch.Generator(device).manual_seed(seed)
+    for layer in module.modules():
+        if isinstance(layer, Dropout):
+            layer.generator = generator
+
+
+def _load_weights(module, state):
+    shapes = {name: tuple(array.shape) for name, array in state.items()}
+    wanted = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+    if shapes != wanted:
+        raise ValueError(
+            "the network to go on from has other layers than the parameters ask for: set "
+            "warm_start=False, or keep hidden_layer_sizes, batch_norm and module as they were."
+        )
+    module.load_state_dict({name: torch.tensor(array) for name, array in state.items()})
+
+
+def _to_rows(examples, *, view, dtype, device):
+    """The examples as tensors; large sparse rows stay sparse until their batch."""
+    numpy_dtype = np.dtype(str(dtype).removeprefix("torch."))
+    stays_sparse = (
+        sparse.issparse(examples.rows)
+        and not isinstance(view, TransformerView)
+        and len(examples) * view.n_features * numpy_dtype.itemsize > DENSE_BYTES
+    )
+    X = examples.rows if stays_sparse else transform_in_blocks(view, examples.rows, numpy_dtype)
+    return Rows(X, examples.targets, view=view, dtype=dtype, device=device)
+
+
+def _check_logits(module, train, rows, n_classes):
+    """Refuse a module whose output is not one logit per class."""
+    if isinstance(module, MLP):
+        return
+    X, _ = rows(train.take(np.arange(min(2, len(train))))).take(slice(None))
+    with torch.no_grad():
+        logits = module.eval()(X)
+    expected = (len(X), n_classes)
+    if not isinstance(logits, torch.Tensor) or tuple(logits.shape) != expected:
+        received = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits)
+        raise ValueError(
+            f"module must return logits of shape (n_rows, n_classes), here {expected}; "
+            f"it returned {received}. Two classes need two logits."
+        )
+
+
+def _recipe(settings, row_loss, n_epochs, batch_size, generator, device, valid):
+    schedule = resolve_schedule("lr_decay", settings.lr_decay)
+    stops_on_validation = bool(settings.early_stopping and valid is not None)
+    stops_on_training = not settings.early_stopping and schedule.is_constant
+    watches = stops_on_validation or stops_on_training
+    return Recipe(
+        row_loss=row_loss,
+        make_optimizer=partial(_make_optimizer, settings),
+        schedule=schedule,
+        learning_rate=settings.learning_rate,
+        batch_size=batch_size,
+        max_epochs=n_epochs,
+        shuffle_generator=generator if settings.shuffle else None,
+        max_grad_norm=settings.max_grad_norm,
+        plateau=Plateau(settings.tol, settings.n_iter_no_change) if watches else None,
+        keep_best=stops_on_validation,
+        device=str(device),
+        callbacks=copies_of_callbacks(settings.callbacks),
+    )
+
+
+def _make_optimizer(settings, module):
+    return make_optimizer(
+        settings.optimizer,
+        module,
+        learning_rate=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        momentum=settings.momentum,
+        nesterov=settings.nesterov,
+        **options_of(settings, "optimizer__"),
+    )
+

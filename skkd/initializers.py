@@ -1,0 +1,522 @@
+"""Initialisation schemes: the starting weights of a network, filled in place.
+
+=================  ======================================================
+Zeros              0
+Constant           one value
+Uniform            U(low, high)
+Normal             N(mean, std^2)
+TruncatedNormal    N(mean, std^2), redrawn outside of [low, high]
+VarianceScaling    variance = scale / fan; Xavier, He and LeCun are these:
+Xavier             scale = gain^2, fan = (fan_in + fan_out) / 2
+He                 scale = 2 / (1 + negative_slope^2), fan = fan_in or fan_out
+LeCun              scale = 1, fan = fan_in
+Orthogonal         a random (semi-)orthogonal matrix, times gain
+=================  ======================================================
+
+``fan_in`` is the number of inputs of a unit, ``fan_out`` the number of units that an
+input feeds (both times the receptive field in a convolution). A uniform scheme with
+variance ``v`` draws from ``U(-sqrt(3 v), sqrt(3 v))``.
+
+Weights must differ from unit to unit: units that start equal receive equal gradients
+and stay equal for ever, so a hidden layer of zeros or of one constant counts as a
+single unit. Biases may start equal; a small positive one keeps ReLUs alive.
+
+The schemes are small objects that follow scikit-learn's parameter protocol. They hold
+no tensors, import torch only when they fill one, and draw from the generator they are
+given, never from the global one.
+"""
+
+import math
+import numbers
+
+from sklearn.base import BaseEstimator
+
+from skkd.parameters import check_instance, check_number, check_option, refuse
+
+__all__ = [
+    "Constant",
+    "He",
+    "Initializer",
+    "LeCun",
+    "Normal",
+    "Orthogonal",
+    "TruncatedNormal",
+    "Uniform",
+    "VarianceScaling",
+    "Xavier",
+    "Zeros",
+    "fans",
+    "initialize_",
+    "resolve_bias_init",
+    "resolve_init",
+]
+
+
+class Initializer(BaseEstimator):
+    """An initialisation scheme: subclass it and write `fill_`."""
+
+    def fill_(self, tensor, generator=None):
+        """Fill a tensor in place.
+
+        Parameters
+        ----------
+        tensor : torch.Tensor, floating
+            Weights of shape (fan_out, fan_in), or (out, in, *kernel) of a convolution,
+            or a bias of shape (fan_out,).
+        generator : torch.Generator, default=None
+            Source of randomness; None is torch's global one.
+
+        Returns
+        -------
+        torch.Tensor
+            The same tensor.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define fill_(tensor, generator)")
+
+    def check(self):
+        """Raise ValueError or TypeError if a parameter is not usable."""
+
+
+class Constant(Initializer):
+    """Every weight the same: harmless for a bias, ruinous for hidden weights.
+
+    Parameters
+    ----------
+    value : float, default=0.01
+
+    Examples
+    --------
+    >>> import torch
+    >>> Constant(0.5).fill_(torch.empty(3))
+    tensor([0.5000, 0.5000, 0.5000])
+    """
+
+    def __init__(self, value=0.01):
+        self.value = value
+
+    def check(self):
+        check_number("value", self.value)
+
+    def fill_(self, tensor, generator=None):
+        return _without_grad(tensor).fill_(self.value)
+
+
+class Zeros(Initializer):
+    """Every weight zero: the usual bias, ruinous for hidden weights.
+
+    Examples
+    --------
+    >>> import torch
+    >>> Zeros().fill_(torch.empty(3))
+    tensor([0., 0., 0.])
+    """
+
+    def fill_(self, tensor, generator=None):
+        return _without_grad(tensor).zero_()
+
+
+class Uniform(Initializer):
+    """Uniform between two bounds, whatever the width of the layer.
+
+    Parameters
+    ----------
+    low, high : float, default=-0.05 and 0.05
+
+    Examples
+    --------
+    >>> import torch
+    >>> weights = Uniform(-1, 1).fill_(torch.empty(100), torch.Generator().manual_seed(0))
+    >>> bool((weights.abs() <= 1).all())
+    True
+    """
+
+    def __init__(self, low=-0.05, high=0.05):
+        self.low = low
+        self.high = high
+
+    def check(self):
+        check_number("low", self.low)
+        check_number("high", self.high, low=self.low)
+
+    def fill_(self, tensor, generator=None):
+        return _without_grad(tensor).uniform_(self.low, self.high, generator=generator)
+
+
+class Normal(Initializer):
+    """Gaussian of a fixed width, whatever the width of the layer.
+
+    Parameters
+    ----------
+    mean : float, default=0.0
+    std : float, default=0.05
+
+    Examples
+    --------
+    >>> import torch
+    >>> weights = Normal(std=2.0).fill_(torch.empty(10_000), torch.Generator().manual_seed(0))
+    >>> round(float(weights.std()), 1)
+    2.0
+    """
+
+    def __init__(self, mean=0.0, std=0.05):
+        self.mean = mean
+        self.std = std
+
+    def check(self):
+        check_number("mean", self.mean)
+        check_number("std", self.std, low=0)
+
+    def fill_(self, tensor, generator=None):
+        return _without_grad(tensor).normal_(self.mean, self.std, generator=generator)
+
+
+class TruncatedNormal(Initializer):
+    """Gaussian whose draws outside of ``[low, high]`` are drawn again.
+
+    Parameters
+    ----------
+    mean : float, default=0.0
+    std : float, default=0.05
+    low, high : float, default=-0.1 and 0.1
+
+    Examples
+    --------
+    >>> import torch
+    >>> weights = TruncatedNormal().fill_(torch.empty(1000), torch.Generator().manual_seed(0))
+    >>> bool((weights.abs() <= 0.1).all())
+    True
+    """
+
+    def __init__(self, mean=0.0, std=0.05, low=-0.1, high=0.1):
+        self.mean = mean
+        self.std = std
+        self.low = low
+        self.high = high
+
+    def check(self):
+        check_number("mean", self.mean)
+        check_number("std", self.std, low=0, low_open=True)
+        check_number("low", self.low)
+        check_number("high", self.high, low=self.low, low_open=True)
+
+    def fill_(self, tensor, generator=None):
+        from torch.nn.init import trunc_normal_
+
+        return trunc_normal_(
+            tensor, self.mean, self.std, self.low, self.high, generator=generator
+        )
+
+
+class VarianceScaling(Initializer):
+    """Weights with variance ``scale / fan``, so that signals keep their size.
+
+    Parameters
+    ----------
+    scale : float, default=1.0
+    fan : {"fan_in", "fan_out", "fan_avg"}, default="fan_in"
+        "fan_in" keeps the variance of the activations, "fan_out" that of the
+        gradients, "fan_avg" is between the two.
+    distribution : {"uniform", "normal"}, default="uniform"
+
+    Examples
+    --------
+    >>> import torch
+    >>> weights = VarianceScaling(scale=3.0).fill_(torch.empty(5, 100))
+    >>> bool((weights.abs() <= 0.3).all())
+    True
+    """
+
+    def __init__(self, scale=1.0, fan="fan_in", distribution="uniform"):
+        self.scale = scale
+        self.fan = fan
+        self.distribution = distribution
+
+    def check(self):
+        check_number("scale", self.scale, low=0, low_open=True)
+        check_option("fan", self.fan, ("fan_in", "fan_out", "fan_avg"))
+        check_option("distribution", self.distribution, ("uniform", "normal"))
+
+    def fill_(self, tensor, generator=None):
+        fan_in, fan_out = fans(tensor)
+        fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[self.fan]
+        std = math.sqrt(self.scale / fan)
+        if self.distribution == "normal":
+            return Normal(0.0, std).fill_(tensor, generator)
+        bound = math.sqrt(3.0) * std
+        return Uniform(-bound, bound).fill_(tensor, generator)
+
+
+class Xavier(Initializer):
+    """Variance ``gain^2 / ((fan_in + fan_out) / 2)``; for tanh and sigmoid.
+
+    Parameters
+    ----------
+    distribution : {"uniform", "normal"}, default="uniform"
+    gain : float, default=1.0
+
+    References
+    ----------
+    Glorot and Bengio (2010), "Understanding the difficulty of training deep
+    feedforward neural networks", equation 16.
+
+    Examples
+    --------
+    >>> import torch
+    >>> weights = Xavier().fill_(torch.empty(400, 300))
+    >>> bool((weights.abs() <= (6 / 700) ** 0.5).all())
+    True
+    """
+
+    def __init__(self, distribution="uniform", gain=1.0):
+        self.distribution = distribution
+        self.gain = gain
+
+    def check(self):
+        check_option("distribution", self.distribution, ("uniform", "normal"))
+        check_number("gain", self.gain, low=0, low_open=True)
+
+    def fill_(self, tensor, generator=None):
+        return VarianceScaling(self.gain**2, "fan_avg", self.distribution).fill_(tensor, generator)
+
+
+class He(Initializer):
+    """Variance ``2 / ((1 + negative_slope^2) fan)``; for the ReLU family.
+
+    Parameters
+    ----------
+    distribution : {"uniform", "normal"}, default="uniform"
+    fan : {"fan_in", "fan_out"}, default="fan_in"
+    negative_slope : float, default=0.0
+        Slope of a leaky ReLU; 0 is the plain one.
+
+    References
+    ----------
+    He et al. (2015), "Delving deep into rectifiers", arXiv:1502.01852, equation 15.
+
+    Examples
+    --------
+    >>> import torch
+    >>> weights = He().fill_(torch.empty(400, 300))
+    >>> bool((weights.abs() <= (6 / 300) ** 0.5).all())
+    True
+    """
+
+    def __init__(self, distribution="uniform", fan="fan_in", negative_slope=0.0):
+        self.distribution = distribution
+        self.fan = fan
+        self.negative_slope = negative_slope
+
+    def check(self):
+        check_option("distribution", self.distribution, ("uniform", "normal"))
+        check_option("fan", self.fan, ("fan_in", "fan_out"))
+        check_number("negative_slope", self.negative_slope)
+
+    def fill_(self, tensor, generator=None):
+        scale = 2 / (1 + self.negative_slope**2)
+        return VarianceScaling(scale, self.fan, self.distribution).fill_(tensor, generator)
+
+
+class LeCun(Initializer):
+    """Variance ``1 / fan_in``; for SELU and for linear units.
+
+    Parameters
+    ----------
+    distribution : {"uniform", "normal"}, default="normal"
+
+    References
+    ----------
+    LeCun et al. (1998), "Efficient BackProp", section 4.6; Klambauer et al. (2017),
+    "Self-normalizing neural networks", arXiv:1706.02515.
+
+    Examples
+    --------
+    >>> import torch
+    >>> weights = LeCun("uniform").fill_(torch.empty(400, 300))
+    >>> bool((weights.abs() <= (3 / 300) ** 0.5).all())
+    True
+    """
+
+    def __init__(self, distribution="normal"):
+        self.distribution = distribution
+
+    def check(self):
+        check_option("distribution", self.distribution, ("uniform", "normal"))
+
+    def fill_(self, tensor, generator=None):
+        return VarianceScaling(1.0, "fan_in", self.distribution).fill_(tensor, generator)
+
+
+class Orthogonal(Initializer):
+    """A random matrix with orthonormal rows or columns, times `gain`.
+
+    Parameters
+    ----------
+    gain : float, default=1.0
+
+    References
+    ----------
+    Saxe, McClelland and Ganguli (2014), arXiv:1312.6120.
+
+    Examples
+    --------
+    >>> import torch
+    >>> w = Orthogonal().fill_(torch.empty(2, 5), torch.Generator().manual_seed(0))
+    >>> torch.allclose(w @ w.T, torch.eye(2), atol=1e-6)
+    True
+    """
+
+    def __init__(self, gain=1.0):
+        self.gain = gain
+
+    def check(self):
+        check_number("gain", self.gain, low=0, low_open=True)
+
+    def fill_(self, tensor, generator=None):
+        from torch.nn.init import orthogonal_
+
+        return orthogonal_(tensor, self.gain, generator=generator)
+
+
+INITIALIZERS = {
+    "zeros": Zeros(),
+    "constant": Constant(),
+    "uniform": Uniform(),
+    "normal": Normal(),
+    "truncated_normal": TruncatedNormal(),
+    "xavier_uniform": Xavier("uniform"),
+    "xavier_normal": Xavier("normal"),
+    "he_uniform": He("uniform"),
+    "he_normal": He("normal"),
+    "lecun_uniform": LeCun("uniform"),
+    "lecun_normal": LeCun("normal"),
+    "orthogonal": Orthogonal(),
+}
+
+#: What init="auto" means for a layer that feeds an activation.
+AUTO = {
+    "identity": Xavier("uniform"),
+    "logistic": Xavier("uniform"),
+    "tanh": Xavier("uniform"),
+    "relu": He("uniform"),
+    "leaky_relu": He("uniform", negative_slope=0.01),
+    "elu": He("uniform"),
+    "selu": LeCun("normal"),
+    "gelu": He("uniform"),
+    "silu": He("uniform"),
+    "mish": He("uniform"),
+}
+
+
+def fans(tensor):
+    """Inputs of a unit, and units that an input feeds.
+
+    Parameters
+    ----------
+    tensor : torch.Tensor of shape (out, in, ...) or (out,)
+
+    Returns
+    -------
+    fan_in, fan_out : int
+        A bias of shape (out,) counts as ``(out, out)``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> fans(torch.empty(8, 3, 5, 5))
+    (75, 200)
+    """
+    if tensor.ndim < 2:
+        return tensor.numel(), tensor.numel()
+    receptive_field = math.prod(tensor.shape[2:])
+    return tensor.shape[1] * receptive_field, tensor.shape[0] * receptive_field
+
+
+def initialize_(layer, weight_init, bias_init, generator=None):
+    """Fill the weight and the bias of a Linear or Conv layer in place.
+
+    Parameters
+    ----------
+    layer : torch.nn.Module
+        With a `weight`, and a `bias` that may be None.
+    weight_init, bias_init : Initializer
+    generator : torch.Generator, default=None
+
+    Returns
+    -------
+    torch.nn.Module
+        The same layer.
+
+    Examples
+    --------
+    >>> import torch
+    >>> initialize_(torch.nn.Linear(3, 2), He(), Zeros()).bias.tolist()
+    [0.0, 0.0]
+    """
+    weight_init.fill_(layer.weight, generator)
+    if layer.bias is not None:
+        bias_init.fill_(layer.bias, generator)
+    return layer
+
+
+def resolve_init(name, value, activation):
+    """The scheme that a parameter means for a layer in front of an activation.
+
+    Parameters
+    ----------
+    name : str
+        The parameter, for the error message.
+    value : str or Initializer
+        "auto", a key of `INITIALIZERS`, or a scheme.
+    activation : str
+        Decides "auto": He for the ReLU family, Xavier for tanh, sigmoid and linear
+        units, LeCun for SELU.
+
+    Returns
+    -------
+    Initializer
+
+    Examples
+    --------
+    >>> resolve_init("init", "auto", "tanh")
+    Xavier()
+    """
+    if isinstance(value, str):
+        check_option(name, value, ("auto", *INITIALIZERS))
+        return AUTO[activation] if value == "auto" else INITIALIZERS[value]
+    check_instance(name, value, Initializer, "a scheme's name or an object of skkd.initializers")
+    value.check()
+    return value
+
+
+def resolve_bias_init(name, value):
+    """The scheme that a parameter means for biases.
+
+    Parameters
+    ----------
+    name : str
+        The parameter, for the error message.
+    value : {"zeros"}, float or Initializer
+        A number is the constant of every bias.
+
+    Returns
+    -------
+    Initializer
+
+    Examples
+    --------
+    >>> resolve_bias_init("bias_init", 0.1)
+    Constant(value=0.1)
+    """
+    if isinstance(value, numbers.Real) and not isinstance(value, bool):
+        value = Constant(float(value))
+    elif isinstance(value, str) and value == "zeros":
+        value = Zeros()
+    if not isinstance(value, (Zeros, Constant)):
+        refuse(name, value, "'zeros', a number, Zeros() or Constant(value)")
+    value.check()
+    return value
+
+
+def _without_grad(tensor):
+    # The same memory, outside of autograd's sight.
+    return tensor.detach()

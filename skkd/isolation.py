@@ -1,0 +1,169 @@
+"""Training without a trace: threads, random states and modes of the process.
+
+Inside of `fit` torch runs with a fixed number of threads, with gradients on, and, for
+a custom module, with the global generator seeded. Outside, nobody must notice.
+"""
+
+import threading
+import warnings
+from contextlib import contextmanager
+
+import torch
+from threadpoolctl import threadpool_limits
+
+__all__ = [
+    "default_n_threads",
+    "generator_lock",
+    "gradients_on",
+    "resolve_device",
+    "seeded_global_generator",
+    "threads_of_fit",
+]
+
+_fits = threading.Condition()
+_fits_running = 0
+_threads_of_fits = 1
+_threads_before = 1
+_here = threading.local()
+
+#: Held while the process-wide generator is ours; reentrant, for a fit within a fit.
+generator_lock = threading.RLock()
+
+
+@contextmanager
+def threads_of_fit(n_threads):
+    """Run torch with `n_threads` in this thread, and put back what was there.
+
+    Several fits may run at the same time in threads of one process. The first one in
+    remembers the count, the last one out restores it: a fit that ends while others
+    run must not change theirs, nor remember one of theirs as the original. A fit that
+    wants another count waits for those that run, because part of what torch sets is
+    shared by all threads, and the count decides the last bits of a matrix product.
+
+    Parameters
+    ----------
+    n_threads : int
+
+    Examples
+    --------
+    >>> before = torch.get_num_threads()
+    >>> with threads_of_fit(1):
+    ...     torch.get_num_threads()
+    1
+    >>> torch.get_num_threads() == before
+    True
+    """
+    global _fits_running, _threads_of_fits, _threads_before
+    outer = getattr(_here, "n_threads", None)  # of a fit around this one
+    with _fits:
+        if outer is None:
+            _fits.wait_for(lambda: _fits_running == 0 or _threads_of_fits == n_threads)
+        if _fits_running == 0:
+            _threads_before = torch.get_num_threads()
+            _threads_of_fits = n_threads
+        _fits_running += 1
+    _here.n_threads = n_threads
+    try:
+        torch.set_num_threads(n_threads)
+        yield
+    finally:
+        _here.n_threads = outer
+        with _fits:
+            _fits_running -= 1
+            if outer is not None:
+                torch.set_num_threads(outer)
+            elif _fits_running == 0:
+                torch.set_num_threads(_threads_before)
+            else:
+                # Only this thread's count: the rest of what torch sets is shared.
+                threadpool_limits(_threads_before, user_api="openmp")
+            _fits.notify_all()
+
+
+def default_n_threads(n_parameters, batch_size):
+    """Threads that a network of this size trains fastest with, on any machine.
+
+    A function of the work in a batch alone: the count decides the last bits, so it
+    must not depend on where the fit runs.
+
+    Parameters
+    ----------
+    n_parameters, batch_size : int
+
+    Returns
+    -------
+    int
+
+    Examples
+    --------
+    >>> default_n_threads(10_000, 200), default_n_threads(1_000_000, 256)
+    (1, 2)
+    """
+    return 2 if n_parameters * batch_size >= 5e7 else 1
+
+
+@contextmanager
+def seeded_global_generator(seed=None, state=None, device="cpu"):
+    """Seed torch's global generators, and put back their states afterwards.
+
+    Custom modules draw their weights and their dropout from there, and offer no other
+    way. One thread at a time may be inside.
+
+    Parameters
+    ----------
+    seed : int, default=None
+    state : torch.Tensor, default=None
+        State of the CPU generator to go on from, instead of a seed.
+    device : torch.device or str, default="cpu"
+        Its generator is saved and restored too.
+    """
+    device = torch.device(device)
+    others = [device] if device.type == "cuda" else []
+    with generator_lock, torch.random.fork_rng(devices=others):
+        if seed is not None:
+            torch.manual_seed(seed)
+        if state is not None:
+            torch.set_rng_state(state)
+        yield
+
+
+@contextmanager
+def gradients_on():
+    """Gradients on, also inside of the caller's no_grad or inference_mode."""
+    with torch.inference_mode(False), torch.enable_grad():
+        yield
+
+
+def resolve_device(device, fall_back=False):
+    """The torch device that the parameter `device` means on this machine.
+
+    Parameters
+    ----------
+    device : str
+        "auto" is a GPU where there is one, else the CPU.
+    fall_back : bool, default=False
+        Whether a missing GPU is a warning (for predicting) or an error (for fitting).
+
+    Returns
+    -------
+    torch.device
+
+    Examples
+    --------
+    >>> resolve_device("cpu")
+    device(type='cpu')
+    """
+    if device == "auto":
+        return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+    try:
+        resolved = torch.device(device)
+        torch.empty(0, device=resolved)
+    except (RuntimeError, AssertionError, TypeError) as error:
+        if not fall_back:
+            raise ValueError(
+                f"device={device!r} is not allowed: give 'cpu', 'auto' or a device that "
+                f"torch finds here ({error})."
+            ) from error
+        warnings.warn(f"device={device!r} is not here: predicting on the CPU.", stacklevel=2)
+        return torch.device("cpu")
+    return resolved

@@ -1,0 +1,204 @@
+"""A fitted network as plain data that answers in NumPy.
+
+This is where the parts meet: training makes a :class:`Network`, predicting reads it,
+export writes it, a pickle holds it. It knows arrays and nothing else, so a fitted
+classifier predicts in a process that never imports torch.
+
+Answers are computed in float64 whatever the network was trained in: then a row gets
+the same answer alone and among others, where float32 would differ by 1e-6, and no
+input overflows on its way through the layers.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+__all__ = ["ACTIVATIONS", "Dense", "Network", "log_softmax", "softmax"]
+
+#: Rows that pass through the layers together: few enough to stay in the cache.
+BLOCK_ROWS = 1024
+
+
+def logistic(x):
+    """``1 / (1 + exp(-x))``, without overflow."""
+    return 0.5 * (1 + np.tanh(0.5 * x))
+
+
+def softplus(x):
+    """``log(1 + exp(x))``, without overflow."""
+    return np.logaddexp(0, x)
+
+
+def elu(x):
+    """``x`` above zero, ``exp(x) - 1`` below."""
+    return np.where(x > 0, x, np.expm1(np.minimum(x, 0)))
+
+
+def selu(x):
+    """ELU, scaled so that activations normalise themselves (arXiv:1706.02515)."""
+    scale, alpha = 1.0507009873554805, 1.6732632423543772
+    return scale * np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0)))
+
+
+def gelu(x):
+    """``x Phi(x)`` in the tanh approximation of arXiv:1606.08415."""
+    bounded = np.clip(x, -1e3, 1e3)  # tanh is +-1 long before; the cube must not overflow
+    return 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (bounded + 0.044715 * bounded**3)))
+
+
+ACTIVATIONS = {
+    "identity": lambda x: x,
+    "logistic": logistic,
+    "tanh": np.tanh,
+    "relu": lambda x: np.maximum(x, 0),
+    "leaky_relu": lambda x: np.maximum(x, 0.01 * x),
+    "elu": elu,
+    "selu": selu,
+    "gelu": gelu,
+    "silu": lambda x: x * logistic(x),
+    "mish": lambda x: x * np.tanh(softplus(x)),
+}
+
+
+def log_softmax(logits):
+    """Logarithm of the softmax of each row, finite for finite logits.
+
+    Parameters
+    ----------
+    logits : ndarray of shape (n_rows, n_classes)
+
+    Returns
+    -------
+    ndarray of shape (n_rows, n_classes), float64
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> log_softmax(np.array([[0.0, 1000.0]]))
+    array([[-1000.,     0.]])
+    """
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+
+
+def softmax(logits):
+    """Softmax of each row: positive, and sums to 1 within 1e-12.
+
+    An underflow stops at the smallest normal number, so that its logarithm is finite.
+
+    Parameters
+    ----------
+    logits : ndarray of shape (n_rows, n_classes)
+
+    Returns
+    -------
+    ndarray of shape (n_rows, n_classes), float64
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> softmax(np.array([[0.0, 0.0], [0.0, 5000.0]]))
+    array([[5.00000000e-001, 5.00000000e-001],
+           [2.22507386e-308, 1.00000000e+000]])
+    """
+    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+    probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
+    return np.maximum(probabilities, np.finfo(np.float64).tiny)
+
+
+@dataclass(frozen=True, eq=False)
+class Dense:
+    """One layer ready for inference: ``activation(x @ weight + bias)``.
+
+    BatchNorm, which is a scale and a shift once training is over, is folded in.
+    """
+
+    weight: np.ndarray  #: (n_inputs, n_units), float64
+    bias: np.ndarray  #: (n_units,), float64
+    activation: str
+
+    def __call__(self, x):
+        return ACTIVATIONS[self.activation](x @ self.weight + self.bias)
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A fitted multilayer perceptron with its input view, as plain data.
+
+    Parameters
+    ----------
+    input_view : skkd.preprocessing.View
+        What the network sees of the user's rows.
+    architecture : dict
+        Arguments of :class:`skkd.modules.MLP`: n_features, n_classes,
+        hidden_layer_sizes, activation, batch_norm, dropout.
+    state : dict of str to ndarray
+        The module's state dict, in the dtype it was trained in.
+    """
+
+    input_view: object
+    architecture: dict
+    state: dict
+    layers: tuple = field(init=False, repr=False)
+
+    def __post_init__(self):
+        # Derived from `state`, so a pickle does not hold the weights twice.
+        object.__setattr__(self, "layers", tuple(_dense_layers(self.architecture, self.state)))
+
+    def logits(self, rows):
+        """Logits of rows as the user has them.
+
+        Parameters
+        ----------
+        rows : ndarray, sparse matrix or Table, checked by the estimator
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_classes), float64
+        """
+        answers = []
+        for _, x in self.input_view.blocks(rows, most=BLOCK_ROWS):
+            for layer in self.layers:
+                x = layer(x)
+            answers.append(x)
+        return answers[0] if len(answers) == 1 else np.concatenate(answers)
+
+    def module(self):
+        """A new torch module with the fitted weights, in eval mode."""
+        import torch
+
+        from skkd.modules import MLP
+
+        first = next(iter(self.state.values()))
+        mlp = MLP(**self.architecture, init="zeros", dtype=getattr(torch, first.dtype.name))
+        mlp.load_state_dict({name: torch.tensor(array) for name, array in self.state.items()})
+        return mlp.eval()
+
+    def __getstate__(self):
+        return {
+            "input_view": self.input_view,
+            "architecture": self.architecture,
+            "state": self.state,
+        }
+
+    def __setstate__(self, state):
+        for name, value in state.items():
+            object.__setattr__(self, name, value)
+        self.__post_init__()
+
+
+def _dense_layers(architecture, state):
+    """The layers of an MLP's state dict, in their order, BatchNorm folded in."""
+    arrays = {name: np.asarray(array, dtype=np.float64) for name, array in state.items()}
+    linears = [name.removesuffix(".weight") for name, a in arrays.items() if a.ndim == 2]
+    for position, name in enumerate(linears):
+        is_last = position == len(linears) - 1
+        weight = arrays[f"{name}.weight"].T
+        bias = arrays.get(f"{name}.bias", np.zeros(weight.shape[1]))
+        if architecture["batch_norm"] and not is_last:
+            norm = str(int(name) + 1)
+            scale = arrays[f"{norm}.weight"] / np.sqrt(arrays[f"{norm}.running_var"] + 1e-5)
+            weight = weight * scale
+            bias = (bias - arrays[f"{norm}.running_mean"]) * scale + arrays[f"{norm}.bias"]
+        activation = "identity" if is_last else architecture["activation"]
+        yield Dense(np.ascontiguousarray(weight), bias, activation)

@@ -1,0 +1,590 @@
+"""NeuralClassifier: a torch network as a scikit-learn classifier."""
+
+from contextlib import contextmanager
+from functools import partial
+
+import numpy as np
+from sklearn import config_context
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from skkd.inputs import (
+    check_labels,
+    check_rows,
+    check_weights,
+    class_weight_of_rows,
+    count_rows,
+    encode,
+    resolve_categorical,
+    split_rows,
+)
+from skkd.network import log_softmax, softmax
+from skkd.parameters import refuse
+from skkd.preprocessing import fit_view
+from skkd.settings import OPTION_PREFIXES, check_settings, set_options
+from skkd.sklearn_callbacks import CallbackSupportMixin, EpochCallbacks, with_callbacks
+
+__all__ = ["NeuralClassifier"]
+
+
+class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
+    """A neural network as a scikit-learn classifier.
+
+    The multilayer perceptron that scikit-learn's users ask for: with dropout,
+    BatchNorm, initialisation schemes, learning-rate schedules, label smoothing, class
+    weights, a validation set of one's own, any torch module, tables with missing
+    values and categories. Training is torch's; the fitted built-in network predicts in
+    NumPy alone.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : sequence of int, default=(100,)
+        Units of each hidden layer. ``()`` is softmax regression.
+    activation : str, default="relu"
+        "identity", "logistic", "tanh", "relu", "leaky_relu", "elu", "selu", "gelu" (its
+        tanh approximation), "silu" or "mish".
+    module : class or callable, default=None
+        A torch module class, or a function that builds a module, to train in place of
+        the multilayer perceptron; it returns logits of shape (n_rows, n_classes). Its
+        arguments are set as ``module__<name>``; if it takes `n_features` or
+        `n_classes`, they are filled in. Rows may then have more than one dimension.
+    init : str or skkd.initializers.Initializer, default="auto"
+        How weights start. "auto" is He for the ReLU family, Xavier for tanh and
+        sigmoid, LeCun for SELU, and a custom module's own scheme. Any other choice
+        applies to every Linear and Conv layer, of a custom module too.
+    bias_init : "zeros", float or initializer, default="zeros"
+        How biases start. A small positive number keeps ReLUs alive.
+    batch_norm : bool, default=False
+        BatchNorm in front of each activation; the Linear before it has no bias.
+    dropout : float or sequence of float, default=0.0
+        Probability that a hidden unit is dropped, for all hidden layers or for each.
+    label_smoothing : float in [0, 1), default=0.0
+        Share of the uniform distribution that is mixed into the labels.
+    optimizer : {"sgd", "adam", "adamw", "rmsprop"} or class, default="adam"
+        Or a torch optimiser class. Further arguments are set as
+        ``optimizer__<name>``, for example ``optimizer__betas=(0.9, 0.95)``.
+    learning_rate : float, default=0.001
+    momentum : float in [0, 1), default=0.9
+        Of "sgd" and "rmsprop".
+    nesterov : bool, default=True
+        Nesterov's momentum, of "sgd".
+    weight_decay : float, default=0.0001
+        L2 penalty (decoupled decay with "adamw") of weights, not of biases nor
+        BatchNorm. MLPClassifier's `alpha` divided by the batch size.
+    max_grad_norm : float, default=None
+        Gradients longer than this are shortened to it.
+    lr_decay : str or skkd.schedules.Schedule, default="constant"
+        "constant", "step", "multi_step", "exponential", "cosine", "cosine_restarts",
+        "linear", "coslog", "cyclic", "one_cycle", or an object with settings of its own.
+    batch_size : int or "auto", default="auto"
+        "auto" is ``min(200, n_rows)``. A last batch of one row joins the one before.
+    shuffle : bool, default=True
+        Whether each epoch visits the rows in a new order.
+    max_epochs : int, default=200
+    early_stopping : bool, default=False
+        Stop when the log-loss of true labels on held-out rows stops improving, and keep
+        the weights of its best epoch. The rows are `X_val` or a stratified split.
+    validation_fraction : float in (0, 1), default=0.1
+    n_iter_no_change : int or None, default=10
+        Epochs without an improvement of `tol` after which training stops. Without
+        early stopping the training loss is watched, and only at a constant learning
+        rate. None never stops.
+    tol : float, default=1e-4
+    class_weight : dict, "balanced" or None, default=None
+        Weights of the classes, multiplied into `sample_weight`.
+    preprocessor : "auto", None or transformer, default="auto"
+        What the network sees of X. "auto" imputes numbers by their mean, standardises
+        them in float64 and encodes categories one-hot; images it standardises by
+        channel. None takes numbers as they are. A transformer is cloned and fitted on
+        the training rows. Whatever it is, it is part of the fitted classifier.
+    categorical_features : "from_dtype", or array-like, default="from_dtype"
+        Columns that "auto" encodes: those of dtype object, string, category or bool
+        (an object column of numbers is numeric), or, besides them, the named, the
+        indexed or the masked ones.
+    warm_start : bool, default=False
+        Whether `fit` goes on from the last fit: its weights, input view and optimiser.
+    callbacks : list of skorch callbacks, default=None
+        Shallow copies of them run. scikit-learn's own are set by `set_callbacks`.
+    verbose : int, default=0
+        1 shows a progress bar with losses and metrics, 2 also a line per epoch.
+    device : str, default="cpu"
+        "auto" takes a GPU where there is one. The fitted state is on no device.
+    dtype : {"float32", "float64"}, default="float32"
+        Of the training. Probabilities are float64 always.
+    n_threads : int, default=None
+        torch's threads in `fit`; None is chosen from the network and the batch.
+    random_state : int, RandomState or None, default=None
+        Weights, shuffling, dropout, split. No global generator is touched if it is an
+        int.
+    **module__and_optimizer__
+        ``module__*`` and ``optimizer__*``, the arguments of `module` and `optimizer`.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+    n_features_in_ : int
+    feature_names_in_ : ndarray of str of shape (n_features_in_,)
+        Only if X had names.
+    n_iter_ : int
+        Epochs run, those of earlier warm starts and partial fits included.
+    history_ : list of dict of float
+        Per epoch: "epoch", "learning_rate" (of its first batch), "train_loss",
+        "seconds", and with held-out rows "valid_loss" and "valid_accuracy".
+    loss_curve_ : list of float
+        The training loss of each epoch.
+    best_epoch_ : int or None
+        The epoch whose weights early stopping kept.
+    network_ : skkd.network.Network or skkd.module_network.ModuleNetwork
+        The fitted network as plain data.
+    module_ : torch.nn.Module
+        A new module with the fitted weights, in eval mode.
+    training_state_ : dict
+        The optimiser's moments and the generators' states as arrays, after
+        `partial_fit` or with `warm_start`.
+
+    Notes
+    -----
+    The loss of a batch of ``B`` rows is ``sum_i w_i CE(y_i, z_i) / B``, with ``z`` the
+    logits and weights ``w`` scaled to mean 1 over all rows; a row of weight 2 counts
+    as the same row twice.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skkd import NeuralClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> clf = NeuralClassifier((16,), lr_decay="cosine", max_epochs=60, random_state=0)
+    >>> clf.fit(X, y).score(X, y) > 0.95
+    True
+    >>> clf.predict_proba(X[:2]).shape
+    (2, 3)
+    """
+
+    def __init__(
+        self,
+        hidden_layer_sizes=(100,),
+        activation="relu",
+        *,
+        module=None,
+        init="auto",
+        bias_init="zeros",
+        batch_norm=False,
+        dropout=0.0,
+        label_smoothing=0.0,
+        optimizer="adam",
+        learning_rate=0.001,
+        momentum=0.9,
+        nesterov=True,
+        weight_decay=0.0001,
+        max_grad_norm=None,
+        lr_decay="constant",
+        batch_size="auto",
+        shuffle=True,
+        max_epochs=200,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        tol=1e-4,
+        class_weight=None,
+        preprocessor="auto",
+        categorical_features="from_dtype",
+        warm_start=False,
+        callbacks=None,
+        verbose=0,
+        device="cpu",
+        dtype="float32",
+        n_threads=None,
+        random_state=None,
+        **module__and_optimizer__,
+    ):
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.module = module
+        self.init = init
+        self.bias_init = bias_init
+        self.batch_norm = batch_norm
+        self.dropout = dropout
+        self.label_smoothing = label_smoothing
+        self.optimizer = optimizer
+        self.learning_rate = learning_rate
+        self.momentum = momentum
+        self.nesterov = nesterov
+        self.weight_decay = weight_decay
+        self.max_grad_norm = max_grad_norm
+        self.lr_decay = lr_decay
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.max_epochs = max_epochs
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.class_weight = class_weight
+        self.preprocessor = preprocessor
+        self.categorical_features = categorical_features
+        self.warm_start = warm_start
+        self.callbacks = callbacks
+        self.verbose = verbose
+        self.device = device
+        self.dtype = dtype
+        self.n_threads = n_threads
+        self.random_state = random_state
+        set_options(self, module__and_optimizer__)
+
+    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None):
+        """Fit the network.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or table of shape (n_rows, n_features)
+            Numbers of any dtype; pandas, polars and pyarrow tables also with strings,
+            categories and missing values. A custom `module` takes more dimensions.
+        y : array-like of shape (n_rows,)
+            Labels of any type that scikit-learn takes, of at least two classes.
+        sample_weight : array-like of shape (n_rows,), default=None
+            Weights >= 0; a row of weight 0 is left out.
+        X_val, y_val : like X and y, default=None
+            Held-out rows, watched after each epoch; with early stopping they replace
+            the split. scikit-learn's searches slice every argument with as many rows
+            as X: give ``(X_val,)`` and ``(y_val,)`` if that may be so.
+
+        Returns
+        -------
+        NeuralClassifier
+            Itself.
+
+        Raises
+        ------
+        ValueError
+            For input or parameters that cannot be used, and when the loss is no longer
+            finite. The classifier is then as it was before.
+        """
+        with _all_or_nothing(self), config_context(array_api_dispatch=False):
+            return self._fit(X, y, sample_weight, X_val, y_val)
+
+    @with_callbacks
+    def _fit(self, X, y, sample_weight, X_val, y_val):
+        check_settings(self)
+        goes_on = self.warm_start and self.__sklearn_is_fitted__()
+        seed, split_seed = self._draw_seeds()
+        classes = self.classes_ if goes_on else None
+        examples, classes = self._read(X, y, sample_weight, classes, reset=not goes_on)
+        held_out = self._read_held_out(X_val, y_val, classes)
+        train, valid = self._split(examples, held_out, split_seed)
+        view = self.network_.input_view if goes_on else self._fit_view(train, classes)
+        task = {"X": X, "y": y, "metadata": {"sample_weight": sample_weight}}
+        callbacks = EpochCallbacks.of(self, self.max_epochs, task)
+
+        def end_epoch(record, network):
+            def fitted_attributes():
+                return {"network_": network(), "classes_": classes}
+
+            return callbacks.end_epoch(record["epoch"] == self.max_epochs, fitted_attributes)
+
+        fitted = self._fit_examples(
+            view,
+            train,
+            valid,
+            classes,
+            n_epochs=self.max_epochs,
+            seed=seed,
+            goes_on=goes_on,
+            on_epoch=end_epoch if callbacks else None,
+        )
+        self._publish(fitted, classes, goes_on, keeps_training_state=self.warm_start)
+        if callbacks:
+            callbacks.end({"network_": self.network_, "classes_": classes})
+        return self
+
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        """Train for one epoch on some rows, going on from the last call.
+
+        The input view is fitted in the first call only. A schedule goes on as well: it
+        counts the epochs of all calls, and `max_epochs` is its length.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or table of shape (n_rows, n_features)
+        y : array-like of shape (n_rows,)
+        classes : array-like of shape (n_classes,), default=None
+            All labels that will ever come; required in the first call.
+        sample_weight : array-like of shape (n_rows,), default=None
+
+        Returns
+        -------
+        NeuralClassifier
+            Itself.
+        """
+        with _all_or_nothing(self), config_context(array_api_dispatch=False):
+            return self._partial_fit(X, y, classes, sample_weight)
+
+    def _partial_fit(self, X, y, classes, sample_weight):
+        check_settings(self)
+        if self.early_stopping:
+            refuse("early_stopping", True, "False for partial_fit, which runs one epoch a call")
+        if isinstance(self.class_weight, str):
+            refuse("class_weight", self.class_weight, "a dict or None for partial_fit")
+        goes_on = self.__sklearn_is_fitted__()
+        classes = self._classes_of_all_calls(classes, goes_on)
+        seed, _ = self._draw_seeds()
+        train, classes = self._read(X, y, sample_weight, classes, reset=not goes_on)
+        train, _ = self._split(train, None, None)
+        view = self.network_.input_view if goes_on else self._fit_view(train, classes)
+        fitted = self._fit_examples(
+            view, train, None, classes, n_epochs=1, seed=seed, goes_on=goes_on
+        )
+        self._publish(fitted, classes, goes_on, keeps_training_state=True)
+        return self
+
+    def predict(self, X):
+        """The most probable class of each row.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or table of shape (n_rows, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_rows,), of the labels' dtype
+        """
+        logits = self._logits(X)
+        return self.classes_[logits.argmax(axis=1)]
+
+    def predict_proba(self, X):
+        """The probability of each class, in the order of `classes_`.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or table of shape (n_rows, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_classes), float64
+            Rows sum to 1 within 1e-12; no entry is 0.
+        """
+        return softmax(self._logits(X))
+
+    def predict_log_proba(self, X):
+        """The logarithm of each class's probability, exact and always finite.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or table of shape (n_rows, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_classes), float64
+        """
+        return log_softmax(self._logits(X))
+
+    def decision_function(self, X):
+        """The logits; for two classes, the log-odds of the second.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or table of shape (n_rows, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_classes), or (n_rows,) for two classes, float64
+        """
+        logits = self._logits(X)
+        return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
+
+    @property
+    def module_(self):
+        """A new torch module with the fitted weights, in eval mode."""
+        check_is_fitted(self)
+        return self.network_.module()
+
+    def get_params(self, deep=True):
+        """The constructor's parameters, ``module__*`` and ``optimizer__*`` included.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Whether to include the parameters of nested objects.
+
+        Returns
+        -------
+        dict of str to object
+        """
+        params = super().get_params(deep=deep)
+        options = {k: v for k, v in vars(self).items() if k.startswith(OPTION_PREFIXES)}
+        return params | options
+
+    def set_params(self, **params):
+        """Set parameters, of nested objects too.
+
+        Parameters
+        ----------
+        **params : object
+
+        Returns
+        -------
+        NeuralClassifier
+            Itself.
+        """
+        options = {k: params.pop(k) for k in list(params) if k.startswith(OPTION_PREFIXES)}
+        super().set_params(**params)
+        set_options(self, options)
+        return self
+
+    def _make_targets(self, X, y, codes):
+        """What the network learns about each row, as arrays by name."""
+        return {"labels": codes}
+
+    def _make_criterion(self):
+        """The training loss: (logits, targets) -> one value per row."""
+        from skkd.criteria import label_loss
+
+        return partial(label_loss, label_smoothing=self.label_smoothing)
+
+    def _draw_seeds(self):
+        """Seeds of the network and of the validation split."""
+        random_state = check_random_state(self.random_state)
+        return tuple(int(seed) for seed in random_state.randint(np.iinfo(np.int32).max, size=2))
+
+    def _read(self, X, y, sample_weight, classes, reset):
+        """The caller's rows, labels and weights as examples, and the classes."""
+        from skkd.fitting import Examples
+
+        rows = self._read_rows(X, reset=reset)
+        n_rows = count_rows(X)
+        y = check_labels(self, y, n_rows)
+        sample_weight = check_weights(sample_weight, n_rows)
+        classes, codes = encode(y, classes)
+        weights = class_weight_of_rows(self.class_weight, classes, codes, sample_weight)
+        if sample_weight is not None:
+            weights = weights * sample_weight
+        targets = {**self._make_targets(X, y, codes), "weights": weights}
+        return Examples(rows, targets), classes
+
+    def _read_rows(self, X, reset):
+        return check_rows(
+            self,
+            X,
+            reset=reset,
+            preprocessor=self.preprocessor,
+            dtype=self.dtype,
+            allow_nd=self.module is not None,
+        )
+
+    def _read_held_out(self, X_val, y_val, classes):
+        """The caller's own validation set as examples, or None."""
+        from skkd.fitting import Examples
+
+        if (X_val is None) != (y_val is None):
+            missing = "y_val" if y_val is None else "X_val"
+            raise ValueError(f"{missing}=None is not allowed: X_val and y_val go together.")
+        if X_val is None:
+            return None
+        X_val, y_val = _unwrapped(X_val), _unwrapped(y_val)
+        rows = self._read_rows(X_val, reset=False)
+        _, codes = encode(check_labels(self, y_val, count_rows(X_val)), classes, name="y_val")
+        weights = class_weight_of_rows(self.class_weight, classes, codes, None)
+        return Examples(rows, {"labels": codes, "weights": weights})
+
+    def _split(self, examples, held_out, seed):
+        """Rows to train on, of mean weight 1, and rows to watch, or None."""
+        weights = examples.targets["weights"]
+        rows = np.flatnonzero(weights > 0)
+        valid = held_out
+        if self.early_stopping and held_out is None:
+            codes = examples.targets["labels"][rows]
+            train, watched = split_rows(codes, self.validation_fraction, seed)
+            rows, valid = rows[train], examples.take(rows[watched])
+        train = examples if len(rows) == len(weights) else examples.take(rows)
+        train.targets["weights"] = train.targets["weights"] / train.targets["weights"].mean()
+        return train, valid
+
+    def _fit_view(self, train, classes):
+        names = getattr(self, "feature_names_in_", None)
+        labels = classes[train.targets["labels"]]
+        categorical = resolve_categorical(self.categorical_features, train.rows, names)
+        return fit_view(
+            self.preprocessor, train.rows, labels, train.targets["weights"], categorical
+        )
+
+    def _fit_examples(
+        self, view, train, valid, classes, *, n_epochs, seed, goes_on, on_epoch=None
+    ):
+        from skkd.fitting import Fitted, fit_examples
+
+        previous = None
+        if goes_on:
+            state = getattr(self, "training_state_", {})
+            previous = Fitted(self.network_, self.history_, self.best_epoch_, state)
+        return fit_examples(
+            self,
+            self._make_criterion(),
+            view,
+            train,
+            valid,
+            n_classes=len(classes),
+            n_epochs=n_epochs,
+            seed=seed,
+            previous=previous,
+            on_epoch=on_epoch,
+        )
+
+    def _classes_of_all_calls(self, classes, goes_on):
+        if classes is None:
+            if not goes_on:
+                raise ValueError("classes must be passed on the first call to partial_fit.")
+            return self.classes_
+        classes = np.unique(classes)
+        if goes_on and not np.array_equal(classes, self.classes_):
+            refuse("classes", classes, f"the classes of the first call, {self.classes_!r}")
+        return classes
+
+    def _publish(self, fitted, classes, goes_on, keeps_training_state):
+        """Set the fitted attributes, all at the end."""
+        history = list(self.history_) if goes_on else []
+        epochs_before = len(history)
+        for record in fitted.history:
+            history.append({**record, "epoch": epochs_before + record["epoch"]})
+        self.classes_ = classes
+        self.network_ = fitted.network
+        self.history_ = history
+        self.loss_curve_ = [record["train_loss"] for record in history]
+        self.n_iter_ = len(history)
+        self.best_epoch_ = fitted.best_epoch and epochs_before + fitted.best_epoch
+        vars(self).pop("training_state_", None)
+        if keeps_training_state:
+            self.training_state_ = fitted.training_state
+
+    def _logits(self, X):
+        check_is_fitted(self)
+        with config_context(array_api_dispatch=False):
+            return self.network_.logits(self._read_rows(X, reset=False))
+
+    def __sklearn_is_fitted__(self):
+        return "network_" in vars(self)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        numbers_only = self.preprocessor is None
+        tags.input_tags.sparse = True
+        tags.input_tags.allow_nan = not numbers_only
+        tags.input_tags.categorical = not numbers_only
+        tags.input_tags.three_d_array = self.module is not None
+        return tags
+
+
+@contextmanager
+def _all_or_nothing(estimator):
+    """After an error the estimator is as it was before."""
+    before = dict(vars(estimator))
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise
+
+
+def _unwrapped(value):
+    """The content of a tuple of one, which keeps searches from slicing it."""
+    return value[0] if isinstance(value, tuple) and len(value) == 1 else value

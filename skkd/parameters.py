@@ -1,0 +1,57 @@
+"""Checks of constructor parameters, with one wording for all of them.
+
+Every message names the parameter, the value received and the values allowed.
+"""
+
+import numbers
+
+__all__ = ["check_flag", "check_instance", "check_integer", "check_number", "check_option", "refuse"]
+
+
+def refuse(name, value, allowed, error=ValueError):
+    """Raise `error`: parameter, value received, values allowed."""
+    raise error(f"{name}={value!r} is not allowed: give {allowed}.")
+
+
+def check_number(name, value, *, low=None, high=None, low_open=False, high_open=False):
+    """Refuse anything but a real number within bounds (NaN is outside of any)."""
+    allowed = _interval("a number", low, high, low_open, high_open)
+    if not isinstance(value, numbers.Real) or isinstance(value, bool):
+        refuse(name, value, allowed, TypeError)
+    above = low is None or (value > low if low_open else value >= low)
+    below = high is None or (value < high if high_open else value <= high)
+    if not (above and below) or value != value:
+        refuse(name, value, allowed)
+
+
+def check_integer(name, value, *, low=None, high=None):
+    """Refuse anything but an integer within bounds."""
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool):
+        refuse(name, value, _interval("an integer", low, high), TypeError)
+    check_number(name, value, low=low, high=high)
+
+
+def check_flag(name, value):
+    """Refuse anything but True or False."""
+    if not isinstance(value, bool) and type(value).__name__ != "bool_":
+        refuse(name, value, "True or False", TypeError)
+
+
+def check_option(name, value, options):
+    """Refuse anything but one of a few strings."""
+    if not isinstance(value, str) or value not in options:
+        refuse(name, value, "one of " + ", ".join(map(repr, options)))
+
+
+def check_instance(name, value, kind, allowed):
+    """Refuse anything but an instance (a class is not an instance)."""
+    if not isinstance(value, kind):
+        refuse(name, value, allowed, TypeError)
+
+
+def _interval(noun, low, high, low_open=False, high_open=False):
+    if low is None and high is None:
+        return noun
+    if high is None:
+        return f"{noun} {'>' if low_open else '>='} {low}"
+    return f"{noun} in {'(' if low_open else '['}{low}, {high}{')' if high_open else ']'}"

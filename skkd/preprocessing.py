@@ -1,0 +1,348 @@
+"""The input view: what the network sees of the user's rows.
+
+================  ===========================================================
+ColumnView        numbers imputed and standardised, categories one-hot encoded
+ChannelView       images: each channel standardised
+PassThrough       preprocessor=None: the numbers as they are
+TransformerView   the user's own scikit-learn transformer
+================  ===========================================================
+
+A view is fitted once, by scikit-learn's transformers in float64 and with the sample
+weights, and then kept as plain arrays. Scaling comes before any cast to float32, which
+would merge large values that lie close together, such as time stamps.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.utils import _safe_indexing, check_array
+from sklearn.utils.validation import _num_samples, has_fit_parameter
+
+from skkd.parameters import refuse
+from skkd.tables import Table, as_numbers
+
+__all__ = [
+    "ChannelView",
+    "ColumnView",
+    "PassThrough",
+    "TransformerView",
+    "View",
+    "fit_view",
+    "transform_in_blocks",
+]
+
+#: Categories of one column beyond this many share a single indicator.
+MAX_CATEGORIES = 256
+
+#: Bytes of a block of rows while it is dense in float64.
+BLOCK_BYTES = 2**25
+
+
+def fit_view(preprocessor, rows, labels, sample_weight=None, categorical=()):
+    """Fit the view that the parameter `preprocessor` asks for.
+
+    Parameters
+    ----------
+    preprocessor : "auto", None or a scikit-learn transformer
+    rows : ndarray, sparse matrix or Table of n_rows rows
+        For a transformer: the user's own X.
+    labels : ndarray of shape (n_rows,)
+        Only a transformer looks at them.
+    sample_weight : ndarray of shape (n_rows,), default=None
+    categorical : sequence of int, default=()
+        Indices of categorical columns, besides the object columns of a Table.
+
+    Returns
+    -------
+    ColumnView, ChannelView, PassThrough or TransformerView
+    """
+    if preprocessor is None:
+        return PassThrough(n_features=_n_columns(rows))
+    if isinstance(preprocessor, str):
+        if not isinstance(rows, Table) and rows.ndim > 2:
+            return ChannelView.fit(rows, sample_weight)
+        return ColumnView.fit(rows, sample_weight, categorical)
+    return TransformerView.fit(preprocessor, rows, labels, sample_weight)
+
+
+def transform_in_blocks(view, rows, dtype):
+    """Pass all rows through a view, never holding more than a block in float64.
+
+    Parameters
+    ----------
+    view : View
+    rows : ndarray, sparse matrix or Table
+    dtype : numpy dtype
+        Of the result.
+
+    Returns
+    -------
+    ndarray of shape (n_rows, ...)
+    """
+    result = None
+    for block, seen in view.blocks(rows):
+        if result is None:
+            result = np.empty((_num_samples(rows), *seen.shape[1:]), dtype=dtype)
+        result[block] = seen
+    return result
+
+
+def rows_per_block(n_features):
+    """How many rows of so many float64 numbers make a block."""
+    return max(1, BLOCK_BYTES // (8 * max(1, n_features)))
+
+
+class View:
+    """What all views share: rows pass in blocks."""
+
+    def blocks(self, rows, most=None):
+        """Consecutive blocks of rows, transformed.
+
+        Parameters
+        ----------
+        rows : ndarray, sparse matrix or Table
+        most : int, default=None
+            No block has more rows than this, nor more than `BLOCK_BYTES` allow.
+
+        Yields
+        ------
+        (slice, ndarray of shape (n_block_rows, ...))
+        """
+        size = min(rows_per_block(max(_n_columns(rows), self.n_features)), most or rows.shape[0])
+        for start in range(0, rows.shape[0], size):
+            block = slice(start, start + size)
+            yield block, self.transform(rows[block])
+
+
+@dataclass(eq=False)
+class PassThrough(View):
+    """The numbers as they are, dense."""
+
+    n_features: int
+
+    def transform(self, rows):
+        return rows.toarray() if sparse.issparse(rows) else rows
+
+
+@dataclass(eq=False)
+class ChannelView(View):
+    """Arrays of more than two dimensions: channels (axis 1) standardised."""
+
+    centre: np.ndarray  #: (n_channels, 1, ...)
+    scale: np.ndarray  #: (n_channels, 1, ...)
+    n_features: int
+
+    @classmethod
+    def fit(cls, rows, sample_weight=None):
+        shape = (rows.shape[1],) + (1,) * (rows.ndim - 2)
+        scalers = [StandardScaler() for _ in range(rows.shape[1])]
+        for block in _blocks(rows, sample_weight):
+            values, weight = block
+            for channel, scaler in enumerate(scalers):
+                pixels = values[:, channel].reshape(len(values), -1)
+                repeated = None if weight is None else np.repeat(weight, pixels.shape[1])
+                scaler.partial_fit(pixels.reshape(-1, 1), sample_weight=repeated)
+        return cls(
+            centre=np.array([scaler.mean_[0] for scaler in scalers]).reshape(shape),
+            scale=np.array([scaler.scale_[0] for scaler in scalers]).reshape(shape),
+            n_features=_n_columns(rows),
+        )
+
+    def transform(self, rows):
+        return (rows - self.centre) / self.scale
+
+
+@dataclass(eq=False)
+class OneHot:
+    """One categorical column as indicators; an unknown category is all zeros.
+
+    Where a column had more than `MAX_CATEGORIES`, the rare ones, and any unknown one,
+    share the last indicator.
+    """
+
+    column: int
+    codes: dict  #: category (None where missing) -> indicator
+    n_indicators: int
+    rare: int  #: indicator of rare and unknown categories, or -1
+
+    @classmethod
+    def fit(cls, column, values):
+        encoder = OneHotEncoder(handle_unknown="infrequent_if_exist", max_categories=MAX_CATEGORIES)
+        encoder.fit(values.reshape(-1, 1))
+        rare = encoder.infrequent_categories_[0]
+        rare_set = set() if rare is None else set(rare.tolist())
+        frequent = [c for c in encoder.categories_[0].tolist() if c not in rare_set]
+        return cls(
+            column=column,
+            codes={category: code for code, category in enumerate(frequent)},
+            n_indicators=len(frequent) + bool(rare_set),
+            rare=len(frequent) if rare_set else -1,
+        )
+
+    def transform(self, values):
+        indicators = np.zeros((len(values), self.n_indicators))
+        codes = np.array([self.codes.get(value, self.rare) for value in values], dtype=np.intp)
+        known = np.flatnonzero(codes >= 0)
+        indicators[known, codes[known]] = 1.0
+        return indicators
+
+
+@dataclass(eq=False)
+class ColumnView(View):
+    """Numeric columns imputed by their mean and standardised, then one-hot columns.
+
+    The mean and the standard deviation are weighted by the sample weights; a missing
+    number becomes the mean. Categories are encoded by :class:`OneHot`, where missing
+    is a category of its own if the fit saw it.
+    """
+
+    numeric: np.ndarray  #: indices of the numeric columns
+    centre: np.ndarray  #: their means, also the fill value of missing numbers
+    scale: np.ndarray  #: their standard deviations, 1 for constant columns
+    one_hot: list  #: OneHot per categorical column
+    n_columns: int
+    names: list  #: of the columns, for error messages
+
+    @property
+    def n_features(self):
+        """Width of what the network sees."""
+        return len(self.numeric) + sum(encoder.n_indicators for encoder in self.one_hot)
+
+    @classmethod
+    def fit(cls, rows, sample_weight=None, categorical=()):
+        n_columns = rows.shape[1]
+        columns = rows.columns if isinstance(rows, Table) else None
+        if columns is not None:
+            is_object = [j for j, column in enumerate(columns) if column.dtype == object]
+            categorical = sorted({*categorical, *is_object})
+        numeric = np.setdiff1d(np.arange(n_columns), np.asarray(categorical, dtype=np.intp))
+        centre, scale = _centre_and_scale(rows, numeric, sample_weight)
+        return cls(
+            numeric=numeric,
+            centre=centre,
+            scale=scale,
+            one_hot=[OneHot.fit(j, _categories(rows, j)) for j in categorical],
+            n_columns=n_columns,
+            names=rows.names if columns is not None else [],
+        )
+
+    def transform(self, rows):
+        if isinstance(rows, Table):
+            numbers = np.empty((len(rows), len(self.numeric)))
+            for position, j in enumerate(self.numeric):
+                numbers[:, position] = self._numbers(rows, j)
+        else:
+            rows = rows.toarray() if sparse.issparse(rows) else rows
+            numbers = rows if not self.one_hot else rows[:, self.numeric]
+            numbers = np.asarray(numbers, dtype=np.float64)
+        scaled = (numbers - self.centre) / self.scale
+        scaled[np.isnan(scaled)] = 0.0  # a missing number becomes the mean
+        if not self.one_hot:
+            return scaled
+        indicators = [e.transform(_categories(rows, e.column)) for e in self.one_hot]
+        return np.concatenate([scaled, *indicators], axis=1)
+
+    def _numbers(self, table, j):
+        values = table.columns[j]
+        if values.dtype == object:
+            values = as_numbers(values)
+        if values is None:
+            raise ValueError(
+                f"column {table.names[j]!r} held numbers in fit and holds others now: "
+                f"{next(v for v in table.columns[j] if as_numbers([v]) is None)!r}."
+            )
+        return values
+
+
+@dataclass(eq=False)
+class TransformerView(View):
+    """The user's own transformer, fitted and called as it is."""
+
+    transformer: object
+    n_features: int = 0
+
+    @classmethod
+    def fit(cls, transformer, rows, labels, sample_weight=None):
+        if not (hasattr(transformer, "fit") and hasattr(transformer, "transform")):
+            refuse(
+                "preprocessor",
+                transformer,
+                "'auto', None or a transformer with fit and transform",
+                TypeError,
+            )
+        transformer = clone(transformer)
+        takes_weight = sample_weight is not None and has_fit_parameter(transformer, "sample_weight")
+        transformer.fit(rows, labels, **({"sample_weight": sample_weight} if takes_weight else {}))
+        view = cls(transformer)
+        view.n_features = _n_columns(view.transform(_safe_indexing(rows, [0])))
+        return view
+
+    def blocks(self, rows, most=None):
+        """All rows pass the transformer together, as it may expect."""
+        seen = self.transform(rows)
+        size = min(rows_per_block(self.n_features), most or len(seen))
+        for start in range(0, len(seen), size):
+            block = slice(start, start + size)
+            yield block, seen[block]
+
+    def transform(self, rows):
+        seen = self.transformer.transform(rows)
+        seen = seen.toarray() if sparse.issparse(seen) else seen
+        return check_array(
+            seen, allow_nd=True, dtype="numeric", input_name="what preprocessor returns"
+        )
+
+
+def _centre_and_scale(rows, numeric, sample_weight):
+    """Weighted mean and standard deviation of the numeric columns, NaN left out."""
+    if len(numeric) == 0:
+        return np.empty(0), np.empty(0)
+    if isinstance(rows, Table):
+        scalers = [
+            StandardScaler().fit(rows.columns[j].reshape(-1, 1), sample_weight=sample_weight)
+            for j in numeric
+        ]
+        centre = np.concatenate([scaler.mean_ for scaler in scalers])
+        scale = np.concatenate([scaler.scale_ for scaler in scalers])
+    elif sparse.issparse(rows):
+        scaler = StandardScaler(with_mean=False).fit(
+            rows.astype(np.float64), sample_weight=sample_weight
+        )
+        centre, scale = scaler.mean_, scaler.scale_
+    else:
+        scaler = StandardScaler()
+        for values, weight in _blocks(rows, sample_weight):
+            scaler.partial_fit(values[:, numeric].astype(np.float64), sample_weight=weight)
+        centre, scale = scaler.mean_, scaler.scale_
+    all_missing = np.isnan(centre)
+    return np.where(all_missing, 0.0, centre), np.where(all_missing, 1.0, scale)
+
+
+def _categories(rows, j):
+    """One column as an object array of plain values, None where missing."""
+    if isinstance(rows, Table):
+        values = rows.columns[j]
+    else:
+        values = rows[:, j]
+    if values.dtype == object:
+        return values
+    as_objects = values.astype(object)
+    if values.dtype.kind == "f":
+        as_objects[np.isnan(values)] = None
+    return as_objects
+
+
+def _blocks(rows, sample_weight):
+    """Consecutive blocks of rows with their weights."""
+    size = rows_per_block(_n_columns(rows))
+    for start in range(0, rows.shape[0], size):
+        block = slice(start, start + size)
+        yield rows[block], None if sample_weight is None else sample_weight[block]
+
+
+def _n_columns(rows):
+    """Numbers in one row."""
+    return int(np.prod(rows.shape[1:]))

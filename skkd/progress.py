@@ -1,0 +1,34 @@
+"""A progress bar for long fits."""
+
+__all__ = ["ProgressBar"]
+
+
+class ProgressBar:
+    """One bar per fit, with the losses and metrics of the last epoch.
+
+    Parameters
+    ----------
+    n_epochs : int
+    verbose : int
+        1 shows the bar, 2 and more also write one line per epoch above it.
+    """
+
+    def __init__(self, n_epochs, verbose):
+        from tqdm.auto import tqdm
+
+        self.bar = tqdm(total=n_epochs, unit="epoch")
+        self.verbose = verbose
+
+    def on_epoch_end(self, record):
+        """Show an epoch's record: a dict of plain floats."""
+        metrics = {
+            name: f"{value:.4g}" for name, value in record.items() if name not in ("epoch", "seconds")
+        }
+        if self.verbose > 1:
+            described = ", ".join(f"{name} {value}" for name, value in metrics.items())
+            self.bar.write(f"epoch {record['epoch']}: {described}")
+        self.bar.set_postfix(metrics, refresh=False)
+        self.bar.update()
+
+    def close(self):
+        self.bar.close()

@@ -1,0 +1,557 @@
+"""Learning-rate schedules: progress in, a factor of the learning rate out.
+
+A schedule never sees an optimiser or a network. It answers one question, how large
+the learning rate is at a point of training, as a factor of the `learning_rate` that
+the estimator was given. With ``e`` epochs done out of ``E``, ``b`` batches done out
+of ``B``:
+
+====================  =========================================================
+Constant              1
+StepDecay             gamma^floor(e / step_size)                        by epoch
+MultiStepDecay        gamma^(milestones passed at e)                    by epoch
+ExponentialDecay      gamma^e                                           by epoch
+CosineDecay           end + (1 - end)/2 (1 + cos(pi e/E))               by batch
+CosineRestarts        the same, begun anew after each period            by batch
+LinearDecay           start + (end - start) e/E                         by batch
+CosLog                (1 - cos(2 pi log2(1 + (2^cycles - 1) e/E))) / 2  by batch
+Cyclic                a triangle between base and top                   by batch
+OneCycle              up to 1, then down to almost nothing              by batch
+WarmUp                a ramp in front of any of them                    by batch
+====================  =========================================================
+
+"By epoch" counts whole epochs, so the rate stands still within one; "by batch" moves
+with every batch. All of them follow scikit-learn's parameter protocol, so a grid can
+search ``lr_decay__gamma``; all of them pickle, and :meth:`Schedule.simulate` draws
+the curve without training anything.
+"""
+
+import math
+
+from sklearn.base import BaseEstimator
+
+from skkd.parameters import check_instance, check_integer, check_number, check_option
+
+__all__ = [
+    "Constant",
+    "CosLog",
+    "CosineDecay",
+    "CosineRestarts",
+    "Cyclic",
+    "ExponentialDecay",
+    "LinearDecay",
+    "MultiStepDecay",
+    "OneCycle",
+    "Schedule",
+    "StepDecay",
+    "WarmUp",
+    "resolve_schedule",
+]
+
+
+class Schedule(BaseEstimator):
+    """A learning-rate schedule: subclass it and write `factor`.
+
+    Examples
+    --------
+    A schedule of one's own:
+
+    >>> class InverseSquareRoot(Schedule):
+    ...     def factor(self, epoch, n_epochs):
+    ...         return (1 + epoch) ** -0.5
+    >>> [round(f, 3) for f in InverseSquareRoot().simulate(4)]
+    [1.0, 0.707, 0.577, 0.5]
+    """
+
+    #: What `factor` counts: "epoch" (whole epochs), "progress" (epochs, with the
+    #: fraction that the batches have done) or "batch" (batches).
+    counts = "epoch"
+
+    #: Whether the factor is always 1.
+    is_constant = False
+
+    def factor(self, done, total):
+        """Factor of the learning rate at a point of training.
+
+        Parameters
+        ----------
+        done : int or float
+            Epochs or batches (see `counts`) that lie behind, from 0.
+        total : int or float
+            Epochs or batches of the whole training.
+
+        Returns
+        -------
+        float
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define factor(done, total)")
+
+    def check(self):
+        """Raise ValueError or TypeError if a parameter is not usable."""
+
+    def at_batch(self, batch, batches_per_epoch, n_epochs):
+        """Factor for one batch of a training run.
+
+        Parameters
+        ----------
+        batch : int
+            Number of batches that lie behind, from 0.
+        batches_per_epoch : int
+        n_epochs : int or float
+            Length of the training.
+
+        Returns
+        -------
+        float
+        """
+        if self.counts == "batch":
+            return self.factor(batch, batches_per_epoch * n_epochs)
+        if self.counts == "progress":
+            return self.factor(batch / batches_per_epoch, n_epochs)
+        return self.factor(batch // batches_per_epoch, n_epochs)
+
+    def simulate(self, n_steps, batches_per_epoch=1):
+        """The curve of factors, without training.
+
+        Parameters
+        ----------
+        n_steps : int
+            Number of batches.
+        batches_per_epoch : int, default=1
+            With 1 each step is an epoch as well.
+
+        Returns
+        -------
+        list of float, of length `n_steps`
+
+        Examples
+        --------
+        >>> StepDecay(step_size=2, gamma=0.1).simulate(5)
+        [1.0, 1.0, 0.1, 0.1, 0.010000000000000002]
+        """
+        self.check()
+        n_epochs = n_steps / batches_per_epoch
+        return [self.at_batch(step, batches_per_epoch, n_epochs) for step in range(n_steps)]
+
+
+class Constant(Schedule):
+    """The learning rate as it is.
+
+    Examples
+    --------
+    >>> Constant().simulate(3)
+    [1.0, 1.0, 1.0]
+    """
+
+    is_constant = True
+
+    def factor(self, epoch, n_epochs):
+        return 1.0
+
+
+class StepDecay(Schedule):
+    """Multiply by `gamma` every `step_size` epochs: ``gamma^floor(e / step_size)``.
+
+    Parameters
+    ----------
+    step_size : int, default=30
+        Epochs between two steps.
+    gamma : float in (0, 1], default=0.1
+
+    Examples
+    --------
+    >>> StepDecay(step_size=2, gamma=0.5).simulate(6)
+    [1.0, 1.0, 0.5, 0.5, 0.25, 0.25]
+    """
+
+    def __init__(self, step_size=30, gamma=0.1):
+        self.step_size = step_size
+        self.gamma = gamma
+
+    def check(self):
+        check_integer("step_size", self.step_size, low=1)
+        check_number("gamma", self.gamma, low=0, high=1, low_open=True)
+
+    def factor(self, epoch, n_epochs):
+        return float(self.gamma ** (epoch // self.step_size))
+
+
+class MultiStepDecay(Schedule):
+    """Multiply by `gamma` at each milestone.
+
+    Parameters
+    ----------
+    milestones : sequence of int, default=(60, 120, 160)
+        Epochs at which the rate falls.
+    gamma : float in (0, 1], default=0.1
+
+    Examples
+    --------
+    >>> MultiStepDecay(milestones=(1, 3), gamma=0.5).simulate(5)
+    [1.0, 0.5, 0.5, 0.25, 0.25]
+    """
+
+    def __init__(self, milestones=(60, 120, 160), gamma=0.1):
+        self.milestones = milestones
+        self.gamma = gamma
+
+    def check(self):
+        for milestone in self.milestones:
+            check_integer("milestones", milestone, low=0)
+        check_number("gamma", self.gamma, low=0, high=1, low_open=True)
+
+    def factor(self, epoch, n_epochs):
+        return float(self.gamma ** sum(epoch >= milestone for milestone in self.milestones))
+
+
+class ExponentialDecay(Schedule):
+    """Multiply by `gamma` after every epoch: ``gamma^e``.
+
+    Parameters
+    ----------
+    gamma : float in (0, 1], default=0.95
+
+    Examples
+    --------
+    >>> ExponentialDecay(gamma=0.5).simulate(4)
+    [1.0, 0.5, 0.25, 0.125]
+    """
+
+    def __init__(self, gamma=0.95):
+        self.gamma = gamma
+
+    def check(self):
+        check_number("gamma", self.gamma, low=0, high=1, low_open=True)
+
+    def factor(self, epoch, n_epochs):
+        return float(self.gamma**epoch)
+
+
+class CosineDecay(Schedule):
+    """Half a cosine from 1 to `end_factor`.
+
+    ``end + (1 - end)/2 (1 + cos(pi e/E))``
+
+    Parameters
+    ----------
+    end_factor : float in [0, 1], default=0.0
+
+    References
+    ----------
+    Loshchilov and Hutter (2017), "SGDR", arXiv:1608.03983, equation 5.
+
+    Examples
+    --------
+    >>> [round(f, 3) for f in CosineDecay().simulate(4)]
+    [1.0, 0.854, 0.5, 0.146]
+    """
+
+    counts = "progress"
+
+    def __init__(self, end_factor=0.0):
+        self.end_factor = end_factor
+
+    def check(self):
+        check_number("end_factor", self.end_factor, low=0, high=1)
+
+    def factor(self, epoch, n_epochs):
+        return _cosine(min(epoch / n_epochs, 1), 1, self.end_factor)
+
+
+class CosineRestarts(Schedule):
+    """Cosine decay that begins anew, each period longer than the last (SGDR).
+
+    Parameters
+    ----------
+    period : int, default=10
+        Epochs of the first period.
+    period_factor : int, default=2
+        Each period is this many times as long as the one before.
+    end_factor : float in [0, 1], default=0.0
+
+    References
+    ----------
+    Loshchilov and Hutter (2017), "SGDR", arXiv:1608.03983.
+
+    Examples
+    --------
+    >>> [round(f, 3) for f in CosineRestarts(period=2, period_factor=2).simulate(7)]
+    [1.0, 0.5, 1.0, 0.854, 0.5, 0.146, 1.0]
+    """
+
+    counts = "progress"
+
+    def __init__(self, period=10, period_factor=2, end_factor=0.0):
+        self.period = period
+        self.period_factor = period_factor
+        self.end_factor = end_factor
+
+    def check(self):
+        check_integer("period", self.period, low=1)
+        check_integer("period_factor", self.period_factor, low=1)
+        check_number("end_factor", self.end_factor, low=0, high=1)
+
+    def factor(self, epoch, n_epochs):
+        period = self.period
+        while epoch >= period:
+            epoch -= period
+            period *= self.period_factor
+        return _cosine(epoch / period, 1, self.end_factor)
+
+
+class LinearDecay(Schedule):
+    """A straight line: ``start + (end - start) e/E``.
+
+    Parameters
+    ----------
+    start_factor : float, default=1.0
+    end_factor : float, default=0.0
+
+    Examples
+    --------
+    >>> LinearDecay().simulate(4)
+    [1.0, 0.75, 0.5, 0.25]
+    """
+
+    counts = "progress"
+
+    def __init__(self, start_factor=1.0, end_factor=0.0):
+        self.start_factor = start_factor
+        self.end_factor = end_factor
+
+    def check(self):
+        check_number("start_factor", self.start_factor, low=0)
+        check_number("end_factor", self.end_factor, low=0)
+
+    def factor(self, epoch, n_epochs):
+        return _linear(min(epoch / n_epochs, 1), self.start_factor, self.end_factor)
+
+
+class CosLog(Schedule):
+    """RealMLP's schedule: cosine waves that grow longer, ending at zero.
+
+    ``(1 - cos(2 pi log2(1 + (2^cycles - 1) e/E))) / 2``
+
+    Parameters
+    ----------
+    cycles : int, default=4
+
+    References
+    ----------
+    Holzmuller, Grinsztajn and Steinwart (2024), "Better by default", arXiv:2407.04491.
+
+    Examples
+    --------
+    >>> [round(f, 3) for f in CosLog(cycles=1).simulate(4)]
+    [0.0, 0.718, 0.93, 0.324]
+    """
+
+    counts = "progress"
+
+    def __init__(self, cycles=4):
+        self.cycles = cycles
+
+    def check(self):
+        check_integer("cycles", self.cycles, low=1)
+
+    def factor(self, epoch, n_epochs):
+        t = min(epoch / n_epochs, 1)
+        return (1 - math.cos(2 * math.pi * math.log2(1 + (2**self.cycles - 1) * t))) / 2
+
+
+class Cyclic(Schedule):
+    """A triangle wave between `base_factor` and `max_factor`.
+
+    With ``cycle = floor(1 + b / (2 step_size))`` and
+    ``x = |b / step_size - 2 cycle + 1|`` the factor is
+    ``base + (max - base) max(0, 1 - x) scale``, where `mode` decides ``scale``:
+
+    - "triangular": 1;
+    - "triangular2": ``1 / 2^(cycle - 1)``, each peak half as high;
+    - "exp_range": ``gamma^b``.
+
+    Parameters
+    ----------
+    step_size : int, default=2000
+        **Batches** of half a cycle; two to ten epochs' worth works well.
+    mode : {"triangular", "triangular2", "exp_range"}, default="triangular"
+    base_factor : float, default=0.1
+    max_factor : float, default=1.0
+    gamma : float in (0, 1], default=0.9999
+        Only for "exp_range".
+
+    References
+    ----------
+    Smith (2017), "Cyclical learning rates", arXiv:1506.01186, section 3.
+
+    Examples
+    --------
+    >>> Cyclic(step_size=2, base_factor=1, max_factor=3, mode="triangular2").simulate(9)
+    [1.0, 2.0, 3.0, 2.0, 1.0, 1.5, 2.0, 1.5, 1.0]
+    """
+
+    counts = "batch"
+
+    def __init__(
+        self, step_size=2000, mode="triangular", base_factor=0.1, max_factor=1.0, gamma=0.9999
+    ):
+        self.step_size = step_size
+        self.mode = mode
+        self.base_factor = base_factor
+        self.max_factor = max_factor
+        self.gamma = gamma
+
+    def check(self):
+        check_integer("step_size", self.step_size, low=1)
+        check_option("mode", self.mode, ("triangular", "triangular2", "exp_range"))
+        check_number("base_factor", self.base_factor, low=0)
+        check_number("max_factor", self.max_factor, low=0)
+        check_number("gamma", self.gamma, low=0, high=1, low_open=True)
+
+    def factor(self, batch, n_batches):
+        cycle = math.floor(1 + batch / (2 * self.step_size))
+        x = abs(batch / self.step_size - 2 * cycle + 1)
+        scale = {
+            "triangular": 1.0,
+            "triangular2": 1 / 2 ** (cycle - 1),
+            "exp_range": self.gamma**batch,
+        }[self.mode]
+        return self.base_factor + (self.max_factor - self.base_factor) * max(0.0, 1 - x) * scale
+
+
+class OneCycle(Schedule):
+    """One rise to the full rate, one long fall to almost nothing.
+
+    Rises from ``1 / div_factor`` to 1 during the first share `rise` of all batches,
+    then falls to ``1 / (div_factor final_div_factor)`` at the last batch.
+
+    Parameters
+    ----------
+    rise : float in (0, 1), default=0.3
+    div_factor : float, default=25.0
+    final_div_factor : float, default=1e4
+    anneal : {"cosine", "linear"}, default="cosine"
+        Shape of both slopes.
+
+    References
+    ----------
+    Smith and Topin (2018), "Super-convergence", arXiv:1708.07120.
+
+    Examples
+    --------
+    >>> [round(f, 3) for f in OneCycle(rise=0.5, anneal="linear").simulate(7)]
+    [0.04, 0.424, 0.808, 0.857, 0.571, 0.286, 0.0]
+    """
+
+    counts = "batch"
+
+    def __init__(self, rise=0.3, div_factor=25.0, final_div_factor=1e4, anneal="cosine"):
+        self.rise = rise
+        self.div_factor = div_factor
+        self.final_div_factor = final_div_factor
+        self.anneal = anneal
+
+    def check(self):
+        check_number("rise", self.rise, low=0, high=1, low_open=True, high_open=True)
+        check_number("div_factor", self.div_factor, low=1)
+        check_number("final_div_factor", self.final_div_factor, low=1)
+        check_option("anneal", self.anneal, ("cosine", "linear"))
+
+    def factor(self, batch, n_batches):
+        start = 1 / self.div_factor
+        end = start / self.final_div_factor
+        slope = {"cosine": _cosine, "linear": _linear}[self.anneal]
+        last = max(n_batches - 1, 1)
+        peak = max(self.rise * n_batches - 1, 0)
+        if batch <= peak:
+            return slope(batch / peak if peak else 1, start, 1)
+        return slope(min((batch - peak) / (last - peak), 1), 1, end)
+
+
+class WarmUp(Schedule):
+    """A linear ramp in front of any schedule, which begins when the ramp ends.
+
+    During the first `n_epochs` epochs the factor rises batch by batch from
+    `start_factor` to the first factor of `schedule`; what is left of the training is
+    the schedule's.
+
+    Parameters
+    ----------
+    schedule : str or Schedule, default="constant"
+    n_epochs : float, default=5
+        Length of the ramp; fractions are allowed.
+    start_factor : float in [0, 1], default=0.0
+        The first batch runs a step above it, so 0 wastes no batch.
+
+    Examples
+    --------
+    >>> WarmUp("linear", n_epochs=4).simulate(8)
+    [0.25, 0.5, 0.75, 1.0, 1.0, 0.75, 0.5, 0.25]
+    """
+
+    def __init__(self, schedule="constant", n_epochs=5, start_factor=0.0):
+        self.schedule = schedule
+        self.n_epochs = n_epochs
+        self.start_factor = start_factor
+
+    def check(self):
+        resolve_schedule("schedule", self.schedule)
+        check_number("n_epochs", self.n_epochs, low=0)
+        check_number("start_factor", self.start_factor, low=0, high=1)
+
+    def at_batch(self, batch, batches_per_epoch, n_epochs):
+        schedule = resolve_schedule("schedule", self.schedule)
+        ramp = min(round(self.n_epochs * batches_per_epoch), round(n_epochs * batches_per_epoch))
+        rest = max(n_epochs - ramp / batches_per_epoch, 1 / batches_per_epoch)
+        if batch >= ramp:
+            return schedule.at_batch(batch - ramp, batches_per_epoch, rest)
+        top = schedule.at_batch(0, batches_per_epoch, rest)
+        return top * _linear((batch + 1) / ramp, self.start_factor, 1)
+
+
+SCHEDULES = {
+    "constant": Constant,
+    "step": StepDecay,
+    "multi_step": MultiStepDecay,
+    "exponential": ExponentialDecay,
+    "cosine": CosineDecay,
+    "cosine_restarts": CosineRestarts,
+    "linear": LinearDecay,
+    "coslog": CosLog,
+    "cyclic": Cyclic,
+    "one_cycle": OneCycle,
+}
+
+
+def resolve_schedule(name, value):
+    """The schedule that a parameter means, its parameters checked.
+
+    Parameters
+    ----------
+    name : str
+        The parameter, for the error message.
+    value : str or Schedule
+        A key of `SCHEDULES`, or a schedule.
+
+    Returns
+    -------
+    Schedule
+
+    Examples
+    --------
+    >>> resolve_schedule("lr_decay", "step")
+    StepDecay()
+    """
+    if isinstance(value, str):
+        check_option(name, value, tuple(SCHEDULES))
+        return SCHEDULES[value]()
+    check_instance(name, value, Schedule, "a schedule's name or an object of skkd.schedules")
+    value.check()
+    return value
+
+
+def _linear(t, start, end):
+    return start + (end - start) * t
+
+
+def _cosine(t, start, end):
+    return end + (start - end) * (1 + math.cos(math.pi * t)) / 2

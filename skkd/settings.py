@@ -1,0 +1,161 @@
+"""The constructor parameters of the classifiers: checked, and turned into parts."""
+
+import copy
+import inspect
+
+from skkd.initializers import resolve_bias_init, resolve_init
+from skkd.network import ACTIVATIONS
+from skkd.parameters import check_flag, check_integer, check_number, check_option, refuse
+from skkd.schedules import resolve_schedule
+
+__all__ = ["check_settings", "copies_of_callbacks", "options_of", "set_options"]
+
+#: Nested parameters that are kept by the estimator itself: a class has no set_params.
+OPTION_PREFIXES = ("module__", "optimizer__")
+
+OPTIMIZERS = ("sgd", "adam", "adamw", "rmsprop")
+
+
+def set_options(estimator, options):
+    """Store ``module__*`` and ``optimizer__*`` parameters; TypeError for any other.
+
+    Parameters
+    ----------
+    estimator : estimator
+    options : dict of str to object
+    """
+    for name, value in options.items():
+        if not name.startswith(OPTION_PREFIXES):
+            raise TypeError(
+                f"{type(estimator).__name__} got an unexpected keyword argument {name!r}; beside "
+                "its parameters it takes module__* and optimizer__*."
+            )
+        setattr(estimator, name, value)
+
+
+def options_of(estimator, prefix):
+    """The stored options behind a prefix, by their bare names.
+
+    Parameters
+    ----------
+    estimator : estimator
+    prefix : {"module__", "optimizer__"}
+
+    Returns
+    -------
+    dict of str to object
+    """
+    found = vars(estimator).items()
+    return {name.removeprefix(prefix): v for name, v in found if name.startswith(prefix)}
+
+
+def copies_of_callbacks(callbacks):
+    """Shallow copies of skorch callbacks, which write into themselves.
+
+    Shallow, so that the writers and the lists that a callback was given stay the
+    user's.
+
+    Parameters
+    ----------
+    callbacks : list of callbacks, of (name, callback) or of classes; or None
+
+    Returns
+    -------
+    list
+    """
+    if callbacks is None:
+        return []
+    if not isinstance(callbacks, (list, tuple)):
+        refuse("callbacks", callbacks, "a list of skorch callbacks or None", TypeError)
+    copies = []
+    for entry in callbacks:
+        callback = entry[1] if isinstance(entry, tuple) else entry
+        if not hasattr(callback, "on_epoch_end"):
+            refuse("callbacks", entry, "skorch callbacks, or (name, callback) pairs", TypeError)
+        copied = callback if inspect.isclass(callback) else copy.copy(callback)
+        copies.append((entry[0], copied) if isinstance(entry, tuple) else copied)
+    return copies
+
+
+def check_settings(estimator):
+    """Refuse what the estimator cannot be fitted with.
+
+    Parameters
+    ----------
+    estimator : NeuralClassifier
+
+    Raises
+    ------
+    ValueError or TypeError
+        Naming the parameter, the value received and the values allowed.
+    """
+    _check_network(estimator)
+    _check_optimization(estimator)
+    _check_stopping(estimator)
+    _check_surroundings(estimator)
+
+
+def _check_network(est):
+    sizes = est.hidden_layer_sizes
+    if not hasattr(sizes, "__iter__") or isinstance(sizes, str):
+        refuse("hidden_layer_sizes", sizes, "a sequence of integers >= 1", TypeError)
+    for size in sizes:
+        check_integer("hidden_layer_sizes", size, low=1)
+    check_option("activation", est.activation, tuple(ACTIVATIONS))
+    if est.module is not None and not callable(est.module):
+        refuse("module", est.module, "a torch module class, a function that builds one, or None")
+    if hasattr(est.module, "state_dict") and not inspect.isclass(est.module):
+        allowed = "its class (with its arguments as module__*), for a module would be trained twice"
+        refuse("module", est.module, allowed, TypeError)
+    resolve_init("init", est.init, est.activation)
+    resolve_bias_init("bias_init", est.bias_init)
+    check_flag("batch_norm", est.batch_norm)
+    rates = list(est.dropout) if hasattr(est.dropout, "__iter__") else [est.dropout]
+    for rate in rates:
+        check_number("dropout", rate, low=0, high=1, high_open=True)
+    if hasattr(est.dropout, "__iter__") and len(rates) != len(tuple(sizes)):
+        refuse("dropout", est.dropout, f"a number, or one for each of {len(tuple(sizes))} layers")
+    check_number("label_smoothing", est.label_smoothing, low=0, high=1, high_open=True)
+
+
+def _check_optimization(est):
+    if not inspect.isclass(est.optimizer):
+        check_option("optimizer", est.optimizer, OPTIMIZERS)
+    check_number("learning_rate", est.learning_rate, low=0, low_open=True)
+    check_number("momentum", est.momentum, low=0, high=1, high_open=True)
+    check_flag("nesterov", est.nesterov)
+    check_number("weight_decay", est.weight_decay, low=0)
+    if est.max_grad_norm is not None:
+        check_number("max_grad_norm", est.max_grad_norm, low=0, low_open=True)
+    resolve_schedule("lr_decay", est.lr_decay)
+    if isinstance(est.batch_size, str):
+        check_option("batch_size", est.batch_size, ("auto",))
+    else:
+        check_integer("batch_size", est.batch_size, low=1)
+    if est.batch_norm and est.batch_size == 1:
+        refuse("batch_size", 1, "at least 2, because batch_norm=True needs rows to compare")
+    check_flag("shuffle", est.shuffle)
+    check_integer("max_epochs", est.max_epochs, low=1)
+
+
+def _check_stopping(est):
+    check_flag("early_stopping", est.early_stopping)
+    check_number(
+        "validation_fraction", est.validation_fraction, low=0, high=1, low_open=True, high_open=True
+    )
+    if est.n_iter_no_change is not None:
+        check_integer("n_iter_no_change", est.n_iter_no_change, low=1)
+    check_number("tol", est.tol, low=0)
+
+
+def _check_surroundings(est):
+    if isinstance(est.preprocessor, str):
+        check_option("preprocessor", est.preprocessor, ("auto",))
+    check_flag("warm_start", est.warm_start)
+    copies_of_callbacks(est.callbacks)
+    check_number("verbose", int(est.verbose), low=0)
+    if not isinstance(est.device, str):
+        refuse("device", est.device, "'cpu', 'auto' or the name of a torch device", TypeError)
+    check_option("dtype", est.dtype, ("float32", "float64"))
+    if est.n_threads is not None:
+        check_integer("n_threads", est.n_threads, low=1)

@@ -1,0 +1,73 @@
+"""scikit-learn's own callbacks (1.9 and later), told of every epoch."""
+
+try:
+    from sklearn.callback import CallbackSupportMixin, with_callbacks
+except ImportError:  # scikit-learn before 1.9 has none: a mixin that adds nothing
+
+    class CallbackSupportMixin:  # type: ignore[no-redef]
+        """Stands in where scikit-learn has no callbacks."""
+
+    def with_callbacks(method):
+        """The method as it is."""
+        return method
+
+
+__all__ = ["CallbackSupportMixin", "EpochCallbacks", "with_callbacks"]
+
+
+class EpochCallbacks:
+    """Tell the callbacks set by ``estimator.set_callbacks`` of every epoch.
+
+    Parameters
+    ----------
+    estimator : estimator
+    n_epochs : int
+        The most that can come.
+    task : dict
+        What the hooks may ask for: "X", "y" and "metadata".
+    """
+
+    def __init__(self, estimator, n_epochs, task):
+        self.estimator = estimator
+        self.task = task
+        self.root = estimator._init_callback_context(max_subtasks=n_epochs)
+        self.root.call_on_fit_task_begin(estimator=estimator, **task)
+        self._begin_epoch()
+
+    @classmethod
+    def of(cls, estimator, n_epochs, task):
+        """The callbacks of an estimator, or None where nobody could be told."""
+        if not hasattr(estimator, "_init_callback_context"):
+            return None
+        return cls(estimator, n_epochs, task)
+
+    def _begin_epoch(self):
+        self.epoch = self.root.subcontext(task_name="epoch")
+        self.epoch.call_on_fit_task_begin(estimator=self.estimator, **self.task)
+
+    def end_epoch(self, is_last, fitted_attributes):
+        """End an epoch and begin the next.
+
+        Parameters
+        ----------
+        is_last : bool
+        fitted_attributes : callable
+            Returns what a copy of the estimator needs to predict as of now.
+
+        Returns
+        -------
+        bool
+            Whether a callback asks to stop.
+        """
+        stop = self.epoch.call_on_fit_task_end(
+            estimator=self.estimator, reconstruction_attributes=fitted_attributes, **self.task
+        )
+        if not (stop or is_last):
+            self._begin_epoch()
+        return stop
+
+    def end(self, fitted_attributes):
+        """End the fit."""
+        self.root.call_on_fit_task_end(
+            estimator=self.estimator, reconstruction_attributes=fitted_attributes, **self.task
+        )

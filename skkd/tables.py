@@ -1,0 +1,146 @@
+"""Tables of pandas, polars and pyarrow, as columns of NumPy arrays.
+
+A column of numbers becomes float64, its missing values NaN. A column of categories
+(strings, categories, booleans, objects that are not all numbers) becomes an object
+array of plain Python values, its missing values None.
+"""
+
+import numpy as np
+
+__all__ = ["Table", "is_table", "read_table"]
+
+#: How the names of numeric types begin, in lower case, in any of the libraries.
+NUMBERS = ("int", "uint", "float", "double", "halffloat", "decimal")
+
+
+class Table:
+    """Columns of equal length, each float64 or object.
+
+    Parameters
+    ----------
+    columns : list of ndarray of shape (n_rows,)
+    names : list of str
+        For error messages.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> table = Table([np.array([1.0, 2.0]), np.array(["a", None], dtype=object)], ["x", "c"])
+    >>> table.shape, table[[1]].columns[0]
+    ((2, 2), array([2.]))
+    """
+
+    def __init__(self, columns, names):
+        self.columns = columns
+        self.names = names
+
+    @property
+    def shape(self):
+        return (len(self.columns[0]) if self.columns else 0, len(self.columns))
+
+    def __len__(self):
+        return self.shape[0]
+
+    def __getitem__(self, rows):
+        """The same columns at some rows (a slice, a mask or indices)."""
+        return Table([column[rows] for column in self.columns], self.names)
+
+
+def is_table(X):
+    """Whether X is a pandas or polars DataFrame or a pyarrow Table."""
+    return _columns_of(X) is not None
+
+
+def read_table(X):
+    """Read the columns of a DataFrame, a pyarrow Table or a 2-d array.
+
+    Parameters
+    ----------
+    X : pandas.DataFrame, polars.DataFrame, pyarrow.Table or 2-d ndarray
+
+    Returns
+    -------
+    Table
+
+    Raises
+    ------
+    TypeError
+        For a column of dates or times.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> table = read_table(np.array([[1, "a"], [None, "b"]], dtype=object))
+    >>> table.columns
+    [array([ 1., nan]), array(['a', 'b'], dtype=object)]
+    """
+    named = _columns_of(X)
+    if named is None:
+        named = [(f"column {j}", X[:, j]) for j in range(X.shape[1])]
+    return Table([_read_column(n, c) for n, c in named], [str(n) for n, _ in named])
+
+
+def as_numbers(values):
+    """Float64 of an object column (None is NaN), or None if it holds anything else."""
+    try:
+        return np.asarray(values, dtype=object).astype(np.float64)
+    except (TypeError, ValueError):
+        return None
+
+
+def _columns_of(X):
+    """(name, column) pairs of a table, or None."""
+    if hasattr(X, "collect") and hasattr(X, "collect_schema"):
+        raise TypeError(f"{type(X).__name__} holds a query, not rows: call .collect() first.")
+    if hasattr(X, "iloc") and hasattr(X, "columns"):  # pandas
+        return [(name, X.iloc[:, j]) for j, name in enumerate(X.columns)]
+    if hasattr(X, "get_columns"):  # polars
+        return [(series.name, series) for series in X.get_columns()]
+    if hasattr(X, "column_names") and hasattr(X, "itercolumns"):  # pyarrow
+        return list(zip(X.column_names, X.itercolumns(), strict=True))
+    return None
+
+
+def _read_column(name, column):
+    """One column as float64 or as an object array with None for missing values."""
+    kind = str(getattr(column, "dtype", getattr(column, "type", ""))).lower()
+    if kind.startswith(("date", "time", "duration", "period")):
+        raise TypeError(
+            f"column {name!r} holds dates or times ({kind}): "
+            "turn them into numbers (days since a date, hour of the day) first."
+        )
+    if kind.removeprefix("sparse[").startswith(NUMBERS):
+        return _read_numbers(column)
+    values = _read_objects(column)
+    if kind in ("object", "null"):
+        numbers = as_numbers(values)
+        if numbers is not None:
+            return numbers
+    return values
+
+
+def _read_numbers(column):
+    if isinstance(column, np.ndarray):
+        return column.astype(np.float64)
+    if hasattr(column, "to_pylist"):  # pyarrow
+        return np.asarray(column.cast("float64").to_numpy(), dtype=np.float64)
+    if hasattr(column, "iloc"):  # pandas, its nullable types too
+        return column.to_numpy(dtype=np.float64, na_value=np.nan)
+    return column.cast(float).fill_null(np.nan).to_numpy().astype(np.float64)  # polars
+
+
+def _read_objects(column):
+    if hasattr(column, "to_pylist"):  # pyarrow
+        listed = column.to_pylist()
+    elif hasattr(column, "to_list"):  # pandas, polars
+        listed = column.to_list()
+    else:
+        listed = column.tolist()
+    values = np.empty(len(listed), dtype=object)
+    values[:] = [None if _is_missing(value) else value for value in listed]
+    return values
+
+
+def _is_missing(value):
+    # NaN differs from itself, and pandas' NA answers comparisons with NA.
+    return value is None or type(value).__name__ in ("NAType", "NaTType") or value != value

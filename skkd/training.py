@@ -1,0 +1,368 @@
+"""The engine: one network fitted by skorch's loop.
+
+skorch runs the epochs, keeps the history that its callbacks read, and takes any
+callback of its own; it lives inside of :func:`fit_network` and nothing of it stays.
+Its row-wise DataLoader is replaced by slices (:mod:`skkd.batches`), and what it does
+around every batch is left out where nobody listens.
+"""
+
+import time
+from dataclasses import dataclass, field
+
+import torch
+from skorch import NeuralNetClassifier
+from skorch.callbacks import Callback
+from skorch.helper import predefined_split
+from torch import nn
+
+from skkd.batches import Batches
+from skkd.losses import cross_entropy
+from skkd.optimizers import load_state, state_as_arrays
+
+__all__ = ["Outcome", "Plateau", "Recipe", "fit_network"]
+
+
+@dataclass
+class Recipe:
+    """How to train: everything but the network and the rows."""
+
+    row_loss: object  #: (logits, targets) -> one loss per row
+    make_optimizer: object  #: module -> torch.optim.Optimizer
+    schedule: object  #: skkd.schedules.Schedule
+    learning_rate: float
+    batch_size: int
+    max_epochs: int
+    shuffle_generator: torch.Generator | None  #: None keeps the rows in order
+    max_grad_norm: float | None = None
+    plateau: "Plateau | None" = None  #: when to stop early
+    keep_best: bool = False  #: give back the weights of the best validation epoch
+    device: str = "cpu"
+    callbacks: list = field(default_factory=list)  #: skorch callbacks
+    listeners: list = field(default_factory=list)  #: (record, module) -> stop?
+
+
+@dataclass
+class Outcome:
+    """What training leaves behind, as plain data."""
+
+    state: dict  #: the module's state dict, as arrays
+    history: list  #: one dict of plain floats per epoch
+    best_epoch: int | None
+    optimizer_state: dict
+    batches_done: int
+
+
+class Plateau:
+    """Tells when a loss has stopped improving.
+
+    Parameters
+    ----------
+    tol : float
+        Smaller improvements do not count as any.
+    patience : int or None
+        Epochs in a row without improvement, after which `reached` is True. None
+        never stops.
+    """
+
+    def __init__(self, tol, patience):
+        self.tol = tol
+        self.patience = patience
+        self.best = float("inf")
+        self.epochs_without_improvement = 0
+
+    def update(self, loss):
+        """Take note of an epoch's loss; True if it is the lowest so far."""
+        improved = loss < self.best - self.tol
+        self.epochs_without_improvement = 0 if improved else self.epochs_without_improvement + 1
+        is_best = loss < self.best
+        self.best = min(self.best, loss)
+        return is_best
+
+    @property
+    def reached(self):
+        return self.patience is not None and self.epochs_without_improvement >= self.patience
+
+
+def fit_network(module, train, valid, recipe, *, optimizer_state=None, batches_done=0):
+    """Train a module in place.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Returns logits of shape (n_rows, n_classes).
+    train : skkd.batches.Rows
+    valid : skkd.batches.Rows or None
+        Watched after each epoch; only its labels and weights matter.
+    recipe : Recipe
+    optimizer_state : dict, default=None
+        Moments to go on from.
+    batches_done : int, default=0
+        Batches of earlier calls, for the schedule.
+
+    Returns
+    -------
+    Outcome
+
+    Raises
+    ------
+    ValueError
+        At the end of the epoch in which the loss is no longer finite.
+    KeyboardInterrupt
+        As the user asked; skorch would swallow it.
+    """
+    net = _Net(
+        module,
+        recipe=recipe,
+        batches_done=batches_done,
+        train_split=None if valid is None else predefined_split(valid),
+    )
+    net.initialize()
+    if optimizer_state is not None:
+        load_state(net.optimizer_, optimizer_state)
+    net.notify("on_train_begin", X=train, y=None)
+    try:
+        net.fit_loop(train)
+    except _TrainingEnds:
+        pass
+    net.notify("on_train_end", X=train, y=None)
+    if net.best_state is not None:
+        module.load_state_dict(net.best_state)
+    return Outcome(
+        state=state_dict_as_arrays(module),
+        history=net.records,
+        best_epoch=net.best_epoch,
+        optimizer_state=state_as_arrays(net.optimizer_),
+        batches_done=net.batches_done,
+    )
+
+
+def state_dict_as_arrays(module):
+    """A module's state dict as NumPy arrays of their own."""
+    return {name: tensor.detach().cpu().numpy().copy() for name, tensor in module.state_dict().items()}
+
+
+class _TrainingEnds(Exception):
+    """Raised after the last callback of an epoch, to leave skorch's loop early."""
+
+
+class _WeightedMean(nn.Module):
+    """Mean over a batch of the weighted loss of its rows.
+
+    The weights have mean 1 over all rows, and a batch divides by its number of rows:
+    dividing by its own sum of weights would blow up batches of light rows.
+    """
+
+    def __init__(self, row_loss):
+        super().__init__()
+        self.row_loss = row_loss
+
+    def forward(self, logits, targets):
+        return (targets["weights"] * self.row_loss(logits, targets)).mean()
+
+
+class _Net(NeuralNetClassifier):
+    """skorch's net: our batches, our rates, our records."""
+
+    def __init__(self, module, *, recipe, batches_done=0, **kwargs):
+        super().__init__(
+            module,
+            criterion=_WeightedMean(recipe.row_loss),
+            batch_size=recipe.batch_size,
+            max_epochs=recipe.max_epochs,
+            callbacks=recipe.callbacks,
+            device=recipe.device,
+            verbose=0,
+            **kwargs,
+        )
+        self.recipe = recipe
+        self.batches_done = batches_done
+
+    @property
+    def _default_callbacks(self):
+        return []
+
+    def initialize(self):
+        super().initialize()
+        self.records = []
+        self.best_state = None
+        self.best_epoch = None
+        self.stop_requested = False
+        heard = ("on_batch_begin", "on_batch_end", "on_grad_computed")
+        self.trained = list(self.module_.parameters())
+        self.somebody_hears_batches = any(
+            getattr(type(callback), name, None) is not getattr(Callback, name)
+            for _, callback in self.callbacks_
+            for name in heard
+        )
+        return self
+
+    def initialize_optimizer(self, *args, **kwargs):
+        self.optimizer_ = self.recipe.make_optimizer(self.module_)
+        return self
+
+    def get_iterator(self, dataset, training=False):
+        if training:
+            return Batches(dataset, self.recipe.batch_size, self.recipe.shuffle_generator)
+        return Batches(dataset, max(self.recipe.batch_size, 1024))
+
+    def notify(self, method_name, **cb_kwargs):
+        """Call our own hook, then the callbacks', in which stopping is no Ctrl-C."""
+        getattr(self, method_name)(self, **cb_kwargs)
+        for _, callback in self.callbacks_:
+            try:
+                getattr(callback, method_name)(self, **cb_kwargs)
+            except KeyboardInterrupt as interrupt:
+                if not _raised_by(callback, interrupt):
+                    raise
+                self.stop_requested = True
+        if method_name == "on_epoch_end" and self.stop_requested:
+            raise _TrainingEnds
+
+    def on_epoch_begin(self, net, **kwargs):
+        super().on_epoch_begin(net, **kwargs)
+        self.epoch_began = time.perf_counter()
+        self.epoch_record = {"epoch": len(self.records) + 1}
+
+    def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
+        """One pass over the batches; with `training`, one step for each."""
+        if iterator is None:
+            return
+        if training:
+            self._train_epoch(iterator)
+        else:
+            self._validate_epoch(iterator)
+
+    def on_epoch_end(self, net, **kwargs):
+        super().on_epoch_end(net, **kwargs)
+        record = self.epoch_record
+        record["seconds"] = time.perf_counter() - self.epoch_began
+        self._refuse_infinite_loss(record)
+        self.records.append(record)
+        self._record_for_skorch(record)
+        self._watch_plateau(record)
+        for listener in self.recipe.listeners:
+            self.stop_requested |= bool(listener(record, self.module_))
+
+    def _train_epoch(self, batches):
+        self.module_.train()
+        total = 0.0
+        for number, (X, targets) in enumerate(batches):
+            self._set_learning_rate(len(batches))
+            if number == 0:
+                self.epoch_record["learning_rate"] = self.optimizer_.param_groups[0]["lr"]
+            if self.somebody_hears_batches:
+                total += self._announced_step(X, targets) * len(X)
+            else:
+                total += float(self._step(X, targets)[0]) * len(X)
+            self.batches_done += 1
+        self.epoch_record["train_loss"] = total / len(batches.rows)
+
+    def _set_learning_rate(self, batches_per_epoch):
+        schedule = self.recipe.schedule
+        if schedule.is_constant:
+            return  # leaves the rate to callbacks such as skorch's LRScheduler
+        factor = schedule.at_batch(self.batches_done, batches_per_epoch, self.recipe.max_epochs)
+        for group in self.optimizer_.param_groups:
+            group["lr"] = self.recipe.learning_rate * factor
+
+    def _step(self, X, targets):
+        """One step of the optimiser; the loss before it, and the logits."""
+        outcome = []
+
+        def loss_and_gradient():
+            for parameter in self.trained:
+                parameter.grad = None
+            logits = self.module_(X)
+            loss = self.criterion_(logits, targets)
+            loss.backward()
+            if self.somebody_hears_batches:
+                self.notify(
+                    "on_grad_computed",
+                    named_parameters=list(self.module_.named_parameters()),
+                    batch=(X, targets["labels"]),
+                    training=True,
+                )
+            if self.recipe.max_grad_norm is not None:
+                nn.utils.clip_grad_norm_(self.trained, self.recipe.max_grad_norm)
+            outcome.append((loss.detach(), logits.detach()))
+            return loss
+
+        self.optimizer_.step(loss_and_gradient)
+        return outcome[0]  # some optimisers, such as LBFGS, ask more than once
+
+    def _announced_step(self, X, targets):
+        batch = (X, targets["labels"])
+        self.notify("on_batch_begin", batch=batch, training=True)
+        loss, logits = self._step(X, targets)
+        self.history.record_batch("train_loss", float(loss))
+        self.history.record_batch("train_batch_size", len(X))
+        self.notify("on_batch_end", batch=batch, training=True, loss=loss, y_pred=logits)
+        return float(loss)
+
+    def _validate_epoch(self, batches):
+        """Weighted log-loss and accuracy of true labels, whatever is trained on."""
+        self.module_.eval()
+        loss = hits = weight = 0.0
+        for X, targets in batches:
+            batch = (X, targets["labels"])
+            if self.somebody_hears_batches:
+                self.notify("on_batch_begin", batch=batch, training=False)
+            with torch.no_grad():
+                logits = self.module_(X)
+                row_loss = cross_entropy(targets["labels"], logits)
+                is_hit = logits.argmax(dim=1) == targets["labels"]
+            weights = targets["weights"]
+            loss += float((weights * row_loss).sum())
+            hits += float((weights * is_hit).sum())
+            weight += float(weights.sum())
+            if self.somebody_hears_batches:
+                self.history.record_batch("valid_loss", float(row_loss.mean()))
+                self.history.record_batch("valid_batch_size", len(X))
+                self.notify(
+                    "on_batch_end", batch=batch, training=False, loss=row_loss.mean(), y_pred=logits
+                )
+        self.epoch_record["valid_loss"] = loss / weight
+        self.epoch_record["valid_accuracy"] = hits / weight
+
+    def _refuse_infinite_loss(self, record):
+        for name in ("train_loss", "valid_loss"):
+            value = record.get(name, 0.0)
+            if not abs(value) < float("inf"):
+                raise ValueError(
+                    f"{name} is {value} in epoch {record['epoch']}, with "
+                    f"learning_rate={self.recipe.learning_rate!r}: lower learning_rate, "
+                    "clip with max_grad_norm, or scale the input."
+                )
+
+    def _record_for_skorch(self, record):
+        """What skorch's callbacks expect to find in the net's history."""
+        names = {"seconds": "dur", "learning_rate": "lr", "valid_accuracy": "valid_acc"}
+        for name, value in record.items():
+            self.history.record(names.get(name, name), value)
+        for name in ("train_loss", "valid_loss"):
+            if name in record:
+                is_best = record[name] <= min(r[name] for r in self.records)
+                self.history.record(f"{name}_best", is_best)
+
+    def _watch_plateau(self, record):
+        plateau = self.recipe.plateau
+        if plateau is None:
+            return
+        is_best = plateau.update(record["valid_loss" if self.recipe.keep_best else "train_loss"])
+        if self.recipe.keep_best and is_best:
+            self.best_epoch = record["epoch"]
+            self.best_state = {k: v.detach().clone() for k, v in self.module_.state_dict().items()}
+        self.stop_requested |= plateau.reached
+
+
+def _raised_by(callback, interrupt):
+    """Whether a callback itself raised KeyboardInterrupt, which is how skorch's stop.
+
+    A real Ctrl-C during a callback comes from somewhere below it.
+    """
+    frames = []
+    traceback = interrupt.__traceback__
+    while traceback is not None:
+        frames.append(traceback.tb_frame)
+        traceback = traceback.tb_next
+    return len(frames) > 1 and frames[-1].f_locals.get("self") is callback
