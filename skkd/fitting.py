@@ -13,10 +13,15 @@ import numpy as np
 import torch
 from scipy import sparse
 from sklearn.utils import _safe_indexing
-from torch import nn
 
 from skkd.batches import Rows
-from skkd.initializers import initialize_, resolve_bias_init, resolve_init
+from skkd.initializers import (
+    initialize_,
+    is_weighted_layer,
+    resolve_bias_init,
+    resolve_init,
+    warn_of_equal_units,
+)
 from skkd.isolation import (
     default_n_threads,
     gradients_on,
@@ -96,18 +101,21 @@ def fit_examples(
     device = resolve_device(settings.device)
     dtype = getattr(torch, settings.dtype)
     state = previous.training_state if previous else {}
-    generator = _generator(seed, state.get("generator"))
+    generator = torch.Generator().manual_seed(seed)
     batch_size = _batch_size(settings.batch_size, len(train))
 
     with ExitStack() as stack:
         if settings.module is not None:
-            stack.enter_context(_global_generator(seed, state, device))
+            stack.enter_context(seeded_global_generator(seed, device))
         stack.enter_context(gradients_on())
         with threads_of_fit(1):
             module, as_network = _build(settings, view, n_classes, generator, dtype, batch_size)
-            if previous is not None:
+            if previous is None:
+                warn_of_equal_units(module)
+            else:
                 _load_weights(module, previous.network.state)
             _move_(module, device, seed)
+        _go_on_drawing(generator, state)
         rows = partial(_to_rows, view=view, dtype=dtype, device=device)
         _check_logits(module, train, rows, n_classes)
         stack.enter_context(threads_of_fit(_n_threads(settings, module, batch_size)))
@@ -140,18 +148,12 @@ def fit_examples(
     return Fitted(as_network(outcome.state), outcome.history, outcome.best_epoch, training_state)
 
 
-def _generator(seed, state):
-    generator = torch.Generator().manual_seed(seed)
-    if state is not None:
-        generator.set_state(torch.tensor(state))
-    return generator
-
-
-def _global_generator(seed, state, device):
-    saved = state.get("global_generator")
-    return seeded_global_generator(
-        seed, state=None if saved is None else torch.tensor(saved), device=device
-    )
+def _go_on_drawing(generator, state):
+    """Generators as the training that we go on from left them."""
+    if "generator" in state:
+        generator.set_state(torch.tensor(state["generator"]))
+    if "global_generator" in state:
+        torch.set_rng_state(torch.tensor(state["global_generator"]))
 
 
 def _batch_size(batch_size, n_rows):
@@ -206,7 +208,7 @@ def _initialize_layers_(module, settings):
     weight_init = resolve_init("init", settings.init, settings.activation)
     bias_init = resolve_bias_init("bias_init", settings.bias_init)
     for layer in module.modules():
-        if isinstance(layer, (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)):
+        if is_weighted_layer(layer):
             initialize_(layer, weight_init, bias_init)
 
 

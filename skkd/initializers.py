@@ -28,6 +28,7 @@ given, never from the global one.
 
 import math
 import numbers
+import warnings
 
 from sklearn.base import BaseEstimator
 
@@ -47,8 +48,10 @@ __all__ = [
     "Zeros",
     "fans",
     "initialize_",
+    "is_weighted_layer",
     "resolve_bias_init",
     "resolve_init",
+    "warn_of_equal_units",
 ]
 
 
@@ -456,6 +459,33 @@ def initialize_(layer, weight_init, bias_init, generator=None):
     if layer.bias is not None:
         bias_init.fill_(layer.bias, generator)
     return layer
+
+
+def is_weighted_layer(layer):
+    """Whether a torch module is a Linear or a convolution."""
+    from torch import nn
+
+    return isinstance(layer, (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d))
+
+
+def warn_of_equal_units(module):
+    """Warn if the units of a hidden layer start equal, and so will stay equal.
+
+    The last layer may start equal: its units receive different gradients.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+    """
+    layers = [layer for layer in module.modules() if is_weighted_layer(layer)]
+    for position, layer in enumerate(layers[:-1], start=1):
+        units = layer.weight.detach()
+        if len(units) > 1 and bool((units == units[0]).all()):
+            warnings.warn(
+                f"the {len(units)} units of hidden layer {position} start with equal weights: they "
+                "cannot tell themselves apart and will stay equal. Choose a random init.",
+                stacklevel=2,
+            )
 
 
 def resolve_init(name, value, activation):

@@ -103,7 +103,7 @@ def default_n_threads(n_parameters, batch_size):
 
 
 @contextmanager
-def seeded_global_generator(seed=None, state=None, device="cpu"):
+def seeded_global_generator(seed=None, device="cpu"):
     """Seed torch's global generators, and put back their states afterwards.
 
     Custom modules draw their weights and their dropout from there, and offer no other
@@ -112,8 +112,7 @@ def seeded_global_generator(seed=None, state=None, device="cpu"):
     Parameters
     ----------
     seed : int, default=None
-    state : torch.Tensor, default=None
-        State of the CPU generator to go on from, instead of a seed.
+        None leaves the states as they are.
     device : torch.device or str, default="cpu"
         Its generator is saved and restored too.
     """
@@ -122,8 +121,6 @@ def seeded_global_generator(seed=None, state=None, device="cpu"):
     with generator_lock, torch.random.fork_rng(devices=others):
         if seed is not None:
             torch.manual_seed(seed)
-        if state is not None:
-            torch.set_rng_state(state)
         yield
 
 

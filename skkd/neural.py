@@ -7,6 +7,7 @@ import numpy as np
 from sklearn import config_context
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from skkd.inputs import (
@@ -26,6 +27,18 @@ from skkd.settings import OPTION_PREFIXES, check_settings, set_options
 from skkd.sklearn_callbacks import CallbackSupportMixin, EpochCallbacks, with_callbacks
 
 __all__ = ["NeuralClassifier"]
+
+
+def _runs_one_epoch_at_a_time(estimator):
+    """Whether `partial_fit` makes sense."""
+    if estimator.early_stopping:
+        refuse(
+            "early_stopping",
+            estimator.early_stopping,
+            "False for partial_fit, which runs one epoch a call and has nothing to stop",
+            AttributeError,
+        )
+    return True
 
 
 class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
@@ -297,10 +310,12 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             callbacks.end({"network_": self.network_, "classes_": classes})
         return self
 
+    @available_if(_runs_one_epoch_at_a_time)
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         """Train for one epoch on some rows, going on from the last call.
 
-        The input view is fitted in the first call only. A schedule goes on as well: it
+        The input view is fitted in the first call only. With `early_stopping` there is
+        no such method. A schedule goes on as well: it
         counts the epochs of all calls, and `max_epochs` is its length.
 
         Parameters
@@ -321,8 +336,6 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
     def _partial_fit(self, X, y, classes, sample_weight):
         check_settings(self)
-        if self.early_stopping:
-            refuse("early_stopping", True, "False for partial_fit, which runs one epoch a call")
         if isinstance(self.class_weight, str):
             refuse("class_weight", self.class_weight, "a dict or None for partial_fit")
         goes_on = self.__sklearn_is_fitted__()
