@@ -5,7 +5,7 @@ estimator's settings and of the examples; nothing here writes to the estimator.
 """
 
 import inspect
-from contextlib import ExitStack
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -100,60 +100,76 @@ def fit_examples(
     """
     device = resolve_device(settings.device)
     dtype = getattr(torch, settings.dtype)
-    state = previous.training_state if previous else {}
     generator = torch.Generator().manual_seed(seed)
     batch_size = _batch_size(settings.batch_size, len(train))
-
-    with ExitStack() as stack:
-        if settings.module is not None:
-            stack.enter_context(seeded_global_generator(seed, device))
-        stack.enter_context(gradients_on())
+    with _surroundings(settings, seed, device):
         with threads_of_fit(1):
             module, as_network = _build(settings, view, n_classes, generator, dtype, batch_size)
-            if previous is None:
-                warn_of_equal_units(module)
-            else:
-                _load_weights(module, previous.network.state)
-            _move_(module, device, seed)
-        _go_on_drawing(generator, state)
+            _go_on_from(previous, module, generator)
+        _move_(module, device, generator)
         rows = partial(_to_rows, view=view, dtype=dtype, device=device)
         _check_logits(module, train, rows, n_classes)
-        stack.enter_context(threads_of_fit(_n_threads(settings, module, batch_size)))
-        recipe = _recipe(settings, row_loss, n_epochs, batch_size, generator, device, valid)
+        with (
+            threads_of_fit(_n_threads(settings, module, batch_size)),
+            _listeners(settings, n_epochs, on_epoch, as_network) as listeners,
+        ):
+            outcome = fit_network(
+                module,
+                rows(train),
+                None if valid is None else rows(valid),
+                _recipe(settings, row_loss, n_epochs, batch_size, generator, valid, listeners),
+                previous=previous.training_state if previous else {},
+            )
+        training_state = outcome.training_state | _generator_states(settings, generator)
+    return Fitted(as_network(outcome.state), outcome.history, outcome.best_epoch, training_state)
+
+
+@contextmanager
+def _surroundings(settings, seed, device):
+    """Gradients on and, for a custom module, the global generator its own."""
+    with ExitStack() as stack:
+        stack.enter_context(gradients_on())
+        if settings.module is not None:
+            stack.enter_context(seeded_global_generator(seed, device))
+        yield
+
+
+@contextmanager
+def _listeners(settings, n_epochs, on_epoch, as_network):
+    """Who is told of every epoch: (record, module) -> whether to stop."""
+    listeners = []
+    with ExitStack() as stack:
         if settings.verbose:
-            bar = ProgressBar(n_epochs, int(settings.verbose))
-            stack.callback(bar.close)
-            recipe.listeners.append(lambda record, module: bar.on_epoch_end(record))
+            bar = stack.enter_context(closing(ProgressBar(n_epochs, int(settings.verbose))))
+            listeners.append(lambda record, module: bar.on_epoch_end(record))
         if on_epoch is not None:
-            recipe.listeners.append(
+            listeners.append(
                 lambda record, module: on_epoch(
                     record, lambda: as_network(state_dict_as_arrays(module))
                 )
             )
-        outcome = fit_network(
-            module,
-            rows(train),
-            None if valid is None else rows(valid),
-            recipe,
-            optimizer_state=state.get("optimizer"),
-            batches_done=state.get("batches_done", 0),
-        )
-        training_state = {
-            "optimizer": outcome.optimizer_state,
-            "batches_done": outcome.batches_done,
-            "generator": generator.get_state().numpy().copy(),
-        }
-        if settings.module is not None:
-            training_state["global_generator"] = torch.get_rng_state().numpy().copy()
-    return Fitted(as_network(outcome.state), outcome.history, outcome.best_epoch, training_state)
+        yield listeners
 
 
-def _go_on_drawing(generator, state):
-    """Generators as the training that we go on from left them."""
+def _go_on_from(previous, module, generator):
+    """Take over the weights and the generators of an earlier training."""
+    if previous is None:
+        warn_of_equal_units(module)
+        return
+    _load_weights(module, previous.network.state)
+    state = previous.training_state
     if "generator" in state:
         generator.set_state(torch.tensor(state["generator"]))
     if "global_generator" in state:
         torch.set_rng_state(torch.tensor(state["global_generator"]))
+
+
+def _generator_states(settings, generator):
+    """What `_go_on_from` takes over, as arrays."""
+    states = {"generator": generator.get_state().numpy().copy()}
+    if settings.module is not None:
+        states["global_generator"] = torch.get_rng_state().numpy().copy()
+    return states
 
 
 def _batch_size(batch_size, n_rows):
@@ -212,15 +228,16 @@ def _initialize_layers_(module, settings):
             initialize_(layer, weight_init, bias_init)
 
 
-def _move_(module, device, seed):
+def _move_(module, device, generator):
     """To a device, where dropout needs a generator of that device."""
     if device.type == "cpu":
         return
     module.to(device)
-    generator = torch.Generator(device).manual_seed(seed)
+    seed = int(torch.randint(2**62, (), generator=generator))
+    of_device = torch.Generator(device).manual_seed(seed)
     for layer in module.modules():
         if isinstance(layer, Dropout):
-            layer.generator = generator
+            layer.generator = of_device
 
 
 def _load_weights(module, state):
@@ -262,7 +279,7 @@ def _check_logits(module, train, rows, n_classes):
         )
 
 
-def _recipe(settings, row_loss, n_epochs, batch_size, generator, device, valid):
+def _recipe(settings, row_loss, n_epochs, batch_size, generator, valid, listeners):
     schedule = resolve_schedule("lr_decay", settings.lr_decay)
     stops_on_validation = bool(settings.early_stopping and valid is not None)
     stops_on_training = not settings.early_stopping and schedule.is_constant
@@ -278,8 +295,8 @@ def _recipe(settings, row_loss, n_epochs, batch_size, generator, device, valid):
         max_grad_norm=settings.max_grad_norm,
         plateau=Plateau(settings.tol, settings.n_iter_no_change) if watches else None,
         keep_best=stops_on_validation,
-        device=str(device),
         callbacks=copies_of_callbacks(settings.callbacks),
+        listeners=listeners,
     )
 
 

@@ -101,7 +101,8 @@ class Constant(Initializer):
         check_number("value", self.value)
 
     def fill_(self, tensor, generator=None):
-        return _without_grad(tensor).fill_(self.value)
+        _without_grad(tensor).fill_(self.value)
+        return tensor
 
 
 class Zeros(Initializer):
@@ -115,7 +116,8 @@ class Zeros(Initializer):
     """
 
     def fill_(self, tensor, generator=None):
-        return _without_grad(tensor).zero_()
+        _without_grad(tensor).zero_()
+        return tensor
 
 
 class Uniform(Initializer):
@@ -142,7 +144,8 @@ class Uniform(Initializer):
         check_number("high", self.high, low=self.low)
 
     def fill_(self, tensor, generator=None):
-        return _without_grad(tensor).uniform_(self.low, self.high, generator=generator)
+        _without_grad(tensor).uniform_(self.low, self.high, generator=generator)
+        return tensor
 
 
 class Normal(Initializer):
@@ -170,7 +173,8 @@ class Normal(Initializer):
         check_number("std", self.std, low=0)
 
     def fill_(self, tensor, generator=None):
-        return _without_grad(tensor).normal_(self.mean, self.std, generator=generator)
+        _without_grad(tensor).normal_(self.mean, self.std, generator=generator)
+        return tensor
 
 
 class TruncatedNormal(Initializer):

@@ -4,7 +4,6 @@ import warnings
 
 import numpy as np
 from scipy import sparse
-from sklearn.model_selection import train_test_split
 from sklearn.utils import assert_all_finite, column_or_1d
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
@@ -203,6 +202,8 @@ def split_rows(codes, fraction, random_state):
     -------
     train, valid : ndarray of int
     """
+    from sklearn.model_selection import train_test_split  # a tenth of a second
+
     rows = np.arange(len(codes))
     settings = {"test_size": fraction, "random_state": random_state}
     try:

@@ -129,8 +129,10 @@ def kl_divergence(target: Tensor, logits: Tensor) -> Tensor:
     >>> kl_divergence(p, q.log()), kl_divergence(q, p.log())
     (tensor([0.3681]), tensor([0.5108]))
     """
-    # Where both are equal, rounding must not make the difference negative.
-    return (cross_entropy(target, logits) - entropy(target)).clamp_min(0)
+    divergence = cross_entropy(target, logits) - entropy(target)
+    # Rounding must not make it negative where both are equal; a plain clamp would also
+    # cut off the gradient there, which at high temperatures is many a row's.
+    return divergence + (-divergence.detach()).clamp_min(0)
 
 
 def one_hot(labels: Tensor, n_classes: int, dtype: torch.dtype = torch.float32) -> Tensor:

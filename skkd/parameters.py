@@ -5,6 +5,8 @@ Every message names the parameter, the value received and the values allowed.
 
 import numbers
 
+import numpy as np
+
 __all__ = ["check_flag", "check_instance", "check_integer", "check_number", "check_option", "refuse"]
 
 
@@ -33,7 +35,7 @@ def check_integer(name, value, *, low=None, high=None):
 
 def check_flag(name, value):
     """Refuse anything but True or False."""
-    if not isinstance(value, bool) and type(value).__name__ != "bool_":
+    if not isinstance(value, (bool, np.bool_)):
         refuse(name, value, "True or False", TypeError)
 
 
@@ -54,4 +56,6 @@ def _interval(noun, low, high, low_open=False, high_open=False):
         return noun
     if high is None:
         return f"{noun} {'>' if low_open else '>='} {low}"
+    if low is None:
+        return f"{noun} {'<' if high_open else '<='} {high}"
     return f"{noun} in {'(' if low_open else '['}{low}, {high}{')' if high_open else ']'}"

@@ -26,6 +26,7 @@ the curve without training anything.
 """
 
 import math
+from collections.abc import Collection
 
 from sklearn.base import BaseEstimator
 
@@ -195,6 +196,7 @@ class MultiStepDecay(Schedule):
         self.gamma = gamma
 
     def check(self):
+        check_instance("milestones", self.milestones, Collection, "a sequence of integers >= 0")
         for milestone in self.milestones:
             check_integer("milestones", milestone, low=0)
         check_number("gamma", self.gamma, low=0, high=1, low_open=True)

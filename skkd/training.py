@@ -7,6 +7,7 @@ around every batch is left out where nobody listens.
 """
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import torch
@@ -36,7 +37,6 @@ class Recipe:
     max_grad_norm: float | None = None
     plateau: "Plateau | None" = None  #: when to stop early
     keep_best: bool = False  #: give back the weights of the best validation epoch
-    device: str = "cpu"
     callbacks: list = field(default_factory=list)  #: skorch callbacks
     listeners: list = field(default_factory=list)  #: (record, module) -> stop?
 
@@ -48,8 +48,7 @@ class Outcome:
     state: dict  #: the module's state dict, as arrays
     history: list  #: one dict of plain floats per epoch
     best_epoch: int | None
-    optimizer_state: dict
-    batches_done: int
+    training_state: dict  #: "optimizer" (its moments) and "batches_done", to go on from
 
 
 class Plateau:
@@ -83,7 +82,7 @@ class Plateau:
         return self.patience is not None and self.epochs_without_improvement >= self.patience
 
 
-def fit_network(module, train, valid, recipe, *, optimizer_state=None, batches_done=0):
+def fit_network(module, train, valid, recipe, previous=None):
     """Train a module in place.
 
     Parameters
@@ -94,10 +93,8 @@ def fit_network(module, train, valid, recipe, *, optimizer_state=None, batches_d
     valid : skkd.batches.Rows or None
         Watched after each epoch; only its labels and weights matter.
     recipe : Recipe
-    optimizer_state : dict, default=None
-        Moments to go on from.
-    batches_done : int, default=0
-        Batches of earlier calls, for the schedule.
+    previous : dict, default=None
+        The training state of an earlier call, to go on from.
 
     Returns
     -------
@@ -110,20 +107,14 @@ def fit_network(module, train, valid, recipe, *, optimizer_state=None, batches_d
     KeyboardInterrupt
         As the user asked; skorch would swallow it.
     """
-    net = _Net(
-        module,
-        recipe=recipe,
-        batches_done=batches_done,
-        train_split=None if valid is None else predefined_split(valid),
-    )
+    net = _Net(module, recipe, train_split=None if valid is None else predefined_split(valid))
     net.initialize()
-    if optimizer_state is not None:
-        load_state(net.optimizer_, optimizer_state)
+    if previous:
+        net.batches_done = previous["batches_done"]
+        load_state(net.optimizer_, previous["optimizer"])
     net.notify("on_train_begin", X=train, y=None)
-    try:
+    with suppress(_TrainingEnds):
         net.fit_loop(train)
-    except _TrainingEnds:
-        pass
     net.notify("on_train_end", X=train, y=None)
     if net.best_state is not None:
         module.load_state_dict(net.best_state)
@@ -131,14 +122,16 @@ def fit_network(module, train, valid, recipe, *, optimizer_state=None, batches_d
         state=state_dict_as_arrays(module),
         history=net.records,
         best_epoch=net.best_epoch,
-        optimizer_state=state_as_arrays(net.optimizer_),
-        batches_done=net.batches_done,
+        training_state={
+            "optimizer": state_as_arrays(net.optimizer_),
+            "batches_done": net.batches_done,
+        },
     )
 
 
 def state_dict_as_arrays(module):
     """A module's state dict as NumPy arrays of their own."""
-    return {name: tensor.detach().cpu().numpy().copy() for name, tensor in module.state_dict().items()}
+    return {name: t.detach().cpu().numpy().copy() for name, t in module.state_dict().items()}
 
 
 class _TrainingEnds(Exception):
@@ -163,19 +156,18 @@ class _WeightedMean(nn.Module):
 class _Net(NeuralNetClassifier):
     """skorch's net: our batches, our rates, our records."""
 
-    def __init__(self, module, *, recipe, batches_done=0, **kwargs):
+    def __init__(self, module, recipe, **kwargs):
         super().__init__(
             module,
             criterion=_WeightedMean(recipe.row_loss),
             batch_size=recipe.batch_size,
             max_epochs=recipe.max_epochs,
             callbacks=recipe.callbacks,
-            device=recipe.device,
+            device=None,  # module and rows are where they belong
             verbose=0,
             **kwargs,
         )
         self.recipe = recipe
-        self.batches_done = batches_done
 
     @property
     def _default_callbacks(self):
@@ -183,6 +175,7 @@ class _Net(NeuralNetClassifier):
 
     def initialize(self):
         super().initialize()
+        self.batches_done = 0
         self.records = []
         self.best_state = None
         self.best_epoch = None
