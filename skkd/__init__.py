@@ -4,14 +4,17 @@ import importlib
 
 __version__ = "0.1.0.dev0"
 
-__all__ = ["NeuralClassifier", "initializers", "losses", "modules", "schedules"]
+__all__ = ["DistilledClassifier", "NeuralClassifier", "initializers", "losses", "modules", "schedules"]
+
+#: Where the estimators live.
+ESTIMATORS = {"DistilledClassifier": "skkd.distilled", "NeuralClassifier": "skkd.neural"}
 
 
 def __getattr__(name):
     # Imported when first touched, so that `import skkd` costs nothing and torch waits
     # until a part that needs it.
-    if name == "NeuralClassifier":
-        return importlib.import_module("skkd.neural").NeuralClassifier
+    if name in ESTIMATORS:
+        return getattr(importlib.import_module(ESTIMATORS[name]), name)
     if name in __all__:
         return importlib.import_module(f"skkd.{name}")
     raise AttributeError(f"module 'skkd' has no attribute {name!r}")

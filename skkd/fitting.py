@@ -12,7 +12,6 @@ from functools import partial
 import numpy as np
 import torch
 from scipy import sparse
-from sklearn.utils import _safe_indexing
 
 from skkd.batches import Rows
 from skkd.initializers import (
@@ -37,30 +36,12 @@ from skkd.preprocessing import TransformerView, transform_in_blocks
 from skkd.progress import ProgressBar
 from skkd.schedules import resolve_schedule
 from skkd.settings import copies_of_callbacks, options_of
-from skkd.tables import Table
 from skkd.training import Plateau, Recipe, fit_network, state_dict_as_arrays
 
-__all__ = ["Examples", "Fitted", "fit_examples"]
+__all__ = ["Fitted", "fit_examples"]
 
 #: Sparse rows that need fewer bytes than this when dense are made dense at once.
 DENSE_BYTES = 2**26
-
-
-@dataclass
-class Examples:
-    """Rows with what the network is to learn about them."""
-
-    rows: object  #: checked rows, or the user's own X for a transformer
-    targets: dict  #: "labels" (codes), "weights" and more, arrays of n_rows
-
-    def take(self, index):
-        """The examples of some rows."""
-        is_table = isinstance(self.rows, Table)
-        rows = self.rows[index] if is_table else _safe_indexing(self.rows, index)
-        return Examples(rows, {name: target[index] for name, target in self.targets.items()})
-
-    def __len__(self):
-        return len(self.targets["labels"])
 
 
 @dataclass
@@ -74,7 +55,17 @@ class Fitted:
 
 
 def fit_examples(
-    settings, row_loss, view, train, valid, *, n_classes, n_epochs, seed, previous=None, on_epoch=None
+    settings,
+    row_loss,
+    view,
+    train,
+    valid,
+    *,
+    n_classes,
+    n_epochs,
+    seed,
+    previous=None,
+    on_epoch=None,
 ):
     """Fit a network to examples.
 
@@ -86,7 +77,7 @@ def fit_examples(
         (logits, targets) -> one loss per row.
     view : skkd.preprocessing.View
         Fitted.
-    train, valid : Examples; `valid` may be None
+    train, valid : skkd.examples.Examples; `valid` may be None
     n_classes, n_epochs, seed : int
     previous : Fitted, default=None
         To go on from: its weights and, where it has one, its training state.

@@ -17,15 +17,17 @@ Orthogonal         a random (semi-)orthogonal matrix, times gain
 input feeds (both times the receptive field in a convolution). A uniform scheme with
 variance ``v`` draws from ``U(-sqrt(3 v), sqrt(3 v))``.
 
-Weights must differ from unit to unit: units that start equal receive equal gradients
-and stay equal for ever, so a hidden layer of zeros or of one constant counts as a
-single unit. Biases may start equal; a small positive one keeps ReLUs alive.
+Weights must differ from unit to unit: units that start equal, and feed equally into the
+next layer, receive equal gradients and stay equal for ever, so that a network of zeros
+or of one constant has a single unit per hidden layer. Biases may start equal; a small
+positive one keeps ReLUs alive.
 
 The schemes are small objects that follow scikit-learn's parameter protocol. They hold
 no tensors, import torch only when they fill one, and draw from the generator they are
 given, never from the global one.
 """
 
+import itertools
 import math
 import numbers
 import warnings
@@ -475,19 +477,23 @@ def is_weighted_layer(layer):
 def warn_of_equal_units(module):
     """Warn if the units of a hidden layer start equal, and so will stay equal.
 
-    The last layer may start equal: its units receive different gradients.
+    Units are equal if all that leads into them and all that leads out of them is. The
+    last layer may start equal: its units receive different gradients.
 
     Parameters
     ----------
     module : torch.nn.Module
     """
     layers = [layer for layer in module.modules() if is_weighted_layer(layer)]
-    for position, layer in enumerate(layers[:-1], start=1):
-        units = layer.weight.detach()
-        if len(units) > 1 and bool((units == units[0]).all()):
+    for position, (layer, following) in enumerate(itertools.pairwise(layers), start=1):
+        incoming, outgoing = layer.weight.detach(), following.weight.detach()
+        bias = incoming.new_zeros(1) if layer.bias is None else layer.bias.detach()
+        equal_inside = bool((incoming == incoming[0]).all() and (bias == bias[0]).all())
+        equal_outside = bool((outgoing == outgoing[:, :1]).all())
+        if len(incoming) > 1 and equal_inside and equal_outside:
             warnings.warn(
-                f"the {len(units)} units of hidden layer {position} start with equal weights: they "
-                "cannot tell themselves apart and will stay equal. Choose a random init.",
+                f"the {len(incoming)} units of hidden layer {position} start with equal weights: "
+                "they cannot tell themselves apart and will stay equal. Choose a random init.",
                 stacklevel=2,
             )
 

@@ -1,7 +1,5 @@
 """The caller's X, y and weights, checked; scikit-learn's own messages where it has one."""
 
-import warnings
-
 import numpy as np
 from scipy import sparse
 from sklearn.utils import assert_all_finite, column_or_1d
@@ -20,7 +18,6 @@ __all__ = [
     "count_rows",
     "encode",
     "resolve_categorical",
-    "split_rows",
 ]
 
 
@@ -186,37 +183,6 @@ def encode(y, classes=None, name="y"):
     if unknown:
         refuse(name, unknown, f"labels among the classes {classes.tolist()}")
     return classes, np.array([position[label] for label in found.tolist()], dtype=np.int64)[codes]
-
-
-def split_rows(codes, fraction, random_state):
-    """Rows to train on and rows to validate on, stratified where that is possible.
-
-    Parameters
-    ----------
-    codes : ndarray of shape (n_rows,)
-    fraction : float
-        Share of the validation rows.
-    random_state : int
-
-    Returns
-    -------
-    train, valid : ndarray of int
-    """
-    from sklearn.model_selection import train_test_split  # a tenth of a second
-
-    rows = np.arange(len(codes))
-    settings = {"test_size": fraction, "random_state": random_state}
-    try:
-        return train_test_split(rows, stratify=codes, **settings)
-    except ValueError:
-        if len(rows) < 2:
-            raise
-    warnings.warn(
-        "the validation split is not stratified: a class has too few rows for "
-        f"validation_fraction={fraction!r}.",
-        stacklevel=2,
-    )
-    return train_test_split(rows, **settings)
 
 
 def resolve_categorical(categorical_features, rows, names):

@@ -10,6 +10,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from skkd.examples import Examples, split_examples
 from skkd.inputs import (
     check_labels,
     check_rows,
@@ -18,7 +19,6 @@ from skkd.inputs import (
     count_rows,
     encode,
     resolve_categorical,
-    split_rows,
 )
 from skkd.network import log_softmax, softmax
 from skkd.parameters import refuse
@@ -26,10 +26,10 @@ from skkd.preprocessing import fit_view
 from skkd.settings import OPTION_PREFIXES, check_settings, set_options
 from skkd.sklearn_callbacks import CallbackSupportMixin, EpochCallbacks, with_callbacks
 
-__all__ = ["NeuralClassifier"]
+__all__ = ["NeuralClassifier", "all_or_nothing", "runs_one_epoch_at_a_time"]
 
 
-def _runs_one_epoch_at_a_time(estimator):
+def runs_one_epoch_at_a_time(estimator):
     """Whether `partial_fit` makes sense."""
     if estimator.early_stopping:
         refuse(
@@ -273,18 +273,28 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             For input or parameters that cannot be used, and when the loss is no longer
             finite. The classifier is then as it was before.
         """
-        with _all_or_nothing(self), config_context(array_api_dispatch=False):
+        with all_or_nothing(self), config_context(array_api_dispatch=False):
             return self._fit(X, y, sample_weight, X_val, y_val)
 
     @with_callbacks
-    def _fit(self, X, y, sample_weight, X_val, y_val):
+    def _fit(self, X, y, sample_weight, X_val, y_val, **taught):
         check_settings(self)
         goes_on = self.warm_start and self.__sklearn_is_fitted__()
-        seed, split_seed = self._draw_seeds()
-        classes = self.classes_ if goes_on else None
-        examples, classes = self._read(X, y, sample_weight, classes, reset=not goes_on)
+        seed, split_seed, teacher_seed = self._draw_seeds()
+        examples, classes = self._read(
+            X,
+            y,
+            sample_weight,
+            self.classes_ if goes_on else None,
+            reset=not goes_on,
+            seed=teacher_seed,
+            **taught,
+        )
         held_out = self._read_held_out(X_val, y_val, classes)
-        train, valid = self._split(examples, held_out, split_seed)
+        splits = self.early_stopping and held_out is None
+        fraction = self.validation_fraction if splits else None
+        train, split_off = split_examples(examples, validation_fraction=fraction, seed=split_seed)
+        valid = split_off if splits else held_out
         view = self.network_.input_view if goes_on else self._fit_view(train, classes)
         task = {"X": X, "y": y, "metadata": {"sample_weight": sample_weight}}
         callbacks = EpochCallbacks.of(self, self.max_epochs, task)
@@ -310,7 +320,7 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             callbacks.end({"network_": self.network_, "classes_": classes})
         return self
 
-    @available_if(_runs_one_epoch_at_a_time)
+    @available_if(runs_one_epoch_at_a_time)
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         """Train for one epoch on some rows, going on from the last call.
 
@@ -331,18 +341,20 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         NeuralClassifier
             Itself.
         """
-        with _all_or_nothing(self), config_context(array_api_dispatch=False):
+        with all_or_nothing(self), config_context(array_api_dispatch=False):
             return self._partial_fit(X, y, classes, sample_weight)
 
-    def _partial_fit(self, X, y, classes, sample_weight):
+    def _partial_fit(self, X, y, classes, sample_weight, **taught):
         check_settings(self)
         if isinstance(self.class_weight, str):
             refuse("class_weight", self.class_weight, "a dict or None for partial_fit")
         goes_on = self.__sklearn_is_fitted__()
         classes = self._classes_of_all_calls(classes, goes_on)
-        seed, _ = self._draw_seeds()
-        train, classes = self._read(X, y, sample_weight, classes, reset=not goes_on)
-        train, _ = self._split(train, None, None)
+        seed, _, teacher_seed = self._draw_seeds()
+        examples, classes = self._read(
+            X, y, sample_weight, classes, reset=not goes_on, seed=teacher_seed, **taught
+        )
+        train, _ = split_examples(examples)
         view = self.network_.input_view if goes_on else self._fit_view(train, classes)
         fitted = self._fit_examples(
             view, train, None, classes, n_epochs=1, seed=seed, goes_on=goes_on
@@ -444,9 +456,10 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         set_options(self, options)
         return self
 
-    def _make_targets(self, X, y, codes):
-        """What the network learns about each row, as arrays by name."""
-        return {"labels": codes}
+    def _make_targets(self, X, y, classes, sample_weight, seed):
+        """The classes, and what the network learns about each row, as arrays by name."""
+        classes, codes = encode(y, classes)
+        return classes, {"labels": codes}
 
     def _make_criterion(self):
         """The training loss: (logits, targets) -> one value per row."""
@@ -455,24 +468,22 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         return partial(label_loss, label_smoothing=self.label_smoothing)
 
     def _draw_seeds(self):
-        """Seeds of the network and of the validation split."""
+        """Seeds of the network, of the validation split and of a teacher, in this order."""
         random_state = check_random_state(self.random_state)
-        return tuple(int(seed) for seed in random_state.randint(np.iinfo(np.int32).max, size=2))
+        return tuple(int(seed) for seed in random_state.randint(np.iinfo(np.int32).max, size=3))
 
-    def _read(self, X, y, sample_weight, classes, reset):
+    def _read(self, X, y, sample_weight, classes, *, reset, seed, **taught):
         """The caller's rows, labels and weights as examples, and the classes."""
-        from skkd.fitting import Examples
-
         rows = self._read_rows(X, reset=reset)
         n_rows = count_rows(X)
         y = check_labels(self, y, n_rows)
         sample_weight = check_weights(sample_weight, n_rows)
-        classes, codes = encode(y, classes)
+        classes, targets = self._make_targets(X, y, classes, sample_weight, seed, **taught)
+        codes = targets["labels"]
         weights = class_weight_of_rows(self.class_weight, classes, codes, sample_weight)
         if sample_weight is not None:
             weights = weights * sample_weight
-        targets = {**self._make_targets(X, y, codes), "weights": weights}
-        return Examples(rows, targets), classes
+        return Examples(rows, targets | {"weights": weights}), classes
 
     def _read_rows(self, X, reset):
         return check_rows(
@@ -486,8 +497,6 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
     def _read_held_out(self, X_val, y_val, classes):
         """The caller's own validation set as examples, or None."""
-        from skkd.fitting import Examples
-
         if (X_val is None) != (y_val is None):
             missing = "y_val" if y_val is None else "X_val"
             raise ValueError(f"{missing}=None is not allowed: X_val and y_val go together.")
@@ -498,19 +507,6 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         _, codes = encode(check_labels(self, y_val, count_rows(X_val)), classes, name="y_val")
         weights = class_weight_of_rows(self.class_weight, classes, codes, None)
         return Examples(rows, {"labels": codes, "weights": weights})
-
-    def _split(self, examples, held_out, seed):
-        """Rows to train on, of mean weight 1, and rows to watch, or None."""
-        weights = examples.targets["weights"]
-        rows = np.flatnonzero(weights > 0)
-        valid = held_out
-        if self.early_stopping and held_out is None:
-            codes = examples.targets["labels"][rows]
-            train, watched = split_rows(codes, self.validation_fraction, seed)
-            rows, valid = rows[train], examples.take(rows[watched])
-        train = examples if len(rows) == len(weights) else examples.take(rows)
-        train.targets["weights"] = train.targets["weights"] / train.targets["weights"].mean()
-        return train, valid
 
     def _fit_view(self, train, classes):
         names = getattr(self, "feature_names_in_", None)
@@ -587,7 +583,7 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
 
 @contextmanager
-def _all_or_nothing(estimator):
+def all_or_nothing(estimator):
     """After an error the estimator is as it was before."""
     before = dict(vars(estimator))
     try:

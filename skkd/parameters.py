@@ -28,9 +28,11 @@ def check_number(name, value, *, low=None, high=None, low_open=False, high_open=
 
 def check_integer(name, value, *, low=None, high=None):
     """Refuse anything but an integer within bounds."""
+    allowed = _interval("an integer", low, high)
     if not isinstance(value, numbers.Integral) or isinstance(value, bool):
-        refuse(name, value, _interval("an integer", low, high), TypeError)
-    check_number(name, value, low=low, high=high)
+        refuse(name, value, allowed, TypeError)
+    if (low is not None and value < low) or (high is not None and value > high):
+        refuse(name, value, allowed)
 
 
 def check_flag(name, value):

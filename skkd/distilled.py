@@ -1,0 +1,311 @@
+"""DistilledClassifier: a neural network taught by a frozen teacher."""
+
+from functools import partial
+
+import numpy as np
+from sklearn import config_context
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
+
+from skkd.inputs import count_rows, encode
+from skkd.neural import NeuralClassifier, all_or_nothing, runs_one_epoch_at_a_time
+from skkd.parameters import check_flag, check_integer, check_number, check_option, refuse
+from skkd.teachers import (
+    agreement_with,
+    align,
+    ask,
+    check_probabilities,
+    fit_clone,
+    freeze,
+    is_fitted,
+)
+
+__all__ = ["DistilledClassifier"]
+
+
+class DistilledClassifier(NeuralClassifier):
+    r"""A neural network taught by a fitted classifier.
+
+    .. math::
+        L = (1 - \alpha)\, CE(y, z)
+            + \alpha\, T^2\, KL(\mathrm{softmax}(t/T) \,\|\, \mathrm{softmax}(z/T))
+
+    `alpha` weights the **teacher**: with ``alpha=0`` the network learns from the labels
+    ``y`` alone, and is bit for bit a :class:`NeuralClassifier` of the same seed; with
+    ``alpha=1`` it learns from the teacher alone. ``z`` are its logits, ``t`` the
+    teacher's: the logarithm of its probabilities, which is a logit vector because
+    softmax ignores shifts.
+
+    .. warning::
+        A frozen teacher that was fitted on all rows has seen the held-out rows of every
+        cross-validation fold, and tells the student about them: the scores are too
+        good. Only ``fit_teacher=True``, which fits a clone of the teacher on the rows
+        of each `fit`, gives an honest score.
+
+    Parameters
+    ----------
+    teacher : object, default=None
+        A fitted classifier with `predict_proba` (or `decision_function`), or a function
+        of X that returns probabilities. It sees the caller's own X, is never fitted nor
+        changed, and is shared by `clone`, not unfitted. In a grid over teachers wrap
+        each in ``sklearn.frozen.FrozenEstimator``. None needs `teacher_proba` in `fit`.
+    temperature : float, default=1.0
+        ``T``: above 1 the teacher's small probabilities weigh more.
+    alpha : float in [0, 1], default=0.5
+        Weight of the teacher. It never means L2: that is `weight_decay`.
+    proba_floor : float in (0, 1), default=1e-7
+        Smallest probability of the teacher before its logarithm. Forests give exact
+        zeros; with ``temperature > 1`` the floor decides how soft they become.
+    fit_teacher : bool, default=False
+        Fit a clone of the teacher (fitted, frozen or not) on the rows of each `fit`.
+    on_class_mismatch : {"raise", "teacher", "intersect"}, default="raise"
+        What to do where teacher and `y` know different classes: refuse, take the
+        teacher's classes, or those of `y`.
+    teacher_batch_size : int, default=None
+        Rows per question to the teacher; None asks once.
+    hidden_layer_sizes, activation, module, init, bias_init, batch_norm, dropout, \
+    label_smoothing, optimizer, learning_rate, momentum, nesterov, weight_decay, \
+    max_grad_norm, lr_decay, batch_size, shuffle, max_epochs, early_stopping, \
+    validation_fraction, n_iter_no_change, tol, class_weight, preprocessor, \
+    categorical_features, warm_start, callbacks, verbose, device, dtype, n_threads, \
+    random_state, **module__and_optimizer__
+        See :class:`NeuralClassifier`. Label smoothing acts on the label term only;
+        weights act on both terms; early stopping watches true labels.
+
+    Attributes
+    ----------
+    teacher_ : object
+        The teacher that was asked.
+    teacher_agreement_ : float
+        Its balanced accuracy on the rows of `fit`.
+    student_ : NeuralClassifier
+        The network alone, fitted, without any reference to the teacher: what to ship.
+    classes_, n_features_in_, n_iter_, history_, network_, module_, ...
+        See :class:`NeuralClassifier`.
+
+    References
+    ----------
+    Hinton, Vinyals and Dean (2015), "Distilling the knowledge in a neural network",
+    arXiv:1503.02531.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.ensemble import RandomForestClassifier
+    >>> from skkd import DistilledClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> forest = RandomForestClassifier(random_state=0).fit(X, y)
+    >>> clf = DistilledClassifier(forest, hidden_layer_sizes=(16,), random_state=0).fit(X, y)
+    >>> clf.student_.score(X, y) > 0.9
+    True
+    """
+
+    def __init__(
+        self,
+        teacher=None,
+        *,
+        temperature=1.0,
+        alpha=0.5,
+        proba_floor=1e-7,
+        fit_teacher=False,
+        on_class_mismatch="raise",
+        teacher_batch_size=None,
+        hidden_layer_sizes=(100,),
+        activation="relu",
+        module=None,
+        init="auto",
+        bias_init="zeros",
+        batch_norm=False,
+        dropout=0.0,
+        label_smoothing=0.0,
+        optimizer="adam",
+        learning_rate=0.001,
+        momentum=0.9,
+        nesterov=True,
+        weight_decay=0.0001,
+        max_grad_norm=None,
+        lr_decay="constant",
+        batch_size="auto",
+        shuffle=True,
+        max_epochs=200,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        tol=1e-4,
+        class_weight=None,
+        preprocessor="auto",
+        categorical_features="from_dtype",
+        warm_start=False,
+        callbacks=None,
+        verbose=0,
+        device="cpu",
+        dtype="float32",
+        n_threads=None,
+        random_state=None,
+        **module__and_optimizer__,
+    ):
+        super().__init__(
+            hidden_layer_sizes=hidden_layer_sizes,
+            activation=activation,
+            module=module,
+            init=init,
+            bias_init=bias_init,
+            batch_norm=batch_norm,
+            dropout=dropout,
+            label_smoothing=label_smoothing,
+            optimizer=optimizer,
+            learning_rate=learning_rate,
+            momentum=momentum,
+            nesterov=nesterov,
+            weight_decay=weight_decay,
+            max_grad_norm=max_grad_norm,
+            lr_decay=lr_decay,
+            batch_size=batch_size,
+            shuffle=shuffle,
+            max_epochs=max_epochs,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            n_iter_no_change=n_iter_no_change,
+            tol=tol,
+            class_weight=class_weight,
+            preprocessor=preprocessor,
+            categorical_features=categorical_features,
+            warm_start=warm_start,
+            callbacks=callbacks,
+            verbose=verbose,
+            device=device,
+            dtype=dtype,
+            n_threads=n_threads,
+            random_state=random_state,
+            **module__and_optimizer__,
+        )
+        self.teacher = teacher
+        self.temperature = temperature
+        self.alpha = alpha
+        self.proba_floor = proba_floor
+        self.fit_teacher = fit_teacher
+        self.on_class_mismatch = on_class_mismatch
+        self.teacher_batch_size = teacher_batch_size
+
+    def fit(self, X, y, sample_weight=None, *, teacher_proba=None, X_val=None, y_val=None):
+        """Ask the teacher about the rows, and fit the network.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or table of shape (n_rows, n_features)
+            The teacher sees it as it is.
+        y : array-like of shape (n_rows,)
+        sample_weight : array-like of shape (n_rows,), default=None
+        teacher_proba : array-like of shape (n_rows, n_classes), default=None
+            Answers that the teacher gave earlier, in the order of the sorted labels;
+            they win over `teacher`.
+        X_val, y_val : like X and y, default=None
+            See :meth:`NeuralClassifier.fit`.
+
+        Returns
+        -------
+        DistilledClassifier
+            Itself.
+        """
+        with all_or_nothing(self), config_context(array_api_dispatch=False):
+            return self._fit(X, y, sample_weight, X_val, y_val, teacher_proba=teacher_proba)
+
+    @available_if(runs_one_epoch_at_a_time)
+    def partial_fit(self, X, y, classes=None, sample_weight=None, *, teacher_proba=None):
+        """Train for one epoch on some rows, going on from the last call.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or table of shape (n_rows, n_features)
+        y : array-like of shape (n_rows,)
+        classes : array-like of shape (n_classes,), default=None
+            All labels that will ever come; required in the first call.
+        sample_weight : array-like of shape (n_rows,), default=None
+        teacher_proba : array-like of shape (n_rows, n_classes), default=None
+
+        Returns
+        -------
+        DistilledClassifier
+            Itself.
+        """
+        with all_or_nothing(self), config_context(array_api_dispatch=False):
+            return self._partial_fit(X, y, classes, sample_weight, teacher_proba=teacher_proba)
+
+    @property
+    def student_(self):
+        """The network alone, as a plain fitted NeuralClassifier."""
+        check_is_fitted(self)
+        own = set(self._get_param_names()) - set(NeuralClassifier._get_param_names())
+        params = self.get_params(deep=False)
+        student = NeuralClassifier(**{k: v for k, v in params.items() if k not in own})
+        left_behind = ("teacher_", "teacher_agreement_", "training_state_")
+        fitted = {k: v for k, v in vars(self).items() if k.endswith("_")}
+        vars(student).update({k: v for k, v in fitted.items() if k not in left_behind})
+        return student
+
+    def _make_targets(self, X, y, classes, sample_weight, seed, teacher_proba=None):
+        self._check_own_settings()
+        own_classes, _ = encode(y, classes)
+        if teacher_proba is not None:
+            teacher, teacher_classes = None, own_classes
+            proba = check_probabilities(teacher_proba, count_rows(X), name="teacher_proba")
+        else:
+            teacher = self._teacher_to_ask(X, y, sample_weight, seed)
+            proba, teacher_classes = ask(teacher, X, self.teacher_batch_size)
+        if self.on_class_mismatch == "teacher" and classes is None and teacher_classes is not None:
+            classes = np.unique(teacher_classes)
+        classes, codes = encode(y, classes)
+        proba = align(proba, teacher_classes, classes, self.on_class_mismatch)
+        silent = proba.sum(axis=1) == 0
+        proba[silent, codes[silent]] = 1.0  # nothing to say of these rows but their label
+        self.teacher_ = teacher
+        self.teacher_agreement_ = agreement_with(proba, codes)
+        teacher_logits = np.log(np.maximum(proba, self.proba_floor))
+        return classes, {"labels": codes, "teacher_logits": teacher_logits}
+
+    def _make_criterion(self):
+        from skkd.criteria import taught_loss
+
+        if self.alpha == 0:
+            return super()._make_criterion()
+        return partial(
+            taught_loss,
+            temperature=self.temperature,
+            alpha=self.alpha,
+            label_smoothing=self.label_smoothing,
+        )
+
+    def _teacher_to_ask(self, X, y, sample_weight, seed):
+        if self.teacher is None:
+            refuse("teacher", None, "a fitted classifier, or teacher_proba in fit")
+        if self.fit_teacher:
+            return fit_clone(self.teacher, X, y, sample_weight, seed)
+        if not is_fitted(self.teacher):
+            raise ValueError(
+                "teacher is not fitted. Fit it first; inside of a grid over teachers, which "
+                "unfits them, wrap each fitted one in sklearn.frozen.FrozenEstimator; or set "
+                "fit_teacher=True to have a clone of it fitted on the rows of each fit."
+            )
+        return self.teacher
+
+    def _check_own_settings(self):
+        check_number("temperature", self.temperature, low=0, low_open=True)
+        check_number("alpha", self.alpha, low=0, high=1)
+        check_number(
+            "proba_floor", self.proba_floor, low=0, high=1, low_open=True, high_open=True
+        )
+        check_flag("fit_teacher", self.fit_teacher)
+        options = ("raise", "teacher", "intersect")
+        check_option("on_class_mismatch", self.on_class_mismatch, options)
+        if self.teacher_batch_size is not None:
+            check_integer("teacher_batch_size", self.teacher_batch_size, low=1)
+
+    def __sklearn_clone__(self):
+        # scikit-learn's clone would unfit a fitted teacher: share it instead.
+        shares = not self.fit_teacher and self.teacher is not None
+        if not shares or isinstance(self.teacher, FrozenEstimator) or not is_fitted(self.teacher):
+            return super().__sklearn_clone__()
+        frozen = self.__class__.__new__(self.__class__)
+        vars(frozen).update(vars(self) | {"teacher": freeze(self.teacher)})
+        return super(DistilledClassifier, frozen).__sklearn_clone__()

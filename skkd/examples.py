@@ -1,0 +1,103 @@
+"""Rows together with what the network is to learn about them, and how they are split."""
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.utils import _safe_indexing
+
+from skkd.tables import Table
+
+__all__ = ["Examples", "split_examples", "split_rows"]
+
+
+@dataclass
+class Examples:
+    """Rows with their targets.
+
+    Parameters
+    ----------
+    rows : ndarray, sparse matrix or Table; for a transformer the user's own X
+    targets : dict of str to ndarray of shape (n_rows, ...)
+        "labels" (codes), "weights" and whatever else the training loss reads.
+    """
+
+    rows: object
+    targets: dict
+
+    def __len__(self):
+        return len(self.targets["labels"])
+
+    def take(self, index):
+        """Some of the examples.
+
+        Parameters
+        ----------
+        index : ndarray of int
+
+        Returns
+        -------
+        Examples
+        """
+        is_table = isinstance(self.rows, Table)
+        rows = self.rows[index] if is_table else _safe_indexing(self.rows, index)
+        return Examples(rows, {name: target[index] for name, target in self.targets.items()})
+
+
+def split_examples(examples, *, validation_fraction=None, seed=None):
+    """Examples to train on, and examples to watch.
+
+    Parameters
+    ----------
+    examples : Examples
+        Those of weight 0 are left out.
+    validation_fraction : float, default=None
+        Share of the examples to watch; None watches none.
+    seed : int, default=None
+        Of the split.
+
+    Returns
+    -------
+    train : Examples
+        Their weights have mean 1.
+    valid : Examples or None
+    """
+    weights = examples.targets["weights"]
+    rows, valid = np.flatnonzero(weights > 0), None
+    if validation_fraction is not None:
+        train, watched = split_rows(examples.targets["labels"][rows], validation_fraction, seed)
+        rows, valid = rows[train], examples.take(rows[watched])
+    train = examples if len(rows) == len(weights) else examples.take(rows)
+    weights = train.targets["weights"]
+    return Examples(train.rows, train.targets | {"weights": weights / weights.mean()}), valid
+
+
+def split_rows(codes, fraction, random_state):
+    """Rows to train on and rows to validate on, stratified where that is possible.
+
+    Parameters
+    ----------
+    codes : ndarray of shape (n_rows,)
+    fraction : float
+        Share of the validation rows.
+    random_state : int
+
+    Returns
+    -------
+    train, valid : ndarray of int
+    """
+    from sklearn.model_selection import train_test_split  # a tenth of a second
+
+    rows = np.arange(len(codes))
+    settings = {"test_size": fraction, "random_state": random_state}
+    try:
+        return train_test_split(rows, stratify=codes, **settings)
+    except ValueError:
+        if len(rows) < 2:
+            raise
+    warnings.warn(
+        "the validation split is not stratified: a class has too few rows for "
+        f"validation_fraction={fraction!r}.",
+        stacklevel=2,
+    )
+    return train_test_split(rows, **settings)

@@ -1,0 +1,335 @@
+"""Losses: worked numbers, identities, other libraries, and the gradients of Hinton's loss."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy import special, stats
+
+from skkd.losses import (
+    cross_entropy,
+    distillation_loss,
+    entropy,
+    kl_divergence,
+    one_hot,
+    smooth_labels,
+    softmax_with_temperature,
+    temper,
+)
+
+close = torch.testing.assert_close
+quick = settings(deadline=None, max_examples=50)
+TEMPERATURES = [0.5, 1.0, 3.0, 20.0]
+ALPHAS = [0.0, 0.3, 1.0]
+
+
+def random_logits(n_rows=6, n_classes=4, seed=0, scale=3.0):
+    generator = torch.Generator().manual_seed(seed)
+    return scale * torch.randn(n_rows, n_classes, dtype=torch.float64, generator=generator)
+
+
+def random_probabilities(n_rows=6, n_classes=4, seed=1):
+    return torch.softmax(random_logits(n_rows, n_classes, seed), dim=-1)
+
+
+def random_labels(n_rows=6, n_classes=4, seed=2):
+    return torch.randint(n_classes, (n_rows,), generator=torch.Generator().manual_seed(seed))
+
+
+def centred(logits):
+    return logits - logits.mean(dim=-1, keepdim=True)
+
+
+def gradient(loss, logits):
+    logits = logits.clone().requires_grad_()
+    return torch.autograd.grad(loss(logits).sum(), logits)[0]
+
+
+@st.composite
+def batches(draw, n_tensors, zeros=True):
+    """Logits, then rows of probabilities of the same shape, some of them exact zeros."""
+    shape = (2, draw(st.integers(2, 4)))
+    tensors = [torch.from_numpy(draw(arrays(float, shape, elements=st.floats(-50, 50))))]
+    for _ in range(n_tensors - 1):
+        weights = draw(arrays(float, shape, elements=st.integers(0 if zeros else 1, 100)))
+        weights[:, 0] += weights.sum(axis=1) == 0
+        tensors.append(torch.from_numpy(weights / weights.sum(axis=1, keepdims=True)))
+    return tensors
+
+
+@pytest.mark.parametrize(
+    ("p", "expected"),
+    [([0.5, 0.5], np.log(2)), ([1.0, 0.0], 0.0), ([0.25] * 4, np.log(4))],
+)
+def test_entropy_of_known_distributions(p, expected):
+    close(entropy(torch.tensor([p])), torch.tensor([expected], dtype=torch.float32))
+
+
+@quick
+@given(batches(2))
+def test_entropy_is_scipys(batch):
+    _, p = batch
+    np.testing.assert_allclose(entropy(p), stats.entropy(p.numpy(), axis=1), atol=1e-12)
+
+
+@quick
+@given(batches(2))
+def test_kl_divergence_is_scipys(batch):
+    logits, p = batch
+    q = special.softmax(logits.numpy(), axis=1)
+    expected = special.rel_entr(p.numpy(), q).sum(axis=1)
+    np.testing.assert_allclose(kl_divergence(p, logits), expected, atol=1e-10)
+
+
+def test_averaged_kl_divergence_is_torchs_batchmean():
+    logits, p = random_logits(), random_probabilities()
+    expected = F.kl_div(torch.log_softmax(logits, dim=-1), p, reduction="batchmean")
+    close(kl_divergence(p, logits).mean(), expected)
+
+
+@quick
+@given(batches(2))
+def test_cross_entropy_is_entropy_plus_kl_divergence(batch):
+    logits, p = batch
+    close(cross_entropy(p, logits), entropy(p) + kl_divergence(p, logits))
+
+
+@quick
+@given(batches(2))
+def test_kl_divergence_is_never_negative(batch):
+    logits, p = batch
+    assert (kl_divergence(p, logits) >= 0).all()
+    assert (kl_divergence(p.float(), logits.float()) >= 0).all()
+
+
+@quick
+@given(batches(2, zeros=False))
+def test_kl_divergence_is_zero_at_equality(batch):
+    logits, p = batch
+    close(kl_divergence(p, p.log()), torch.zeros(len(p), dtype=p.dtype))
+    close(kl_divergence(torch.softmax(logits, dim=-1), logits), p.new_zeros(len(p)))
+
+
+def test_kl_divergence_is_positive_when_the_two_differ():
+    assert (kl_divergence(random_probabilities(), random_logits()) > 0.01).all()
+
+
+def test_kl_divergence_is_not_symmetric():
+    p, q = torch.tensor([[0.9, 0.1]]), torch.tensor([[0.5, 0.5]])
+    close(kl_divergence(p, q.log()), torch.tensor([0.3681]), atol=1e-4, rtol=0)
+    close(kl_divergence(q, p.log()), torch.tensor([0.5108]), atol=1e-4, rtol=0)
+
+
+def test_kl_divergence_is_infinite_where_the_prediction_excludes_what_happens():
+    p, q = torch.tensor([[0.5, 0.5]]), torch.tensor([[1.0, 0.0]])
+    assert torch.isposinf(kl_divergence(p, q.log())).all()
+    close(kl_divergence(q, p.log()), torch.tensor([np.log(2)], dtype=torch.float32))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("temperature", [0.1, 1.0, 20.0])
+def test_logits_of_a_hundred_give_finite_losses_and_gradients(dtype, temperature):
+    logits = torch.tensor([[100.0, -100.0], [-100.0, 100.0]], dtype=dtype)
+
+    def loss(z):
+        labels = torch.tensor([1, 1])
+        return distillation_loss(labels, z, -logits, temperature=temperature, alpha=0.5)
+
+    assert torch.isfinite(loss(logits)).all()
+    assert torch.isfinite(gradient(loss, logits)).all()
+    close(cross_entropy(torch.tensor([1, 1]), logits), torch.tensor([200.0, 0.0], dtype=dtype))
+
+
+@pytest.mark.parametrize("loss", [cross_entropy, kl_divergence])
+@pytest.mark.parametrize("logits", [[[0.0, 1.0, 2.0]], [[100.0, -100.0, 0.0]]])
+def test_exact_zeros_in_a_target_give_no_nan(loss, logits):
+    p, logits = torch.tensor([[0.0, 0.7, 0.3]]), torch.tensor(logits)
+    assert torch.isfinite(loss(p, logits)).all()
+    close(gradient(lambda z: loss(p, z), logits), torch.softmax(logits, dim=-1) - p)
+
+
+def test_a_class_excluded_by_both_sides_costs_nothing():
+    p = torch.tensor([[0.0, 0.7, 0.3]])
+    close(kl_divergence(p, p.log()), torch.zeros(1))
+    assert torch.isfinite(gradient(lambda z: kl_divergence(p, z), p.log())).all()
+
+
+def test_hard_labels_are_one_hot_soft_labels():
+    labels, logits = random_labels(), random_logits()
+    soft = one_hot(labels, n_classes=4, dtype=torch.float64)
+    close(cross_entropy(labels, logits), cross_entropy(soft, logits), rtol=0, atol=0)
+
+
+def test_one_hot_puts_all_mass_on_the_label():
+    labels = random_labels()
+    rows = one_hot(labels, n_classes=4)
+    assert rows.dtype == torch.float32
+    assert torch.equal(rows.argmax(dim=-1), labels)
+    assert torch.equal(rows.sum(dim=-1), torch.ones(len(rows)))
+
+
+@pytest.mark.parametrize("target", [random_labels(), random_probabilities()], ids=["hard", "soft"])
+def test_cross_entropy_is_torchs(target):
+    logits = random_logits()
+    close(cross_entropy(target, logits), F.cross_entropy(logits, target, reduction="none"))
+
+
+@pytest.mark.parametrize("epsilon", [0.0, 0.1, 0.5, 1.0])
+def test_label_smoothing_is_torchs(epsilon):
+    labels, logits = random_labels(), random_logits()
+    p = smooth_labels(one_hot(labels, 4, torch.float64), epsilon)
+    expected = F.cross_entropy(logits, labels, label_smoothing=epsilon, reduction="none")
+    close(cross_entropy(p, logits), expected)
+
+
+@quick
+@given(batches(2), st.floats(0, 1))
+def test_smoothing_runs_from_the_identity_to_the_uniform_distribution(batch, epsilon):
+    _, p = batch
+    assert torch.equal(smooth_labels(p, 0), p)
+    assert torch.equal(smooth_labels(p, 1), torch.full_like(p, 1 / p.shape[1]))
+    close(smooth_labels(p, epsilon).sum(dim=-1), torch.ones(len(p), dtype=p.dtype))
+
+
+def test_temperature_one_is_the_ordinary_softmax():
+    logits = random_logits()
+    assert torch.equal(softmax_with_temperature(logits, 1), torch.softmax(logits, dim=-1))
+
+
+def test_temperature_towards_zero_is_the_argmax():
+    logits = random_logits()
+    expected = one_hot(logits.argmax(dim=-1), 4, torch.float64)
+    close(softmax_with_temperature(logits, 1e-6), expected)
+
+
+def test_temperature_towards_infinity_is_uniform():
+    logits = random_logits()
+    expected = torch.full_like(logits, 1 / 4)
+    close(softmax_with_temperature(logits, 1e9), expected, atol=1e-8, rtol=0)
+
+
+@quick
+@given(batches(2, zeros=False), st.floats(0.1, 100))
+def test_tempering_probabilities_is_the_softmax_of_their_logarithms(batch, temperature):
+    _, p = batch
+    tempered = temper(p, temperature)
+    close(tempered, softmax_with_temperature(p.log(), temperature))
+    powers = p ** (1 / temperature)
+    close(tempered, powers / powers.sum(dim=-1, keepdim=True))
+
+
+@quick
+@given(batches(2), st.floats(0.1, 100))
+def test_tempered_rows_sum_to_one(batch, temperature):
+    _, p = batch
+    close(temper(p, temperature).sum(dim=-1), torch.ones(len(p), dtype=p.dtype))
+
+
+@pytest.mark.parametrize("floor", [0.0, 1e-7, 0.01])
+def test_the_floor_decides_what_tempering_makes_of_an_exact_zero(floor):
+    tempered = temper(torch.tensor([[1.0, 0.0]]), temperature=2.0, floor=floor)
+    odds = np.sqrt(floor)
+    expected = torch.tensor([[1, odds]], dtype=torch.float32) / (1 + odds)
+    close(tempered, expected)
+
+
+@pytest.mark.parametrize("temperature", TEMPERATURES)
+@pytest.mark.parametrize("alpha", ALPHAS)
+def test_gradient_of_the_distillation_loss_is_the_closed_form(temperature, alpha):
+    y, z, t = random_labels(), random_logits(), random_logits(seed=3)
+    T = temperature
+    found = gradient(lambda z: distillation_loss(y, z, t, temperature=T, alpha=alpha), z)
+    hard = torch.softmax(z, dim=-1) - one_hot(y, 4, torch.float64)
+    soft = torch.softmax(z / T, dim=-1) - torch.softmax(t / T, dim=-1)
+    close(found, (1 - alpha) * hard + alpha * T * soft)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("temperature", [100.0, 1000.0])
+def test_squared_temperature_keeps_the_scale_of_the_gradient(dtype, temperature):
+    # In float32 the divergence itself is below the rounding here; its gradient is not.
+    y = random_labels(50, 10)
+    z, t = (centred(random_logits(50, 10, seed, scale=1.0)).to(dtype) for seed in (0, 3))
+    found = gradient(lambda z: distillation_loss(y, z, t, temperature=temperature, alpha=1.0), z)
+    close(found, (z - t) / 10, atol=0.02, rtol=0)
+
+
+def test_high_temperature_approaches_half_the_mean_squared_logit_difference():
+    y, z, t = random_labels(), centred(random_logits()), centred(random_logits(seed=3))
+    loss = distillation_loss(y, z, t, temperature=1e4, alpha=1.0)
+    close(loss, ((z - t) ** 2).sum(dim=-1) / (2 * 4), rtol=1e-2, atol=0)
+
+
+@pytest.mark.parametrize("temperature", TEMPERATURES)
+def test_a_student_equal_to_its_teacher_has_nothing_to_learn(temperature):
+    y, z = random_labels(), random_logits()
+    loss = distillation_loss(y, z, z, temperature=temperature, alpha=1.0)
+    close(loss, torch.zeros(6, dtype=torch.float64), atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize("target", [random_labels(), random_probabilities()], ids=["hard", "soft"])
+@pytest.mark.parametrize("temperature", TEMPERATURES)
+def test_alpha_zero_is_cross_entropy_bit_for_bit(target, temperature):
+    z, t = random_logits(), random_logits(seed=3)
+
+    def loss(z):
+        return distillation_loss(target, z, t, temperature=temperature, alpha=0.0)
+
+    assert torch.equal(loss(z), cross_entropy(target, z))
+    assert torch.equal(gradient(loss, z), gradient(lambda z: cross_entropy(target, z), z))
+
+
+@pytest.mark.parametrize("temperature", TEMPERATURES)
+def test_alpha_one_is_the_teacher_alone(temperature):
+    z, t = random_logits(), random_logits(seed=3)
+    teacher = softmax_with_temperature(t, temperature)
+    expected = temperature**2 * kl_divergence(teacher, z / temperature)
+    for seed in range(2):
+        y = random_labels(seed=seed)
+        loss = distillation_loss(y, z, t, temperature=temperature, alpha=1.0)
+        assert torch.equal(loss, expected)
+
+
+def test_a_certain_teacher_at_temperature_one_is_plain_cross_entropy():
+    y, z = random_labels(), random_logits()
+    certain = one_hot(y, 4, torch.float64).log()
+    loss = distillation_loss(torch.zeros_like(y), z, certain, temperature=1.0, alpha=1.0)
+    close(loss, cross_entropy(y, z))
+
+
+@quick
+@given(batches(3), st.floats(0.5, 20), st.floats(0, 1), st.floats(-100, 100))
+def test_shifts_of_logits_change_nothing(batch, temperature, alpha, shift):
+    logits, p, other = batch
+    teacher = other.clamp_min(1e-6).log()
+    at = {"temperature": temperature, "alpha": alpha}
+    plain = distillation_loss(p, logits, teacher, **at)
+    close(distillation_loss(p, logits + shift, teacher, **at), plain, atol=1e-9, rtol=1e-7)
+    close(distillation_loss(p, logits, teacher + shift, **at), plain, atol=1e-9, rtol=1e-7)
+
+
+@quick
+@given(batches(3), st.floats(0.5, 20), st.floats(0, 1))
+def test_every_loss_gives_one_finite_value_per_row(batch, temperature, alpha):
+    logits, p, other = batch
+    distilled = distillation_loss(p, logits, other.log(), temperature=temperature, alpha=alpha)
+    for loss in (entropy(p), cross_entropy(p, logits), kl_divergence(p, logits), distilled):
+        assert loss.shape == (len(p),)
+        assert torch.isfinite(loss).all()
+        assert (loss >= 0).all()
+
+
+@pytest.mark.parametrize("alpha", ALPHAS)
+def test_gradients_pass_gradcheck(alpha):
+    y, z, t = random_labels(), random_logits().requires_grad_(), random_logits(seed=3)
+    p = torch.softmax(random_logits(seed=1, scale=0.5), dim=-1).requires_grad_()
+    assert torch.autograd.gradcheck(entropy, p)
+    assert torch.autograd.gradcheck(cross_entropy, (p, z))
+    assert torch.autograd.gradcheck(kl_divergence, (p, z))
+    assert torch.autograd.gradcheck(lambda z: temper(torch.softmax(z, dim=-1), 3.0), z)
+    assert torch.autograd.gradcheck(
+        lambda z: distillation_loss(y, z, t, temperature=3.0, alpha=alpha), z
+    )
