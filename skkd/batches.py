@@ -59,7 +59,7 @@ class Rows(Dataset):
         return self.X[rows], targets
 
     def _tensor(self, array):
-        array = np.ascontiguousarray(array)
+        array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
         if not array.flags.writeable:  # torch would warn about a read-only array
             array = array.copy()
         dtype = self.dtype if array.dtype.kind == "f" else None

@@ -64,6 +64,8 @@ def split_examples(examples, *, validation_fraction=None, seed=None):
     """
     weights = examples.targets["weights"]
     rows, valid = np.flatnonzero(weights > 0), None
+    if len(rows) == 0:
+        raise ValueError("class_weight leaves no row with a weight above zero.")
     if validation_fraction is not None:
         train, watched = split_rows(examples.targets["labels"][rows], validation_fraction, seed)
         rows, valid = rows[train], examples.take(rows[watched])

@@ -32,10 +32,11 @@ from skkd.module_network import ModuleNetwork, build_module
 from skkd.modules import MLP, Dropout
 from skkd.network import Network
 from skkd.optimizers import make_optimizer
+from skkd.parameters import refuse
 from skkd.preprocessing import TransformerView, transform_in_blocks
 from skkd.progress import ProgressBar
 from skkd.schedules import resolve_schedule
-from skkd.settings import copies_of_callbacks, options_of
+from skkd.settings import copies_of_callbacks, layer_sizes, options_of
 from skkd.training import Plateau, Recipe, fit_network, state_dict_as_arrays
 
 __all__ = ["Fitted", "fit_examples"]
@@ -89,6 +90,8 @@ def fit_examples(
     -------
     Fitted
     """
+    if settings.batch_norm and settings.module is None and len(train) == 1:
+        refuse("batch_norm", True, "False for a single row (n_samples=1): it has none to compare")
     device = resolve_device(settings.device)
     dtype = getattr(torch, settings.dtype)
     generator = torch.Generator().manual_seed(seed)
@@ -97,17 +100,18 @@ def fit_examples(
         with threads_of_fit(1):
             module, as_network = _build(settings, view, n_classes, generator, dtype, batch_size)
             _go_on_from(previous, module, generator)
-        _move_(module, device, generator)
-        rows = partial(_to_rows, view=view, dtype=dtype, device=device)
-        _check_logits(module, train, rows, n_classes)
+            _move_(module, device, generator)
+            rows = _to_rows(train, view, dtype, device)
+            watched = None if valid is None else _to_rows(valid, view, dtype, device)
+            _check_logits(module, rows, n_classes)
         with (
             threads_of_fit(_n_threads(settings, module, batch_size)),
             _listeners(settings, n_epochs, on_epoch, as_network) as listeners,
         ):
             outcome = fit_network(
                 module,
-                rows(train),
-                None if valid is None else rows(valid),
+                rows,
+                watched,
                 _recipe(settings, row_loss, n_epochs, batch_size, generator, valid, listeners),
                 previous=previous.training_state if previous else {},
             )
@@ -179,7 +183,7 @@ def _build(settings, view, n_classes, generator, dtype, batch_size):
         architecture = {
             "n_features": view.n_features,
             "n_classes": n_classes,
-            "hidden_layer_sizes": tuple(int(size) for size in settings.hidden_layer_sizes),
+            "hidden_layer_sizes": tuple(map(int, layer_sizes(settings.hidden_layer_sizes))),
             "activation": settings.activation,
             "batch_norm": bool(settings.batch_norm),
             "dropout": settings.dropout,
@@ -237,12 +241,12 @@ def _load_weights(module, state):
     if shapes != wanted:
         raise ValueError(
             "the network to go on from has other layers than the parameters ask for: set "
-            "warm_start=False, or keep hidden_layer_sizes, batch_norm and module as they were."
+            "warm_start=False, or keep hidden_layer_sizes, batch_norm, dropout and module as they were."
         )
     module.load_state_dict({name: torch.tensor(array) for name, array in state.items()})
 
 
-def _to_rows(examples, *, view, dtype, device):
+def _to_rows(examples, view, dtype, device):
     """The examples as tensors; large sparse rows stay sparse until their batch."""
     numpy_dtype = np.dtype(str(dtype).removeprefix("torch."))
     stays_sparse = (
@@ -254,11 +258,11 @@ def _to_rows(examples, *, view, dtype, device):
     return Rows(X, examples.targets, view=view, dtype=dtype, device=device)
 
 
-def _check_logits(module, train, rows, n_classes):
+def _check_logits(module, rows, n_classes):
     """Refuse a module whose output is not one logit per class."""
     if isinstance(module, MLP):
         return
-    X, _ = rows(train.take(np.arange(min(2, len(train))))).take(slice(None))
+    X, _ = rows.take(slice(0, 2))
     with torch.no_grad():
         logits = module.eval()(X)
     expected = (len(X), n_classes)
@@ -282,6 +286,7 @@ def _recipe(settings, row_loss, n_epochs, batch_size, generator, valid, listener
         learning_rate=settings.learning_rate,
         batch_size=batch_size,
         max_epochs=n_epochs,
+        schedule_epochs=settings.max_epochs,
         shuffle_generator=generator if settings.shuffle else None,
         max_grad_norm=settings.max_grad_norm,
         plateau=Plateau(settings.tol, settings.n_iter_no_change) if watches else None,
@@ -299,6 +304,6 @@ def _make_optimizer(settings, module):
         weight_decay=settings.weight_decay,
         momentum=settings.momentum,
         nesterov=settings.nesterov,
-        **options_of(settings, "optimizer__"),
+        options=options_of(settings, "optimizer__"),
     )
 

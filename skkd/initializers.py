@@ -211,9 +211,7 @@ class TruncatedNormal(Initializer):
     def fill_(self, tensor, generator=None):
         from torch.nn.init import trunc_normal_
 
-        return trunc_normal_(
-            tensor, self.mean, self.std, self.low, self.high, generator=generator
-        )
+        return trunc_normal_(tensor, self.mean, self.std, self.low, self.high, generator=generator)
 
 
 class VarianceScaling(Initializer):

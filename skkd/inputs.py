@@ -45,13 +45,14 @@ def check_rows(estimator, X, *, reset, preprocessor, dtype, allow_nd=False):
         return X
     arrays = {"reset": reset, "accept_sparse": "csr", "allow_nd": allow_nd}
     if preprocessor is None:
-        return validate_data(estimator, X, dtype=np.dtype(dtype), **arrays)
+        with np.errstate(over="ignore"):  # what is too large for the dtype is refused anyway
+            return validate_data(estimator, X, dtype=np.dtype(dtype), **arrays)
     if is_table(X):
         validate_data(estimator, X, reset=reset, skip_check_array=True)
         return _numeric_if_possible(read_table(X))
     if not sparse.issparse(X):
         X = _keep_types(X)
-        if X.dtype.kind in "OUSTb" and X.ndim == 2:
+        if X.dtype.kind in "OUSTbMm" and X.ndim == 2:
             X = validate_data(estimator, X, dtype=None, ensure_all_finite=False, **arrays)
             return _numeric_if_possible(read_table(X))
     return validate_data(estimator, X, dtype="numeric", ensure_all_finite="allow-nan", **arrays)
@@ -76,6 +77,8 @@ def check_labels(estimator, y, n_rows):
             f"{type(estimator).__name__} requires y to be passed, but the target y is None"
         )
     y = column_or_1d(y, warn=True)
+    if y.dtype == object and any(label is None for label in y):
+        raise ValueError("Input y contains None: every row needs a label.")
     assert_all_finite(y, input_name="y")
     check_classification_targets(y)
     if len(y) != n_rows:
@@ -209,6 +212,8 @@ def resolve_categorical(categorical_features, rows, names):
     n_columns = rows.shape[1]
     if requested.size == 0:
         return []
+    if requested.ndim != 1:
+        refuse("categorical_features", categorical_features, allowed)
     if sparse.issparse(rows):
         refuse("categorical_features", categorical_features, "'from_dtype' for a sparse X")
     if requested.dtype.kind == "b" and requested.shape == (n_columns,):

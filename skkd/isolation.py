@@ -4,6 +4,7 @@ Inside of `fit` torch runs with a fixed number of threads, with gradients on, an
 a custom module, with the global generator seeded. Outside, nobody must notice.
 """
 
+import os
 import threading
 import warnings
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ __all__ = [
     "default_n_threads",
     "generator_lock",
     "gradients_on",
+    "note_threads",
     "resolve_device",
     "seeded_global_generator",
     "threads_of_fit",
@@ -25,6 +27,8 @@ _fits_running = 0
 _threads_of_fits = 1
 _threads_before = 1
 _here = threading.local()
+_has_used_threads = False
+_has_lost_threads = False
 
 #: Held while the process-wide generator is ours; reentrant, for a fit within a fit.
 generator_lock = threading.RLock()
@@ -40,6 +44,9 @@ def threads_of_fit(n_threads):
     wants another count waits for those that run, because part of what torch sets is
     shared by all threads, and the count decides the last bits of a matrix product.
 
+    In a forked child torch has lost its threads, and would wait for them for ever: there
+    a single one does the work.
+
     Parameters
     ----------
     n_threads : int
@@ -54,6 +61,7 @@ def threads_of_fit(n_threads):
     True
     """
     global _fits_running, _threads_of_fits, _threads_before
+    n_threads = 1 if _has_lost_threads else n_threads
     outer = getattr(_here, "n_threads", None)  # of a fit around this one
     with _fits:
         if outer is None:
@@ -65,6 +73,7 @@ def threads_of_fit(n_threads):
     _here.n_threads = n_threads
     try:
         torch.set_num_threads(n_threads)
+        note_threads()
         yield
     finally:
         _here.n_threads = outer
@@ -78,6 +87,25 @@ def threads_of_fit(n_threads):
                 # Only this thread's count: the rest of what torch sets is shared.
                 threadpool_limits(_threads_before, user_api="openmp")
             _fits.notify_all()
+
+
+def note_threads():
+    """Remember whether torch may have started threads, which no fork survives."""
+    global _has_used_threads
+    _has_used_threads |= torch.get_num_threads() > 1
+
+
+def _begin_forked_child():
+    global _fits, _fits_running, generator_lock, _has_lost_threads
+    _fits, _fits_running = threading.Condition(), 0  # other threads may have held them
+    generator_lock = threading.RLock()
+    if _has_used_threads:
+        _has_lost_threads = True
+        torch.set_num_threads(1)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_forked_child)
 
 
 def default_n_threads(n_parameters, batch_size):

@@ -74,6 +74,9 @@ class ModuleNetwork:
         """
         import torch
 
+        from skkd.isolation import note_threads
+
+        note_threads()
         module, device = self._shared_module()
         dtype = np.dtype(self.dtype)
         answers = []

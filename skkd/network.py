@@ -46,11 +46,12 @@ def gelu(x):
     return 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (bounded + 0.044715 * bounded**3)))
 
 
+#: Each may overwrite its argument.
 ACTIVATIONS = {
     "identity": lambda x: x,
     "logistic": logistic,
     "tanh": np.tanh,
-    "relu": lambda x: np.maximum(x, 0),
+    "relu": lambda x: np.maximum(x, 0, out=x),
     "leaky_relu": lambda x: np.maximum(x, 0.01 * x),
     "elu": elu,
     "selu": selu,
@@ -118,7 +119,9 @@ class Dense:
     activation: str
 
     def __call__(self, x):
-        return ACTIVATIONS[self.activation](x @ self.weight + self.bias)
+        x = x @ self.weight
+        x += self.bias
+        return ACTIVATIONS[self.activation](x)
 
 
 @dataclass(frozen=True, eq=False)

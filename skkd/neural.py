@@ -52,7 +52,7 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
     Parameters
     ----------
-    hidden_layer_sizes : sequence of int, default=(100,)
+    hidden_layer_sizes : int or sequence of int, default=(100,)
         Units of each hidden layer. ``()`` is softmax regression.
     activation : str, default="relu"
         "identity", "logistic", "tanh", "relu", "leaky_relu", "elu", "selu", "gelu" (its
@@ -506,12 +506,16 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         rows = self._read_rows(X_val, reset=False)
         _, codes = encode(check_labels(self, y_val, count_rows(X_val)), classes, name="y_val")
         weights = class_weight_of_rows(self.class_weight, classes, codes, None)
+        if not weights.any():
+            raise ValueError("class_weight leaves no row of X_val with a weight above zero.")
         return Examples(rows, {"labels": codes, "weights": weights})
 
     def _fit_view(self, train, classes):
         names = getattr(self, "feature_names_in_", None)
         labels = classes[train.targets["labels"]]
-        categorical = resolve_categorical(self.categorical_features, train.rows, names)
+        categorical = ()
+        if isinstance(self.preprocessor, str):
+            categorical = resolve_categorical(self.categorical_features, train.rows, names)
         return fit_view(
             self.preprocessor, train.rows, labels, train.targets["weights"], categorical
         )

@@ -16,7 +16,7 @@ OPTIMIZERS = {
 
 
 def make_optimizer(
-    optimizer, module, *, learning_rate, weight_decay=0.0, momentum=0.0, nesterov=False, **options
+    optimizer, module, *, learning_rate, weight_decay=0.0, momentum=0.0, nesterov=False, options=None
 ):
     """An optimiser for the parameters of a module.
 
@@ -33,8 +33,8 @@ def make_optimizer(
         Of "sgd" and "rmsprop".
     nesterov : bool, default=False
         Of "sgd", where momentum is not 0.
-    **options
-        Passed to the class, for example ``betas``.
+    options : dict, default=None
+        Further arguments of the class, for example ``betas``.
 
     Returns
     -------
@@ -55,7 +55,7 @@ def make_optimizer(
         # One fused kernel per step: the same formula, a few times less overhead.
         settings["fused"] = True
     optimizer_class = OPTIMIZERS[optimizer] if isinstance(optimizer, str) else optimizer
-    settings |= options
+    settings |= options or {}
     parameters = [p for p in module.parameters() if p.requires_grad]
     if "weight_decay" not in inspect.signature(optimizer_class).parameters:
         return optimizer_class(parameters, **settings)

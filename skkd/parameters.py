@@ -7,7 +7,14 @@ import numbers
 
 import numpy as np
 
-__all__ = ["check_flag", "check_instance", "check_integer", "check_number", "check_option", "refuse"]
+__all__ = [
+    "check_flag",
+    "check_instance",
+    "check_integer",
+    "check_number",
+    "check_option",
+    "refuse",
+]
 
 
 def refuse(name, value, allowed, error=ValueError):

@@ -37,6 +37,9 @@ __all__ = [
 #: Categories of one column beyond this many share a single indicator.
 MAX_CATEGORIES = 256
 
+#: No standardised value is larger, so that nothing behind it overflows, in float32 neither.
+MOST_DEVIATIONS = 1e30
+
 #: Bytes of a block of rows while it is dense in float64.
 BLOCK_BYTES = 2**25
 
@@ -139,12 +142,12 @@ class ChannelView(View):
     def fit(cls, rows, sample_weight=None):
         shape = (rows.shape[1],) + (1,) * (rows.ndim - 2)
         scalers = [StandardScaler() for _ in range(rows.shape[1])]
-        for block in _blocks(rows, sample_weight):
-            values, weight = block
+        for values, weight in _blocks(rows, sample_weight):
             for channel, scaler in enumerate(scalers):
                 pixels = values[:, channel].reshape(len(values), -1)
                 repeated = None if weight is None else np.repeat(weight, pixels.shape[1])
-                scaler.partial_fit(pixels.reshape(-1, 1), sample_weight=repeated)
+                with _allowing_only_nan():
+                    scaler.partial_fit(pixels.reshape(-1, 1), sample_weight=repeated)
         return cls(
             centre=np.array([scaler.mean_[0] for scaler in scalers]).reshape(shape),
             scale=np.array([scaler.scale_[0] for scaler in scalers]).reshape(shape),
@@ -152,7 +155,7 @@ class ChannelView(View):
         )
 
     def transform(self, rows):
-        return (rows - self.centre) / self.scale
+        return _standardise(rows, self.centre, self.scale)
 
 
 @dataclass(eq=False)
@@ -164,7 +167,7 @@ class OneHot:
     """
 
     column: int
-    codes: dict  #: category (None where missing) -> indicator
+    categories: list  #: those with an indicator of their own, in order; None is missing
     n_indicators: int
     rare: int  #: indicator of rare and unknown categories, or -1
 
@@ -177,14 +180,15 @@ class OneHot:
         frequent = [c for c in encoder.categories_[0].tolist() if c not in rare_set]
         return cls(
             column=column,
-            codes={category: code for code, category in enumerate(frequent)},
+            categories=frequent,
             n_indicators=len(frequent) + bool(rare_set),
             rare=len(frequent) if rare_set else -1,
         )
 
     def transform(self, values):
         indicators = np.zeros((len(values), self.n_indicators))
-        codes = np.array([self.codes.get(value, self.rare) for value in values], dtype=np.intp)
+        code_of = {category: code for code, category in enumerate(self.categories)}
+        codes = np.array([code_of.get(value, self.rare) for value in values], dtype=np.intp)
         known = np.flatnonzero(codes >= 0)
         indicators[known, codes[known]] = 1.0
         return indicators
@@ -238,8 +242,7 @@ class ColumnView(View):
             rows = rows.toarray() if sparse.issparse(rows) else rows
             numbers = rows if not self.one_hot else rows[:, self.numeric]
             numbers = np.asarray(numbers, dtype=np.float64)
-        scaled = (numbers - self.centre) / self.scale
-        scaled[np.isnan(scaled)] = 0.0  # a missing number becomes the mean
+        scaled = _standardise(numbers, self.centre, self.scale)
         if not self.one_hot:
             return scaled
         indicators = [e.transform(_categories(rows, e.column)) for e in self.one_hot]
@@ -301,10 +304,11 @@ def _centre_and_scale(rows, numeric, sample_weight):
     if len(numeric) == 0:
         return np.empty(0), np.empty(0)
     if isinstance(rows, Table):
-        scalers = [
-            StandardScaler().fit(rows.columns[j].reshape(-1, 1), sample_weight=sample_weight)
-            for j in numeric
-        ]
+        with _allowing_only_nan():
+            scalers = [
+                StandardScaler().fit(rows.columns[j].reshape(-1, 1), sample_weight=sample_weight)
+                for j in numeric
+            ]
         centre = np.concatenate([scaler.mean_ for scaler in scalers])
         scale = np.concatenate([scaler.scale_ for scaler in scalers])
     elif sparse.issparse(rows):
@@ -315,10 +319,24 @@ def _centre_and_scale(rows, numeric, sample_weight):
     else:
         scaler = StandardScaler()
         for values, weight in _blocks(rows, sample_weight):
-            scaler.partial_fit(values[:, numeric].astype(np.float64), sample_weight=weight)
+            with _allowing_only_nan():
+                scaler.partial_fit(values[:, numeric].astype(np.float64), sample_weight=weight)
         centre, scale = scaler.mean_, scaler.scale_
     all_missing = np.isnan(centre)
     return np.where(all_missing, 0.0, centre), np.where(all_missing, 1.0, scale)
+
+
+def _allowing_only_nan():
+    """scikit-learn divides 0 by 0 where a column holds no number at all."""
+    return np.errstate(invalid="ignore", divide="ignore")
+
+
+def _standardise(values, centre, scale):
+    """How many standard deviations lie between values and the mean; 0 where missing."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        scaled = (values - centre) / scale
+    scaled[np.isnan(scaled)] = 0.0
+    return np.clip(scaled, -MOST_DEVIATIONS, MOST_DEVIATIONS, out=scaled)
 
 
 def _categories(rows, j):

@@ -8,7 +8,7 @@ from skkd.network import ACTIVATIONS
 from skkd.parameters import check_flag, check_integer, check_number, check_option, refuse
 from skkd.schedules import resolve_schedule
 
-__all__ = ["check_settings", "copies_of_callbacks", "options_of", "set_options"]
+__all__ = ["check_settings", "copies_of_callbacks", "layer_sizes", "options_of", "set_options"]
 
 #: Nested parameters that are kept by the estimator itself: a class has no set_params.
 OPTION_PREFIXES = ("module__", "optimizer__")
@@ -77,6 +77,27 @@ def copies_of_callbacks(callbacks):
     return copies
 
 
+def layer_sizes(hidden_layer_sizes):
+    """Units of each hidden layer, from one number for a single layer or a sequence.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : int or sequence of int
+
+    Returns
+    -------
+    tuple
+
+    Examples
+    --------
+    >>> layer_sizes(100), layer_sizes([64, 64]), layer_sizes(())
+    ((100,), (64, 64), ())
+    """
+    if hasattr(hidden_layer_sizes, "__len__"):
+        return tuple(hidden_layer_sizes)
+    return (hidden_layer_sizes,)
+
+
 def check_settings(estimator):
     """Refuse what the estimator cannot be fitted with.
 
@@ -96,9 +117,10 @@ def check_settings(estimator):
 
 
 def _check_network(est):
-    sizes = est.hidden_layer_sizes
-    if not hasattr(sizes, "__iter__") or isinstance(sizes, str):
-        refuse("hidden_layer_sizes", sizes, "a sequence of integers >= 1", TypeError)
+    if isinstance(est.hidden_layer_sizes, str) or est.hidden_layer_sizes is None:
+        allowed = "an integer >= 1 or a sequence of them"
+        refuse("hidden_layer_sizes", est.hidden_layer_sizes, allowed, TypeError)
+    sizes = layer_sizes(est.hidden_layer_sizes)
     for size in sizes:
         check_integer("hidden_layer_sizes", size, low=1)
     check_option("activation", est.activation, tuple(ACTIVATIONS))
@@ -113,14 +135,19 @@ def _check_network(est):
     rates = list(est.dropout) if hasattr(est.dropout, "__iter__") else [est.dropout]
     for rate in rates:
         check_number("dropout", rate, low=0, high=1, high_open=True)
-    if hasattr(est.dropout, "__iter__") and len(rates) != len(tuple(sizes)):
-        refuse("dropout", est.dropout, f"a number, or one for each of {len(tuple(sizes))} layers")
+    if hasattr(est.dropout, "__iter__") and len(rates) != len(sizes):
+        refuse("dropout", est.dropout, f"a number, or one for each of {len(sizes)} layers")
     check_number("label_smoothing", est.label_smoothing, low=0, high=1, high_open=True)
 
 
 def _check_optimization(est):
-    if not inspect.isclass(est.optimizer):
-        check_option("optimizer", est.optimizer, OPTIMIZERS)
+    is_class = inspect.isclass(est.optimizer) and hasattr(est.optimizer, "step")
+    if not is_class and not (isinstance(est.optimizer, str) and est.optimizer in OPTIMIZERS):
+        names = ", ".join(map(repr, OPTIMIZERS))
+        refuse("optimizer", est.optimizer, f"one of {names}, or a torch optimiser class")
+    for option, parameter in (("lr", "learning_rate"), ("weight_decay", "weight_decay")):
+        if hasattr(est, f"optimizer__{option}"):
+            refuse(f"optimizer__{option}", getattr(est, f"optimizer__{option}"), f"{parameter} instead")
     check_number("learning_rate", est.learning_rate, low=0, low_open=True)
     check_number("momentum", est.momentum, low=0, high=1, high_open=True)
     check_flag("nesterov", est.nesterov)
@@ -153,7 +180,8 @@ def _check_surroundings(est):
         check_option("preprocessor", est.preprocessor, ("auto",))
     check_flag("warm_start", est.warm_start)
     copies_of_callbacks(est.callbacks)
-    check_number("verbose", int(est.verbose), low=0)
+    verbose = int(est.verbose) if isinstance(est.verbose, bool) else est.verbose
+    check_integer("verbose", verbose, low=0)
     if not isinstance(est.device, str):
         refuse("device", est.device, "'cpu', 'auto' or the name of a torch device", TypeError)
     check_option("dtype", est.dtype, ("float32", "float64"))

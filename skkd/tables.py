@@ -5,12 +5,17 @@ A column of numbers becomes float64, its missing values NaN. A column of categor
 array of plain Python values, its missing values None.
 """
 
+from datetime import date, time, timedelta
+
 import numpy as np
 
 __all__ = ["Table", "is_table", "read_table"]
 
 #: How the names of numeric types begin, in lower case, in any of the libraries.
 NUMBERS = ("int", "uint", "float", "double", "halffloat", "decimal")
+
+#: What an object column must not hold; a datetime is a date too.
+DATES = (date, time, timedelta, np.datetime64, np.timedelta64)
 
 
 class Table:
@@ -81,7 +86,12 @@ def read_table(X):
 
 
 def as_numbers(values):
-    """Float64 of an object column (None is NaN), or None if it holds anything else."""
+    """Float64 of an object column (None is NaN), or None if it holds anything else.
+
+    Digits in a string are a name, not a number: other rows may hold other names.
+    """
+    if any(isinstance(value, (str, bytes)) for value in values):
+        return None
     try:
         return np.asarray(values, dtype=object).astype(np.float64)
     except (TypeError, ValueError):
@@ -105,18 +115,25 @@ def _read_column(name, column):
     """One column as float64 or as an object array with None for missing values."""
     kind = str(getattr(column, "dtype", getattr(column, "type", ""))).lower()
     if kind.startswith(("date", "time", "duration", "period")):
-        raise TypeError(
-            f"column {name!r} holds dates or times ({kind}): "
-            "turn them into numbers (days since a date, hour of the day) first."
-        )
-    if kind.removeprefix("sparse[").startswith(NUMBERS):
+        _refuse_dates(name, kind)
+    if kind.removeprefix("sparse[").startswith(NUMBERS) and not kind.startswith("interval"):
         return _read_numbers(column)
     values = _read_objects(column)
     if kind in ("object", "null"):
+        for value in values:
+            if isinstance(value, DATES):
+                _refuse_dates(name, type(value).__name__)
         numbers = as_numbers(values)
         if numbers is not None:
             return numbers
     return values
+
+
+def _refuse_dates(name, kind):
+    raise TypeError(
+        f"column {name!r} holds dates or times ({kind}): "
+        "turn them into numbers (days since a date, hour of the day) first."
+    )
 
 
 def _read_numbers(column):

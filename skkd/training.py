@@ -33,6 +33,7 @@ class Recipe:
     learning_rate: float
     batch_size: int
     max_epochs: int
+    schedule_epochs: int  #: length of the schedule, also where calls run one epoch each
     shuffle_generator: torch.Generator | None  #: None keeps the rows in order
     max_grad_norm: float | None = None
     plateau: "Plateau | None" = None  #: when to stop early
@@ -48,7 +49,7 @@ class Outcome:
     state: dict  #: the module's state dict, as arrays
     history: list  #: one dict of plain floats per epoch
     best_epoch: int | None
-    training_state: dict  #: "optimizer" (its moments) and "batches_done", to go on from
+    training_state: dict  #: "optimizer", "moments" and "epochs_done", to go on from
 
 
 class Plateau:
@@ -110,8 +111,9 @@ def fit_network(module, train, valid, recipe, previous=None):
     net = _Net(module, recipe, train_split=None if valid is None else predefined_split(valid))
     net.initialize()
     if previous:
-        net.batches_done = previous["batches_done"]
-        load_state(net.optimizer_, previous["optimizer"])
+        net.epochs_done = previous["epochs_done"]
+        if previous["optimizer"] == type(net.optimizer_).__name__:
+            load_state(net.optimizer_, previous["moments"])
     net.notify("on_train_begin", X=train, y=None)
     with suppress(_TrainingEnds):
         net.fit_loop(train)
@@ -123,8 +125,9 @@ def fit_network(module, train, valid, recipe, previous=None):
         history=net.records,
         best_epoch=net.best_epoch,
         training_state={
-            "optimizer": state_as_arrays(net.optimizer_),
-            "batches_done": net.batches_done,
+            "optimizer": type(net.optimizer_).__name__,
+            "moments": state_as_arrays(net.optimizer_),
+            "epochs_done": net.epochs_done,
         },
     )
 
@@ -175,7 +178,7 @@ class _Net(NeuralNetClassifier):
 
     def initialize(self):
         super().initialize()
-        self.batches_done = 0
+        self.epochs_done = 0
         self.records = []
         self.best_state = None
         self.best_epoch = None
@@ -240,21 +243,22 @@ class _Net(NeuralNetClassifier):
         self.module_.train()
         total = 0.0
         for number, (X, targets) in enumerate(batches):
-            self._set_learning_rate(len(batches))
+            self._set_learning_rate(number, len(batches))
             if number == 0:
-                self.epoch_record["learning_rate"] = self.optimizer_.param_groups[0]["lr"]
+                self.epoch_record["learning_rate"] = float(self.optimizer_.param_groups[0]["lr"])
             if self.somebody_hears_batches:
                 total += self._announced_step(X, targets) * len(X)
             else:
                 total += float(self._step(X, targets)[0]) * len(X)
-            self.batches_done += 1
+        self.epochs_done += 1
         self.epoch_record["train_loss"] = total / len(batches.rows)
 
-    def _set_learning_rate(self, batches_per_epoch):
+    def _set_learning_rate(self, batch, n_batches):
         schedule = self.recipe.schedule
         if schedule.is_constant:
             return  # leaves the rate to callbacks such as skorch's LRScheduler
-        factor = schedule.at_batch(self.batches_done, batches_per_epoch, self.recipe.max_epochs)
+        batches_done = self.epochs_done * n_batches + batch
+        factor = schedule.at_batch(batches_done, n_batches, self.recipe.schedule_epochs)
         for group in self.optimizer_.param_groups:
             group["lr"] = self.recipe.learning_rate * factor
 

@@ -102,7 +102,6 @@ def test_cross_entropy_is_entropy_plus_kl_divergence(batch):
 def test_kl_divergence_is_never_negative(batch):
     logits, p = batch
     assert (kl_divergence(p, logits) >= 0).all()
-    assert (kl_divergence(p.float(), logits.float()) >= 0).all()
 
 
 @quick
@@ -111,6 +110,11 @@ def test_kl_divergence_is_zero_at_equality(batch):
     logits, p = batch
     close(kl_divergence(p, p.log()), torch.zeros(len(p), dtype=p.dtype))
     close(kl_divergence(torch.softmax(logits, dim=-1), logits), p.new_zeros(len(p)))
+
+
+def test_rounding_does_not_make_the_divergence_of_equals_negative():
+    logits = random_logits(1000).float()
+    assert (kl_divergence(torch.softmax(logits, dim=-1), logits) >= 0).all()
 
 
 def test_kl_divergence_is_positive_when_the_two_differ():
@@ -252,9 +256,9 @@ def test_gradient_of_the_distillation_loss_is_the_closed_form(temperature, alpha
 def test_squared_temperature_keeps_the_scale_of_the_gradient(dtype, temperature):
     # In float32 the divergence itself is below the rounding here; its gradient is not.
     y = random_labels(50, 10)
-    z, t = (centred(random_logits(50, 10, seed, scale=1.0)).to(dtype) for seed in (0, 3))
+    z, t = (centred(random_logits(50, 10, seed, scale=0.1)).to(dtype) for seed in (0, 3))
     found = gradient(lambda z: distillation_loss(y, z, t, temperature=temperature, alpha=1.0), z)
-    close(found, (z - t) / 10, atol=0.02, rtol=0)
+    close(found, (z - t) / 10, atol=1e-4, rtol=0)
 
 
 def test_high_temperature_approaches_half_the_mean_squared_logit_difference():

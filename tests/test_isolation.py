@@ -1,0 +1,391 @@
+"""Fitting and predicting leave no trace, and nothing around them changes a bit."""
+
+import inspect
+import os
+import pickle
+import random
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import joblib
+import numpy as np
+import pytest
+import torch
+from joblib import parallel_config
+from sklearn.base import clone
+from sklearn.model_selection import cross_val_predict
+from skorch.callbacks import Callback
+
+from skkd import NeuralClassifier
+from skkd.isolation import default_n_threads, resolve_device, threads_of_fit
+
+
+class WithDropout(torch.nn.Sequential):
+    """Draws its weights and its dropout from torch's global generator."""
+
+    def __init__(self, n_features, n_classes, n_units=16):
+        super().__init__(
+            torch.nn.Linear(n_features, n_units),
+            torch.nn.ReLU(),
+            torch.nn.Dropout(0.3),
+            torch.nn.Linear(n_units, n_classes),
+        )
+
+
+FAST = {"max_epochs": 5, "learning_rate": 0.03, "batch_size": 16, "random_state": 0}
+
+BUILT_IN = NeuralClassifier((16,), dropout=0.3, batch_norm=True, early_stopping=True, **FAST)
+CUSTOM = NeuralClassifier(module=WithDropout, early_stopping=True, **FAST)
+
+both_networks = pytest.mark.parametrize("estimator", [BUILT_IN, CUSTOM], ids=["built-in", "custom"])
+
+
+def bits(clf):
+    """All weights and the losses of all epochs, as a hash."""
+    losses = [(record["train_loss"], record.get("valid_loss")) for record in clf.history_]
+    return joblib.hash((clf.network_.state, losses))
+
+
+def long_batch():
+    """So many rows in a batch that the number of threads decides the last bits."""
+    X = np.random.RandomState(0).standard_normal((40_000, 4))
+    return X, (X[:, 0] + X[:, 1] > 0).astype(int)
+
+
+def regression(n_threads):
+    return NeuralClassifier(
+        (), n_threads=n_threads, batch_size=40_000, max_epochs=3, random_state=0
+    )
+
+
+@pytest.fixture
+def threads_of_torch():
+    """torch.set_num_threads for the length of a test."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+@contextmanager
+def no_draws_from(*generators):
+    states = {
+        "torch": lambda: torch.get_rng_state().numpy().tobytes(),
+        "numpy": lambda: pickle.dumps(np.random.get_state()),
+        "python": random.getstate,
+    }
+    before = {name: states[name]() for name in generators}
+    yield
+    assert {name: states[name]() for name in generators} == before
+
+
+@both_networks
+def test_no_global_generator_is_touched_with_an_integer_seed(estimator, iris_like):
+    X, y = iris_like
+    with no_draws_from("torch", "numpy", "python"):
+        clf = clone(estimator).fit(X, y)
+        clf.predict_proba(X)
+        pickle.loads(pickle.dumps(clf)).predict(X)
+        clf.module_(torch.zeros(2, 4))
+
+
+@both_networks
+def test_no_global_generator_is_touched_by_a_failing_fit(estimator, iris_like):
+    with no_draws_from("torch", "numpy", "python"), pytest.raises(ValueError, match="learning_rate"):
+        clone(estimator).set_params(optimizer="sgd", learning_rate=1e30).fit(*iris_like)
+
+
+@both_networks
+def test_without_a_seed_numpys_global_generator_decides_alone(estimator, iris_like):
+    def fit_after_seed(seed):
+        np.random.seed(seed)
+        return bits(clone(estimator).set_params(random_state=None).fit(*iris_like))
+
+    before = np.random.get_state()
+    try:
+        with no_draws_from("torch", "python"):
+            assert fit_after_seed(0) == fit_after_seed(0) != fit_after_seed(1)
+    finally:
+        np.random.set_state(before)
+
+
+def test_a_random_state_object_is_advanced_by_each_fit(iris_like):
+    def two_fits():
+        clf = clone(BUILT_IN).set_params(random_state=np.random.RandomState(0))
+        return [bits(clf.fit(*iris_like)), bits(clf.fit(*iris_like))]
+
+    first, second = two_fits()
+    assert first != second
+    assert two_fits() == [first, second]
+
+
+@both_networks
+def test_the_global_generators_do_not_change_a_bit(estimator, iris_like):
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        expected = bits(clone(estimator).fit(*iris_like))
+        torch.manual_seed(2)
+        assert bits(clone(estimator).fit(*iris_like)) == expected
+
+
+@both_networks
+def test_the_same_seed_gives_the_same_bits_again_and_another_seed_others(estimator, iris_like):
+    clf = clone(estimator)
+    first = bits(clf.fit(*iris_like))
+    assert bits(clf.fit(*iris_like)) == first
+    assert bits(clf.set_params(random_state=1).fit(*iris_like)) != first
+
+
+@both_networks
+def test_twenty_fits_in_four_threads_give_the_bits_of_one(estimator, iris_like):
+    expected = bits(clone(estimator).fit(*iris_like))
+    with no_draws_from("torch", "numpy", "python"), ThreadPoolExecutor(4) as pool:
+        fits = [pool.submit(clone(estimator).fit, *iris_like) for _ in range(20)]
+        assert {bits(fit.result()) for fit in fits} == {expected}
+
+
+@pytest.mark.parametrize("backend", [pytest.param("loky", marks=pytest.mark.slow), "threading"])
+@both_networks
+def test_two_jobs_give_the_bits_of_one(estimator, backend, iris_like):
+    settings = {"cv": 4, "method": "predict_proba"}
+    expected = cross_val_predict(clone(estimator), *iris_like, **settings)
+    with parallel_config(backend=backend):
+        found = cross_val_predict(clone(estimator), *iris_like, n_jobs=2, **settings)
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("n_before", [1, 2, 3])
+@both_networks
+def test_a_fit_leaves_the_number_of_threads(estimator, n_before, iris_like, threads_of_torch):
+    threads_of_torch(n_before)
+    clf = clone(estimator).set_params(n_threads=2, max_epochs=2, batch_size=90)
+    clf.fit(*iris_like)
+    assert torch.get_num_threads() == n_before
+    with pytest.raises(ValueError, match="learning_rate"):
+        clf.set_params(optimizer="sgd", learning_rate=1e30).fit(*iris_like)
+    assert torch.get_num_threads() == n_before
+
+
+class Fails(Callback):
+    def on_epoch_end(self, net, **kwargs):
+        raise RuntimeError("a callback fails")
+
+
+def test_concurrent_fits_leave_the_number_of_threads(iris_like, threads_of_torch):
+    threads_of_torch(3)
+
+    def fit_or_fail(number):
+        clf = NeuralClassifier((8,), n_threads=1 + number % 2, **FAST)
+        if number % 3 == 0:
+            with pytest.raises(RuntimeError, match="a callback fails"):
+                clf.set_params(callbacks=[Fails()]).fit(*iris_like)
+        else:
+            clf.fit(*iris_like)
+        return torch.get_num_threads()
+
+    with ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(fit_or_fail, range(12))) == {3}
+    assert torch.get_num_threads() == 3
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(torch.get_num_threads).result() == 3
+
+
+def test_fits_with_unlike_numbers_of_threads_at_the_same_time_give_the_bits_of_each_alone():
+    X, y = long_batch()
+    expected = {n_threads: bits(regression(n_threads).fit(X, y)) for n_threads in (1, 2, 3)}
+    with ThreadPoolExecutor(6) as pool:
+        fits = {n: [pool.submit(regression(n).fit, X, y) for _ in range(3)] for n in (1, 2, 3)}
+        for n_threads, of_n_threads in fits.items():
+            assert {bits(fit.result()) for fit in of_n_threads} == {expected[n_threads]}
+
+
+def test_fits_that_want_the_same_number_of_threads_do_not_wait_for_each_other():
+    together = threading.Barrier(2, timeout=20)
+
+    def meet():
+        with threads_of_fit(1):
+            together.wait()
+            return torch.get_num_threads()
+
+    with ThreadPoolExecutor(2) as pool:
+        assert [meeting.result() for meeting in [pool.submit(meet), pool.submit(meet)]] == [1, 1]
+
+
+HASH_OF_A_FIT = """
+import joblib, sys, torch
+import numpy as np
+from skkd import NeuralClassifier
+
+if sys.argv[1] != "default":
+    torch.set_num_threads(int(sys.argv[1]))
+settings = {"batch_size": 40_000, "max_epochs": 3, "random_state": 0}
+linear = {"module": torch.nn.Linear, "module__in_features": 4, "module__out_features": 3}
+X, y = np.random.RandomState(0).standard_normal((40_000, 4)), np.arange(40_000) % 3
+for clf in (
+    NeuralClassifier((), **settings),
+    NeuralClassifier((), n_threads=2, **settings),
+    NeuralClassifier((8,), dropout=0.2, **settings),
+    NeuralClassifier(**linear, **settings),
+):
+    print(joblib.hash(clf.fit(X, y).network_.state))
+"""
+
+
+def run_python(code, *arguments, **environment):
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code, *arguments],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)} | environment,
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_the_number_of_threads_around_a_fit_does_not_change_a_bit():
+    one = run_python(HASH_OF_A_FIT, "default", OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
+    assert run_python(HASH_OF_A_FIT, "3", OMP_NUM_THREADS="4") == one
+
+
+FIT_FORK_PREDICT = """
+import os, sys, time
+import numpy as np
+import torch
+from sklearn.base import clone
+from skkd import NeuralClassifier
+
+class Wide(torch.nn.Sequential):
+    def __init__(self, n_features, n_classes):
+        super().__init__(torch.nn.Linear(n_features, 512), torch.nn.ReLU(), torch.nn.Linear(512, n_classes))
+
+X = np.random.RandomState(0).standard_normal((1024, 64))
+y = (X[:, 0] > 0).astype(int)
+module = {"built-in": None, "custom": Wide}[sys.argv[1]]
+clf = NeuralClassifier((512,), module=module, n_threads=2, batch_size=512, max_epochs=3, random_state=0)
+expected = clf.fit(X, y).predict_proba(X)
+child = os.fork()
+if child == 0:
+    code = 1
+    try:
+        np.testing.assert_allclose(clf.predict_proba(X), expected, atol=1e-6)
+        np.testing.assert_allclose(clone(clf).fit(X, y).predict_proba(X), expected, atol=1e-4)
+        assert torch.get_num_threads() == 1
+        code = 0
+    finally:
+        os._exit(code)
+ends = time.monotonic() + 20
+ended, status = 0, None
+while not ended and time.monotonic() < ends:
+    ended, status = os.waitpid(child, os.WNOHANG)
+    time.sleep(0.05)
+if not ended:
+    os.kill(child, 9)
+    os.waitpid(child, 0)
+    sys.exit("the child hangs")
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.parametrize("network", ["built-in", "custom"])
+def test_a_forked_child_predicts_and_fits_after_its_parent_fitted_with_two_threads(network):
+    run_python(FIT_FORK_PREDICT, network)
+
+
+@both_networks
+def test_twenty_predicting_threads_share_one_classifier(estimator, iris_like):
+    X, y = iris_like
+    clf = clone(estimator).fit(X, y)
+    expected = clf.predict_proba(X)
+    unpickled = pickle.loads(pickle.dumps(clf))
+    before = dict(vars(unpickled))
+    hash_before = joblib.hash(unpickled)
+    together = threading.Barrier(20, timeout=20)
+
+    def predict(_):
+        together.wait()
+        return [unpickled.predict_proba(X) for _ in range(5)]
+
+    with no_draws_from("torch", "numpy", "python"), ThreadPoolExecutor(20) as pool:
+        for answers in pool.map(predict, range(20)):
+            for answer in answers:
+                np.testing.assert_array_equal(answer, expected)
+    assert vars(unpickled).keys() == before.keys()
+    assert all(value is before[name] for name, value in vars(unpickled).items())
+    assert joblib.hash(unpickled) == hash_before
+
+
+class FitsAnother(Callback):
+    def __init__(self, estimator, data, found):
+        self.estimator = estimator
+        self.data = data
+        self.found = found
+
+    def on_epoch_end(self, net, **kwargs):
+        self.found.append(bits(clone(self.estimator).fit(*self.data)))
+
+
+@pytest.mark.parametrize("inner", [BUILT_IN, CUSTOM], ids=["built-in", "custom"])
+@pytest.mark.parametrize("n_threads", [None, 2])
+@both_networks
+def test_a_fit_inside_a_fit_changes_neither(estimator, inner, n_threads, iris_like):
+    inner = clone(inner).set_params(n_threads=n_threads, max_epochs=2, batch_size=90)
+    expected = bits(clone(estimator).fit(*iris_like))
+    expected_inside = bits(clone(inner).fit(*iris_like))
+    n_before = torch.get_num_threads()
+    found = []
+    outer = clone(estimator).set_params(callbacks=[FitsAnother(inner, iris_like, found)])
+    assert bits(outer.fit(*iris_like)) == expected
+    assert set(found) == {expected_inside}
+    assert torch.get_num_threads() == n_before
+
+
+@both_networks
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_gradients_that_are_off_around_a_fit_do_not_matter(estimator, mode, iris_like):
+    expected = bits(clone(estimator).fit(*iris_like))
+    with mode():
+        assert bits(clone(estimator).fit(*iris_like)) == expected
+        assert not torch.is_grad_enabled()
+    assert torch.is_grad_enabled()
+
+
+@both_networks
+def test_the_default_dtype_of_torch_does_not_matter(estimator, iris_like):
+    clf = clone(estimator).fit(*iris_like)
+    torch.set_default_dtype(torch.float64)
+    try:
+        there = clone(estimator).fit(*iris_like)
+        dtypes = {parameter.dtype for parameter in there.module_.parameters()}
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert dtypes == {torch.float32}
+    if estimator is BUILT_IN:  # torch draws the weights of a Linear in the default dtype
+        assert bits(there) == bits(clf)
+
+
+@pytest.mark.parametrize(
+    "n_parameters, batch_size, expected",
+    [(1_000, 200, 1), (100_000, 200, 1), (1_000_000, 256, 2), (250_000, 200, 2), (249_999, 200, 1)],
+)
+def test_the_default_number_of_threads_is_a_function_of_its_arguments(
+    n_parameters, batch_size, expected, monkeypatch, threads_of_torch
+):
+    assert list(inspect.signature(default_n_threads).parameters) == ["n_parameters", "batch_size"]
+    for n_threads in (1, 2, 7):
+        threads_of_torch(n_threads)
+        monkeypatch.setenv("OMP_NUM_THREADS", str(n_threads))
+        monkeypatch.setattr(os, "cpu_count", lambda n_threads=n_threads: n_threads)
+        assert default_n_threads(n_parameters, batch_size) == expected
+
+
+def test_a_device_that_is_not_here_is_an_error_for_fitting_and_a_warning_for_predicting():
+    with pytest.raises(ValueError, match="device='nonsense' is not allowed"):
+        resolve_device("nonsense")
+    with pytest.warns(UserWarning, match="predicting on the CPU"):
+        assert resolve_device("nonsense", fall_back=True) == torch.device("cpu")
