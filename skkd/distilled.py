@@ -96,7 +96,7 @@ class DistilledClassifier(NeuralClassifier):
     >>> from skkd import DistilledClassifier
     >>> X, y = load_iris(return_X_y=True)
     >>> forest = RandomForestClassifier(random_state=0).fit(X, y)
-    >>> clf = DistilledClassifier(forest, hidden_layer_sizes=(16,), random_state=0).fit(X, y)
+    >>> clf = DistilledClassifier(forest, learning_rate=0.02, random_state=0).fit(X, y)
     >>> clf.student_.score(X, y) > 0.9
     True
     """

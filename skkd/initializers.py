@@ -58,7 +58,19 @@ __all__ = [
 
 
 class Initializer(BaseEstimator):
-    """An initialisation scheme: subclass it and write `fill_`."""
+    """An initialisation scheme: subclass it and write `fill_`.
+
+    Examples
+    --------
+    A scheme of one's own:
+
+    >>> import torch
+    >>> class RandomSigns(Initializer):
+    ...     def fill_(self, tensor, generator=None):
+    ...         return Uniform(-1, 1).fill_(tensor, generator).sign_()
+    >>> bool((RandomSigns().fill_(torch.empty(9)).abs() == 1).all())
+    True
+    """
 
     def fill_(self, tensor, generator=None):
         """Fill a tensor in place.
@@ -466,7 +478,22 @@ def initialize_(layer, weight_init, bias_init, generator=None):
 
 
 def is_weighted_layer(layer):
-    """Whether a torch module is a Linear or a convolution."""
+    """Whether a torch module is a Linear or a convolution.
+
+    Parameters
+    ----------
+    layer : torch.nn.Module
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> import torch
+    >>> is_weighted_layer(torch.nn.Linear(1, 1)), is_weighted_layer(torch.nn.ReLU())
+    (True, False)
+    """
     from torch import nn
 
     return isinstance(layer, (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d))
@@ -481,6 +508,15 @@ def warn_of_equal_units(module):
     Parameters
     ----------
     module : torch.nn.Module
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from skkd.modules import MLP
+    >>> with warnings.catch_warnings(record=True, action="always") as caught:
+    ...     warn_of_equal_units(MLP(4, 3, hidden_layer_sizes=(8,), init="constant"))
+    >>> "the 8 units of hidden layer 1" in str(caught[0].message)
+    True
     """
     layers = [layer for layer in module.modules() if is_weighted_layer(layer)]
     for position, (layer, following) in enumerate(itertools.pairwise(layers), start=1):
@@ -546,6 +582,7 @@ def resolve_bias_init(name, value):
     Constant(value=0.1)
     """
     if isinstance(value, numbers.Real) and not isinstance(value, bool):
+        check_number(name, value)
         value = Constant(float(value))
     elif isinstance(value, str) and value == "zeros":
         value = Zeros()

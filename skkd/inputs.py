@@ -179,7 +179,8 @@ def encode(y, classes=None, name="y"):
         classes = found
     if len(classes) < 2:
         raise ValueError(
-            f"{name} holds one class only, {classes[0]!r}: a classifier needs at least two classes."
+            f"{name} holds one class only, {classes.tolist()[0]!r}: a classifier needs at least "
+            "two classes."
         )
     position = {label: code for code, label in enumerate(classes.tolist())}
     unknown = [label for label in found.tolist() if label not in position]

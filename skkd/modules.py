@@ -44,7 +44,7 @@ class Dropout(nn.Module):
     p : float in [0, 1)
         Probability that a unit is dropped.
     generator : torch.Generator, default=None
-        None is torch's global generator. It is not pickled.
+        None is torch's global generator. It is neither pickled nor copied.
 
     References
     ----------

@@ -117,6 +117,7 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         indexed or the masked ones.
     warm_start : bool, default=False
         Whether `fit` goes on from the last fit: its weights, input view and optimiser.
+        The schedule begins anew.
     callbacks : list of skorch callbacks, default=None
         Shallow copies of them run. scikit-learn's own are set by `set_callbacks`.
     verbose : int, default=0
@@ -167,7 +168,7 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     >>> from sklearn.datasets import load_iris
     >>> from skkd import NeuralClassifier
     >>> X, y = load_iris(return_X_y=True)
-    >>> clf = NeuralClassifier((16,), lr_decay="cosine", max_epochs=60, random_state=0)
+    >>> clf = NeuralClassifier((16,), learning_rate=0.02, lr_decay="cosine", random_state=0)
     >>> clf.fit(X, y).score(X, y) > 0.95
     True
     >>> clf.predict_proba(X[:2]).shape
@@ -312,7 +313,7 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             classes,
             n_epochs=self.max_epochs,
             seed=seed,
-            goes_on=goes_on,
+            previous=self._previous(goes_on, schedule_begins_anew=True),
             on_epoch=end_epoch if callbacks else None,
         )
         self._publish(fitted, classes, goes_on, keeps_training_state=self.warm_start)
@@ -357,7 +358,7 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         train, _ = split_examples(examples)
         view = self.network_.input_view if goes_on else self._fit_view(train, classes)
         fitted = self._fit_examples(
-            view, train, None, classes, n_epochs=1, seed=seed, goes_on=goes_on
+            view, train, None, classes, n_epochs=1, seed=seed, previous=self._previous(goes_on)
         )
         self._publish(fitted, classes, goes_on, keeps_training_state=True)
         return self
@@ -520,15 +521,22 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             self.preprocessor, train.rows, labels, train.targets["weights"], categorical
         )
 
-    def _fit_examples(
-        self, view, train, valid, classes, *, n_epochs, seed, goes_on, on_epoch=None
-    ):
-        from skkd.fitting import Fitted, fit_examples
+    def _previous(self, goes_on, schedule_begins_anew=False):
+        """The last fit, to go on from, or None."""
+        from skkd.fitting import Fitted
 
-        previous = None
-        if goes_on:
-            state = getattr(self, "training_state_", {})
-            previous = Fitted(self.network_, self.history_, self.best_epoch_, state)
+        if not goes_on:
+            return None
+        state = getattr(self, "training_state_", {})
+        if state and schedule_begins_anew:
+            state = state | {"epochs_done": 0}
+        return Fitted(self.network_, self.history_, self.best_epoch_, state)
+
+    def _fit_examples(
+        self, view, train, valid, classes, *, n_epochs, seed, previous, on_epoch=None
+    ):
+        from skkd.fitting import fit_examples
+
         return fit_examples(
             self,
             self._make_criterion(),

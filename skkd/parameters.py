@@ -3,6 +3,7 @@
 Every message names the parameter, the value received and the values allowed.
 """
 
+import math
 import numbers
 
 import numpy as np
@@ -23,13 +24,13 @@ def refuse(name, value, allowed, error=ValueError):
 
 
 def check_number(name, value, *, low=None, high=None, low_open=False, high_open=False):
-    """Refuse anything but a real number within bounds (NaN is outside of any)."""
+    """Refuse anything but a finite number within bounds."""
     allowed = _interval("a number", low, high, low_open, high_open)
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
         refuse(name, value, allowed, TypeError)
     above = low is None or (value > low if low_open else value >= low)
     below = high is None or (value < high if high_open else value <= high)
-    if not (above and below) or value != value:
+    if not (above and below and math.isfinite(value)):
         refuse(name, value, allowed)
 
 

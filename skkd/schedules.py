@@ -472,9 +472,9 @@ class OneCycle(Schedule):
 class WarmUp(Schedule):
     """A linear ramp in front of any schedule, which begins when the ramp ends.
 
-    During the first `n_epochs` epochs the factor rises batch by batch from
-    `start_factor` to the first factor of `schedule`; what is left of the training is
-    the schedule's.
+    During the first `n_epochs` epochs the first factor of `schedule` is multiplied by a
+    ramp that rises batch by batch from `start_factor` to 1; what is left of the training
+    is the schedule's. (CosLog begins at 0, and so would its ramp: it is its own warm-up.)
 
     Parameters
     ----------

@@ -14,7 +14,7 @@ import joblib
 import numpy as np
 import pytest
 import torch
-from joblib import parallel_config
+from joblib import parallel_backend
 from sklearn.base import clone
 from sklearn.model_selection import cross_val_predict
 from skorch.callbacks import Callback
@@ -49,16 +49,17 @@ def bits(clf):
     return joblib.hash((clf.network_.state, losses))
 
 
-def long_batch():
-    """So many rows in a batch that the number of threads decides the last bits."""
-    X = np.random.RandomState(0).standard_normal((40_000, 4))
-    return X, (X[:, 0] + X[:, 1] > 0).astype(int)
+#: (n_rows, n_features, layers): here the number of threads decides the last bits.
+SENSITIVE = [(100_000, 4, ()), (1024, 100, (256, 256))]
 
 
-def regression(n_threads):
-    return NeuralClassifier(
-        (), n_threads=n_threads, batch_size=40_000, max_epochs=3, random_state=0
+def sensitive_fit(problem, n_threads):
+    n_rows, n_features, layers = problem
+    X = np.random.RandomState(0).standard_normal((n_rows, n_features))
+    clf = NeuralClassifier(
+        layers, n_threads=n_threads, batch_size=n_rows, max_epochs=3, random_state=0
     )
+    return bits(clf.fit(X, X[:, 0] > 0))
 
 
 @pytest.fixture
@@ -151,7 +152,7 @@ def test_twenty_fits_in_four_threads_give_the_bits_of_one(estimator, iris_like):
 def test_two_jobs_give_the_bits_of_one(estimator, backend, iris_like):
     settings = {"cv": 4, "method": "predict_proba"}
     expected = cross_val_predict(clone(estimator), *iris_like, **settings)
-    with parallel_config(backend=backend):
+    with parallel_backend(backend):
         found = cross_val_predict(clone(estimator), *iris_like, n_jobs=2, **settings)
     np.testing.assert_array_equal(found, expected)
 
@@ -192,13 +193,27 @@ def test_concurrent_fits_leave_the_number_of_threads(iris_like, threads_of_torch
         assert pool.submit(torch.get_num_threads).result() == 3
 
 
-def test_fits_with_unlike_numbers_of_threads_at_the_same_time_give_the_bits_of_each_alone():
-    X, y = long_batch()
-    expected = {n_threads: bits(regression(n_threads).fit(X, y)) for n_threads in (1, 2, 3)}
+@pytest.mark.parametrize("problem", SENSITIVE)
+def test_fits_with_unlike_numbers_of_threads_at_the_same_time_give_the_bits_of_each_alone(problem):
+    counts = (1, 2, 4)
+    expected = {n_threads: sensitive_fit(problem, n_threads) for n_threads in counts}
     with ThreadPoolExecutor(6) as pool:
-        fits = {n: [pool.submit(regression(n).fit, X, y) for _ in range(3)] for n in (1, 2, 3)}
-        for n_threads, of_n_threads in fits.items():
-            assert {bits(fit.result()) for fit in of_n_threads} == {expected[n_threads]}
+        fits = [(n, pool.submit(sensitive_fit, problem, n)) for _ in range(3) for n in counts]
+        assert all(fit.result() == expected[n_threads] for n_threads, fit in fits)
+
+
+def test_a_fit_that_wants_another_number_of_threads_waits_for_those_that_run():
+    entered = threading.Event()
+
+    def enter():
+        with threads_of_fit(2):
+            entered.set()
+
+    with ThreadPoolExecutor(1) as pool:
+        with threads_of_fit(1):
+            pool.submit(enter)
+            assert not entered.wait(0.2)
+        assert entered.wait(20)
 
 
 def test_fits_that_want_the_same_number_of_threads_do_not_wait_for_each_other():
@@ -213,29 +228,21 @@ def test_fits_that_want_the_same_number_of_threads_do_not_wait_for_each_other():
         assert [meeting.result() for meeting in [pool.submit(meet), pool.submit(meet)]] == [1, 1]
 
 
-HASH_OF_A_FIT = """
-import joblib, sys, torch
-import numpy as np
-from skkd import NeuralClassifier
-
-if sys.argv[1] != "default":
-    torch.set_num_threads(int(sys.argv[1]))
-settings = {"batch_size": 40_000, "max_epochs": 3, "random_state": 0}
-linear = {"module": torch.nn.Linear, "module__in_features": 4, "module__out_features": 3}
-X, y = np.random.RandomState(0).standard_normal((40_000, 4)), np.arange(40_000) % 3
-for clf in (
-    NeuralClassifier((), **settings),
-    NeuralClassifier((), n_threads=2, **settings),
-    NeuralClassifier((8,), dropout=0.2, **settings),
-    NeuralClassifier(**linear, **settings),
-):
-    print(joblib.hash(clf.fit(X, y).network_.state))
+HASHES_OF_FITS = """
+from test_isolation import hashes_of_fits
+print(*hashes_of_fits())
 """
 
 
-def run_python(code, *arguments, **environment):
+def hashes_of_fits():
+    clf = clone(CUSTOM).set_params(batch_size=8192).fit(np.eye(8192, 4), np.arange(8192) % 3)
+    counts = (None, 2)
+    return [bits(clf), *(sensitive_fit(problem, n) for problem in SENSITIVE for n in counts)]
+
+
+def run_python(code, **environment):
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code, *arguments],
+        [sys.executable, "-W", "error", "-c", code],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)} | environment,
         capture_output=True,
         text=True,
@@ -246,9 +253,12 @@ def run_python(code, *arguments, **environment):
 
 
 @pytest.mark.slow
-def test_the_number_of_threads_around_a_fit_does_not_change_a_bit():
-    one = run_python(HASH_OF_A_FIT, "default", OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
-    assert run_python(HASH_OF_A_FIT, "3", OMP_NUM_THREADS="4") == one
+def test_the_number_of_threads_around_a_fit_does_not_change_a_bit(threads_of_torch):
+    threads_of_torch(3)
+    expected = hashes_of_fits()
+    threads_of_torch(1)
+    assert hashes_of_fits() == expected
+    assert run_python(HASHES_OF_FITS, OMP_NUM_THREADS="1", MKL_NUM_THREADS="1").split() == expected
 
 
 FIT_FORK_PREDICT = """
@@ -260,41 +270,43 @@ from skkd import NeuralClassifier
 
 class Wide(torch.nn.Sequential):
     def __init__(self, n_features, n_classes):
-        super().__init__(torch.nn.Linear(n_features, 512), torch.nn.ReLU(), torch.nn.Linear(512, n_classes))
+        layers = torch.nn.Linear(n_features, 512), torch.nn.ReLU(), torch.nn.Linear(512, n_classes)
+        super().__init__(*layers)
 
 X = np.random.RandomState(0).standard_normal((1024, 64))
 y = (X[:, 0] > 0).astype(int)
-module = {"built-in": None, "custom": Wide}[sys.argv[1]]
-clf = NeuralClassifier((512,), module=module, n_threads=2, batch_size=512, max_epochs=3, random_state=0)
-expected = clf.fit(X, y).predict_proba(X)
-child = os.fork()
-if child == 0:
-    code = 1
-    try:
-        np.testing.assert_allclose(clf.predict_proba(X), expected, atol=1e-6)
-        np.testing.assert_allclose(clone(clf).fit(X, y).predict_proba(X), expected, atol=1e-4)
-        assert torch.get_num_threads() == 1
-        code = 0
-    finally:
-        os._exit(code)
-ends = time.monotonic() + 20
-ended, status = 0, None
-while not ended and time.monotonic() < ends:
-    ended, status = os.waitpid(child, os.WNOHANG)
-    time.sleep(0.05)
-if not ended:
-    os.kill(child, 9)
-    os.waitpid(child, 0)
-    sys.exit("the child hangs")
-sys.exit(os.waitstatus_to_exitcode(status))
+for module in (None, Wide):
+    clf = NeuralClassifier((512,), module=module, n_threads=2, batch_size=512, max_epochs=3,
+                           random_state=0)
+    expected = clf.fit(X, y).predict_proba(X)
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            np.testing.assert_allclose(clf.predict_proba(X), expected, atol=1e-6)
+            np.testing.assert_allclose(clone(clf).fit(X, y).predict_proba(X), expected, atol=1e-4)
+            assert torch.get_num_threads() == 1
+            code = 0
+        finally:
+            os._exit(code)
+    ends = time.monotonic() + 20
+    ended, status = 0, None
+    while not ended and time.monotonic() < ends:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        time.sleep(0.05)
+    if not ended:
+        os.kill(child, 9)
+        os.waitpid(child, 0)
+        sys.exit(f"the child hangs with module={module}")
+    if status:
+        sys.exit(f"the child fails with module={module}")
 """
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
-@pytest.mark.parametrize("network", ["built-in", "custom"])
-def test_a_forked_child_predicts_and_fits_after_its_parent_fitted_with_two_threads(network):
-    run_python(FIT_FORK_PREDICT, network)
+def test_a_forked_child_predicts_and_fits_after_its_parent_fitted_with_two_threads():
+    run_python(FIT_FORK_PREDICT)
 
 
 @both_networks

@@ -302,7 +302,7 @@ def test_a_transformer_fits_as_it_does_outside(iris_like):
 )
 @pytest.mark.parametrize("kind", ["array", "table", "sparse", "image"])
 def test_blocks_give_the_same_rows_as_one_piece(monkeypatch, preprocessor, kind):
-    if kind == "table" and preprocessor is None or kind == "image" and preprocessor is not None:
+    if (kind, preprocessor) == ("table", None) or (kind == "image" and preprocessor):
         preprocessor = "auto"
     X = numbers(50, missing=0)
     make = {

@@ -60,8 +60,16 @@ def test_the_three_libraries_give_the_same_table():
 
 @pytest.mark.parametrize(
     "dtype",
-    ["int8", "uint64", "float16", "float32", "longdouble"]
-    + ["Int8", "UInt32", "Float32", "int16[pyarrow]", "double[pyarrow]"],
+    [
+        "int8",
+        "uint64",
+        "float16",
+        "longdouble",
+        "Int8",
+        "Float32",
+        "int16[pyarrow]",
+        "float[pyarrow]",
+    ],
 )
 def test_numbers_of_any_pandas_dtype_are_float64(dtype):
     assert_same_column(column_of(pd.DataFrame({"n": pd.array([3, 1], dtype=dtype)})), [3.0, 1.0])
@@ -224,6 +232,21 @@ def test_rows_of_a_table_are_rows_of_each_column(rows):
 
 def test_a_table_without_columns_has_no_rows():
     assert Table([], []).shape == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("frame", "message"),
+    [
+        (pd.DataFrame({"a": []}), r"0 sample\(s\) and 1 feature\(s\)"),
+        (pd.DataFrame(index=range(2)), r"0 feature\(s\)"),
+        (pl.DataFrame({"a": [1.0, np.inf]}), "Input X contains infinity"),
+        (pa.table({"a": [1.0, -np.inf], "b": ["u", "v"]}), "Input X contains infinity"),
+    ],
+    ids=["no rows", "no columns", "inf", "inf beside strings"],
+)
+def test_tables_without_numbers_to_learn_from_are_refused(frame, message):
+    with pytest.raises(ValueError, match=message):
+        NeuralClassifier().fit(frame, np.arange(len(frame)))
 
 
 @pytest.mark.parametrize("library", ["pandas", "polars", "pyarrow"])

@@ -74,8 +74,9 @@ def test_a_plateau_knows_the_best_loss_whatever_tol_is():
 @pytest.mark.parametrize("lr_decay", [*SCHEDULES, CosineDecay(0.1), WarmUp("step", 2)], ids=str)
 def test_the_rates_of_a_schedule_reach_the_optimiser(iris_like, lr_decay):
     rates = []
+    X, y = iris_like
     clf = tiny(lr_decay=lr_decay, learning_rate=0.01, max_epochs=6, callbacks=[RecordRates(rates)])
-    clf.fit(*iris_like)
+    clf.fit(X, y, X_val=X, y_val=y)
     expected = resolve_schedule("lr_decay", lr_decay).simulate(18, batches_per_epoch=3)
     assert all(len(of_groups) == 1 for of_groups in rates)
     np.testing.assert_allclose([rate.pop() for rate in rates], 0.01 * np.array(expected))
@@ -460,7 +461,7 @@ def test_ctrl_c_propagates_and_leaves_the_classifier_as_it_was(iris_like, params
 
 
 @pytest.mark.slow
-def test_a_signal_in_the_middle_of_fit_propagates(tmp_path):
+def test_a_signal_in_the_middle_of_fit_propagates():
     script = """
         import os, signal
         import numpy as np, torch
