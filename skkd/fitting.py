@@ -6,7 +6,7 @@ estimator's settings and of the examples; nothing here writes to the estimator.
 
 import inspect
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -66,6 +66,7 @@ def fit_examples(
     n_epochs,
     seed,
     previous=None,
+    before_epoch=None,
     on_epoch=None,
 ):
     """Fit a network to examples.
@@ -82,6 +83,8 @@ def fit_examples(
     n_classes, n_epochs, seed : int
     previous : Fitted, default=None
         To go on from: its weights and, where it has one, its training state.
+    before_epoch : callable, default=None
+        Called without arguments when an epoch begins.
     on_epoch : callable, default=None
         (record, network) -> whether to stop; `network` is a function that returns the
         network as of now.
@@ -108,11 +111,12 @@ def fit_examples(
             threads_of_fit(_n_threads(settings, module, batch_size)),
             _listeners(settings, n_epochs, on_epoch, as_network) as listeners,
         ):
+            recipe = _recipe(settings, row_loss, n_epochs, batch_size, generator, valid)
             outcome = fit_network(
                 module,
                 rows,
                 watched,
-                _recipe(settings, row_loss, n_epochs, batch_size, generator, valid, listeners),
+                replace(recipe, before_epoch=before_epoch, listeners=listeners),
                 previous=previous.training_state if previous else {},
             )
         training_state = outcome.training_state | _generator_states(settings, generator)
@@ -274,7 +278,7 @@ def _check_logits(module, rows, n_classes):
         )
 
 
-def _recipe(settings, row_loss, n_epochs, batch_size, generator, valid, listeners):
+def _recipe(settings, row_loss, n_epochs, batch_size, generator, valid):
     schedule = resolve_schedule("lr_decay", settings.lr_decay)
     stops_on_validation = bool(settings.early_stopping and valid is not None)
     stops_on_training = not settings.early_stopping and schedule.is_constant
@@ -292,7 +296,6 @@ def _recipe(settings, row_loss, n_epochs, batch_size, generator, valid, listener
         plateau=Plateau(settings.tol, settings.n_iter_no_change) if watches else None,
         keep_best=stops_on_validation,
         callbacks=copies_of_callbacks(settings.callbacks),
-        listeners=listeners,
     )
 
 

@@ -304,7 +304,7 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             def fitted_attributes():
                 return {"network_": network(), "classes_": classes}
 
-            return callbacks.end_epoch(record["epoch"] == self.max_epochs, fitted_attributes)
+            return callbacks.end_epoch(fitted_attributes)
 
         fitted = self._fit_examples(
             view,
@@ -314,6 +314,7 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             n_epochs=self.max_epochs,
             seed=seed,
             previous=self._previous(goes_on, schedule_begins_anew=True),
+            before_epoch=callbacks.begin_epoch if callbacks else None,
             on_epoch=end_epoch if callbacks else None,
         )
         self._publish(fitted, classes, goes_on, keeps_training_state=self.warm_start)
@@ -532,9 +533,7 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             state = state | {"epochs_done": 0}
         return Fitted(self.network_, self.history_, self.best_epoch_, state)
 
-    def _fit_examples(
-        self, view, train, valid, classes, *, n_epochs, seed, previous, on_epoch=None
-    ):
+    def _fit_examples(self, view, train, valid, classes, **training):
         from skkd.fitting import fit_examples
 
         return fit_examples(
@@ -544,10 +543,7 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             train,
             valid,
             n_classes=len(classes),
-            n_epochs=n_epochs,
-            seed=seed,
-            previous=previous,
-            on_epoch=on_epoch,
+            **training,
         )
 
     def _classes_of_all_calls(self, classes, goes_on):

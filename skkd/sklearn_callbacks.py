@@ -32,7 +32,6 @@ class EpochCallbacks:
         self.task = task
         self.root = estimator._init_callback_context(max_subtasks=n_epochs)
         self.root.call_on_fit_task_begin(estimator=estimator, **task)
-        self._begin_epoch()
 
     @classmethod
     def of(cls, estimator, n_epochs, task):
@@ -41,16 +40,16 @@ class EpochCallbacks:
             return None
         return cls(estimator, n_epochs, task)
 
-    def _begin_epoch(self):
+    def begin_epoch(self):
+        """Begin an epoch."""
         self.epoch = self.root.subcontext(task_name="epoch")
         self.epoch.call_on_fit_task_begin(estimator=self.estimator, **self.task)
 
-    def end_epoch(self, is_last, fitted_attributes):
-        """End an epoch and begin the next.
+    def end_epoch(self, fitted_attributes):
+        """End an epoch.
 
         Parameters
         ----------
-        is_last : bool
         fitted_attributes : callable
             Returns what a copy of the estimator needs to predict as of now.
 
@@ -59,12 +58,9 @@ class EpochCallbacks:
         bool
             Whether a callback asks to stop.
         """
-        stop = self.epoch.call_on_fit_task_end(
+        return self.epoch.call_on_fit_task_end(
             estimator=self.estimator, reconstruction_attributes=fitted_attributes, **self.task
         )
-        if not (stop or is_last):
-            self._begin_epoch()
-        return stop
 
     def end(self, fitted_attributes):
         """End the fit."""

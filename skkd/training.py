@@ -39,6 +39,7 @@ class Recipe:
     plateau: "Plateau | None" = None  #: when to stop early
     keep_best: bool = False  #: give back the weights of the best validation epoch
     callbacks: list = field(default_factory=list)  #: skorch callbacks
+    before_epoch: object = None  #: called without arguments when an epoch begins
     listeners: list = field(default_factory=list)  #: (record, module) -> stop?
 
 
@@ -216,6 +217,8 @@ class _Net(NeuralNetClassifier):
 
     def on_epoch_begin(self, net, **kwargs):
         super().on_epoch_begin(net, **kwargs)
+        if self.recipe.before_epoch is not None:
+            self.recipe.before_epoch()
         self.epoch_began = time.perf_counter()
         self.epoch_record = {"epoch": len(self.records) + 1}
 
@@ -250,6 +253,8 @@ class _Net(NeuralNetClassifier):
                 total += self._announced_step(X, targets) * len(X)
             else:
                 total += float(self._step(X, targets)[0]) * len(X)
+        if not self.somebody_hears_batches:
+            self.history.new_batch()  # skorch's Checkpoint looks at the last one
         self.epochs_done += 1
         self.epoch_record["train_loss"] = total / len(batches.rows)
 

@@ -29,7 +29,7 @@ def iris_like_table(iris_like):
     """(X, y): the same rows as a DataFrame with gaps and categories; labels are strings."""
     pd = pytest.importorskip("pandas")
     X, y = iris_like
-    table = pd.DataFrame(X, columns=["length", "width", "depth", "noise"])
+    table = pd.DataFrame(X.copy(), columns=["length", "width", "depth", "noise"])
     table.loc[::7, "width"] = np.nan
     table["colour"] = np.array(["red", "green", "blue"])[(y + (np.arange(90) % 4 == 0)) % 3]
     table.loc[::11, "colour"] = None

@@ -432,15 +432,18 @@ def test_booleans_and_nested_lists_with_strings_are_categories():
     assert tiny().fit(flags, y).network_.input_view.n_features == 3
 
 
+@pytest.mark.parametrize("preprocessor", ["auto", None])
 @pytest.mark.parametrize("dispatch", [False, True])
-def test_torch_tensors_give_arrays_also_under_array_api_dispatch(iris_like, monkeypatch, dispatch):
+def test_torch_tensors_give_arrays_also_under_array_api_dispatch(
+    iris_like, monkeypatch, dispatch, preprocessor
+):
     monkeypatch.setenv("SCIPY_ARRAY_API", "1")
     X, y = (torch.tensor(part) for part in iris_like)
     with config_context(array_api_dispatch=dispatch):
-        clf = tiny().fit(X, y, sample_weight=torch.ones(90))
+        clf = tiny(preprocessor=preprocessor).fit(X, y, sample_weight=torch.ones(90))
         probabilities, predicted = clf.predict_proba(X), clf.predict(X)
     assert type(probabilities) is type(predicted) is np.ndarray
-    same(probabilities, tiny().fit(*iris_like).predict_proba(iris_like[0]))
+    same(probabilities, clf.fit(*iris_like).predict_proba(iris_like[0]))
 
 
 @pytest.mark.parametrize("init", ["zeros", "constant"])
