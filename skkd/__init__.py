@@ -4,7 +4,14 @@ import importlib
 
 __version__ = "0.1.0.dev0"
 
-__all__ = ["DistilledClassifier", "NeuralClassifier", "initializers", "losses", "modules", "schedules"]
+__all__ = [
+    "DistilledClassifier",
+    "NeuralClassifier",
+    "initializers",
+    "losses",
+    "modules",
+    "schedules",
+]
 
 #: Where the estimators live.
 ESTIMATORS = {"DistilledClassifier": "skkd.distilled", "NeuralClassifier": "skkd.neural"}

@@ -292,9 +292,7 @@ class DistilledClassifier(NeuralClassifier):
     def _check_own_settings(self):
         check_number("temperature", self.temperature, low=0, low_open=True)
         check_number("alpha", self.alpha, low=0, high=1)
-        check_number(
-            "proba_floor", self.proba_floor, low=0, high=1, low_open=True, high_open=True
-        )
+        check_number("proba_floor", self.proba_floor, low=0, high=1, low_open=True, high_open=True)
         check_flag("fit_teacher", self.fit_teacher)
         options = ("raise", "teacher", "intersect")
         check_option("on_class_mismatch", self.on_class_mismatch, options)

@@ -37,7 +37,7 @@ class Examples:
 
         Returns
         -------
-        Examples
+        skkd.examples.Examples
         """
         is_table = isinstance(self.rows, Table)
         rows = self.rows[index] if is_table else _safe_indexing(self.rows, index)

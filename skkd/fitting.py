@@ -245,7 +245,7 @@ def _load_weights(module, state):
     if shapes != wanted:
         raise ValueError(
             "the network to go on from has other layers than the parameters ask for: set "
-            "warm_start=False, or keep hidden_layer_sizes, batch_norm, dropout and module as they were."
+            "warm_start=False, or keep hidden_layer_sizes, batch_norm and module as they were."
         )
     module.load_state_dict({name: torch.tensor(array) for name, array in state.items()})
 
@@ -309,4 +309,3 @@ def _make_optimizer(settings, module):
         nesterov=settings.nesterov,
         options=options_of(settings, "optimizer__"),
     )
-

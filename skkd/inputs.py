@@ -14,7 +14,7 @@ __all__ = [
     "check_labels",
     "check_rows",
     "check_weights",
-    "class_weight_of_rows",
+    "class_weights",
     "count_rows",
     "encode",
     "resolve_categorical",
@@ -45,6 +45,8 @@ def check_rows(estimator, X, *, reset, preprocessor, dtype, allow_nd=False):
         return X
     arrays = {"reset": reset, "accept_sparse": "csr", "allow_nd": allow_nd}
     if preprocessor is None:
+        if getattr(getattr(X, "dtype", None), "kind", "") in ("m", "M"):
+            refuse("X", X.dtype.name, "numbers, not dates or times", TypeError)
         with np.errstate(over="ignore"):  # what is too large for the dtype is refused anyway
             return validate_data(estimator, X, dtype=np.dtype(dtype), **arrays)
     if is_table(X):
@@ -121,8 +123,8 @@ def check_weights(sample_weight, n_rows):
     return weight
 
 
-def class_weight_of_rows(class_weight, classes, codes, sample_weight):
-    """The factor that `class_weight` gives each row.
+def class_weights(class_weight, classes, codes, sample_weight):
+    """The factor that `class_weight` gives the rows of each class.
 
     Parameters
     ----------
@@ -131,11 +133,12 @@ def class_weight_of_rows(class_weight, classes, codes, sample_weight):
         its sample weight says.
     classes : ndarray of shape (n_classes,)
     codes : ndarray of shape (n_rows,)
+        Of the rows to train on.
     sample_weight : ndarray of shape (n_rows,) or None
 
     Returns
     -------
-    ndarray of shape (n_rows,)
+    ndarray of shape (n_classes,)
     """
     if isinstance(class_weight, str):
         if class_weight != "balanced":
@@ -149,7 +152,7 @@ def class_weight_of_rows(class_weight, classes, codes, sample_weight):
         refuse("class_weight", class_weight, "a dict, 'balanced' or None", TypeError)
     if (factors < 0).any():
         refuse("class_weight", class_weight, "weights >= 0")
-    return factors[codes]
+    return factors
 
 
 def encode(y, classes=None, name="y"):

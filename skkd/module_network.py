@@ -27,7 +27,13 @@ def build_module(factory, arguments, dtype):
     """
     import torch
 
-    module = factory(**arguments)
+    before = torch.get_default_dtype()
+    try:
+        # Whatever the caller's default is, the same weights are drawn.
+        torch.set_default_dtype(torch.float32)
+        module = factory(**arguments)
+    finally:
+        torch.set_default_dtype(before)
     if not isinstance(module, torch.nn.Module):
         raise TypeError(f"module={factory!r} must build a torch.nn.Module, got {module!r}.")
     return module.to(getattr(torch, dtype))

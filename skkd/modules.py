@@ -10,6 +10,8 @@ Dropout    x mask / (1 - p) in training, x in inference ("inverted")
 The last layer is a bare Linear: modules return logits, always.
 """
 
+from collections import OrderedDict
+
 import torch
 from torch import Tensor, nn
 
@@ -110,9 +112,9 @@ class MLP(nn.Sequential):
     --------
     >>> import torch
     >>> mlp = MLP(4, 3, hidden_layer_sizes=(8,), batch_norm=True, dropout=0.5)
-    >>> [type(layer).__name__ for layer in mlp]
-    ['Linear', 'BatchNorm1d', 'ReLU', 'Dropout', 'Linear']
-    >>> mlp[0].bias is None
+    >>> [name for name, layer in mlp.named_children()]
+    ['linear1', 'batch_norm1', 'activation1', 'dropout1', 'output']
+    >>> mlp.linear1.bias is None
     True
     >>> MLP(4, 3)(torch.zeros(5, 4)).shape
     torch.Size([5, 3])
@@ -139,20 +141,19 @@ class MLP(nn.Sequential):
             layer = nn.utils.skip_init(nn.Linear, n_in, n_out, bias=bias, dtype=dtype)
             return initialize_(layer, weight_init, bias_init, generator)
 
-        layers = []
+        rates = dropout_per_layer(dropout, len(hidden_layer_sizes))
+        layers = OrderedDict()
         width = n_features
-        for n_units, p in zip(
-            hidden_layer_sizes, dropout_per_layer(dropout, len(hidden_layer_sizes)), strict=True
-        ):
-            layers.append(linear(width, n_units, not batch_norm, hidden_init))
+        for i, (n_units, p) in enumerate(zip(hidden_layer_sizes, rates, strict=True), start=1):
+            layers[f"linear{i}"] = linear(width, n_units, not batch_norm, hidden_init)
             if batch_norm:
-                layers.append(nn.BatchNorm1d(n_units, dtype=dtype))
-            layers.append(ACTIVATIONS[activation]())
+                layers[f"batch_norm{i}"] = nn.BatchNorm1d(n_units, dtype=dtype)
+            layers[f"activation{i}"] = ACTIVATIONS[activation]()
             if p > 0:
-                layers.append(Dropout(p, generator))
+                layers[f"dropout{i}"] = Dropout(p, generator)
             width = n_units
-        layers.append(linear(width, n_classes, True, output_init))
-        super().__init__(*layers)
+        layers["output"] = linear(width, n_classes, True, output_init)
+        super().__init__(layers)
 
 
 def dropout_per_layer(dropout, n_layers):

@@ -193,15 +193,15 @@ class Network:
 def _dense_layers(architecture, state):
     """The layers of an MLP's state dict, in their order, BatchNorm folded in."""
     arrays = {name: np.asarray(array, dtype=np.float64) for name, array in state.items()}
-    linears = [name.removesuffix(".weight") for name, a in arrays.items() if a.ndim == 2]
-    for position, name in enumerate(linears):
-        is_last = position == len(linears) - 1
-        weight = arrays[f"{name}.weight"].T
-        bias = arrays.get(f"{name}.bias", np.zeros(weight.shape[1]))
-        if architecture["batch_norm"] and not is_last:
-            norm = str(int(name) + 1)
+    n_hidden = len(architecture["hidden_layer_sizes"])
+    for i in range(1, n_hidden + 1):
+        weight = arrays[f"linear{i}.weight"].T
+        bias = arrays.get(f"linear{i}.bias", np.zeros(weight.shape[1]))
+        if architecture["batch_norm"]:
+            norm = f"batch_norm{i}"
             scale = arrays[f"{norm}.weight"] / np.sqrt(arrays[f"{norm}.running_var"] + 1e-5)
             weight = weight * scale
             bias = (bias - arrays[f"{norm}.running_mean"]) * scale + arrays[f"{norm}.bias"]
-        activation = "identity" if is_last else architecture["activation"]
-        yield Dense(np.ascontiguousarray(weight), bias, activation)
+        yield Dense(np.ascontiguousarray(weight), bias, architecture["activation"])
+    weight = np.ascontiguousarray(arrays["output.weight"].T)
+    yield Dense(weight, arrays["output.bias"], "identity")

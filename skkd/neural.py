@@ -15,7 +15,7 @@ from skkd.inputs import (
     check_labels,
     check_rows,
     check_weights,
-    class_weight_of_rows,
+    class_weights,
     count_rows,
     encode,
     resolve_categorical,
@@ -62,12 +62,14 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         the multilayer perceptron; it returns logits of shape (n_rows, n_classes). Its
         arguments are set as ``module__<name>``; if it takes `n_features` or
         `n_classes`, they are filled in. Rows may then have more than one dimension.
+        `hidden_layer_sizes`, `activation`, `batch_norm` and `dropout` are the built-in
+        network's alone.
     init : str or skkd.initializers.Initializer, default="auto"
         How weights start. "auto" is He for the ReLU family, Xavier for tanh and
         sigmoid, LeCun for SELU, and a custom module's own scheme. Any other choice
         applies to every Linear and Conv layer, of a custom module too.
     bias_init : "zeros", float or initializer, default="zeros"
-        How biases start. A small positive number keeps ReLUs alive.
+        How biases start, wherever `init` acts. A small positive number keeps ReLUs alive.
     batch_norm : bool, default=False
         BatchNorm in front of each activation; the Linear before it has no bias.
     dropout : float or sequence of float, default=0.0
@@ -84,7 +86,8 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Nesterov's momentum, of "sgd".
     weight_decay : float, default=0.0001
         L2 penalty (decoupled decay with "adamw") of weights, not of biases nor
-        BatchNorm. MLPClassifier's `alpha` divided by the batch size.
+        BatchNorm; without effect where the optimiser's class has none.
+        MLPClassifier's `alpha` divided by the batch size.
     max_grad_norm : float, default=None
         Gradients longer than this are shortened to it.
     lr_decay : str or skkd.schedules.Schedule, default="constant"
@@ -113,8 +116,8 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         the training rows. Whatever it is, it is part of the fitted classifier.
     categorical_features : "from_dtype", or array-like, default="from_dtype"
         Columns that "auto" encodes: those of dtype object, string, category or bool
-        (an object column of numbers is numeric), or, besides them, the named, the
-        indexed or the masked ones.
+        (an object column of numbers is numeric, one of digits in quotes is not), or,
+        besides them, the named, the indexed or the masked ones.
     warm_start : bool, default=False
         Whether `fit` goes on from the last fit: its weights, input view and optimiser.
         The schedule begins anew.
@@ -282,7 +285,7 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         check_settings(self)
         goes_on = self.warm_start and self.__sklearn_is_fitted__()
         seed, split_seed, teacher_seed = self._draw_seeds()
-        examples, classes = self._read(
+        examples, classes, of_classes = self._read(
             X,
             y,
             sample_weight,
@@ -291,7 +294,7 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             seed=teacher_seed,
             **taught,
         )
-        held_out = self._read_held_out(X_val, y_val, classes)
+        held_out = self._read_held_out(X_val, y_val, classes, of_classes, as_fitted=goes_on)
         splits = self.early_stopping and held_out is None
         fraction = self.validation_fraction if splits else None
         train, split_off = split_examples(examples, validation_fraction=fraction, seed=split_seed)
@@ -353,7 +356,7 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         goes_on = self.__sklearn_is_fitted__()
         classes = self._classes_of_all_calls(classes, goes_on)
         seed, _, teacher_seed = self._draw_seeds()
-        examples, classes = self._read(
+        examples, classes, _ = self._read(
             X, y, sample_weight, classes, reset=not goes_on, seed=teacher_seed, **taught
         )
         train, _ = split_examples(examples)
@@ -475,29 +478,29 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         return tuple(int(seed) for seed in random_state.randint(np.iinfo(np.int32).max, size=3))
 
     def _read(self, X, y, sample_weight, classes, *, reset, seed, **taught):
-        """The caller's rows, labels and weights as examples, and the classes."""
-        rows = self._read_rows(X, reset=reset)
+        """The caller's rows, labels and weights as examples; the classes and their weights."""
+        rows = self._read_rows(X, reset=reset, as_fitted=not reset)
         n_rows = count_rows(X)
         y = check_labels(self, y, n_rows)
         sample_weight = check_weights(sample_weight, n_rows)
         classes, targets = self._make_targets(X, y, classes, sample_weight, seed, **taught)
         codes = targets["labels"]
-        weights = class_weight_of_rows(self.class_weight, classes, codes, sample_weight)
-        if sample_weight is not None:
-            weights = weights * sample_weight
-        return Examples(rows, targets | {"weights": weights}), classes
+        of_classes = class_weights(self.class_weight, classes, codes, sample_weight)
+        weights = of_classes[codes] * (1.0 if sample_weight is None else sample_weight)
+        return Examples(rows, targets | {"weights": weights}), classes, of_classes
 
-    def _read_rows(self, X, reset):
+    def _read_rows(self, X, *, reset, as_fitted):
+        """X as the input view takes it: the fitted one, or the one to be fitted."""
         return check_rows(
             self,
             X,
             reset=reset,
-            preprocessor=self.preprocessor,
+            preprocessor=self.network_.input_view.preprocessor if as_fitted else self.preprocessor,
             dtype=self.dtype,
             allow_nd=self.module is not None,
         )
 
-    def _read_held_out(self, X_val, y_val, classes):
+    def _read_held_out(self, X_val, y_val, classes, of_classes, as_fitted):
         """The caller's own validation set as examples, or None."""
         if (X_val is None) != (y_val is None):
             missing = "y_val" if y_val is None else "X_val"
@@ -505,9 +508,9 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         if X_val is None:
             return None
         X_val, y_val = _unwrapped(X_val), _unwrapped(y_val)
-        rows = self._read_rows(X_val, reset=False)
+        rows = self._read_rows(X_val, reset=False, as_fitted=as_fitted)
         _, codes = encode(check_labels(self, y_val, count_rows(X_val)), classes, name="y_val")
-        weights = class_weight_of_rows(self.class_weight, classes, codes, None)
+        weights = of_classes[codes]
         if not weights.any():
             raise ValueError("class_weight leaves no row of X_val with a weight above zero.")
         return Examples(rows, {"labels": codes, "weights": weights})
@@ -575,7 +578,7 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     def _logits(self, X):
         check_is_fitted(self)
         with config_context(array_api_dispatch=False):
-            return self.network_.logits(self._read_rows(X, reset=False))
+            return self.network_.logits(self._read_rows(X, reset=False, as_fitted=True))
 
     def __sklearn_is_fitted__(self):
         return "network_" in vars(self)

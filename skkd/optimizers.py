@@ -5,7 +5,7 @@ import inspect
 import numpy as np
 import torch
 
-__all__ = ["OPTIMIZERS", "load_state", "make_optimizer", "state_as_arrays"]
+__all__ = ["OPTIMIZERS", "kind_of", "load_state", "make_optimizer", "state_as_arrays"]
 
 OPTIMIZERS = {
     "sgd": torch.optim.SGD,
@@ -16,7 +16,14 @@ OPTIMIZERS = {
 
 
 def make_optimizer(
-    optimizer, module, *, learning_rate, weight_decay=0.0, momentum=0.0, nesterov=False, options=None
+    optimizer,
+    module,
+    *,
+    learning_rate,
+    weight_decay=0.0,
+    momentum=0.0,
+    nesterov=False,
+    options=None,
 ):
     """An optimiser for the parameters of a module.
 
@@ -66,6 +73,27 @@ def make_optimizer(
         {"params": others, "weight_decay": 0.0},
     ]
     return optimizer_class([group for group in groups if group["params"]], **settings)
+
+
+def kind_of(optimizer):
+    """What decides which moments an optimiser keeps: its class and its switches.
+
+    Parameters
+    ----------
+    optimizer : torch.optim.Optimizer
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> kind_of(torch.optim.SGD(torch.nn.Linear(1, 1).parameters(), lr=0.1, momentum=0.9))
+    'SGD momentum'
+    """
+    settings = optimizer.param_groups[0]
+    switches = [name for name in ("momentum", "amsgrad", "centered") if settings.get(name)]
+    return " ".join([type(optimizer).__name__, *switches])
 
 
 def state_as_arrays(optimizer):

@@ -101,6 +101,9 @@ def rows_per_block(n_features):
 class View:
     """What all views share: rows pass in blocks."""
 
+    #: The `preprocessor` that X is read for, whatever the parameter says by now.
+    preprocessor = "auto"
+
     def blocks(self, rows, most=None):
         """Consecutive blocks of rows, transformed.
 
@@ -125,6 +128,7 @@ class PassThrough(View):
     """The numbers as they are, dense."""
 
     n_features: int
+    preprocessor = None
 
     def transform(self, rows):
         return rows.toarray() if sparse.issparse(rows) else rows
@@ -267,6 +271,11 @@ class TransformerView(View):
     transformer: object
     n_features: int = 0
 
+    @property
+    def preprocessor(self):
+        """The transformer."""
+        return self.transformer
+
     @classmethod
     def fit(cls, transformer, rows, labels, sample_weight=None):
         if not (hasattr(transformer, "fit") and hasattr(transformer, "transform")):
@@ -334,17 +343,17 @@ def _allowing_only_nan():
 def _standardise(values, centre, scale):
     """How many standard deviations lie between values and the mean; 0 where missing."""
     with np.errstate(over="ignore", invalid="ignore"):
-        scaled = (values - centre) / scale
-    scaled[np.isnan(scaled)] = 0.0
+        scaled = np.subtract(values, centre, dtype=np.float64)
+        scaled /= scale
+    missing = np.isnan(scaled)
+    if missing.any():
+        scaled[missing] = 0.0
     return np.clip(scaled, -MOST_DEVIATIONS, MOST_DEVIATIONS, out=scaled)
 
 
 def _categories(rows, j):
     """One column as an object array of plain values, None where missing."""
-    if isinstance(rows, Table):
-        values = rows.columns[j]
-    else:
-        values = rows[:, j]
+    values = rows.columns[j] if isinstance(rows, Table) else rows[:, j]
     if values.dtype == object:
         return values
     as_objects = values.astype(object)

@@ -22,7 +22,9 @@ class ProgressBar:
     def on_epoch_end(self, record):
         """Show an epoch's record: a dict of plain floats."""
         metrics = {
-            name: f"{value:.4g}" for name, value in record.items() if name not in ("epoch", "seconds")
+            name: f"{value:.4g}"
+            for name, value in record.items()
+            if name not in ("epoch", "seconds")
         }
         if self.verbose > 1:
             described = ", ".join(f"{name} {value}" for name, value in metrics.items())

@@ -129,6 +129,9 @@ def _check_network(est):
     if hasattr(est.module, "state_dict") and not inspect.isclass(est.module):
         allowed = "its class (with its arguments as module__*), for a module would be trained twice"
         refuse("module", est.module, allowed, TypeError)
+    if est.module is None and options_of(est, "module__"):
+        name, value = next(iter(options_of(est, "module__").items()))
+        refuse(f"module__{name}", value, "it together with module, whose argument it is")
     resolve_init("init", est.init, est.activation)
     resolve_bias_init("bias_init", est.bias_init)
     check_flag("batch_norm", est.batch_norm)
@@ -147,7 +150,9 @@ def _check_optimization(est):
         refuse("optimizer", est.optimizer, f"one of {names}, or a torch optimiser class")
     for option, parameter in (("lr", "learning_rate"), ("weight_decay", "weight_decay")):
         if hasattr(est, f"optimizer__{option}"):
-            refuse(f"optimizer__{option}", getattr(est, f"optimizer__{option}"), f"{parameter} instead")
+            refuse(
+                f"optimizer__{option}", getattr(est, f"optimizer__{option}"), f"{parameter} instead"
+            )
     check_number("learning_rate", est.learning_rate, low=0, low_open=True)
     check_number("momentum", est.momentum, low=0, high=1, high_open=True)
     check_flag("nesterov", est.nesterov)

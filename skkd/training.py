@@ -18,7 +18,7 @@ from torch import nn
 
 from skkd.batches import Batches
 from skkd.losses import cross_entropy
-from skkd.optimizers import load_state, state_as_arrays
+from skkd.optimizers import kind_of, load_state, state_as_arrays
 
 __all__ = ["Outcome", "Plateau", "Recipe", "fit_network"]
 
@@ -113,7 +113,7 @@ def fit_network(module, train, valid, recipe, previous=None):
     net.initialize()
     if previous:
         net.epochs_done = previous["epochs_done"]
-        if previous["optimizer"] == type(net.optimizer_).__name__:
+        if previous["optimizer"] == kind_of(net.optimizer_):
             load_state(net.optimizer_, previous["moments"])
     net.notify("on_train_begin", X=train, y=None)
     with suppress(_TrainingEnds):
@@ -126,7 +126,7 @@ def fit_network(module, train, valid, recipe, previous=None):
         history=net.records,
         best_epoch=net.best_epoch,
         training_state={
-            "optimizer": type(net.optimizer_).__name__,
+            "optimizer": kind_of(net.optimizer_),
             "moments": state_as_arrays(net.optimizer_),
             "epochs_done": net.epochs_done,
         },

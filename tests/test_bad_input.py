@@ -37,7 +37,7 @@ PARAMETERS = [
     ("activation", "sine", ValueError, "one of 'identity', 'logistic', 'tanh', 'relu'"),
     ("activation", torch.relu, ValueError, "one of 'identity'"),
     ("module", "mlp", ValueError, "a torch module class, a function that builds one, or None"),
-    ("init", "he", ValueError, "one of 'auto', 'zeros'"),
+    ("init", "kaiming", ValueError, "one of 'auto', 'zeros'"),
     ("init", None, TypeError, "a scheme's name or an object of skkd.initializers"),
     ("init", Normal, TypeError, "a scheme's name or an object of skkd.initializers"),
     ("bias_init", "ones", ValueError, "'zeros', a number"),
@@ -338,3 +338,14 @@ def test_unfitted_classifiers_say_so(method):
         getattr(tiny(), method)(GOOD_X)
     with pytest.raises(ValueError, match="not fitted yet"):
         tiny().module_  # noqa: B018
+
+
+def test_arguments_of_a_module_without_a_module_are_refused(iris_like):
+    with pytest.raises(ValueError, match="module__width=3 .* together with module"):
+        NeuralClassifier(module__width=3).fit(*iris_like)
+
+
+def test_dates_are_refused_without_a_preprocessor_too():
+    X = np.arange("2020-01-01", "2020-01-11", dtype="datetime64[D]").reshape(-1, 1)
+    with pytest.raises(TypeError, match="not dates or times"):
+        NeuralClassifier(preprocessor=None).fit(X, [0, 1] * 5)

@@ -21,6 +21,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.impute import SimpleImputer
 from sklearn.inspection import partial_dependence, permutation_importance
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import get_scorer
 from sklearn.model_selection import (
     FixedThresholdClassifier,
     GridSearchCV,
@@ -44,8 +45,8 @@ from skkd import NeuralClassifier
 from skkd.initializers import He, Orthogonal
 from skkd.schedules import CosineDecay, StepDecay
 
-#: Chance is 1/3, the best that the clouds allow about 0.8.
-FAIR = 0.6
+#: Chance is 1/3, the best that the clouds allow about 0.97.
+FAIR = 0.75
 
 BASE = NeuralClassifier((8,), max_epochs=20, learning_rate=0.05, random_state=0)
 
@@ -58,11 +59,18 @@ KINDS = {
 SKLEARN_VERSION = tuple(int(part) for part in sklearn.__version__.split(".")[:2])
 
 
-@pytest.fixture(params=KINDS)
-def data(request, iris_like):
-    """(X, y) with three classes, for each kind of labels."""
+@pytest.fixture
+def clouds(iris_like):
+    """(X, y) of three classes that are strings."""
     X, y = iris_like
-    return X, KINDS[request.param][y]
+    return X + 2 * y[:, None] * [1, 0, 0, 0], KINDS["strings"][y]
+
+
+@pytest.fixture(params=KINDS)
+def data(request, clouds):
+    """(X, y) of three classes, for each kind of labels."""
+    X, y = clouds
+    return X, KINDS[request.param][np.searchsorted(KINDS["strings"], y)]
 
 
 @pytest.fixture
@@ -84,7 +92,7 @@ def assert_fair(clf, X, y):
 
 
 GRIDS = {
-    "init": {"init": ["he", "xavier", Orthogonal()]},
+    "init": {"init": ["he_normal", "xavier_uniform", Orthogonal()]},
     "init__distribution": {"init": [He()], "init__distribution": ["normal", "uniform"]},
     "lr_decay": {"lr_decay": ["step", "cosine", CosineDecay(), StepDecay(5, gamma=0.5)]},
     "lr_decay__gamma": {"lr_decay": [StepDecay(5)], "lr_decay__gamma": [0.3, 0.9]},
@@ -96,43 +104,43 @@ GRIDS = {
 
 
 @pytest.mark.parametrize("grid", GRIDS)
-def test_grid_search_over(grid, data):
-    search = GridSearchCV(BASE, GRIDS[grid], cv=2, error_score="raise").fit(*data)
+def test_grid_search_over(grid, clouds):
+    search = GridSearchCV(BASE, GRIDS[grid], cv=2, error_score="raise").fit(*clouds)
     scores = search.cv_results_["mean_test_score"]
     assert search.best_score_ == scores.max() > FAIR
     assert len(set(scores)) > 1 or grid in ("lr_decay__gamma", "init__distribution")
-    assert_fair(search, *data)
+    assert_fair(search, *clouds)
 
 
 @pytest.mark.parametrize("backend", [pytest.param("loky", marks=pytest.mark.slow), "threading"])
-def test_a_grid_search_with_two_jobs_scores_as_with_one(backend, data):
-    grid = {"init": ["he", Orthogonal()], "dropout": [0.0, 0.3], "lr_decay": [StepDecay(5)]}
-    one = GridSearchCV(BASE, grid, cv=2).fit(*data)
+def test_a_grid_search_with_two_jobs_scores_as_with_one(backend, clouds):
+    grid = {"init": ["he_normal", Orthogonal()], "dropout": [0.0, 0.3], "lr_decay": [StepDecay(5)]}
+    one = GridSearchCV(BASE, grid, cv=2).fit(*clouds)
     with parallel_backend(backend):
-        two = GridSearchCV(BASE, grid, cv=2, n_jobs=2).fit(*data)
+        two = GridSearchCV(BASE, grid, cv=2, n_jobs=2).fit(*clouds)
     for fold in ("split0_test_score", "split1_test_score"):
         np.testing.assert_array_equal(one.cv_results_[fold], two.cv_results_[fold])
-    np.testing.assert_array_equal(one.predict_proba(data[0]), two.predict_proba(data[0]))
+    np.testing.assert_array_equal(one.predict_proba(clouds[0]), two.predict_proba(clouds[0]))
 
 
-def test_multimetric_search(data):
+def test_multimetric_search(clouds):
     scoring = ["accuracy", "neg_log_loss", "roc_auc_ovr"]
     search = GridSearchCV(
         BASE, {"max_epochs": [1, 20]}, scoring=scoring, refit="neg_log_loss", cv=2
-    ).fit(*data)
+    ).fit(*clouds)
     assert search.best_params_ == {"max_epochs": 20}
     assert search.cv_results_["mean_test_roc_auc_ovr"][1] > FAIR
-    assert_fair(search.best_estimator_, *data)
+    assert_fair(search.best_estimator_, *clouds)
 
 
-def test_randomized_search_draws_from_distributions(data):
+def test_randomized_search_draws_from_distributions(clouds):
     space = {"learning_rate": loguniform(1e-4, 1e-1), "hidden_layer_sizes": [(4,), (8,)]}
-    search = RandomizedSearchCV(BASE, space, n_iter=4, cv=2, random_state=0).fit(*data)
+    search = RandomizedSearchCV(BASE, space, n_iter=4, cv=2, random_state=0).fit(*clouds)
     assert len(set(search.cv_results_["param_learning_rate"])) == 4
-    assert_fair(search, *data)
+    assert_fair(search, *clouds)
 
 
-def test_halving_search_spends_epochs(data):
+def test_halving_search_spends_epochs(clouds):
     search = HalvingGridSearchCV(
         BASE,
         {"learning_rate": [0.0001, 0.01, 0.05, 0.1]},
@@ -142,16 +150,16 @@ def test_halving_search_spends_epochs(data):
         factor=2,
         cv=2,
         random_state=0,
-    ).fit(*data)
+    ).fit(*clouds)
     assert search.n_resources_ == [5, 10, 20]
     assert search.best_estimator_.n_iter_ == 20
     assert search.best_params_["learning_rate"] > 0.0001
-    assert_fair(search, *data)
+    assert_fair(search, *clouds)
 
 
-def test_nested_cross_validation(data):
+def test_nested_cross_validation(clouds):
     search = GridSearchCV(BASE, {"dropout": [0.0, 0.2]}, cv=2)
-    assert cross_val_score(search, *data, cv=2, error_score="raise").mean() > FAIR
+    assert cross_val_score(search, *clouds, cv=2, error_score="raise").mean() > FAIR
 
 
 def test_cross_val_predict_gives_probabilities_in_the_order_of_the_classes(data):
@@ -160,19 +168,21 @@ def test_cross_val_predict_gives_probabilities_in_the_order_of_the_classes(data)
     assert (np.unique(y)[proba.argmax(axis=1)] == y).mean() > FAIR
 
 
-def test_learning_curve(data):
-    sizes, trained, tested = learning_curve(BASE, *data, cv=2, train_sizes=[0.3, 1.0])
+def test_learning_curve(clouds):
+    sizes, trained, tested = learning_curve(BASE, *clouds, cv=2, train_sizes=[0.3, 1.0])
     assert sizes.tolist() == [13, 45]
     assert trained.mean(axis=1).min() > FAIR and tested[-1].mean() > FAIR
 
 
-def test_validation_curve(data):
-    trained, _ = validation_curve(BASE, *data, param_name="max_epochs", param_range=[1, 20], cv=2)
+def test_validation_curve(clouds):
+    trained, _ = validation_curve(BASE, *clouds, param_name="max_epochs", param_range=[1, 20], cv=2)
     assert trained[1].mean() > max(FAIR, trained[0].mean())
 
 
-def test_permutation_test_score_finds_the_labels_significant(data):
-    score, permuted, p = permutation_test_score(BASE, *data, cv=2, n_permutations=5, random_state=0)
+def test_permutation_test_score_finds_the_labels_significant(clouds):
+    score, permuted, p = permutation_test_score(
+        BASE, *clouds, cv=2, n_permutations=5, random_state=0
+    )
     assert score > FAIR > permuted.max()
     assert p == pytest.approx(1 / 6)
 
@@ -213,10 +223,9 @@ def test_a_frozen_classifier_is_calibrated_as_it_is(data):
 
 def test_several_outputs(data):
     X, y = data
-    targets = np.column_stack([y, y[np.argsort(np.argsort(X[:, 0])) % len(y)]])
+    targets = np.column_stack([y, np.unique(y)[(X[:, 1] > 15).astype(int)]])
     clf = MultiOutputClassifier(BASE).fit(X, targets)
-    assert clf.predict(X).shape == targets.shape
-    assert (clf.predict(X)[:, 0] == y).mean() > FAIR
+    assert (clf.predict(X) == targets).mean(axis=0).min() > FAIR
 
 
 @pytest.mark.parametrize("first", [0, 1])
@@ -236,23 +245,23 @@ def test_self_training_labels_the_unlabelled(data):
     assert (clf.predict(X[:30]) == y[:30]).mean() > FAIR
 
 
-def test_sequential_selection_keeps_a_feature_that_tells_most(data):
-    selector = SequentialFeatureSelector(BASE, n_features_to_select=1, cv=2).fit(*data)
+def test_sequential_selection_keeps_a_feature_that_tells_most(clouds):
+    selector = SequentialFeatureSelector(BASE, n_features_to_select=1, cv=2).fit(*clouds)
     assert selector.get_support().sum() == 1
     assert not selector.get_support()[3]
 
 
-def test_recursive_elimination_with_the_weights_as_importance(data):
+def test_recursive_elimination_with_the_weights_as_importance(clouds):
     def importance(clf):
         return np.abs(clf.network_.layers[0].weight).sum(axis=1)
 
-    selector = RFE(BASE, n_features_to_select=2, importance_getter=importance).fit(*data)
-    assert selector.get_support()[0] and selector.score(*data) > FAIR
+    selector = RFE(BASE, n_features_to_select=2, importance_getter=importance).fit(*clouds)
+    assert selector.get_support()[0] and selector.score(*clouds) > FAIR
 
 
-def test_recursive_elimination_without_importances_is_refused(data):
+def test_recursive_elimination_without_importances_is_refused(clouds):
     with pytest.raises(ValueError, match="importance_getter"):
-        RFE(BASE).fit(*data)
+        RFE(BASE).fit(*clouds)
 
 
 def test_a_tuned_threshold(two_classes):
@@ -271,11 +280,11 @@ def test_a_fixed_threshold_moves_predictions_to_one_class(two_classes):
 
 
 @pytest.mark.parametrize("backend", [pytest.param("loky", marks=pytest.mark.slow), "threading"])
-def test_permutation_importance_finds_the_informative_feature(backend, data):
-    clf = clone(BASE).fit(*data)
-    one = permutation_importance(clf, *data, n_repeats=3, random_state=0)
+def test_permutation_importance_finds_the_informative_feature(backend, clouds):
+    clf = clone(BASE).fit(*clouds)
+    one = permutation_importance(clf, *clouds, n_repeats=3, random_state=0)
     with parallel_backend(backend):
-        two = permutation_importance(clf, *data, n_repeats=3, random_state=0, n_jobs=2)
+        two = permutation_importance(clf, *clouds, n_repeats=3, random_state=0, n_jobs=2)
     np.testing.assert_array_equal(one.importances, two.importances)
     assert one.importances_mean.argmax() == 0 and one.importances_mean[0] > 0.1
 
@@ -288,18 +297,18 @@ def test_partial_dependence_has_a_curve_per_class(data):
     assert average[0, 0] > average[0, -1]
 
 
-def test_a_pipeline_with_memory(data, tmp_path):
+def test_a_pipeline_with_memory(clouds, tmp_path):
     pipeline = Pipeline([("scale", StandardScaler()), ("net", BASE)], memory=str(tmp_path))
-    search = GridSearchCV(pipeline, {"net__dropout": [0.0, 0.2]}, cv=2).fit(*data)
+    search = GridSearchCV(pipeline, {"net__dropout": [0.0, 0.2]}, cv=2).fit(*clouds)
     assert any(tmp_path.rglob("*.pkl"))
-    assert_fair(search, *data)
+    assert_fair(search, *clouds)
 
 
-def test_columns_named_upstream_are_remembered(data):
+def test_columns_named_upstream_are_remembered(clouds):
     pytest.importorskip("pandas")
-    pipeline = make_pipeline(StandardScaler(), BASE).set_output(transform="pandas").fit(*data)
+    pipeline = make_pipeline(StandardScaler(), BASE).set_output(transform="pandas").fit(*clouds)
     assert pipeline[-1].feature_names_in_.tolist() == ["x0", "x1", "x2", "x3"]
-    assert_fair(pipeline, *data)
+    assert_fair(pipeline, *clouds)
 
 
 def test_a_table_through_a_column_transformer(iris_like_table):
@@ -333,30 +342,30 @@ def with_wrong_rows(X, y):
 def test_sample_weights_arrive_through_a_pipeline_and_a_search(routing, data):
     X, y, weight = with_wrong_rows(*data)
     with config_context(enable_metadata_routing=routing):
-        net = clone(BASE)
+        scaler, net, scorer = StandardScaler(), clone(BASE), get_scorer("accuracy")
         if routing:
-            net.set_fit_request(sample_weight=True).set_score_request(sample_weight=True)
-        pipeline = make_pipeline(StandardScaler().set_fit_request(sample_weight=False), net) if (
-            routing
-        ) else make_pipeline(StandardScaler(), net)
+            scaler.set_fit_request(sample_weight=False)
+            net.set_fit_request(sample_weight=True)
+            scorer = scorer.set_score_request(sample_weight=True)
+        pipeline = make_pipeline(scaler, net)
         name = "sample_weight" if routing else "neuralclassifier__sample_weight"
         pipeline.fit(X, y, **{name: weight})
-        search = GridSearchCV(pipeline, {"neuralclassifier__dropout": [0.0, 0.1]}, cv=2)
-        search.fit(X, y, **{name: weight})
+        grid = {"neuralclassifier__dropout": [0.0, 0.1]}
+        search = GridSearchCV(pipeline, grid, cv=2, scoring=scorer).fit(X, y, **{name: weight})
     assert_fair(pipeline, *data)
     assert_fair(search, *data)
     assert make_pipeline(StandardScaler(), clone(BASE)).fit(X, y).score(*data) < 0.9
 
 
-def test_routing_refuses_weights_that_nobody_asked_for(data):
+def test_routing_refuses_weights_that_nobody_asked_for(clouds):
     with config_context(enable_metadata_routing=True):
         search = GridSearchCV(clone(BASE), {"dropout": [0.0]}, cv=2)
         with pytest.raises(ValueError, match="sample_weight"):
-            search.fit(*data, sample_weight=np.ones(len(data[1])))
+            search.fit(*clouds, sample_weight=np.ones(len(clouds[1])))
 
 
-def test_a_pipeline_transforms_the_validation_rows(data):
-    X, y = data
+def test_a_pipeline_transforms_the_validation_rows(clouds):
+    X, y = clouds
     far = X * 1000 + 5000
     net = clone(BASE).set_params(preprocessor=None, early_stopping=True)
     scaler = StandardScaler().fit(far[:60])
@@ -383,9 +392,9 @@ class SeesValidationRows(Callback):
 @pytest.mark.parametrize("routing", [False, True])
 @pytest.mark.parametrize("wrap, rows_seen", [(lambda rows: (rows,), {90}), (lambda r: r, {45, 90})])
 def test_a_tuple_of_one_keeps_a_search_from_slicing_the_validation_rows(
-    wrap, rows_seen, routing, data
+    wrap, rows_seen, routing, clouds
 ):
-    X, y = data
+    X, y = clouds
     net = clone(BASE).set_params(callbacks=[SeesValidationRows()], max_epochs=2)
     SeesValidationRows.seen.clear()
     with config_context(enable_metadata_routing=routing):

@@ -449,9 +449,9 @@ def test_torch_tensors_give_arrays_also_under_array_api_dispatch(
 @pytest.mark.parametrize("init", ["zeros", "constant"])
 def test_units_that_start_equal_warn_and_stay_equal(iris_like, init):
     with pytest.warns(UserWarning, match="6 units of hidden layer 1 start with equal weights"):
-        weight = exact(init=init, bias_init=0.1).fit(*iris_like).network_.state["0.weight"]
+        weight = exact(init=init, bias_init=0.1).fit(*iris_like).network_.state["linear1.weight"]
     close(weight, np.tile(weight[0], (6, 1)), rtol=1e-6)  # rounding alone tells them apart
-    weight = exact(init="he_uniform").fit(*iris_like).network_.state["0.weight"]
+    weight = exact(init="he_uniform").fit(*iris_like).network_.state["linear1.weight"]
     assert np.ptp(weight, axis=0).min() > 0.1
 
 
@@ -475,3 +475,11 @@ def test_the_default_dtype_of_torch_has_no_influence(iris_like):
         assert clf.module_[0].weight.dtype == torch.float32
     finally:
         torch.set_default_dtype(torch.float32)
+
+
+def test_predict_reads_x_as_fit_did_whatever_the_parameter_says_now(iris_like_table):
+    table, y = iris_like_table
+    clf = NeuralClassifier((8,), max_epochs=2, random_state=0).fit(table, y)
+    before = clf.predict_proba(table)
+    clf.set_params(preprocessor=None)
+    np.testing.assert_array_equal(clf.predict_proba(table), before)

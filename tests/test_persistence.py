@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
-from sklearn.exceptions import NotFittedError
 from sklearn.decomposition import PCA
+from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -43,9 +43,7 @@ ESTIMATORS = {
     "objects": NeuralClassifier(
         init=He(), bias_init=Constant(0.1), lr_decay=WarmUp(StepDecay(2, gamma=0.5), 1), **FAST
     ),
-    "transformer": NeuralClassifier(
-        preprocessor=make_pipeline(StandardScaler(), PCA(3)), **FAST
-    ),
+    "transformer": NeuralClassifier(preprocessor=make_pipeline(StandardScaler(), PCA(3)), **FAST),
     "options": NeuralClassifier(optimizer=torch.optim.Adam, optimizer__betas=(0.8, 0.9), **FAST),
     "module": NeuralClassifier(
         module=TwoLayers, module__n_units=12, optimizer__betas=(0.8, 0.9), warm_start=True, **FAST

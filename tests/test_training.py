@@ -9,6 +9,7 @@ import pytest
 import torch
 from sklearn.base import clone
 from sklearn.metrics import accuracy_score, log_loss
+from sklearn.utils.class_weight import compute_sample_weight
 from skorch.callbacks import Callback, EarlyStopping
 
 from skkd import NeuralClassifier
@@ -337,9 +338,7 @@ def test_a_warm_start_may_change_the_optimiser(iris_like, optimizer):
         assert clf.set_params(optimizer=second).fit(*iris_like).n_iter_ == 6
 
 
-@pytest.mark.parametrize(
-    "change", [{"hidden_layer_sizes": (5,)}, {"batch_norm": True}, {"dropout": 0.5}], ids=str
-)
+@pytest.mark.parametrize("change", [{"hidden_layer_sizes": (5,)}, {"batch_norm": True}], ids=str)
 def test_a_warm_start_refuses_other_layers(iris_like, change):
     clf = tiny(warm_start=True).fit(*iris_like).set_params(**change)
     before = dict(vars(clf))
@@ -348,6 +347,27 @@ def test_a_warm_start_refuses_other_layers(iris_like, change):
     ):
         clf.fit(*iris_like)
     assert vars(clf) == before
+
+
+def test_a_warm_start_may_change_dropout_and_momentum(iris_like):
+    clf = tiny(warm_start=True, optimizer="rmsprop", momentum=0.0).fit(*iris_like)
+    assert clf.set_params(dropout=0.5, momentum=0.9).fit(*iris_like).n_iter_ == 6
+
+
+def test_a_warm_start_runs_its_schedule_from_the_start(iris_like):
+    clf = tiny(warm_start=True, lr_decay="cosine").fit(*iris_like).fit(*iris_like)
+    rates = [record["learning_rate"] for record in clf.history_]
+    assert rates[:3] == rates[3:]
+
+
+def test_balanced_weights_of_a_validation_set_are_those_of_the_training_rows(iris_like):
+    X, y = iris_like
+    few = np.r_[np.flatnonzero(y == 0), np.flatnonzero(y > 0)[:20]]
+    clf = tiny(class_weight="balanced").fit(X[few], y[few], X_val=X, y_val=y)
+    weights = compute_sample_weight("balanced", y[few])
+    of_class = {label: weights[y[few] == label][0] for label in np.unique(y)}
+    expected = log_loss(y, clf.predict_proba(X), sample_weight=[of_class[label] for label in y])
+    assert clf.history_[-1]["valid_loss"] == pytest.approx(expected, rel=1e-5)
 
 
 def test_a_warm_start_keeps_its_classes_and_its_input_view(iris_like):
