@@ -8,7 +8,7 @@ import numpy as np
 __all__ = ["ModuleNetwork", "build_module"]
 
 #: Built modules, shared by all threads and never pickled.
-_modules = weakref.WeakKeyDictionary()
+_modules: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 
 def build_module(factory, arguments, dtype):

@@ -570,7 +570,10 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         self.history_ = history
         self.loss_curve_ = [record["train_loss"] for record in history]
         self.n_iter_ = len(history)
-        self.best_epoch_ = fitted.best_epoch and epochs_before + fitted.best_epoch
+        if fitted.best_epoch is not None:
+            self.best_epoch_ = epochs_before + fitted.best_epoch
+        elif not (goes_on and self.early_stopping):  # where an earlier epoch was better
+            self.best_epoch_ = None
         vars(self).pop("training_state_", None)
         if keeps_training_state:
             self.training_state_ = fitted.training_state

@@ -102,7 +102,7 @@ class View:
     """What all views share: rows pass in blocks."""
 
     #: The `preprocessor` that X is read for, whatever the parameter says by now.
-    preprocessor = "auto"
+    preprocessor: object = "auto"
 
     def blocks(self, rows, most=None):
         """Consecutive blocks of rows, transformed.

@@ -115,6 +115,8 @@ def fit_network(module, train, valid, recipe, previous=None):
         net.epochs_done = previous["epochs_done"]
         if previous["optimizer"] == kind_of(net.optimizer_):
             load_state(net.optimizer_, previous["moments"])
+        if recipe.keep_best:
+            net.begin_with_weights_as_they_are(valid)
     net.notify("on_train_begin", X=train, y=None)
     with suppress(_TrainingEnds):
         net.fit_loop(train)
@@ -214,6 +216,13 @@ class _Net(NeuralNetClassifier):
                 self.stop_requested = True
         if method_name == "on_epoch_end" and self.stop_requested:
             raise _TrainingEnds
+
+    def begin_with_weights_as_they_are(self, valid):
+        """Let the weights of an earlier training count as the best so far."""
+        self.epoch_record = {}
+        self._validate_epoch(self.get_iterator(valid))
+        self.recipe.plateau.update(self.epoch_record["valid_loss"])
+        self._keep_weights()
 
     def on_epoch_begin(self, net, **kwargs):
         super().on_epoch_begin(net, **kwargs)
@@ -353,8 +362,11 @@ class _Net(NeuralNetClassifier):
         is_best = plateau.update(record["valid_loss" if self.recipe.keep_best else "train_loss"])
         if self.recipe.keep_best and is_best:
             self.best_epoch = record["epoch"]
-            self.best_state = {k: v.detach().clone() for k, v in self.module_.state_dict().items()}
+            self._keep_weights()
         self.stop_requested |= plateau.reached
+
+    def _keep_weights(self):
+        self.best_state = {k: v.detach().clone() for k, v in self.module_.state_dict().items()}
 
 
 def _raised_by(callback, interrupt):

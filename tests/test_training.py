@@ -354,6 +354,18 @@ def test_a_warm_start_may_change_dropout_and_momentum(iris_like):
     assert clf.set_params(dropout=0.5, momentum=0.9).fit(*iris_like).n_iter_ == 6
 
 
+def test_a_warm_start_under_early_stopping_never_ends_worse_than_it_began(iris_like):
+    X, y = iris_like
+    clf = tiny(warm_start=True, early_stopping=True, max_epochs=20)
+    losses, best_epochs = [], []
+    for learning_rate in (0.01, 1e-3, 30.0):
+        clf.set_params(learning_rate=learning_rate).fit(X, y, X_val=X, y_val=y)
+        losses.append(log_loss(y, clf.predict_proba(X)))
+        best_epochs.append(clf.best_epoch_)
+    assert losses == sorted(losses, reverse=True)
+    assert best_epochs[2] == best_epochs[1] <= 40
+
+
 def test_a_warm_start_runs_its_schedule_from_the_start(iris_like):
     clf = tiny(warm_start=True, lr_decay="cosine").fit(*iris_like).fit(*iris_like)
     rates = [record["learning_rate"] for record in clf.history_]
