@@ -74,9 +74,8 @@ def test_epoch_scoring_takes_a_callable_that_calls_predict(iris_like):
         return accuracy_score(y, net.predict(X))
 
     scoring = EpochScoring(score, name="score", lower_is_better=False)
-    clf = classifier(scoring, Spy(heard), early_stopping=True, n_iter_no_change=None).fit(
-        *iris_like
-    )
+    clf = classifier(scoring, Spy(heard), early_stopping=True, n_iter_no_change=None)
+    clf.fit(*iris_like)
     found = [epoch["score"] for epoch in heard]
     np.testing.assert_allclose(found, [record["valid_accuracy"] for record in clf.history_])
 

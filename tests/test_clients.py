@@ -5,16 +5,10 @@ import pytest
 import sklearn
 from joblib import parallel_backend
 from scipy.stats import loguniform
-from sklearn import config_context
+from sklearn import config_context, ensemble
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import make_column_selector, make_column_transformer
-from sklearn.ensemble import (
-    AdaBoostClassifier,
-    BaggingClassifier,
-    StackingClassifier,
-    VotingClassifier,
-)
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.feature_selection import RFE, SequentialFeatureSelector
 from sklearn.frozen import FrozenEstimator
@@ -180,22 +174,20 @@ def test_validation_curve(clouds):
 
 
 def test_permutation_test_score_finds_the_labels_significant(clouds):
-    score, permuted, p = permutation_test_score(
-        BASE, *clouds, cv=2, n_permutations=5, random_state=0
-    )
+    score, permuted, p_value = permutation_test_score(BASE, *clouds, cv=2, n_permutations=5)
     assert score > FAIR > permuted.max()
-    assert p == pytest.approx(1 / 6)
+    assert p_value == pytest.approx(1 / 6)
 
 
 LINEAR = LogisticRegression()
 
 ENSEMBLES = {
-    "voting": VotingClassifier([("net", BASE), ("linear", LINEAR)], voting="soft"),
-    "bagging": BaggingClassifier(BASE, n_estimators=3, random_state=0),
-    "bagging of features": BaggingClassifier(BASE, 5, max_features=0.5, random_state=1),
-    "boosting": AdaBoostClassifier(BASE, n_estimators=3, random_state=0),
-    "stacking of": StackingClassifier([("net", BASE), ("linear", LINEAR)], LINEAR, cv=2),
-    "stacking by": StackingClassifier([("linear", LINEAR)], BASE, cv=2),
+    "voting": ensemble.VotingClassifier([("net", BASE), ("linear", LINEAR)], voting="soft"),
+    "bagging": ensemble.BaggingClassifier(BASE, n_estimators=3, random_state=0),
+    "bagging of features": ensemble.BaggingClassifier(BASE, 5, max_features=0.5, random_state=1),
+    "boosting": ensemble.AdaBoostClassifier(BASE, n_estimators=3, random_state=0),
+    "stacking of": ensemble.StackingClassifier([("net", BASE), ("linear", LINEAR)], LINEAR, cv=2),
+    "stacking by": ensemble.StackingClassifier([("linear", LINEAR)], BASE, cv=2),
     "sigmoid": CalibratedClassifierCV(BASE, method="sigmoid", cv=2),
     "isotonic": CalibratedClassifierCV(BASE, method="isotonic", cv=2),
     "one calibrator": CalibratedClassifierCV(BASE, cv=2, ensemble=False),
@@ -208,9 +200,9 @@ if SKLEARN_VERSION >= (1, 8):
     ENSEMBLES["temperature"] = CalibratedClassifierCV(BASE, method="temperature", cv=2)
 
 
-@pytest.mark.parametrize("ensemble", ENSEMBLES)
-def test_in_an_ensemble(ensemble, data):
-    assert_fair(clone(ENSEMBLES[ensemble]).fit(*data), *data)
+@pytest.mark.parametrize("name", ENSEMBLES)
+def test_in_an_ensemble(name, data):
+    assert_fair(clone(ENSEMBLES[name]).fit(*data), *data)
 
 
 def test_a_frozen_classifier_is_calibrated_as_it_is(data):
@@ -291,10 +283,9 @@ def test_permutation_importance_finds_the_informative_feature(backend, clouds):
 
 def test_partial_dependence_has_a_curve_per_class(data):
     found = partial_dependence(clone(BASE).fit(*data), data[0], [0], grid_resolution=5)
-    average = found["average"]
-    assert average.shape == (3, 5)
-    np.testing.assert_allclose(average.sum(axis=0), 1)
-    assert average[0, 0] > average[0, -1]
+    assert found["average"].shape == (3, 5)
+    np.testing.assert_allclose(found["average"].sum(axis=0), 1)
+    assert found["average"][0, 0] > found["average"][0, -1]
 
 
 def test_a_pipeline_with_memory(clouds, tmp_path):
@@ -390,9 +381,9 @@ class SeesValidationRows(Callback):
 
 
 @pytest.mark.parametrize("routing", [False, True])
-@pytest.mark.parametrize("wrap, rows_seen", [(lambda rows: (rows,), {90}), (lambda r: r, {45, 90})])
+@pytest.mark.parametrize("is_wrapped, rows_seen", [(True, {90}), (False, {45, 90})])
 def test_a_tuple_of_one_keeps_a_search_from_slicing_the_validation_rows(
-    wrap, rows_seen, routing, clouds
+    is_wrapped, rows_seen, routing, clouds
 ):
     X, y = clouds
     net = clone(BASE).set_params(callbacks=[SeesValidationRows()], max_epochs=2)
@@ -400,7 +391,8 @@ def test_a_tuple_of_one_keeps_a_search_from_slicing_the_validation_rows(
     with config_context(enable_metadata_routing=routing):
         if routing:
             net.set_fit_request(X_val=True, y_val=True)
-        GridSearchCV(net, {"dropout": [0.0]}, cv=2).fit(X, y, X_val=wrap(X), y_val=wrap(y))
+        held_out = {"X_val": (X,), "y_val": (y,)} if is_wrapped else {"X_val": X, "y_val": y}
+        GridSearchCV(net, {"dropout": [0.0]}, cv=2).fit(X, y, **held_out)
     assert set(SeesValidationRows.seen) == rows_seen
 
 
@@ -440,12 +432,7 @@ def test_displays_of_three_classes(data, figures):
     curve = LearningCurveDisplay.from_estimator(BASE, X, y, cv=2, train_sizes=[0.5, 1.0])
     assert curve.test_scores.shape == (2, 2)
     of_two = clone(BASE).fit(X[:, :2], y)
-    for response in ("predict", "predict_proba"):
-        boundary = DecisionBoundaryDisplay.from_estimator(
-            of_two,
-            X[:, :2],
-            grid_resolution=5,
-            response_method=response,
-            class_of_interest=np.unique(y)[0] if response == "predict_proba" else None,
-        )
-        assert boundary.response.shape == (5, 5)
+    boundary = DecisionBoundaryDisplay.from_estimator(
+        of_two, X[:, :2], grid_resolution=5, response_method="predict"
+    )
+    assert boundary.response.shape == (5, 5) and len(np.unique(boundary.response)) == 3

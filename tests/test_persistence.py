@@ -237,10 +237,10 @@ def test_a_loaded_classifier_answers_where_torch_cannot_be_imported(fit, tmp_pat
         np.testing.assert_array_equal(answers[name][1], fitted.predict_proba(X), name)
 
 
-def test_a_network_of_two_layers_of_64_units_pickles_into_100_kilobytes(iris_like):
+def test_a_pickle_holds_each_weight_once(iris_like):
     clf = NeuralClassifier((64, 64), max_epochs=1, random_state=0).fit(*iris_like)
     n_weights = sum(parameter.numel() for parameter in clf.module_.parameters())
-    assert 4 * n_weights < len(pickle.dumps(clf)) < 100_000
+    assert 0 < len(pickle.dumps(clf)) - 4 * n_weights < 5_000
 
 
 def test_the_size_of_a_pickle_does_not_depend_on_the_rows(iris_like):
