@@ -93,7 +93,9 @@ class Batches:
             for start, stop in self.bounds:
                 yield self.rows.take(slice(start, stop))
             return
-        order = torch.randperm(len(self.rows), generator=self.generator).to(self.rows.device)
+        order = torch.randperm(len(self.rows), generator=self.generator, device="cpu").to(
+            self.rows.device
+        )
         for start, stop in self.bounds:
             yield self.rows.take(order[start:stop])
 

@@ -24,6 +24,14 @@ from skkd.teachers import (
 __all__ = ["DistilledClassifier"]
 
 
+def _learns_in_parts(estimator):
+    """Whether `partial_fit` makes sense."""
+    if estimator.fit_teacher:
+        allowed = "False for partial_fit, whose batches teach no teacher"
+        refuse("fit_teacher", estimator.fit_teacher, allowed, AttributeError)
+    return runs_one_epoch_at_a_time(estimator)
+
+
 class DistilledClassifier(NeuralClassifier):
     r"""A neural network taught by a fitted classifier.
 
@@ -41,7 +49,8 @@ class DistilledClassifier(NeuralClassifier):
         A frozen teacher that was fitted on all rows has seen the held-out rows of every
         cross-validation fold, and tells the student about them: the scores are too
         good. Only ``fit_teacher=True``, which fits a clone of the teacher on the rows
-        of each `fit`, gives an honest score.
+        of each `fit`, gives an honest score (early stopping then still watches rows
+        that the teacher saw, unless they come as `X_val`).
 
     Parameters
     ----------
@@ -56,7 +65,8 @@ class DistilledClassifier(NeuralClassifier):
         Weight of the teacher. It never means L2: that is `weight_decay`.
     proba_floor : float in (0, 1), default=1e-7
         Smallest probability of the teacher before its logarithm. Forests give exact
-        zeros; with ``temperature > 1`` the floor decides how soft they become.
+        zeros; with ``temperature > 1`` the floor decides how soft they become. It acts on
+        the softmax of a decision function, too.
     fit_teacher : bool, default=False
         Fit a clone of the teacher (fitted, frozen or not) on the rows of each `fit`.
     on_class_mismatch : {"raise", "teacher", "intersect"}, default="raise"
@@ -211,9 +221,11 @@ class DistilledClassifier(NeuralClassifier):
         with all_or_nothing(self), config_context(array_api_dispatch=False):
             return self._fit(X, y, sample_weight, X_val, y_val, teacher_proba=teacher_proba)
 
-    @available_if(runs_one_epoch_at_a_time)
+    @available_if(_learns_in_parts)
     def partial_fit(self, X, y, classes=None, sample_weight=None, *, teacher_proba=None):
         """Train for one epoch on some rows, going on from the last call.
+
+        With `early_stopping` or `fit_teacher` there is no such method.
 
         Parameters
         ----------
@@ -258,9 +270,9 @@ class DistilledClassifier(NeuralClassifier):
         classes, codes = encode(y, classes)
         proba = align(proba, teacher_classes, classes, self.on_class_mismatch)
         silent = proba.sum(axis=1) == 0
-        proba[silent, codes[silent]] = 1.0  # nothing to say of these rows but their label
         self.teacher_ = teacher
-        self.teacher_agreement_ = agreement_with(proba, codes)
+        self.teacher_agreement_ = agreement_with(proba[~silent], codes[~silent])
+        proba[silent, codes[silent]] = 1.0  # nothing to say of these rows but their label
         teacher_logits = np.log(np.maximum(proba, self.proba_floor))
         return classes, {"labels": codes, "teacher_logits": teacher_logits}
 

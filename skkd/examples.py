@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.utils import _safe_indexing
 
+from skkd.parameters import refuse
 from skkd.tables import Table
 
 __all__ = ["Examples", "split_examples", "split_rows"]
@@ -102,4 +103,7 @@ def split_rows(codes, fraction, random_state):
         f"validation_fraction={fraction!r}.",
         stacklevel=2,
     )
-    return train_test_split(rows, **settings)
+    try:
+        return train_test_split(rows, **settings)
+    except ValueError:
+        refuse("validation_fraction", fraction, f"a share that leaves some of the {len(rows)} rows")

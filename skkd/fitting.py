@@ -31,12 +31,12 @@ from skkd.isolation import (
 from skkd.module_network import ModuleNetwork, build_module
 from skkd.modules import MLP, Dropout
 from skkd.network import Network
-from skkd.optimizers import make_optimizer
+from skkd.optimizers import class_of, make_optimizer
 from skkd.parameters import refuse
 from skkd.preprocessing import TransformerView, transform_in_blocks
 from skkd.progress import ProgressBar
 from skkd.schedules import resolve_schedule
-from skkd.settings import copies_of_callbacks, layer_sizes, options_of
+from skkd.settings import check_options_of, copies_of_callbacks, layer_sizes, options_of
 from skkd.training import Plateau, Recipe, fit_network, state_dict_as_arrays
 
 __all__ = ["Fitted", "fit_examples"]
@@ -99,34 +99,41 @@ def fit_examples(
     dtype = getattr(torch, settings.dtype)
     generator = torch.Generator().manual_seed(seed)
     batch_size = _batch_size(settings.batch_size, len(train))
-    with _surroundings(settings, seed, device):
-        with threads_of_fit(1):
-            module, as_network = _build(settings, view, n_classes, generator, dtype, batch_size)
-            _go_on_from(previous, module, generator)
-            _move_(module, device, generator)
-            rows = _to_rows(train, view, dtype, device)
-            watched = None if valid is None else _to_rows(valid, view, dtype, device)
-            _check_logits(module, rows, n_classes)
-        with (
-            threads_of_fit(_n_threads(settings, module, batch_size)),
-            _listeners(settings, n_epochs, on_epoch, as_network) as listeners,
-        ):
-            recipe = _recipe(settings, row_loss, n_epochs, batch_size, generator, valid)
-            outcome = fit_network(
-                module,
-                rows,
-                watched,
-                replace(recipe, before_epoch=before_epoch, listeners=listeners),
-                previous=previous.training_state if previous else {},
-            )
+    with _surroundings(settings, device, seed, n_threads=1):
+        module, as_network = _build(settings, view, n_classes, generator, dtype, batch_size)
+        module.to(device)
+        rows = _to_rows(train, view, dtype, device)
+        watched = None if valid is None else _to_rows(valid, view, dtype, device)
+        _check_logits(module, rows, n_classes)
+        _set_weights(module, settings, previous)
+        recipe = _recipe(settings, row_loss, n_epochs, batch_size, generator, valid)
+    state = previous.training_state if previous else {}
+    n_threads = _n_threads(settings, module, batch_size)
+    with (
+        _surroundings(settings, device, seed + 1, n_threads),
+        _listeners(settings, n_epochs, on_epoch, as_network) as listeners,
+    ):
+        _set_generators(module, state, generator, device)
+        recipe = replace(
+            recipe,
+            goes_on=previous is not None,
+            before_epoch=before_epoch,
+            listeners=listeners,
+        )
+        outcome = fit_network(module, rows, watched, recipe, state)
         training_state = outcome.training_state | _generator_states(settings, generator)
     return Fitted(as_network(outcome.state), outcome.history, outcome.best_epoch, training_state)
 
 
 @contextmanager
-def _surroundings(settings, seed, device):
-    """Gradients on and, for a custom module, the global generator its own."""
+def _surroundings(settings, device, seed, n_threads):
+    """Threads fixed, gradients on and, for a custom module, the global generator its own.
+
+    In this order: whoever holds the generator must not wait for threads, because a fit
+    that has them may ask for the generator, to predict in a callback.
+    """
     with ExitStack() as stack:
+        stack.enter_context(threads_of_fit(n_threads))
         stack.enter_context(gradients_on())
         if settings.module is not None:
             stack.enter_context(seeded_global_generator(seed, device))
@@ -150,21 +157,33 @@ def _listeners(settings, n_epochs, on_epoch, as_network):
         yield listeners
 
 
-def _go_on_from(previous, module, generator):
-    """Take over the weights and the generators of an earlier training."""
-    if previous is None:
-        warn_of_equal_units(module)
+def _set_weights(module, settings, previous):
+    """Weights of an earlier training, or a custom module's as `init` asks."""
+    if previous is not None:
+        _load_weights(module, previous.network.state)
         return
-    _load_weights(module, previous.network.state)
-    state = previous.training_state
+    if settings.module is not None and settings.init != "auto":
+        _initialize_layers_(module, settings)
+    warn_of_equal_units(module)
+
+
+def _set_generators(module, state, generator, device):
+    """Let the generators go on from where an earlier training left them."""
     if "generator" in state:
-        generator.set_state(torch.tensor(state["generator"]))
+        generator.set_state(torch.tensor(state["generator"], device="cpu"))
     if "global_generator" in state:
-        torch.set_rng_state(torch.tensor(state["global_generator"]))
+        torch.set_rng_state(torch.tensor(state["global_generator"], device="cpu"))
+    if device.type == "cpu":
+        return
+    seed = int(torch.randint(2**62, (), generator=generator, device="cpu"))
+    of_device = torch.Generator(device).manual_seed(seed)
+    for layer in module.modules():
+        if isinstance(layer, Dropout):
+            layer.generator = of_device
 
 
 def _generator_states(settings, generator):
-    """What `_go_on_from` takes over, as arrays."""
+    """What `_set_generators` goes on from, as arrays."""
     states = {"generator": generator.get_state().numpy().copy()}
     if settings.module is not None:
         states["global_generator"] = torch.get_rng_state().numpy().copy()
@@ -202,8 +221,6 @@ def _build(settings, view, n_classes, generator, dtype, batch_size):
         return module, partial(Network, view, architecture)
     arguments = _module_arguments(settings, view, n_classes)
     module = build_module(settings.module, arguments, settings.dtype)
-    if settings.init != "auto":
-        _initialize_layers_(module, settings)
     return module, lambda state: ModuleNetwork(
         view, settings.module, arguments, state, settings.dtype, settings.device, batch_size
     )
@@ -212,6 +229,7 @@ def _build(settings, view, n_classes, generator, dtype, batch_size):
 def _module_arguments(settings, view, n_classes):
     """module__* and, where the factory takes them, the widths of input and output."""
     arguments = options_of(settings, "module__")
+    check_options_of(settings.module, arguments, "module__")
     takes = inspect.signature(settings.module).parameters
     for name, value in (("n_features", view.n_features), ("n_classes", n_classes)):
         if name in takes:
@@ -227,18 +245,6 @@ def _initialize_layers_(module, settings):
             initialize_(layer, weight_init, bias_init)
 
 
-def _move_(module, device, generator):
-    """To a device, where dropout needs a generator of that device."""
-    if device.type == "cpu":
-        return
-    module.to(device)
-    seed = int(torch.randint(2**62, (), generator=generator))
-    of_device = torch.Generator(device).manual_seed(seed)
-    for layer in module.modules():
-        if isinstance(layer, Dropout):
-            layer.generator = of_device
-
-
 def _load_weights(module, state):
     shapes = {name: tuple(array.shape) for name, array in state.items()}
     wanted = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
@@ -247,7 +253,8 @@ def _load_weights(module, state):
             "the network to go on from has other layers than the parameters ask for: set "
             "warm_start=False, or keep hidden_layer_sizes, batch_norm and module as they were."
         )
-    module.load_state_dict({name: torch.tensor(array) for name, array in state.items()})
+    tensors = {name: torch.tensor(array, device="cpu") for name, array in state.items()}
+    module.load_state_dict(tensors)
 
 
 def _to_rows(examples, view, dtype, device):
@@ -267,8 +274,14 @@ def _check_logits(module, rows, n_classes):
     if isinstance(module, MLP):
         return
     X, _ = rows.take(slice(0, 2))
-    with torch.no_grad():
-        logits = module.eval()(X)
+    try:
+        with torch.no_grad():
+            logits = module.eval()(X)
+    except (RuntimeError, ValueError, IndexError) as error:
+        hint = " Images need an axis of channels: X[:, None]." if X.ndim == 3 else ""
+        raise ValueError(
+            f"module cannot take a batch of rows of shape {tuple(X.shape[1:])}: {error}.{hint}"
+        ) from error
     expected = (len(X), n_classes)
     if not isinstance(logits, torch.Tensor) or tuple(logits.shape) != expected:
         received = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits)
@@ -300,6 +313,8 @@ def _recipe(settings, row_loss, n_epochs, batch_size, generator, valid):
 
 
 def _make_optimizer(settings, module):
+    options = options_of(settings, "optimizer__")
+    check_options_of(class_of(settings.optimizer), options, "optimizer__")
     return make_optimizer(
         settings.optimizer,
         module,
@@ -307,5 +322,5 @@ def _make_optimizer(settings, module):
         weight_decay=settings.weight_decay,
         momentum=settings.momentum,
         nesterov=settings.nesterov,
-        options=options_of(settings, "optimizer__"),
+        options=options,
     )

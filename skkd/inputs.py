@@ -42,7 +42,7 @@ def check_rows(estimator, X, *, reset, preprocessor, dtype, allow_nd=False):
     """
     if not (preprocessor is None or isinstance(preprocessor, str)):
         validate_data(estimator, X, reset=reset, skip_check_array=True)
-        return X
+        return X.tocsr() if sparse.issparse(X) else X  # not every format has rows to pick
     arrays = {"reset": reset, "accept_sparse": "csr", "allow_nd": allow_nd}
     if preprocessor is None:
         if getattr(getattr(X, "dtype", None), "kind", "") in ("m", "M"):
@@ -105,7 +105,10 @@ def check_weights(sample_weight, n_rows):
     """
     if sample_weight is None:
         return None
-    weight = np.asarray(sample_weight, dtype=np.float64)
+    try:
+        weight = np.asarray(sample_weight, dtype=np.float64)
+    except (TypeError, ValueError):
+        refuse("sample_weight", sample_weight, "one number >= 0 per row")
     if weight.ndim == 0:
         weight = np.full(n_rows, weight)
     if weight.ndim != 1:
@@ -120,7 +123,7 @@ def check_weights(sample_weight, n_rows):
         )
     if not weight.any():
         raise ValueError("Sample weights must contain at least one non-zero number.")
-    return weight
+    return weight / weight.max()  # only their ratios count, and their sum must be finite
 
 
 def class_weights(class_weight, classes, codes, sample_weight):
@@ -150,8 +153,8 @@ def class_weights(class_weight, classes, codes, sample_weight):
         factors = compute_class_weight(class_weight, classes=classes, y=classes[codes])
     else:
         refuse("class_weight", class_weight, "a dict, 'balanced' or None", TypeError)
-    if (factors < 0).any():
-        refuse("class_weight", class_weight, "weights >= 0")
+    if not (np.isfinite(factors) & (factors >= 0)).all():
+        refuse("class_weight", class_weight, "finite weights >= 0")
     return factors
 
 

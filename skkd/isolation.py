@@ -185,7 +185,7 @@ def resolve_device(device, fall_back=False):
         return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
     try:
         resolved = torch.device(device)
-        torch.empty(0, device=resolved)
+        float(torch.zeros(1, device=resolved))
     except (RuntimeError, AssertionError, TypeError) as error:
         if not fall_back:
             raise ValueError(

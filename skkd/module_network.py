@@ -29,9 +29,10 @@ def build_module(factory, arguments, dtype):
 
     before = torch.get_default_dtype()
     try:
-        # Whatever the caller's default is, the same weights are drawn.
+        # Whatever the caller's defaults are, the same weights are drawn.
         torch.set_default_dtype(torch.float32)
-        module = factory(**arguments)
+        with torch.device("cpu"):
+            module = factory(**arguments)
     finally:
         torch.set_default_dtype(before)
     if not isinstance(module, torch.nn.Module):
@@ -100,7 +101,9 @@ class ModuleNetwork:
 
         with seeded_global_generator():
             module = build_module(self.factory, self.arguments, self.dtype)
-        module.load_state_dict({name: torch.tensor(array) for name, array in self.state.items()})
+        module.load_state_dict(
+            {name: torch.tensor(a, device="cpu") for name, a in self.state.items()}
+        )
         return module.eval()
 
     def _shared_module(self):
@@ -109,6 +112,8 @@ class ModuleNetwork:
             from skkd.isolation import generator_lock, resolve_device
 
             with generator_lock:  # building draws from the global generator
-                device = resolve_device(self.device, fall_back=True)
-                found = _modules.setdefault(self, (self.module().to(device), device))
+                found = _modules.get(self)  # another thread may have built it by now
+                if found is None:
+                    device = resolve_device(self.device, fall_back=True)
+                    found = _modules[self] = (self.module().to(device), device)
         return found

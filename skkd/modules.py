@@ -138,7 +138,7 @@ class MLP(nn.Sequential):
         bias_init = resolve_bias_init("bias_init", bias_init)
 
         def linear(n_in, n_out, bias, weight_init):
-            layer = nn.utils.skip_init(nn.Linear, n_in, n_out, bias=bias, dtype=dtype)
+            layer = nn.utils.skip_init(nn.Linear, n_in, n_out, bias=bias, dtype=dtype, device="cpu")
             return initialize_(layer, weight_init, bias_init, generator)
 
         rates = dropout_per_layer(dropout, len(hidden_layer_sizes))
@@ -147,7 +147,7 @@ class MLP(nn.Sequential):
         for i, (n_units, p) in enumerate(zip(hidden_layer_sizes, rates, strict=True), start=1):
             layers[f"linear{i}"] = linear(width, n_units, not batch_norm, hidden_init)
             if batch_norm:
-                layers[f"batch_norm{i}"] = nn.BatchNorm1d(n_units, dtype=dtype)
+                layers[f"batch_norm{i}"] = nn.BatchNorm1d(n_units, dtype=dtype, device="cpu")
             layers[f"activation{i}"] = ACTIVATIONS[activation]()
             if p > 0:
                 layers[f"dropout{i}"] = Dropout(p, generator)

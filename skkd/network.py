@@ -174,7 +174,7 @@ class Network:
 
         first = next(iter(self.state.values()))
         mlp = MLP(**self.architecture, init="zeros", dtype=getattr(torch, first.dtype.name))
-        mlp.load_state_dict({name: torch.tensor(array) for name, array in self.state.items()})
+        mlp.load_state_dict({name: torch.tensor(a, device="cpu") for name, a in self.state.items()})
         return mlp.eval()
 
     def __getstate__(self):

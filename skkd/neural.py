@@ -1,5 +1,6 @@
 """NeuralClassifier: a torch network as a scikit-learn classifier."""
 
+import warnings
 from contextlib import contextmanager
 from functools import partial
 
@@ -10,6 +11,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from skkd import __version__
 from skkd.examples import Examples, split_examples
 from skkd.inputs import (
     check_labels,
@@ -67,7 +69,9 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     init : str or skkd.initializers.Initializer, default="auto"
         How weights start. "auto" is He for the ReLU family, Xavier for tanh and
         sigmoid, LeCun for SELU, and a custom module's own scheme. Any other choice
-        applies to every Linear and Conv layer, of a custom module too.
+        applies to every Linear and Conv layer, of a custom module too: "zeros",
+        "constant", "uniform", "normal", "truncated_normal", "xavier", "he" and "lecun"
+        (also with "_uniform" or "_normal"), "orthogonal", or an object with settings.
     bias_init : "zeros", float or initializer, default="zeros"
         How biases start, wherever `init` acts. A small positive number keeps ReLUs alive.
     batch_norm : bool, default=False
@@ -112,12 +116,14 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     preprocessor : "auto", None or transformer, default="auto"
         What the network sees of X. "auto" imputes numbers by their mean, standardises
         them in float64 and encodes categories one-hot; images it standardises by
-        channel. None takes numbers as they are. A transformer is cloned and fitted on
-        the training rows. Whatever it is, it is part of the fitted classifier.
+        channel. None takes numbers as they are: right behind a scaler or an encoder of
+        one's own. A transformer is cloned and fitted on the training rows. Whatever it
+        is, it is part of the fitted classifier.
     categorical_features : "from_dtype", or array-like, default="from_dtype"
         Columns that "auto" encodes: those of dtype object, string, category or bool
         (an object column of numbers is numeric, one of digits in quotes is not), or,
-        besides them, the named, the indexed or the masked ones.
+        besides them, the named, the indexed or the masked ones. Of more than 256
+        categories the rarest share one indicator.
     warm_start : bool, default=False
         Whether `fit` goes on from the last fit: its weights, input view and optimiser.
         The schedule begins anew.
@@ -147,7 +153,8 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Epochs run, those of earlier warm starts and partial fits included.
     history_ : list of dict of float
         Per epoch: "epoch", "learning_rate" (of its first batch), "train_loss",
-        "seconds", and with held-out rows "valid_loss" and "valid_accuracy".
+        "seconds", with held-out rows "valid_loss" and "valid_accuracy", and what skorch
+        callbacks score.
     loss_curve_ : list of float
         The training loss of each epoch.
     best_epoch_ : int or None
@@ -264,7 +271,9 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         X_val, y_val : like X and y, default=None
             Held-out rows, watched after each epoch; with early stopping they replace
             the split. scikit-learn's searches slice every argument with as many rows
-            as X: give ``(X_val,)`` and ``(y_val,)`` if that may be so.
+            as X: give ``(X_val,)`` and ``(y_val,)`` if that may be so. Behind other steps
+            of a pipeline `X_val` must have passed them too:
+            ``Pipeline(..., transform_input=["X_val"])``.
 
         Returns
         -------
@@ -457,6 +466,11 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             Itself.
         """
         options = {k: params.pop(k) for k in list(params) if k.startswith(OPTION_PREFIXES)}
+        for name, value in params.items():
+            owner, _, setting = name.partition("__")
+            current = params.get(owner, getattr(self, owner, None))
+            if setting and isinstance(current, str):
+                refuse(name, value, f"{owner} as an object with that setting, not {current!r}")
         super().set_params(**params)
         set_options(self, options)
         return self
@@ -474,7 +488,10 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
     def _draw_seeds(self):
         """Seeds of the network, of the validation split and of a teacher, in this order."""
-        random_state = check_random_state(self.random_state)
+        try:
+            random_state = check_random_state(self.random_state)
+        except ValueError:
+            refuse("random_state", self.random_state, "an int, a numpy RandomState or None")
         return tuple(int(seed) for seed in random_state.randint(np.iinfo(np.int32).max, size=3))
 
     def _read(self, X, y, sample_weight, classes, *, reset, seed, **taught):
@@ -585,6 +602,19 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
     def __sklearn_is_fitted__(self):
         return "network_" in vars(self)
+
+    def __getstate__(self):
+        return {**super().__getstate__(), "_skkd_version": __version__}
+
+    def __setstate__(self, state):
+        version = state.pop("_skkd_version", __version__)
+        if version != __version__ and "network_" in state:
+            warnings.warn(
+                f"this {type(self).__name__} was fitted by skkd {version}, this is {__version__}: "
+                "its answers may differ. Fit it again, or install that version.",
+                stacklevel=2,
+            )
+        super().__setstate__(state)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -5,7 +5,7 @@ import inspect
 import numpy as np
 import torch
 
-__all__ = ["OPTIMIZERS", "kind_of", "load_state", "make_optimizer", "state_as_arrays"]
+__all__ = ["OPTIMIZERS", "class_of", "kind_of", "load_state", "make_optimizer", "state_as_arrays"]
 
 OPTIMIZERS = {
     "sgd": torch.optim.SGD,
@@ -58,11 +58,12 @@ def make_optimizer(
         settings["momentum"] = momentum
     if optimizer == "sgd":
         settings["nesterov"] = nesterov and momentum > 0
-    if optimizer in ("sgd", "adam", "adamw"):
+    options = options or {}
+    if optimizer in ("sgd", "adam", "adamw") and not {"foreach", "differentiable"} & {*options}:
         # One fused kernel per step: the same formula, a few times less overhead.
         settings["fused"] = True
-    optimizer_class = OPTIMIZERS[optimizer] if isinstance(optimizer, str) else optimizer
-    settings |= options or {}
+    optimizer_class = class_of(optimizer)
+    settings |= options
     parameters = [p for p in module.parameters() if p.requires_grad]
     if "weight_decay" not in inspect.signature(optimizer_class).parameters:
         return optimizer_class(parameters, **settings)
@@ -73,6 +74,25 @@ def make_optimizer(
         {"params": others, "weight_decay": 0.0},
     ]
     return optimizer_class([group for group in groups if group["params"]], **settings)
+
+
+def class_of(optimizer):
+    """The class that a name means, or the class itself.
+
+    Parameters
+    ----------
+    optimizer : str or subclass of torch.optim.Optimizer
+
+    Returns
+    -------
+    subclass of torch.optim.Optimizer
+
+    Examples
+    --------
+    >>> class_of("sgd").__name__
+    'SGD'
+    """
+    return OPTIMIZERS[optimizer] if isinstance(optimizer, str) else optimizer
 
 
 def kind_of(optimizer):
@@ -124,7 +144,8 @@ def load_state(optimizer, state):
     state : dict
     """
     tensors = _map_leaves(
-        state, lambda leaf: torch.tensor(leaf) if isinstance(leaf, np.ndarray) else leaf
+        state,
+        lambda leaf: torch.tensor(leaf, device="cpu") if isinstance(leaf, np.ndarray) else leaf,
     )
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": tensors, "param_groups": groups})

@@ -12,6 +12,7 @@ weights, and then kept as plain arrays. Scaling comes before any cast to float32
 would merge large values that lie close together, such as time stamps.
 """
 
+import inspect
 from dataclasses import dataclass
 
 import numpy as np
@@ -89,7 +90,10 @@ def transform_in_blocks(view, rows, dtype):
     for block, seen in view.blocks(rows):
         if result is None:
             result = np.empty((_num_samples(rows), *seen.shape[1:]), dtype=dtype)
-        result[block] = seen
+        with np.errstate(over="ignore"):  # told of below
+            result[block] = seen
+    if isinstance(view, TransformerView) and not np.isfinite(result).all():
+        raise ValueError(f"preprocessor returns values too large for {result.dtype.name}.")
     return result
 
 
@@ -232,7 +236,7 @@ class ColumnView(View):
             numeric=numeric,
             centre=centre,
             scale=scale,
-            one_hot=[OneHot.fit(j, _categories(rows, j)) for j in categorical],
+            one_hot=[_one_hot(rows, j) for j in categorical],
             n_columns=n_columns,
             names=rows.names if columns is not None else [],
         )
@@ -285,6 +289,8 @@ class TransformerView(View):
                 "'auto', None or a transformer with fit and transform",
                 TypeError,
             )
+        if inspect.isclass(transformer):
+            refuse("preprocessor", transformer, "a transformer itself, not its class", TypeError)
         transformer = clone(transformer)
         takes_weight = sample_weight is not None and has_fit_parameter(transformer, "sample_weight")
         transformer.fit(rows, labels, **({"sample_weight": sample_weight} if takes_weight else {}))
@@ -351,14 +357,25 @@ def _standardise(values, centre, scale):
     return np.clip(scaled, -MOST_DEVIATIONS, MOST_DEVIATIONS, out=scaled)
 
 
+def _one_hot(rows, j):
+    try:
+        return OneHot.fit(j, _categories(rows, j))
+    except TypeError as error:
+        name = repr(rows.names[j]) if isinstance(rows, Table) else j
+        raise TypeError(f"column {name} holds values of several kinds: {error}") from error
+
+
 def _categories(rows, j):
     """One column as an object array of plain values, None where missing."""
     values = rows.columns[j] if isinstance(rows, Table) else rows[:, j]
     if values.dtype == object:
         return values
-    as_objects = values.astype(object)
-    if values.dtype.kind == "f":
-        as_objects[np.isnan(values)] = None
+    if values.dtype.kind != "f":
+        return values.astype(object)
+    # Fractions as float32 has them, so that X may come in either type.
+    whole = values == np.rint(values)
+    as_objects = np.where(whole, values, values.astype(np.float32)).astype(object)
+    as_objects[np.isnan(values)] = None
     return as_objects
 
 

@@ -73,6 +73,8 @@ class Schedule(BaseEstimator):
     def factor(self, done, total):
         """Factor of the learning rate at a point of training.
 
+        The schedules call the arguments by what they count: epochs or batches.
+
         Parameters
         ----------
         done : int or float

@@ -2,16 +2,37 @@
 
 import copy
 import inspect
+from difflib import get_close_matches
 
 from skkd.initializers import resolve_bias_init, resolve_init
 from skkd.network import ACTIVATIONS
 from skkd.parameters import check_flag, check_integer, check_number, check_option, refuse
 from skkd.schedules import resolve_schedule
 
-__all__ = ["check_settings", "copies_of_callbacks", "layer_sizes", "options_of", "set_options"]
+__all__ = [
+    "check_options_of",
+    "check_settings",
+    "copies_of_callbacks",
+    "layer_sizes",
+    "options_of",
+    "set_options",
+]
 
 #: Nested parameters that are kept by the estimator itself: a class has no set_params.
 OPTION_PREFIXES = ("module__", "optimizer__")
+
+#: What MLPClassifier's parameters are called here.
+OF_MLP_CLASSIFIER = {
+    "alpha": "weight_decay",
+    "max_iter": "max_epochs",
+    "solver": "optimizer",
+    "learning_rate_init": "learning_rate",
+    "power_t": "lr_decay",
+    "nesterovs_momentum": "nesterov",
+    "beta_1": "optimizer__betas",
+    "beta_2": "optimizer__betas",
+    "epsilon": "optimizer__eps",
+}
 
 OPTIMIZERS = ("sgd", "adam", "adamw", "rmsprop")
 
@@ -26,9 +47,13 @@ def set_options(estimator, options):
     """
     for name, value in options.items():
         if not name.startswith(OPTION_PREFIXES):
+            known = [*estimator._get_param_names(), *OPTION_PREFIXES]
+            close = get_close_matches(name, known, n=1)
+            meant = OF_MLP_CLASSIFIER.get(name, close[0] if close else None)
             raise TypeError(
-                f"{type(estimator).__name__} got an unexpected keyword argument {name!r}; beside "
-                "its parameters it takes module__* and optimizer__*."
+                f"{type(estimator).__name__} got an unexpected keyword argument {name!r}; "
+                + (f"did you mean {meant}? " if meant else "")
+                + "Beside its parameters it takes module__* and optimizer__*."
             )
         setattr(estimator, name, value)
 
@@ -47,6 +72,25 @@ def options_of(estimator, prefix):
     """
     found = vars(estimator).items()
     return {name.removeprefix(prefix): v for name, v in found if name.startswith(prefix)}
+
+
+def check_options_of(function, options, prefix):
+    """Refuse options that a function or class has no argument for.
+
+    Parameters
+    ----------
+    function : callable
+    options : dict of str to object
+    prefix : {"module__", "optimizer__"}
+    """
+    arguments = inspect.signature(function).parameters
+    if any(argument.kind is argument.VAR_KEYWORD for argument in arguments.values()):
+        return
+    for name, value in options.items():
+        if name not in arguments:
+            refuse(
+                f"{prefix}{name}", value, f"one of {', '.join(arguments)} as {prefix}*", TypeError
+            )
 
 
 def copies_of_callbacks(callbacks):
@@ -161,7 +205,8 @@ def _check_optimization(est):
         check_number("max_grad_norm", est.max_grad_norm, low=0, low_open=True)
     resolve_schedule("lr_decay", est.lr_decay)
     if isinstance(est.batch_size, str):
-        check_option("batch_size", est.batch_size, ("auto",))
+        if est.batch_size != "auto":
+            refuse("batch_size", est.batch_size, "an integer >= 1 or 'auto'")
     else:
         check_integer("batch_size", est.batch_size, low=1)
     if est.batch_norm and est.batch_size == 1:
@@ -181,8 +226,8 @@ def _check_stopping(est):
 
 
 def _check_surroundings(est):
-    if isinstance(est.preprocessor, str):
-        check_option("preprocessor", est.preprocessor, ("auto",))
+    if isinstance(est.preprocessor, str) and est.preprocessor != "auto":
+        refuse("preprocessor", est.preprocessor, "'auto', None or a transformer")
     check_flag("warm_start", est.warm_start)
     copies_of_callbacks(est.callbacks)
     verbose = int(est.verbose) if isinstance(est.verbose, bool) else est.verbose

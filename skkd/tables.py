@@ -5,6 +5,7 @@ A column of numbers becomes float64, its missing values NaN. A column of categor
 array of plain Python values, its missing values None.
 """
 
+from collections.abc import Hashable
 from datetime import date, time, timedelta
 
 import numpy as np
@@ -123,6 +124,11 @@ def _read_column(name, column):
         for value in values:
             if isinstance(value, DATES):
                 _refuse_dates(name, type(value).__name__)
+            if not isinstance(value, Hashable):
+                kind = type(value).__name__
+                raise TypeError(
+                    f"column {name!r} holds a {kind}: an argument must be a string or a number."
+                )
         numbers = as_numbers(values)
         if numbers is not None:
             return numbers

@@ -5,6 +5,7 @@ serves, and a plain function of X that returns probabilities does too. It is fro
 is asked, never fitted and never changed, and it sees the caller's own X.
 """
 
+import inspect
 import warnings
 
 import numpy as np
@@ -129,6 +130,8 @@ def ask(teacher, X, batch_size=None):
     """
     if isinstance(teacher, FrozenEstimator):
         teacher = teacher.estimator
+    if inspect.isclass(teacher):
+        refuse("teacher", teacher, "a fitted classifier, not its class", TypeError)
     if hasattr(teacher, "predict_proba"):
         answer = teacher.predict_proba
     elif hasattr(teacher, "decision_function"):
@@ -276,10 +279,13 @@ def agreement_with(probabilities, codes):
     -------
     float
     """
+    if len(codes) == 0:
+        return float("nan")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # classes that only the teacher names
         agreement = float(balanced_accuracy_score(codes, probabilities.argmax(axis=1)))
-    if agreement <= 1 / len(np.unique(codes)) + 0.05:
+    n_present = len(np.unique(codes))
+    if n_present > 1 and agreement <= 1 / n_present + 0.05:
         warnings.warn(
             f"teacher agrees with y no more than chance does (balanced accuracy {agreement:.3f}): "
             "are these the rows it was fitted on, unscaled and with their columns in order?",

@@ -6,21 +6,27 @@ Its row-wise DataLoader is replaced by slices (:mod:`skkd.batches`), and what it
 around every batch is left out where nobody listens.
 """
 
+import dis
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from skorch import NeuralNetClassifier
 from skorch.callbacks import Callback
+from skorch.dataset import Dataset
 from skorch.helper import predefined_split
 from torch import nn
 
-from skkd.batches import Batches
+from skkd.batches import Batches, Rows
 from skkd.losses import cross_entropy
 from skkd.optimizers import kind_of, load_state, state_as_arrays
 
 __all__ = ["Outcome", "Plateau", "Recipe", "fit_network"]
+
+#: What skorch's history calls the entries of our records.
+SKORCH_NAMES = {"seconds": "dur", "learning_rate": "lr", "valid_accuracy": "valid_acc"}
 
 
 @dataclass
@@ -37,6 +43,7 @@ class Recipe:
     shuffle_generator: torch.Generator | None  #: None keeps the rows in order
     max_grad_norm: float | None = None
     plateau: "Plateau | None" = None  #: when to stop early
+    goes_on: bool = False  #: whether the weights come from an earlier training
     keep_best: bool = False  #: give back the weights of the best validation epoch
     callbacks: list = field(default_factory=list)  #: skorch callbacks
     before_epoch: object = None  #: called without arguments when an epoch begins
@@ -109,14 +116,16 @@ def fit_network(module, train, valid, recipe, previous=None):
     KeyboardInterrupt
         As the user asked; skorch would swallow it.
     """
-    net = _Net(module, recipe, train_split=None if valid is None else predefined_split(valid))
+    train = _SkorchRows(train)
+    split = None if valid is None else predefined_split(_SkorchRows(valid))
+    net = _Net(module, recipe, train_split=split)
     net.initialize()
     if previous:
         net.epochs_done = previous["epochs_done"]
         if previous["optimizer"] == kind_of(net.optimizer_):
             load_state(net.optimizer_, previous["moments"])
-        if recipe.keep_best:
-            net.begin_with_weights_as_they_are(valid)
+    if recipe.goes_on and recipe.keep_best:
+        net.begin_with_weights_as_they_are(valid)
     net.notify("on_train_begin", X=train, y=None)
     with suppress(_TrainingEnds):
         net.fit_loop(train)
@@ -125,7 +134,7 @@ def fit_network(module, train, valid, recipe, previous=None):
         module.load_state_dict(net.best_state)
     return Outcome(
         state=state_dict_as_arrays(module),
-        history=net.records,
+        history=net.records_with_scores(),
         best_epoch=net.best_epoch,
         training_state={
             "optimizer": kind_of(net.optimizer_),
@@ -142,6 +151,13 @@ def state_dict_as_arrays(module):
 
 class _TrainingEnds(Exception):
     """Raised after the last callback of an epoch, to leave skorch's loop early."""
+
+
+class _SkorchRows(Rows, Dataset):
+    """Rows that skorch's callbacks recognise as a data set of theirs."""
+
+    def __init__(self, rows):
+        vars(self).update(vars(rows))
 
 
 class _WeightedMean(nn.Module):
@@ -169,8 +185,9 @@ class _Net(NeuralNetClassifier):
             batch_size=recipe.batch_size,
             max_epochs=recipe.max_epochs,
             callbacks=recipe.callbacks,
+            predict_nonlinearity=partial(torch.softmax, dim=-1),
             device=None,  # module and rows are where they belong
-            verbose=0,
+            verbose=1,  # only callbacks speak: PrintLog, EarlyStopping
             **kwargs,
         )
         self.recipe = recipe
@@ -200,6 +217,8 @@ class _Net(NeuralNetClassifier):
         return self
 
     def get_iterator(self, dataset, training=False):
+        if not isinstance(dataset, Rows):  # of a callback's own
+            return super().get_iterator(dataset, training)
         if training:
             return Batches(dataset, self.recipe.batch_size, self.recipe.shuffle_generator)
         return Batches(dataset, max(self.recipe.batch_size, 1024))
@@ -219,9 +238,13 @@ class _Net(NeuralNetClassifier):
 
     def begin_with_weights_as_they_are(self, valid):
         """Let the weights of an earlier training count as the best so far."""
-        self.epoch_record = {}
-        self._validate_epoch(self.get_iterator(valid))
-        self.recipe.plateau.update(self.epoch_record["valid_loss"])
+        self.module_.eval()
+        loss = weight = 0.0
+        for X, targets in self.get_iterator(valid):
+            row_loss, _ = self._evaluate(X, targets)
+            loss += float((targets["weights"] * row_loss).sum())
+            weight += float(targets["weights"].sum())
+        self.recipe.plateau.update(loss / weight)
         self._keep_weights()
 
     def on_epoch_begin(self, net, **kwargs):
@@ -318,10 +341,8 @@ class _Net(NeuralNetClassifier):
             batch = (X, targets["labels"])
             if self.somebody_hears_batches:
                 self.notify("on_batch_begin", batch=batch, training=False)
-            with torch.no_grad():
-                logits = self.module_(X)
-                row_loss = cross_entropy(targets["labels"], logits)
-                is_hit = logits.argmax(dim=1) == targets["labels"]
+            row_loss, logits = self._evaluate(X, targets)
+            is_hit = logits.argmax(dim=1) == targets["labels"]
             weights = targets["weights"]
             loss += float((weights * row_loss).sum())
             hits += float((weights * is_hit).sum())
@@ -335,6 +356,12 @@ class _Net(NeuralNetClassifier):
         self.epoch_record["valid_loss"] = loss / weight
         self.epoch_record["valid_accuracy"] = hits / weight
 
+    def _evaluate(self, X, targets):
+        """Log-loss of true labels row by row, and the logits."""
+        with torch.no_grad():
+            logits = self.module_(X)
+            return cross_entropy(targets["labels"], logits), logits
+
     def _refuse_infinite_loss(self, record):
         for name in ("train_loss", "valid_loss"):
             value = record.get(name, 0.0)
@@ -347,13 +374,21 @@ class _Net(NeuralNetClassifier):
 
     def _record_for_skorch(self, record):
         """What skorch's callbacks expect to find in the net's history."""
-        names = {"seconds": "dur", "learning_rate": "lr", "valid_accuracy": "valid_acc"}
         for name, value in record.items():
-            self.history.record(names.get(name, name), value)
+            self.history.record(SKORCH_NAMES.get(name, name), value)
         for name in ("train_loss", "valid_loss"):
             if name in record:
                 is_best = record[name] <= min(r[name] for r in self.records)
                 self.history.record(f"{name}_best", is_best)
+
+    def records_with_scores(self):
+        """Our records, with the numbers that callbacks such as EpochScoring added."""
+        ours = {"epoch", "train_loss", "valid_loss", *SKORCH_NAMES.values()}
+        for record, row in zip(self.records, self.history, strict=True):
+            for name, value in row.items():
+                if name not in ours and isinstance(value, float):
+                    record[name] = float(value)
+        return self.records
 
     def _watch_plateau(self, record):
         plateau = self.recipe.plateau
@@ -372,11 +407,12 @@ class _Net(NeuralNetClassifier):
 def _raised_by(callback, interrupt):
     """Whether a callback itself raised KeyboardInterrupt, which is how skorch's stop.
 
-    A real Ctrl-C during a callback comes from somewhere below it.
+    A real Ctrl-C arrives somewhere below it, or at an instruction that raises nothing.
     """
-    frames = []
     traceback = interrupt.__traceback__
-    while traceback is not None:
-        frames.append(traceback.tb_frame)
-        traceback = traceback.tb_next
-    return len(frames) > 1 and frames[-1].f_locals.get("self") is callback
+    depth = 0
+    while traceback.tb_next is not None:
+        traceback, depth = traceback.tb_next, depth + 1
+    frame = traceback.tb_frame
+    raises = frame.f_code.co_code[traceback.tb_lasti] == dis.opmap["RAISE_VARARGS"]
+    return depth > 0 and raises and frame.f_locals.get("self") is callback

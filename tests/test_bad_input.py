@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import sparse
+from sklearn.preprocessing import FunctionTransformer
 
 from skkd import NeuralClassifier
 from skkd.initializers import Normal
@@ -68,7 +69,7 @@ PARAMETERS = [
     ("lr_decay", StepDecay, TypeError, "a schedule's name or an object of skkd.schedules"),
     ("batch_size", 0, ValueError, "an integer >= 1"),
     ("batch_size", 2.0, TypeError, "an integer >= 1"),
-    ("batch_size", "all", ValueError, "one of 'auto'"),
+    ("batch_size", "all", ValueError, "an integer >= 1 or 'auto'"),
     ("shuffle", "no", TypeError, "True or False"),
     ("max_epochs", 0, ValueError, "an integer >= 1"),
     ("max_epochs", 1.5, TypeError, "an integer >= 1"),
@@ -84,7 +85,7 @@ PARAMETERS = [
     ("class_weight", "equal", ValueError, "a dict, 'balanced' or None"),
     ("class_weight", [1, 2], TypeError, "a dict, 'balanced' or None"),
     ("class_weight", {0: -1, 1: 1}, ValueError, "weights >= 0"),
-    ("preprocessor", "standard", ValueError, "one of 'auto'"),
+    ("preprocessor", "standard", ValueError, "'auto', None or a transformer"),
     ("preprocessor", 3, TypeError, "'auto', None or a transformer with fit and transform"),
     ("categorical_features", None, ValueError, "'from_dtype', names, indices or a mask"),
     ("categorical_features", [2], ValueError, "'from_dtype', names, indices or a mask"),
@@ -128,7 +129,7 @@ def test_parameters_out_of_range_are_named_with_what_is_allowed(name, value, err
 def test_every_parameter_is_refused_somewhere():
     unchecked = {"random_state"}  # scikit-learn's own check
     assert {name for name, *_ in PARAMETERS} >= set(NeuralClassifier().get_params()) - unchecked
-    with pytest.raises(ValueError, match="'seed' cannot be used to seed"):
+    with pytest.raises(ValueError, match="random_state='seed' is not allowed: give an int"):
         tiny(random_state="seed").fit(GOOD_X, GOOD_Y)
 
 
@@ -174,7 +175,12 @@ ROWS = {
     "complex": (GOOD_X * 1j, {}, ValueError, "Complex data not supported"),
     "dates": (GOOD_X.astype("M8[D]"), {}, TypeError, "'column 0' holds dates or times"),
     "durations": (GOOD_X.astype("m8[s]"), {}, TypeError, "'column 0' holds dates or times"),
-    "objects": (with_value({}, object), {}, TypeError, "must be uniformly strings or numbers"),
+    "objects": (
+        with_value({}, object),
+        {},
+        TypeError,
+        "holds a dict: an argument must be",
+    ),
     "strings": ([["a", 1]] * 6, {"preprocessor": None}, ValueError, "could not convert string"),
     "1-d": (GOOD_X[:, 0], {}, ValueError, "Expected 2D array, got 1D array instead"),
     "3-d": (GOOD_X[None], {}, ValueError, r"Found array with dim 3"),
@@ -258,7 +264,7 @@ WEIGHTS = {
     "zero": ([0] * 6, "Sample weights must contain at least one non-zero number"),
     "2-d": (np.ones((6, 1)), r"Sample weights must be 1D array or scalar, got shape \(6, 1\)"),
     "short": ([1, 1], "sample_weight has 2 values, X has 6 rows"),
-    "strings": (["a"] * 6, "could not convert string to float"),
+    "strings": (["a"] * 6, "sample_weight=.*one number >= 0 per row"),
 }
 
 
@@ -349,3 +355,75 @@ def test_dates_are_refused_without_a_preprocessor_too():
     X = np.arange("2020-01-01", "2020-01-11", dtype="datetime64[D]").reshape(-1, 1)
     with pytest.raises(TypeError, match="not dates or times"):
         NeuralClassifier(preprocessor=None).fit(X, [0, 1] * 5)
+
+
+@pytest.mark.parametrize("weight", [np.nan, np.inf, -1.0])
+def test_class_weights_that_are_no_weights_are_refused(weight, iris_like):
+    with pytest.raises(ValueError, match="class_weight=.*finite weights >= 0"):
+        tiny(class_weight={0: weight, 1: 1.0, 2: 1.0}).fit(*iris_like)
+
+
+def test_sample_weights_may_be_as_large_as_numbers_go(iris_like):
+    X, y = iris_like
+    plain = tiny().fit(X, y)
+    heavy = tiny().fit(X, y, sample_weight=np.full(len(y), 1e308))
+    np.testing.assert_allclose(heavy.predict_proba(X), plain.predict_proba(X), atol=1e-6)
+
+
+def test_a_setting_of_a_schedule_given_by_name_is_refused():
+    with pytest.raises(ValueError, match="lr_decay__gamma=0.5.*lr_decay as an object"):
+        NeuralClassifier(lr_decay="step").set_params(lr_decay__gamma=0.5)
+
+
+def test_a_column_of_several_kinds_is_named(iris_like):
+    pd = pytest.importorskip("pandas")
+    table = pd.DataFrame({"mixed": pd.Series(["a", 1] * 45, dtype=object)})
+    with pytest.raises(TypeError, match="column 'mixed' holds values of several kinds"):
+        tiny().fit(table, iris_like[1])
+
+
+@pytest.mark.parametrize("random_state", ["a", np.random.default_rng(0)])
+def test_a_random_state_of_another_kind_is_refused(random_state, iris_like):
+    with pytest.raises(ValueError, match="random_state=.*numpy RandomState"):
+        tiny(random_state=random_state).fit(*iris_like)
+
+
+def test_a_validation_fraction_that_leaves_nothing_is_named(iris_like):
+    X, _ = iris_like
+    few = [0, 1, 2]
+    with (
+        pytest.warns(UserWarning, match="not stratified"),
+        pytest.raises(ValueError, match="validation_fraction=0.99"),
+    ):
+        tiny(early_stopping=True, validation_fraction=0.99).fit(X[few], [0, 1, 2])
+
+
+def test_a_transformers_class_and_its_overflow_name_the_preprocessor(iris_like):
+    X, y = iris_like
+    with pytest.raises(TypeError, match="preprocessor=.*not its class"):
+        tiny(preprocessor=FunctionTransformer).fit(X, y)
+    with pytest.raises(ValueError, match="preprocessor returns values too large for float32"):
+        tiny(preprocessor=FunctionTransformer(lambda X: X * 0 + 1e39)).fit(X, y)
+
+
+@pytest.mark.parametrize(
+    ("typo", "meant"),
+    [("drop_out", "dropout"), ("max_iter", "max_epochs"), ("alpha", "weight_decay")],
+)
+def test_a_misspelt_or_foreign_parameter_is_told_its_name_here(typo, meant):
+    with pytest.raises(TypeError, match=f"{typo}.*did you mean {meant}?"):
+        NeuralClassifier(**{typo: 0.1})
+
+
+def test_options_that_an_optimizer_or_a_module_has_not_are_named(iris_like):
+    with pytest.raises(TypeError, match="optimizer__beta=0.9 is not allowed: give one of .*betas"):
+        tiny(optimizer__beta=0.9).fit(*iris_like)
+    with pytest.raises(TypeError, match="module__widht=3 is not allowed: give one of in_features"):
+        tiny(module=torch.nn.Linear, module__widht=3).fit(*iris_like)
+
+
+def test_images_without_an_axis_of_channels_get_a_hint():
+    module = torch.nn.Conv2d
+    clf = tiny(module=module, module__in_channels=1, module__out_channels=2, module__kernel_size=3)
+    with pytest.raises(ValueError, match=r"rows of shape \(8, 8\).*X\[:, None\]"):
+        clf.fit(np.zeros((6, 8, 8)), [0, 1] * 3)

@@ -388,3 +388,12 @@ def test_scikit_learns_progress_bar_shows_the_fit(in_a_search, iris_like, capsys
     clf = GridSearchCV(classifier(), {"dropout": [0.0]}, cv=2) if in_a_search else classifier()
     clf.set_callbacks(callbacks.ProgressBar()).fit(*iris_like)
     assert "NeuralClassifier" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("use_caching", [True, False])
+def test_scores_of_probabilities_reach_the_history(use_caching, iris_like):
+    X, y = iris_like
+    scoring = EpochScoring("neg_log_loss", name="score", use_caching=use_caching)
+    clf = classifier(scoring).fit(X, y, X_val=X, y_val=y)
+    for record in clf.history_:
+        assert record["score"] == pytest.approx(-record["valid_loss"], rel=1e-4)

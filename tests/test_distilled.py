@@ -219,3 +219,20 @@ def test_scikit_learns_checks_pass(exact):
         "check_sample_weight_equivalence_on_sparse_data",
     }
     assert failed == (set() if exact else allowed)
+
+
+def test_shared_settings_have_the_same_defaults():
+    of_neural = NeuralClassifier().get_params()
+    of_distilled = DistilledClassifier().get_params()
+    assert {name: of_distilled[name] for name in of_neural} == of_neural
+
+
+def test_a_batch_of_one_class_is_taught_without_a_warning():
+    student = DistilledClassifier(FOREST, **SMALL).partial_fit(X, y, classes=[0, 1, 2])
+    assert student.partial_fit(X[:40], y[:40]).n_iter_ == 2
+    assert not hasattr(student.set_params(fit_teacher=True), "partial_fit")
+
+
+def test_a_class_is_no_teacher():
+    with pytest.raises(TypeError, match="teacher=.*not its class"):
+        DistilledClassifier(RandomForestClassifier, **SMALL).fit(X, y)

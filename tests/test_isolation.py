@@ -402,3 +402,32 @@ def test_a_device_that_is_not_here_is_an_error_for_fitting_and_a_warning_for_pre
         resolve_device("nonsense")
     with pytest.warns(UserWarning, match="predicting on the CPU"):
         assert resolve_device("nonsense", fall_back=True) == torch.device("cpu")
+
+
+def test_a_callback_that_predicts_waits_for_no_fit_that_waits_for_it():
+    X = np.random.RandomState(0).standard_normal((90, 4))
+    y = np.arange(90) % 3
+    fitted = clone(CUSTOM).fit(X, y)
+    inside, custom_begins = threading.Event(), threading.Event()
+
+    class Predicts(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            inside.set()
+            custom_begins.wait(5)
+            fitted.predict(X)
+
+    def fit_custom():
+        inside.wait(10)
+        custom_begins.set()
+        clone(CUSTOM).fit(X, y)
+
+    two = NeuralClassifier((8,), n_threads=2, max_epochs=3, callbacks=[Predicts()])
+    threads = [
+        threading.Thread(target=two.fit, args=(X, y), daemon=True),
+        threading.Thread(target=fit_custom, daemon=True),
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert not any(thread.is_alive() for thread in threads)

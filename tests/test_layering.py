@@ -84,7 +84,8 @@ def imports_of(module):
             assert node.level == 0, f"skkd/{module}.py has a relative import"
             if node.module == "skkd":
                 for alias in node.names:
-                    yield f"skkd.{alias.name}", id(node) in late
+                    if alias.name != "__version__":
+                        yield f"skkd.{alias.name}", id(node) in late
             else:
                 yield node.module, id(node) in late
 

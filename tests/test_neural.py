@@ -371,7 +371,7 @@ BAD_MODULES = {
     "instance": (torch.nn.Linear(4, 3), TypeError, "its class .with its arguments as module__"),
     "not a module": (lambda: 3, TypeError, "must build a torch.nn.Module, got 3"),
     "name": ("mlp", ValueError, "module='mlp' is not allowed: give a torch module class"),
-    "argument": (linear, TypeError, "unexpected keyword argument 'depth'"),
+    "argument": (linear, TypeError, "module__depth=2 is not allowed"),
 }
 
 

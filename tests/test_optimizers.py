@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from skkd import NeuralClassifier
+from skkd import NeuralClassifier, settings
 from skkd.optimizers import OPTIMIZERS, load_state, make_optimizer, state_as_arrays
 
 close = torch.testing.assert_close
@@ -256,3 +256,14 @@ def test_loading_a_state_keeps_the_settings_of_the_optimiser():
     load_state(second, state_as_arrays(first))
     assert [group["lr"] for group in second.param_groups] == [0.7, 0.7]
     assert [group["weight_decay"] for group in second.param_groups] == [0.2, 0.0]
+
+
+def test_the_names_are_those_that_the_settings_allow():
+    assert set(OPTIMIZERS) == set(settings.OPTIMIZERS)
+
+
+def test_the_fused_kernel_gives_way_to_another_choice():
+    optimizer = make_optimizer(
+        "adam", torch.nn.Linear(2, 2), learning_rate=0.1, options={"foreach": True}
+    )
+    assert optimizer.param_groups[0]["foreach"]

@@ -18,6 +18,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+import skkd
 from skkd import NeuralClassifier
 from skkd.initializers import Constant, He
 from skkd.schedules import StepDecay, WarmUp
@@ -290,3 +291,12 @@ def test_repr_is_an_expression_of_what_differs_from_the_defaults(case):
     text = text.replace(f"<class '{__name__}.TwoLayers'>", "TwoLayers")
     assert repr(eval(text)) == repr(estimator)
     assert repr(NeuralClassifier()) == "NeuralClassifier()"
+
+
+def test_a_classifier_of_another_version_warns_when_it_is_loaded(iris_like):
+    clf = NeuralClassifier((4,), max_epochs=1).fit(*iris_like)
+    state = clf.__getstate__()
+    assert state["_skkd_version"] == skkd.__version__
+    with pytest.warns(UserWarning, match="was fitted by skkd 0.0.1"):
+        NeuralClassifier().__setstate__({**state, "_skkd_version": "0.0.1"})
+    assert not hasattr(pickle.loads(pickle.dumps(clf)), "_skkd_version")

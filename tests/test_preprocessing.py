@@ -1,5 +1,9 @@
 """The input view: scikit-learn's transformers, reduced to arrays."""
 
+import subprocess
+import sys
+import textwrap
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -8,7 +12,7 @@ from sklearn.compose import make_column_transformer
 from sklearn.decomposition import PCA
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
+from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, OneHotEncoder, StandardScaler
 
 from skkd import NeuralClassifier, preprocessing
 from skkd.inputs import resolve_categorical
@@ -392,3 +396,43 @@ def test_numbers_that_turn_into_names_are_refused_by_the_name_of_their_column(ir
 def test_a_transformer_without_transform_is_refused():
     with pytest.raises(TypeError, match=r"preprocessor=.*a transformer with fit and transform"):
         TransformerView.fit(object(), np.ones((2, 2)), [0, 1])
+
+
+def test_categories_match_in_float32_and_float64(iris_like):
+    codes = np.array([0.1, 0.2, 0.3, 20_000_001.0])[np.arange(90) % 4].reshape(-1, 1)
+    view = ColumnView.fit(codes, categorical=[0])
+    fractions = codes[codes[:, 0] < 1]
+    np.testing.assert_array_equal(
+        view.transform(fractions), view.transform(fractions.astype(np.float32))
+    )
+    assert view.transform(codes).sum(axis=1).tolist() == [1.0] * 90
+
+
+def test_a_transformer_takes_any_sparse_format(iris_like):
+    X, y = iris_like
+    clf = NeuralClassifier((4,), preprocessor=MaxAbsScaler(), max_epochs=1, early_stopping=True)
+    assert clf.fit(sparse.coo_array(X), y).predict(sparse.coo_array(X)).shape == y.shape
+
+
+@pytest.mark.slow
+def test_200_000_sparse_rows_of_5_000_columns_fit_within_a_gigabyte():
+    code = """
+    import resource
+    import numpy as np
+    from scipy import sparse
+    from skkd import NeuralClassifier
+
+    rng = np.random.default_rng(0)
+    n_rows, n_columns, per_row = 200_000, 5_000, 5
+    columns = rng.integers(n_columns, size=n_rows * per_row)
+    starts = np.arange(0, n_rows * per_row + 1, per_row)
+    X = sparse.csr_array((rng.random(len(columns)), columns, starts), (n_rows, n_columns))
+    y = columns[::per_row] < n_columns // 2
+    clf = NeuralClassifier((8,), batch_size=1000, max_epochs=1, random_state=0).fit(X, y)
+    clf.predict(X[:20_000])
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2)
+    """
+    run = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True
+    )
+    assert float(run.stdout) < 1

@@ -1,5 +1,6 @@
 """The engine: rates, losses, stopping, interrupting, going on."""
 
+import signal
 import subprocess
 import sys
 import textwrap
@@ -10,7 +11,7 @@ import torch
 from sklearn.base import clone
 from sklearn.metrics import accuracy_score, log_loss
 from sklearn.utils.class_weight import compute_sample_weight
-from skorch.callbacks import Callback, EarlyStopping
+from skorch.callbacks import Callback, EarlyStopping, EpochScoring
 
 from skkd import NeuralClassifier
 from skkd.examples import split_examples
@@ -534,3 +535,37 @@ def test_skorchs_early_stopping_stops_quietly(iris_like, monitor):
     clf.fit(X[:60], y[:60], X_val=X[60:], y_val=y[60:])
     assert clf.n_iter_ < 20
     assert clf.predict(X).shape == (90,)
+
+
+def test_a_warm_start_under_early_stopping_goes_on_from_any_fit(iris_like):
+    X, y = iris_like
+    clf = tiny(early_stopping=True, callbacks=[EpochScoring("accuracy", lower_is_better=False)])
+    clf.fit(X, y, X_val=X, y_val=y)
+    before = log_loss(y, clf.predict_proba(X))
+    clf.set_params(warm_start=True, learning_rate=30.0).fit(X, y, X_val=X, y_val=y)
+    assert log_loss(y, clf.predict_proba(X)) <= before + 1e-12
+
+
+def test_a_signal_in_a_callbacks_own_frame_is_no_request_to_stop(iris_like):
+    class Presses(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            signal.raise_signal(signal.SIGINT)
+
+    clf = tiny(callbacks=[Presses()])
+    with pytest.raises(KeyboardInterrupt):
+        clf.fit(*iris_like)
+    assert not hasattr(clf, "classes_")
+
+
+def test_torchs_default_device_has_no_influence(iris_like):
+    for module in (None, torch.nn.LazyLinear):
+        clf = tiny(dropout=0.5, batch_norm=True)
+        if module is not None:
+            clf = tiny(module=module, module__out_features=3)
+        expected = clf.fit(*iris_like).loss_curve_
+        torch.set_default_device("meta")
+        try:
+            assert clf.fit(*iris_like).loss_curve_ == expected
+            clf.predict(iris_like[0])
+        finally:
+            torch.set_default_device(None)
