@@ -251,7 +251,8 @@ def test_nothing_is_printed_by_default(iris_like, capsys):
     assert capsys.readouterr() == ("", "")
 
 
-def test_verbose_1_shows_a_bar_with_losses_and_metrics(iris_like, capsys):
+def test_verbose_1_shows_a_bar_with_losses_and_metrics(iris_like, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")  # a bar leaves out what does not fit
     classifier(early_stopping=True, n_iter_no_change=None, verbose=1).fit(*iris_like)
     shown = capsys.readouterr()
     assert shown.out == ""
