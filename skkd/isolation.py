@@ -114,7 +114,7 @@ def default_n_threads(n_parameters, batch_size):
     A function of the work in a batch alone: the count decides the last bits, so it
     must not depend on where the fit runs. Two threads gain little even for large
     networks, and lose a lot where fits compete for the cores, as in a grid search with
-    n_jobs: so one it is, but for batches of a tenth of a second and more
+    n_jobs: so one it is, but for batches of half a second and more
     (examples/benchmark_threads.py).
 
     Parameters
@@ -127,10 +127,10 @@ def default_n_threads(n_parameters, batch_size):
 
     Examples
     --------
-    >>> default_n_threads(1_000_000, 256), default_n_threads(5_000_000, 256)
+    >>> default_n_threads(1_000_000, 256), default_n_threads(50_000_000, 256)
     (1, 2)
     """
-    return 2 if n_parameters * batch_size >= 1e9 else 1
+    return 2 if n_parameters * batch_size >= 1e10 else 1
 
 
 @contextmanager

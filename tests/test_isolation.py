@@ -384,7 +384,7 @@ def test_the_default_dtype_of_torch_does_not_matter(estimator, iris_like):
 
 @pytest.mark.parametrize(
     "n_parameters, batch_size, expected",
-    [(1_000, 200, 1), (1_000_000, 256, 1), (5_000_000, 256, 2), (5_000_000, 200, 2)],
+    [(1_000, 200, 1), (1_000_000, 256, 1), (5_000_000, 256, 1), (50_000_000, 200, 2)],
 )
 def test_the_default_number_of_threads_is_a_function_of_its_arguments(
     n_parameters, batch_size, expected, monkeypatch, threads_of_torch

@@ -45,7 +45,9 @@ def expected_failures(estimator):
     """Only a full batch in float64 makes weighted and repeated rows the same to 1e-7."""
     if estimator.dtype == "float64" and estimator.batch_size == 10**6:
         return {}
-    return dict.fromkeys(WEIGHT_CHECKS, "float32 rounds weighted and repeated rows differently")
+    return dict.fromkeys(
+        WEIGHT_CHECKS, "weights equal repeats only in expectation, or up to rounding in float32"
+    )
 
 
 CHECKS = parametrize_with_checks(CONFIGURATIONS, expected_failed_checks=expected_failures)
