@@ -112,10 +112,10 @@ def default_n_threads(n_parameters, batch_size):
     """Threads that a network of this size trains well with, on any machine.
 
     A function of the work in a batch alone: the count decides the last bits, so it
-    must not depend on where the fit runs. Two threads gain little even for large
-    networks, and lose a lot where fits compete for the cores, as in a grid search with
-    n_jobs: so one it is, but for batches of half a second and more
-    (examples/benchmark_threads.py).
+    must not depend on where the fit runs. On a quiet machine two threads gain up to a
+    factor of two, with large batches; where fits compete for the cores, as in a grid
+    search with n_jobs, they lose far more. So one it is, but for batches of half a
+    second and more (examples/benchmark_threads.py).
 
     Parameters
     ----------
