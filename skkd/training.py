@@ -186,7 +186,7 @@ class _Net(NeuralNetClassifier):
             max_epochs=recipe.max_epochs,
             callbacks=recipe.callbacks,
             predict_nonlinearity=partial(torch.softmax, dim=-1),
-            device=None,  # module and rows are where they belong
+            device=str(next((p.device for p in module.parameters()), "cpu")),
             verbose=1,  # only callbacks speak: PrintLog, EarlyStopping
             **kwargs,
         )

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
-from sklearn.metrics import accuracy_score
+from sklearn.metrics import accuracy_score, log_loss
 from sklearn.model_selection import GridSearchCV
 from skorch.callbacks import (
     Callback,
@@ -398,3 +398,11 @@ def test_scores_of_probabilities_reach_the_history(use_caching, iris_like):
     clf = classifier(scoring).fit(X, y, X_val=X, y_val=y)
     for record in clf.history_:
         assert record["score"] == pytest.approx(-record["valid_loss"], rel=1e-4)
+
+
+def test_a_checkpoint_gives_back_the_best_weights(iris_like, tmp_path):
+    X, y = iris_like
+    checkpoint = Checkpoint(dirname=tmp_path, load_best=True, monitor="valid_loss_best")
+    clf = classifier(checkpoint, learning_rate=0.5).fit(X, y, X_val=X, y_val=y)
+    best = min(record["valid_loss"] for record in clf.history_)
+    assert log_loss(y, clf.predict_proba(X)) == pytest.approx(best, rel=1e-4)
