@@ -339,8 +339,8 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         """Train for one epoch on some rows, going on from the last call.
 
         The input view is fitted in the first call only. With `early_stopping` there is
-        no such method. A schedule goes on as well: it
-        counts the epochs of all calls, and `max_epochs` is its length.
+        no such method. A schedule goes on as well: it counts the epochs of all calls,
+        and `max_epochs` is its length.
 
         Parameters
         ----------

@@ -200,6 +200,7 @@ class _Net(NeuralNetClassifier):
         super().initialize()
         self.epochs_done = 0
         self.records = []
+        self.lowest = {}  # of each loss so far
         self.best_state = None
         self.best_epoch = None
         self.stop_requested = False
@@ -238,13 +239,8 @@ class _Net(NeuralNetClassifier):
 
     def begin_with_weights_as_they_are(self, valid):
         """Let the weights of an earlier training count as the best so far."""
-        self.module_.eval()
-        loss = weight = 0.0
-        for X, targets in self.get_iterator(valid):
-            row_loss, _ = self._evaluate(X, targets)
-            loss += float((targets["weights"] * row_loss).sum())
-            weight += float(targets["weights"].sum())
-        self.recipe.plateau.update(loss / weight)
+        loss, _ = self._validate(self.get_iterator(valid), announced=False)
+        self.recipe.plateau.update(loss)
         self._keep_weights()
 
     def on_epoch_begin(self, net, **kwargs):
@@ -261,7 +257,8 @@ class _Net(NeuralNetClassifier):
         if training:
             self._train_epoch(iterator)
         else:
-            self._validate_epoch(iterator)
+            loss, accuracy = self._validate(iterator, announced=self.somebody_hears_batches)
+            self.epoch_record |= {"valid_loss": loss, "valid_accuracy": accuracy}
 
     def on_epoch_end(self, net, **kwargs):
         super().on_epoch_end(net, **kwargs)
@@ -333,34 +330,29 @@ class _Net(NeuralNetClassifier):
         self.notify("on_batch_end", batch=batch, training=True, loss=loss, y_pred=logits)
         return float(loss)
 
-    def _validate_epoch(self, batches):
+    def _validate(self, batches, announced):
         """Weighted log-loss and accuracy of true labels, whatever is trained on."""
         self.module_.eval()
         loss = hits = weight = 0.0
         for X, targets in batches:
             batch = (X, targets["labels"])
-            if self.somebody_hears_batches:
+            if announced:
                 self.notify("on_batch_begin", batch=batch, training=False)
-            row_loss, logits = self._evaluate(X, targets)
-            is_hit = logits.argmax(dim=1) == targets["labels"]
+            with torch.no_grad():
+                logits = self.module_(X)
+                row_loss = cross_entropy(targets["labels"], logits)
+                is_hit = logits.argmax(dim=1) == targets["labels"]
             weights = targets["weights"]
             loss += float((weights * row_loss).sum())
             hits += float((weights * is_hit).sum())
             weight += float(weights.sum())
-            if self.somebody_hears_batches:
+            if announced:
                 self.history.record_batch("valid_loss", float(row_loss.mean()))
                 self.history.record_batch("valid_batch_size", len(X))
                 self.notify(
                     "on_batch_end", batch=batch, training=False, loss=row_loss.mean(), y_pred=logits
                 )
-        self.epoch_record["valid_loss"] = loss / weight
-        self.epoch_record["valid_accuracy"] = hits / weight
-
-    def _evaluate(self, X, targets):
-        """Log-loss of true labels row by row, and the logits."""
-        with torch.no_grad():
-            logits = self.module_(X)
-            return cross_entropy(targets["labels"], logits), logits
+        return loss / weight, hits / weight
 
     def _refuse_infinite_loss(self, record):
         for name in ("train_loss", "valid_loss"):
@@ -378,8 +370,8 @@ class _Net(NeuralNetClassifier):
             self.history.record(SKORCH_NAMES.get(name, name), value)
         for name in ("train_loss", "valid_loss"):
             if name in record:
-                is_best = record[name] <= min(r[name] for r in self.records)
-                self.history.record(f"{name}_best", is_best)
+                self.lowest[name] = min(record[name], self.lowest.get(name, record[name]))
+                self.history.record(f"{name}_best", record[name] == self.lowest[name])
 
     def records_with_scores(self):
         """Our records, with the numbers that callbacks such as EpochScoring added."""
