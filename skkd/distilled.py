@@ -1,5 +1,6 @@
 """DistilledClassifier: a neural network taught by a frozen teacher."""
 
+import os
 from functools import partial
 
 import numpy as np
@@ -11,14 +12,17 @@ from sklearn.utils.validation import check_is_fitted
 from skkd.inputs import count_rows, encode
 from skkd.neural import NeuralClassifier, all_or_nothing, runs_one_epoch_at_a_time
 from skkd.parameters import check_flag, check_integer, check_number, check_option, refuse
+from skkd.soft_labels import align, check_probabilities, mix, named_columns
+from skkd.teacher_cache import as_memory
 from skkd.teachers import (
+    Opinion,
     agreement_with,
-    align,
-    ask,
-    check_probabilities,
-    fit_clone,
+    fit_and_hear,
     freeze,
+    hear,
+    input_tags_of,
     is_fitted,
+    unwrapped,
 )
 
 __all__ = ["DistilledClassifier"]
@@ -55,10 +59,11 @@ class DistilledClassifier(NeuralClassifier):
     Parameters
     ----------
     teacher : object, default=None
-        A fitted classifier with `predict_proba` (or `decision_function`), or a function
-        of X that returns probabilities. It sees the caller's own X, is never fitted nor
-        changed, and is shared by `clone`, not unfitted. In a grid over teachers wrap
-        each in ``sklearn.frozen.FrozenEstimator``. None needs `teacher_proba` in `fit`.
+        A fitted classifier with `predict_proba` (or `decision_function`), a torch module
+        that gives logits, a function of X that returns probabilities, or a list of
+        (teacher, weight). It sees the caller's own X, is never fitted nor changed, and
+        is shared by `clone`, not unfitted. In a grid over teachers wrap each in
+        ``sklearn.frozen.FrozenEstimator``. None needs `teacher_proba` in `fit`.
     temperature : float, default=1.0
         ``T``: above 1 the teacher's small probabilities weigh more.
     alpha : float in [0, 1], default=0.5
@@ -73,7 +78,14 @@ class DistilledClassifier(NeuralClassifier):
         What to do where teacher and `y` know different classes: refuse, take the
         teacher's classes, or those of `y`.
     teacher_batch_size : int, default=None
-        Rows per question to the teacher; None asks once.
+        Rows per question to the teacher; None asks once. With `verbose` a bar shows how
+        far it is.
+    memory : str, path, joblib.Memory or None, default=None
+        Where answers (with `fit_teacher` also the fitted teachers) are kept between
+        processes and sessions: for searches with `n_jobs`. Without it this process
+        remembers the last ones, so a search asks a teacher once for each distinct set
+        of rows, and with ``fit_teacher=True`` and an integer `random_state` fits one
+        for each.
     hidden_layer_sizes, activation, module, init, bias_init, batch_norm, dropout, \
     label_smoothing, optimizer, learning_rate, momentum, nesterov, weight_decay, \
     max_grad_norm, lr_decay, batch_size, shuffle, max_epochs, early_stopping, \
@@ -86,9 +98,9 @@ class DistilledClassifier(NeuralClassifier):
     Attributes
     ----------
     teacher_ : object
-        The teacher that was asked.
+        The teacher that was asked; None with `teacher_proba`.
     teacher_agreement_ : float
-        Its balanced accuracy on the rows of `fit`.
+        The balanced accuracy of its soft labels on the rows of `fit`.
     student_ : NeuralClassifier
         The network alone, fitted, without any reference to the teacher: what to ship.
     classes_, n_features_in_, n_iter_, history_, network_, module_, ...
@@ -121,6 +133,7 @@ class DistilledClassifier(NeuralClassifier):
         fit_teacher=False,
         on_class_mismatch="raise",
         teacher_batch_size=None,
+        memory=None,
         hidden_layer_sizes=(100,),
         activation="relu",
         module=None,
@@ -197,6 +210,7 @@ class DistilledClassifier(NeuralClassifier):
         self.fit_teacher = fit_teacher
         self.on_class_mismatch = on_class_mismatch
         self.teacher_batch_size = teacher_batch_size
+        self.memory = memory
 
     def fit(self, X, y, sample_weight=None, *, teacher_proba=None, X_val=None, y_val=None):
         """Ask the teacher about the rows, and fit the network.
@@ -207,9 +221,10 @@ class DistilledClassifier(NeuralClassifier):
             The teacher sees it as it is.
         y : array-like of shape (n_rows,)
         sample_weight : array-like of shape (n_rows,), default=None
-        teacher_proba : array-like of shape (n_rows, n_classes), default=None
-            Answers that the teacher gave earlier, in the order of the sorted labels;
-            they win over `teacher`.
+        teacher_proba : array-like or DataFrame of shape (n_rows, n_classes), default=None
+            Answers that the teacher gave earlier, in the order of the sorted labels, or
+            in columns that are named after them; they win over `teacher`. Pipelines and
+            searches hand them on and slice them, as they do weights.
         X_val, y_val : like X and y, default=None
             See :meth:`NeuralClassifier.fit`.
 
@@ -258,22 +273,25 @@ class DistilledClassifier(NeuralClassifier):
 
     def _make_targets(self, X, y, classes, sample_weight, seed, teacher_proba=None):
         self._check_own_settings()
-        own_classes, _ = encode(y, classes)
-        if teacher_proba is not None:
-            teacher, teacher_classes = None, own_classes
-            proba = check_probabilities(teacher_proba, count_rows(X), name="teacher_proba")
+        own_classes, _ = encode(y, classes)  # before a teacher costs anything
+        if teacher_proba is None:
+            teacher, opinions = self._hear_teacher(X, y, sample_weight, seed)
         else:
-            teacher = self._teacher_to_ask(X, y, sample_weight, seed)
-            proba, teacher_classes = ask(teacher, X, self.teacher_batch_size)
-        if self.on_class_mismatch == "teacher" and classes is None and teacher_classes is not None:
-            classes = np.unique(teacher_classes)
+            teacher = None
+            opinions = [self._read_answers(teacher_proba, own_classes, count_rows(X))]
+        known = [o.classes for o in opinions if o.classes is not None]
+        if self.on_class_mismatch == "teacher" and classes is None and known:
+            classes = np.unique(np.concatenate(known))
         classes, codes = encode(y, classes)
-        proba = align(proba, teacher_classes, classes, self.on_class_mismatch)
-        silent = proba.sum(axis=1) == 0
+        aligned = [
+            align(o.probabilities, o.classes, classes, self.on_class_mismatch) for o in opinions
+        ]
+        soft_labels = mix(aligned, [o.weight for o in opinions])
+        silent = soft_labels.sum(axis=1) == 0
         self.teacher_ = teacher
-        self.teacher_agreement_ = agreement_with(proba[~silent], codes[~silent])
-        proba[silent, codes[silent]] = 1.0  # nothing to say of these rows but their label
-        teacher_logits = np.log(np.maximum(proba, self.proba_floor))
+        self.teacher_agreement_ = agreement_with(soft_labels[~silent], codes[~silent])
+        soft_labels[silent, codes[silent]] = 1.0  # nothing to say of these but their label
+        teacher_logits = np.log(np.maximum(soft_labels, self.proba_floor))
         return classes, {"labels": codes, "teacher_logits": teacher_logits}
 
     def _make_criterion(self):
@@ -288,18 +306,29 @@ class DistilledClassifier(NeuralClassifier):
             label_smoothing=self.label_smoothing,
         )
 
-    def _teacher_to_ask(self, X, y, sample_weight, seed):
+    def _hear_teacher(self, X, y, sample_weight, seed):
+        """The teacher that was asked, and what it says of the rows."""
         if self.teacher is None:
             refuse("teacher", None, "a fitted classifier, or teacher_proba in fit")
+        settings = {
+            "batch_size": self.teacher_batch_size,
+            "progress": bool(self.verbose),
+            "memory": as_memory(self.memory),
+        }
         if self.fit_teacher:
-            return fit_clone(self.teacher, X, y, sample_weight, seed)
+            return fit_and_hear(self.teacher, X, y, sample_weight, seed=seed, **settings)
         if not is_fitted(self.teacher):
             raise ValueError(
                 "teacher is not fitted. Fit it first; inside of a grid over teachers, which "
                 "unfits them, wrap each fitted one in sklearn.frozen.FrozenEstimator; or set "
                 "fit_teacher=True to have a clone of it fitted on the rows of each fit."
             )
-        return self.teacher
+        return unwrapped(self.teacher), hear(self.teacher, X, **settings)
+
+    def _read_answers(self, teacher_proba, classes, n_rows):
+        """The caller's own soft labels, as a teacher's opinion."""
+        probabilities = check_probabilities(teacher_proba, n_rows, name="teacher_proba")
+        return Opinion(probabilities, named_columns(teacher_proba, classes))
 
     def _check_own_settings(self):
         check_number("temperature", self.temperature, low=0, low_open=True)
@@ -310,6 +339,17 @@ class DistilledClassifier(NeuralClassifier):
         check_option("on_class_mismatch", self.on_class_mismatch, options)
         if self.teacher_batch_size is not None:
             check_integer("teacher_batch_size", self.teacher_batch_size, low=1)
+        is_place = self.memory is None or isinstance(self.memory, (str, os.PathLike))
+        if not (is_place or hasattr(self.memory, "cache")):
+            refuse("memory", self.memory, "a folder, a joblib.Memory or None")
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        if self.teacher is not None:  # in fit it sees the same X
+            of_teacher = input_tags_of(self.teacher)
+            tags.input_tags.sparse &= of_teacher.sparse
+            tags.input_tags.allow_nan &= of_teacher.allow_nan
+        return tags
 
     def __sklearn_clone__(self):
         # scikit-learn's clone would unfit a fitted teacher: share it instead.

@@ -1,50 +1,72 @@
-"""A teacher's opinion of rows: probabilities, checked and in the order of the classes.
+"""Teachers: who can teach, how each kind is asked, and whether it knows these rows.
 
 A teacher is any object with `predict_proba`; where that is missing `decision_function`
-serves, and a plain function of X that returns probabilities does too. It is frozen: it
-is asked, never fitted and never changed, and it sees the caller's own X.
+serves. A torch module that gives logits, a function of X that returns probabilities and
+a list of (teacher, weight) teach, too. A teacher is frozen: it is asked, never fitted
+and never changed, and it sees the caller's own X.
 """
 
 import inspect
+import sys
+import threading
 import warnings
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
+from scipy import sparse
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import balanced_accuracy_score
-from sklearn.utils import _safe_indexing
+from sklearn.utils import InputTags, _safe_indexing, get_tags
 from sklearn.utils.validation import _num_samples, check_is_fitted, has_fit_parameter
 
 from skkd.network import softmax
 from skkd.parameters import refuse
+from skkd.soft_labels import as_array, check_probabilities
+from skkd.teacher_cache import remembered_answer, remembered_teacher
 
 __all__ = [
+    "Opinion",
     "TeacherMismatchWarning",
     "agreement_with",
-    "align",
     "ask",
-    "check_probabilities",
-    "fit_clone",
+    "fit_and_hear",
     "freeze",
+    "hear",
+    "input_tags_of",
     "is_fitted",
+    "members_of",
+    "unwrapped",
 ]
 
-#: How far a row of probabilities may sum from 1.
-SUM_TOLERANCE = 1e-3
+#: Rows per forward pass of a torch module.
+MODULE_ROWS = 4096
+
+_modes_lock = threading.RLock()
 
 
 class TeacherMismatchWarning(UserWarning):
     """A teacher knows no more of these rows than chance does."""
 
 
+@dataclass
+class Opinion:
+    """What one teacher says of all rows."""
+
+    probabilities: np.ndarray  #: (n_rows, n_columns), float64
+    classes: object  #: what the columns mean, as far as the teacher says; or None
+    weight: float = 1.0
+
+
 def freeze(teacher):
-    """A teacher that `clone` shares instead of unfitting it.
+    """A teacher that `clone` shares instead of unfitting or copying it.
 
     Parameters
     ----------
     teacher : object
-        A fitted classifier, or anything else that answers.
+        A fitted classifier, a list of them, or anything else that answers.
 
     Returns
     -------
@@ -62,20 +84,52 @@ def freeze(teacher):
     return teacher if isinstance(teacher, FrozenEstimator) else FrozenEstimator(teacher)
 
 
+def unwrapped(teacher):
+    """The teacher inside of a FrozenEstimator, or itself."""
+    while isinstance(teacher, FrozenEstimator):
+        teacher = teacher.estimator
+    return teacher
+
+
+def members_of(teacher):
+    """A teacher as a list of (teacher, weight), unwrapped.
+
+    Parameters
+    ----------
+    teacher : object or list of (object, float)
+
+    Returns
+    -------
+    list of (object, float)
+    """
+    teacher = unwrapped(teacher)
+    if not isinstance(teacher, (list, tuple)):
+        return [(teacher, 1.0)]
+    allowed = "a list of (teacher, weight) pairs, of weights above zero"
+    if not teacher or not all(isinstance(m, (list, tuple)) and len(m) == 2 for m in teacher):
+        refuse("teacher", teacher, allowed, TypeError)
+    weights = np.array([weight for _, weight in teacher], dtype=np.float64)
+    if not (np.isfinite(weights).all() and (weights > 0).all()):
+        refuse("teacher", teacher, allowed)
+    return [(unwrapped(member), float(weight)) for member, weight in teacher]
+
+
 def is_fitted(teacher):
     """Whether a teacher can answer now.
 
     Parameters
     ----------
     teacher : object
-        One without `get_params` (a function, a wrapper of one's own) counts as fitted.
+        One without `get_params` (a function, a wrapper of one's own) counts as fitted,
+        a list if all its members are.
 
     Returns
     -------
     bool
     """
-    if isinstance(teacher, FrozenEstimator):
-        teacher = teacher.estimator
+    teacher = unwrapped(teacher)
+    if isinstance(teacher, (list, tuple)):
+        return all(is_fitted(member) for member, _ in members_of(teacher))
     if not hasattr(teacher, "get_params") or not hasattr(teacher, "fit"):
         return True
     try:
@@ -87,40 +141,113 @@ def is_fitted(teacher):
     return True
 
 
-def fit_clone(teacher, X, y, sample_weight, seed):
-    """A clone of a teacher, fitted.
+def input_tags_of(teacher):
+    """What rows a teacher takes, as far as it says so.
 
     Parameters
     ----------
-    teacher : estimator
-        Frozen or not; it stays as it is.
+    teacher : object or list of (object, float)
+
+    Returns
+    -------
+    sklearn.utils.InputTags
+    """
+    found = InputTags(sparse=True, allow_nan=True)
+    for member, _ in members_of(teacher):
+        try:
+            tags = get_tags(member).input_tags
+        except (AttributeError, TypeError, ValueError):  # no scikit-learn estimator
+            continue
+        found.sparse &= tags.sparse
+        found.allow_nan &= tags.allow_nan
+    return found
+
+
+def hear(teacher, X, *, batch_size=None, progress=False, memory=None):
+    """The opinion of each member of a frozen teacher; each is asked once about the rows.
+
+    Parameters
+    ----------
+    teacher : object or list of (object, float)
+    X : array-like or table of n_rows rows
+        As the caller has it.
+    batch_size, progress
+        See :func:`ask`.
+    memory : joblib.Memory, default=None
+        Shares the answers between processes.
+
+    Returns
+    -------
+    list of Opinion
+    """
+    settings = {"batch_size": batch_size, "progress": progress}
+    return [
+        Opinion(*remembered_answer(member, X, lambda t: ask(t, X, **settings), memory), weight)
+        for member, weight in members_of(teacher)
+    ]
+
+
+def fit_and_hear(teacher, X, y, sample_weight, *, seed, memory=None, **settings):
+    """A clone of a teacher, fitted, and its opinion of the rows it was fitted on.
+
+    Parameters
+    ----------
+    teacher : estimator or list of (estimator, float)
+        Frozen or not, fitted or not; it stays as it is.
     X, y : array-like
     sample_weight : array-like or None
         Handed on where the teacher takes it.
     seed : int
         For every random_state in it that is None.
+    memory : joblib.Memory, default=None
+    **settings
+        See :func:`ask`.
 
     Returns
     -------
-    estimator
+    teacher : estimator, or list of (estimator, float)
+        Fitted.
+    opinions : list of Opinion
     """
-    fresh = clone(teacher.estimator if isinstance(teacher, FrozenEstimator) else teacher)
-    random_states = [k for k in fresh.get_params() if k.split("__")[-1] == "random_state"]
-    fresh.set_params(**{k: seed for k in random_states if fresh.get_params()[k] is None})
-    takes_weight = sample_weight is not None and has_fit_parameter(fresh, "sample_weight")
-    return fresh.fit(X, y, **({"sample_weight": sample_weight} if takes_weight else {}))
+    fitted, opinions = [], []
+    for member, weight in members_of(teacher):
+        fresh = _seeded_clone(member, seed)
+        takes_weight = sample_weight is not None and has_fit_parameter(fresh, "sample_weight")
+        weights = {"sample_weight": sample_weight} if takes_weight else {}
+
+        def fit_and_ask(fresh=fresh, weights=weights):
+            fresh.fit(X, y, **weights)
+            return fresh, ask(fresh, X, **settings)
+
+        one, answer = remembered_teacher(fresh, (X, y, weights), fit_and_ask, memory)
+        fitted.append((one, weight))
+        opinions.append(Opinion(*answer, weight))
+    is_list = isinstance(unwrapped(teacher), (list, tuple))
+    return (fitted if is_list else fitted[0][0]), opinions
 
 
-def ask(teacher, X, batch_size=None):
+def _seeded_clone(teacher, seed):
+    if not (hasattr(teacher, "fit") and hasattr(teacher, "get_params")):
+        allowed = "a classifier that can be cloned and fitted, or fit_teacher=False"
+        refuse("teacher", teacher, allowed)
+    fresh = clone(teacher)
+    params = fresh.get_params()
+    seeds = [name for name in params if name.split("__")[-1] == "random_state"]
+    return fresh.set_params(**{name: seed for name in seeds if params[name] is None})
+
+
+def ask(teacher, X, *, batch_size=None, progress=False):
     """A teacher's probabilities of rows, checked.
 
     Parameters
     ----------
-    teacher : object with predict_proba or decision_function, or a function of X
+    teacher : object with predict_proba or decision_function, torch module, or function of X
     X : array-like or table of n_rows rows
         As the caller has it.
     batch_size : int, default=None
         Rows per question; None asks once.
+    progress : bool, default=False
+        Whether to show a bar of the rows asked about.
 
     Returns
     -------
@@ -128,140 +255,19 @@ def ask(teacher, X, batch_size=None):
     classes : ndarray of shape (n_columns,) or None
         What the columns mean, as far as the teacher says.
     """
-    if isinstance(teacher, FrozenEstimator):
-        teacher = teacher.estimator
-    if inspect.isclass(teacher):
-        refuse("teacher", teacher, "a fitted classifier, not its class", TypeError)
-    if hasattr(teacher, "predict_proba"):
-        answer = teacher.predict_proba
-    elif hasattr(teacher, "decision_function"):
-        answer = lambda rows: _probabilities_of_scores(teacher, rows)  # noqa: E731
-    elif callable(teacher):
-        answer = teacher
-    else:
-        refuse(
-            "teacher",
-            teacher,
-            "a fitted classifier with predict_proba or decision_function, or a function of X",
-            TypeError,
-        )
+    answer = _way_to_ask(teacher)
+    _refuse_other_columns(teacher, X)
     n_rows = _num_samples(X)
-    size = batch_size or n_rows
-    answers = [
-        answer(X if size >= n_rows else _safe_indexing(X, np.arange(start, stop)))
-        for start, stop in ((s, min(s + size, n_rows)) for s in range(0, n_rows, size))
-    ]
-    for given in answers:
-        if isinstance(given, list):
-            raise ValueError(
-                "teacher answers with a list of arrays, one per output: a teacher must have one "
-                "output."
-            )
-    probabilities = np.concatenate([np.asarray(given, dtype=np.float64) for given in answers])
+    size = min(batch_size or n_rows, n_rows)
+    answers = []
+    with _modes_kept(teacher), _bar(n_rows, progress) as bar:
+        for start in range(0, n_rows, size):
+            stop = min(start + size, n_rows)
+            batch = X if size == n_rows else _safe_indexing(X, np.arange(start, stop))
+            answers.append(as_array(answer(batch)))
+            bar.update(stop - start)
+    probabilities = answers[0] if len(answers) == 1 else np.concatenate(answers)
     return check_probabilities(probabilities, n_rows), getattr(teacher, "classes_", None)
-
-
-def check_probabilities(probabilities, n_rows, name="teacher"):
-    """Probabilities as float64 whose rows sum to 1; what is no probability is refused.
-
-    Parameters
-    ----------
-    probabilities : array-like of shape (n_rows, n_columns)
-    n_rows : int
-    name : str, default="teacher"
-        Whose they are, for the message.
-
-    Returns
-    -------
-    ndarray of shape (n_rows, n_columns), float64
-
-    Examples
-    --------
-    >>> check_probabilities([[0.5, 0.7]], n_rows=1)
-    Traceback (most recent call last):
-        ...
-    ValueError: teacher gives no probabilities in row 0: [0.5, 0.7] sums to 1.2, not to 1 (are \
-these logits?).
-    """
-    p = np.asarray(probabilities, dtype=np.float64)
-    if p.ndim != 2 or p.shape[1] < 2:
-        raise ValueError(
-            f"{name} must give one probability per row and class, an array of shape (n_rows, "
-            f"n_classes); it gave shape {p.shape}."
-        )
-    if len(p) != n_rows:
-        raise ValueError(
-            f"{name} gives {len(p)} rows for the {n_rows} rows of X: a meta-estimator may have "
-            "sliced one of them and not the other."
-        )
-    faults = (
-        (~np.isfinite(p).all(axis=1), "is not finite"),
-        ((p < -1e-6).any(axis=1), "has a negative entry"),
-        (abs(p.sum(axis=1) - 1) > SUM_TOLERANCE, "sums to {total:.6g}, not to 1"),
-    )
-    for is_faulty, fault in faults:
-        if is_faulty.any():
-            row = int(np.flatnonzero(is_faulty)[0])
-            values = ", ".join(f"{value:.6g}" for value in p[row][:6])
-            more = ", ..." if p.shape[1] > 6 else ""
-            raise ValueError(
-                f"{name} gives no probabilities in row {row}: [{values}{more}] "
-                f"{fault.format(total=p[row].sum())} (are these logits?)."
-            )
-    p = np.maximum(p, 0.0)
-    return p / p.sum(axis=1, keepdims=True)
-
-
-def align(probabilities, teacher_classes, classes, on_class_mismatch="raise"):
-    """Columns in the order of `classes`.
-
-    Parameters
-    ----------
-    probabilities : ndarray of shape (n_rows, n_columns)
-    teacher_classes : array-like of shape (n_columns,) or None
-        None means the classes themselves, in their order.
-    classes : ndarray of shape (n_classes,)
-        The student's.
-    on_class_mismatch : {"raise", "teacher", "intersect"}, default="raise"
-        "raise" wants both sets equal; otherwise a class that the teacher does not know
-        has probability 0, and the mass of one that only the teacher knows is spread
-        over the others (a row without any is left all zero).
-
-    Returns
-    -------
-    ndarray of shape (n_rows, n_classes)
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> align(np.array([[0.9, 0.1]]), ["b", "a"], np.array(["a", "b"]))
-    array([[0.1, 0.9]])
-    """
-    columns = classes if teacher_classes is None else np.asarray(teacher_classes)
-    if len(columns) != probabilities.shape[1]:
-        raise ValueError(
-            f"teacher gives {probabilities.shape[1]} columns for {len(columns)} classes: without "
-            "classes_ of its own its columns must be the sorted labels of y."
-        )
-    position = {label: j for j, label in enumerate(columns.tolist())}
-    wanted = classes.tolist()
-    if on_class_mismatch == "raise" and set(position) != set(wanted):
-        raise ValueError(
-            f"teacher knows the classes {sorted(position, key=str)}, y holds {wanted}. If y is "
-            "yours, set on_class_mismatch to 'teacher' or 'intersect'. If not, a meta-estimator "
-            "has re-encoded it: encode the labels to 0..K-1 before fitting the teacher."
-        )
-    if not set(position) & set(wanted):
-        raise ValueError(
-            f"teacher knows the classes {sorted(position, key=str)}, y holds {wanted}: they have "
-            "none in common."
-        )
-    aligned = np.zeros((len(probabilities), len(wanted)))
-    for j, label in enumerate(wanted):
-        if label in position:
-            aligned[:, j] = probabilities[:, position[label]]
-    mass = aligned.sum(axis=1, keepdims=True)
-    return np.divide(aligned, mass, out=aligned, where=mass > 0)
 
 
 def agreement_with(probabilities, codes):
@@ -295,6 +301,27 @@ def agreement_with(probabilities, codes):
     return agreement
 
 
+def _way_to_ask(teacher):
+    """The function of X that gives a teacher's probabilities."""
+    if inspect.isclass(teacher):
+        refuse("teacher", teacher, "a fitted classifier, not its class", TypeError)
+    if hasattr(teacher, "predict_proba"):
+        return teacher.predict_proba
+    if hasattr(teacher, "decision_function"):
+        return lambda rows: _probabilities_of_scores(teacher, rows)
+    if _is_module(teacher):
+        return lambda rows: _probabilities_of_module(teacher, rows)
+    if callable(teacher):
+        return teacher
+    return refuse(
+        "teacher",
+        teacher,
+        "a fitted classifier with predict_proba or decision_function, a torch module that gives "
+        "logits, a function of X, or a list of (teacher, weight)",
+        TypeError,
+    )
+
+
 def _probabilities_of_scores(teacher, X):
     """Softmax of a decision function; for two classes its scores are log-odds."""
     scores = np.asarray(teacher.decision_function(X), dtype=np.float64)
@@ -308,3 +335,83 @@ def _probabilities_of_scores(teacher, X):
             "decision_function_shape='ovr'."
         )
     return softmax(scores)
+
+
+def _is_module(thing):
+    torch = sys.modules.get("torch")  # without torch there are no modules of it
+    return torch is not None and isinstance(thing, torch.nn.Module)
+
+
+def _probabilities_of_module(module, X):
+    """Softmax of a torch module's logits, in its own dtype and on its own device."""
+    import torch
+
+    first = next(module.parameters(), torch.zeros(()))
+    dense = X.toarray() if sparse.issparse(X) else X
+    rows = torch.tensor(np.asarray(dense, dtype=np.float64), dtype=first.dtype, device=first.device)
+    with torch.inference_mode():
+        answers = [module(part).double().cpu().numpy() for part in rows.split(MODULE_ROWS)]
+    logits = np.concatenate(answers)
+    if logits.ndim != 2 or logits.shape[1] < 2:
+        raise ValueError(
+            "teacher, a torch module, must give one logit per class, an array of shape (n_rows, "
+            f"n_classes); it gave shape {logits.shape}. Two classes need two logits: 0 and z."
+        )
+    return softmax(logits)
+
+
+@contextmanager
+def _modes_kept(teacher):
+    """Torch modules of a teacher in eval mode, and afterwards each as it was."""
+    held = [teacher, *getattr(teacher, "__dict__", {}).values()]
+    modules = [module for module in held if _is_module(module)]
+    if not modules:
+        yield
+        return
+    with _modes_lock:  # another thread would put back the mode of ours
+        parts = [part for module in modules for part in module.modules()]
+        modes = [part.training for part in parts]
+        try:
+            for module in modules:
+                module.eval()
+            yield
+        finally:
+            for part, training in zip(parts, modes, strict=True):
+                part.training = training
+
+
+@contextmanager
+def _bar(n_rows, progress):
+    """A progress bar of the rows that a teacher is asked about."""
+    from tqdm.auto import tqdm
+
+    bar = tqdm(total=n_rows, unit="row", desc="teacher", disable=not progress)
+    try:
+        yield bar
+    finally:
+        bar.close()
+
+
+def _refuse_other_columns(teacher, X):
+    """LightGBM goes by position, whatever the columns are called: hold it to the names."""
+    names = getattr(X, "columns", None)
+    if names is None:
+        return
+    names = [str(name).replace(" ", "_") for name in names]  # as LightGBM writes them
+    for member in _seeing_the_same_columns(teacher):
+        fitted_on = list(getattr(member, "feature_name_", names))
+        if fitted_on != names and not all(n.startswith("Column_") for n in fitted_on):
+            raise ValueError(
+                f"teacher, a {type(member).__name__}, was fitted on the columns {fitted_on}, and "
+                f"X has {names}. It goes by their position: put them in its order."
+            )
+
+
+def _seeing_the_same_columns(teacher):
+    """A teacher and those inside of it that are handed its X as it is."""
+    yield teacher
+    for name in ("estimator", "estimators_", "calibrated_classifiers_"):
+        inner = getattr(teacher, "__dict__", {}).get(name, ())
+        for member in inner if isinstance(inner, list) else (inner,):
+            if hasattr(member, "__dict__"):
+                yield from _seeing_the_same_columns(member)

@@ -15,7 +15,7 @@ PACKAGE = Path(skkd.__file__).parent
 
 #: From the bottom up. A module imports from its own layer and from those below it.
 LAYERS = [
-    {"parameters", "tables", "losses", "network"},
+    {"parameters", "tables", "losses", "network", "soft_labels", "teacher_cache"},
     {"schedules", "initializers"},
     {
         "criteria",
@@ -55,7 +55,9 @@ WITHOUT_TORCH += [
     "schedules",
     "settings",
     "sklearn_callbacks",
+    "soft_labels",
     "tables",
+    "teacher_cache",
     "teachers",
 ]
 

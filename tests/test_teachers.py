@@ -1,8 +1,11 @@
 import numpy as np
 import pytest
+import torch
+from scipy import sparse
 from sklearn.base import clone
 from sklearn.datasets import load_iris
 from sklearn.ensemble import RandomForestClassifier
+from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.pipeline import make_pipeline
@@ -12,12 +15,13 @@ from sklearn.svm import SVC
 from skkd.teachers import (
     TeacherMismatchWarning,
     agreement_with,
-    align,
     ask,
-    check_probabilities,
-    fit_clone,
+    fit_and_hear,
     freeze,
+    hear,
+    input_tags_of,
     is_fitted,
+    members_of,
 )
 
 X, y = load_iris(return_X_y=True)
@@ -30,6 +34,19 @@ class Duck:
 
     def predict_proba(self, X):
         return np.full((len(X), 3), 1 / 3)
+
+
+class LogitModule(torch.nn.Module):
+    """Dropout and BatchNorm: in training mode it would answer at random, and learn."""
+
+    def __init__(self, n_outputs=3):
+        super().__init__()
+        self.linear = torch.nn.Linear(4, n_outputs)
+        self.norm = torch.nn.BatchNorm1d(n_outputs)
+        self.dropout = torch.nn.Dropout(0.5)
+
+    def forward(self, x):
+        return self.dropout(self.norm(self.linear(x)))
 
 
 @pytest.mark.parametrize(
@@ -64,10 +81,17 @@ def test_one_vs_one_scores_are_refused():
         ask(teacher, X)
 
 
-def test_several_outputs_are_refused():
+@pytest.mark.parametrize("batch_size", [None, 40])
+def test_several_outputs_are_refused(batch_size):
     teacher = RandomForestClassifier(2).fit(X, np.column_stack([y, y]))
     with pytest.raises(ValueError, match="one output"):
-        ask(teacher, X)
+        ask(teacher, X, batch_size=batch_size)
+
+
+@pytest.mark.parametrize("shape", [(150,), (150, 1)])
+def test_one_number_per_row_is_refused(shape):
+    with pytest.raises(ValueError, match=r"teacher must give one probability per row and class"):
+        ask(lambda rows: np.full(shape, 0.5), X)
 
 
 def test_a_function_and_a_duck_answer_too():
@@ -75,9 +99,48 @@ def test_a_function_and_a_duck_answer_too():
     assert ask(Duck(), X)[0].shape == (150, 3)
 
 
-def test_what_cannot_answer_is_refused():
-    with pytest.raises(TypeError, match="teacher=StandardScaler.*predict_proba"):
-        ask(StandardScaler().fit(X), X)
+def test_a_torch_module_answers_with_the_softmax_of_its_logits_in_eval_mode():
+    torch.manual_seed(0)
+    module = LogitModule()
+    module.linear.eval()  # a mixture of modes
+    before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    proba, classes = ask(module, X)
+    assert classes is None
+    assert [part.training for part in module.modules()] == [True, False, True, True]
+    for name, tensor in module.state_dict().items():
+        assert torch.equal(tensor, before[name])
+    logits = module.eval()(torch.tensor(X, dtype=torch.float32))
+    expected = torch.softmax(logits.double(), dim=1).detach().numpy()
+    np.testing.assert_allclose(proba, expected, atol=1e-7)
+
+
+def test_a_torch_module_takes_rows_of_any_kind():
+    pd = pytest.importorskip("pandas")
+    module = LogitModule().double()
+    expected = ask(module, X)[0]
+    for rows in (X.tolist(), sparse.csr_array(X), pd.DataFrame(X), X.astype(">f8"), X[:, :]):
+        np.testing.assert_allclose(ask(module, rows)[0], expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("n_outputs", [1, 2])
+def test_a_torch_module_must_give_a_logit_per_class(n_outputs):
+    module = LogitModule(n_outputs)
+    if n_outputs == 1:
+        with pytest.raises(ValueError, match="one logit per class.*Two classes need two logits"):
+            ask(module, X)
+    else:
+        assert ask(module, X)[0].shape == (150, 2)
+
+
+@pytest.mark.parametrize("teacher", [StandardScaler().fit(X), 3, None, "forest"], ids=str)
+def test_what_cannot_answer_is_refused(teacher):
+    with pytest.raises(TypeError, match="teacher=.*predict_proba"):
+        ask(teacher, X)
+
+
+def test_a_class_is_no_teacher():
+    with pytest.raises(TypeError, match="not its class"):
+        ask(RandomForestClassifier, X)
 
 
 def test_batches_give_the_answers_of_one_question():
@@ -88,44 +151,85 @@ def test_batches_give_the_answers_of_one_question():
         sizes.append(len(rows))
         return teacher.predict_proba(rows)
 
-    np.testing.assert_array_equal(ask(spy, X, batch_size=40)[0], teacher.predict_proba(X))
+    np.testing.assert_allclose(ask(spy, X, batch_size=40)[0], teacher.predict_proba(X), rtol=1e-12)
     assert sizes == [40, 40, 40, 30]
 
 
-@pytest.mark.parametrize(
-    ("row", "fault"),
-    [
-        ([np.nan, 1], "is not finite"),
-        ([-0.1, 1.1], "has a negative entry"),
-        ([0.2, 0.2], "sums to 0.4"),
-        ([3.0, -2.0], "negative"),
-    ],
-)
-def test_what_is_no_probability_is_refused_with_its_row(row, fault):
-    with pytest.raises(ValueError, match=f"row 1.*{fault}"):
-        check_probabilities([[0.5, 0.5], row], 2)
+def rows_of_any_library(rows):
+    pd = pytest.importorskip("pandas")
+    pl = pytest.importorskip("polars")
+    return [rows, rows.tolist(), sparse.csr_array(rows), pd.DataFrame(rows), pl.DataFrame(rows)]
 
 
-def test_float32_rounding_is_renormalised():
-    p = check_probabilities(np.array([[0.3, 0.7000002]], dtype=np.float32), 1)
-    assert abs(p.sum() - 1) < 1e-15
+def test_batches_can_be_taken_of_any_rows():
+    for rows in rows_of_any_library(X):
+        kinds = []
+
+        def spy(batch, kinds=kinds):
+            kinds.append(type(batch))
+            return np.full((len(batch) if isinstance(batch, list) else batch.shape[0], 2), 0.5)
+
+        ask(spy, rows, batch_size=100)
+        assert kinds == [type(rows)] * 2
 
 
-def test_columns_are_aligned_by_label_not_by_position():
-    p = np.array([[0.5, 0.3, 0.2]])
-    np.testing.assert_array_equal(align(p, [2, 0, 1], np.array([0, 1, 2])), [[0.3, 0.2, 0.5]])
+def test_progress_shows_the_rows_asked_about(capsys):
+    ask(Duck(), X, batch_size=50, progress=True)
+    shown = capsys.readouterr().err
+    assert "teacher" in shown and "150/150" in shown
+    ask(Duck(), X, batch_size=50)
+    assert capsys.readouterr().err == ""
 
 
-def test_other_classes_are_refused_unless_allowed():
-    p = np.array([[0.5, 0.5], [0.0, 1.0]])
-    with pytest.raises(ValueError, match="a meta-estimator has re-encoded it"):
-        align(p, [1, 2], np.array([0, 1]))
-    np.testing.assert_array_equal(align(p, [1, 2], np.array([0, 1]), "intersect"), [[0, 1], [0, 0]])
+def lightgbm_on(table):
+    lightgbm = pytest.importorskip("lightgbm")
+    return lightgbm.LGBMClassifier(n_estimators=3, verbose=-1).fit(table, y)
 
 
-def test_labels_with_nothing_in_common_are_refused():
-    with pytest.raises(ValueError, match="none in common"):
-        align(np.array([[0.5, 0.5]]), ["a", "b"], np.array([0, 1]), "intersect")
+def test_lightgbm_on_columns_in_another_order_is_caught():
+    pd = pytest.importorskip("pandas")
+    table = pd.DataFrame(X, columns=["a", "b b", "c", "d"])
+    teacher = lightgbm_on(table)
+    assert ask(teacher, table)[0].shape == (150, 3)
+    for other in (table[["d", "c", "b b", "a"]], table.rename(columns={"a": "z"})):
+        with pytest.raises(ValueError, match="LGBMClassifier, was fitted on the columns"):
+            ask(teacher, other)
+
+
+def test_lightgbm_inside_of_an_ensemble_is_caught_too():
+    pd = pytest.importorskip("pandas")
+    from sklearn.ensemble import VotingClassifier
+
+    table = pd.DataFrame(X, columns=list("abcd"))
+    vote = VotingClassifier([("boosted", lightgbm_on(table))], voting="soft").fit(table, y)
+    with pytest.raises(ValueError, match="goes by their position"):
+        ask(vote, table[list("dcba")])
+
+
+def test_lightgbm_fitted_on_an_array_knows_no_names():
+    pd = pytest.importorskip("pandas")
+    teacher = lightgbm_on(X)
+    assert ask(teacher, pd.DataFrame(X, columns=list("abcd")))[0].shape == (150, 3)
+
+
+def test_a_list_of_teachers_is_heard_one_by_one():
+    one = RandomForestClassifier(3, random_state=0).fit(X, y)
+    two = FrozenEstimator(LogisticRegression(max_iter=1000).fit(X, y))
+    opinions = hear(freeze([(one, 2), (two, 0.5)]), X)
+    assert [opinion.weight for opinion in opinions] == [2, 0.5]
+    np.testing.assert_allclose(opinions[1].probabilities, two.predict_proba(X), rtol=1e-12)
+
+
+@pytest.mark.parametrize("members", [[], [Duck()], [(Duck(), 1, 2)]], ids=["none", "bare", "three"])
+def test_a_list_must_hold_pairs(members):
+    with pytest.raises(TypeError, match="a list of .teacher, weight. pairs"):
+        members_of(members)
+
+
+@pytest.mark.parametrize("weight", [0, -1, float("nan"), float("inf")])
+def test_weights_of_teachers_must_be_above_zero(weight):
+    with pytest.raises(ValueError, match="weights above zero"):
+        members_of([(Duck(), weight)])
 
 
 def test_a_teacher_at_chance_level_warns():
@@ -140,29 +244,81 @@ def test_balanced_accuracy_spares_a_teacher_of_rare_classes():
     assert agreement_with(np.eye(2)[first_choice], codes) > 0.8
 
 
-def test_a_frozen_teacher_is_shared_by_clone():
-    teacher = LogisticRegression(max_iter=1000).fit(X, y)
+@pytest.mark.parametrize(
+    "teacher",
+    [
+        LogisticRegression(max_iter=1000).fit(X, y),
+        [(LogisticRegression(max_iter=1000).fit(X, y), 1.0)],
+        ask,
+        LogitModule(),
+    ],
+    ids=["estimator", "list", "function", "module"],
+)
+def test_a_frozen_teacher_is_shared_by_clone(teacher):
     assert clone(freeze(teacher)).estimator is teacher
     assert freeze(freeze(teacher)).estimator is teacher
+
+
+FITTED = LogisticRegression(max_iter=1000).fit(X, y)
 
 
 @pytest.mark.parametrize(
     ("teacher", "answers"),
     [
         (LogisticRegression(), False),
-        (LogisticRegression(max_iter=1000).fit(X, y), True),
+        (FITTED, True),
         (FrozenEstimator(LogisticRegression()), False),
         (Duck(), True),
         (len, True),
+        ([(FITTED, 1), (Duck(), 1)], True),
+        ([(FITTED, 1), (LogisticRegression(), 1)], False),
     ],
 )
 def test_is_fitted_tells_who_can_answer(teacher, answers):
     assert is_fitted(teacher) is answers
 
 
-def test_fit_clone_leaves_the_teacher_alone_and_seeds_the_clone():
+def test_a_fitted_clone_leaves_the_teacher_alone_and_is_seeded():
     teacher = RandomForestClassifier(3)
-    fitted = fit_clone(FrozenEstimator(teacher), X, y, None, seed=7)
+    fitted, _ = fit_and_hear(FrozenEstimator(teacher), X, y, None, seed=7)
     assert fitted.random_state == 7
     assert teacher.random_state is None
-    assert not is_fitted(teacher)
+    with pytest.raises(NotFittedError):
+        teacher.predict(X)
+
+
+def test_seeds_of_the_teacher_itself_are_kept_and_steps_are_seeded():
+    pipeline = make_pipeline(StandardScaler(), RandomForestClassifier(3))
+    assert fit_and_hear(pipeline, X, y, None, seed=7)[0][-1].random_state == 7
+    pipeline.set_params(randomforestclassifier__random_state=1)
+    assert fit_and_hear(pipeline, X, y, None, seed=7)[0][-1].random_state == 1
+
+
+def test_every_teacher_of_a_list_is_fitted():
+    teachers = [(RandomForestClassifier(3), 2), (LogisticRegression(max_iter=1000), 1)]
+    fitted, opinions = fit_and_hear(teachers, X, y, None, seed=0)
+    assert [weight for _, weight in fitted] == [o.weight for o in opinions] == [2, 1]
+    np.testing.assert_allclose(opinions[1].probabilities, fitted[1][0].predict_proba(X), rtol=1e-12)
+
+
+def test_weights_reach_a_teacher_that_takes_them():
+    weights = 1.0 + 5 * (y == 1)
+    fitted, _ = fit_and_hear(LogisticRegression(max_iter=1000), X, y, weights, seed=0)
+    by_hand = LogisticRegression(max_iter=1000, random_state=0).fit(X, y, weights)
+    np.testing.assert_allclose(fitted.coef_, by_hand.coef_)
+    from sklearn.neighbors import KNeighborsClassifier
+
+    fit_and_hear(KNeighborsClassifier(), X, y, weights, seed=0)  # takes none
+
+
+@pytest.mark.parametrize("teacher", [ask, Duck()], ids=["function", "duck"])
+def test_what_cannot_be_fitted_is_refused(teacher):
+    with pytest.raises(ValueError, match="fit_teacher=False"):
+        fit_and_hear(teacher, X, y, None, seed=0)
+
+
+def test_tags_are_those_that_all_teachers_share():
+    assert not input_tags_of(LogisticRegression()).allow_nan
+    assert input_tags_of(RandomForestClassifier()).allow_nan
+    assert not input_tags_of([(RandomForestClassifier(), 1), (LogisticRegression(), 1)]).allow_nan
+    assert input_tags_of(Duck()).sparse

@@ -1,0 +1,365 @@
+"""A teacher is asked once about the same rows, and anew when it or they have changed."""
+
+import gc
+import pickle
+import subprocess
+import sys
+import weakref
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pytest
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.datasets import load_iris
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.naive_bayes import GaussianNB
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+
+from skkd import DistilledClassifier, teacher_cache
+from skkd.teacher_cache import fingerprint, remembered_answer
+from skkd.teachers import ask
+
+X, y = load_iris(return_X_y=True)
+SMALL = {"hidden_layer_sizes": (8,), "max_epochs": 2, "random_state": 0}
+TWELVE = {"temperature": [1, 2, 4], "alpha": [0.3, 0.6, 0.8, 1.0]}
+
+
+@pytest.fixture(autouse=True)
+def nothing_remembered():
+    teacher_cache._answers.clear()
+    teacher_cache._fitted.clear()
+
+
+class Counting:
+    """A teacher that notes in itself how often it was asked."""
+
+    def __init__(self, inner):
+        self.inner = inner
+        self.classes_ = inner.classes_
+        self.calls = []
+
+    def predict_proba(self, X):
+        self.calls.append(len(X))
+        return self.inner.predict_proba(X)
+
+
+class CountingOnDisk(Counting):
+    """Also counts what other processes ask: a file grows by a byte per call."""
+
+    def __init__(self, inner, path):
+        super().__init__(inner)
+        self.path = path
+
+    def predict_proba(self, X):
+        with open(self.path, "ab") as file:
+            file.write(b".")
+        return self.inner.predict_proba(X)
+
+
+class CountsFits(ClassifierMixin, BaseEstimator):
+    """A forest that notes on its class how often it was fitted."""
+
+    fits: list = []
+
+    def __init__(self, n_estimators=3, random_state=None):
+        self.n_estimators = n_estimators
+        self.random_state = random_state
+
+    def fit(self, X, y):
+        self.fits.append(len(X))
+        self.forest_ = RandomForestClassifier(self.n_estimators, random_state=self.random_state)
+        self.classes_ = self.forest_.fit(X, y).classes_
+        return self
+
+    def predict_proba(self, X):
+        return self.forest_.predict_proba(X)
+
+
+def forest(**settings):
+    return RandomForestClassifier(5, random_state=0, **settings).fit(X, y)
+
+
+def ways_to_count():
+    counting = Counting(forest())
+    calls = []
+
+    def function(X):
+        calls.append(len(X))
+        return counting.inner.predict_proba(X)
+
+    return {"duck": (counting, counting.calls), "function": (function, calls)}
+
+
+@pytest.mark.parametrize("kind", ["duck", "function"])
+@pytest.mark.parametrize("wrap", [FrozenEstimator, lambda teacher: teacher], ids=["frozen", "raw"])
+def test_a_grid_of_12_candidates_on_3_folds_asks_3_times_and_once_for_the_refit(kind, wrap):
+    teacher, calls = ways_to_count()[kind]
+    search = GridSearchCV(DistilledClassifier(wrap(teacher), **SMALL), TWELVE, cv=3)
+    search.fit(X, y)
+    assert calls == [100, 100, 100, 150]
+
+
+def test_each_member_of_a_list_is_asked_once():
+    one, two = Counting(forest()), Counting(LogisticRegression(max_iter=1000).fit(X, y))
+    student = DistilledClassifier([(one, 1), (two, 2)], **SMALL)
+    GridSearchCV(student, TWELVE, cv=3).fit(X, y)
+    assert one.calls == two.calls == [100, 100, 100, 150]
+
+
+@pytest.mark.slow
+def test_with_two_jobs_and_a_memory_it_is_asked_at_most_once_more_per_fold(tmp_path):
+    path = tmp_path / "calls"
+    path.touch()
+    student = DistilledClassifier(
+        CountingOnDisk(forest(), path), memory=tmp_path / "memory", **SMALL
+    )
+    GridSearchCV(student, TWELVE, cv=3, n_jobs=2).fit(X, y)
+    assert 4 <= len(path.read_bytes()) <= 7
+
+
+def test_a_memory_serves_another_session(tmp_path):
+    asked = tmp_path / "calls"
+    asked.touch()
+    memory = joblib.Memory(str(tmp_path / "memory"), verbose=0)
+    teacher = CountingOnDisk(forest(), asked)
+    one = DistilledClassifier(teacher, memory=memory, **SMALL).fit(X, y)
+    teacher_cache._answers.clear()
+    same = pickle.loads(pickle.dumps(teacher))
+    two = DistilledClassifier(same, memory=str(tmp_path / "memory"), **SMALL).fit(X, y)
+    assert len(asked.read_bytes()) == 1
+    np.testing.assert_array_equal(one.predict_proba(X), two.predict_proba(X))
+
+
+def test_with_fit_teacher_a_grid_fits_one_teacher_per_fold_and_one_for_the_refit():
+    CountsFits.fits.clear()
+    student = DistilledClassifier(CountsFits(), fit_teacher=True, **SMALL)
+    search = GridSearchCV(student, TWELVE, cv=3).fit(X, y)
+    assert CountsFits.fits == [100, 100, 100, 150]
+    assert search.best_estimator_.teacher_.random_state is not None
+
+
+def test_settings_of_the_teacher_tell_teachers_apart():
+    CountsFits.fits.clear()
+    student = DistilledClassifier(CountsFits(), fit_teacher=True, **SMALL)
+    grid = {"teacher__n_estimators": [2, 3], "alpha": [0.5, 1.0]}
+    search = GridSearchCV(student, grid, cv=3).fit(X, y)
+    assert len(CountsFits.fits) == 2 * 3 + 1
+    assert (
+        search.best_estimator_.teacher_.n_estimators == search.best_params_["teacher__n_estimators"]
+    )
+
+
+def test_without_an_integer_seed_every_fit_has_a_teacher_of_its_own():
+    CountsFits.fits.clear()
+    student = DistilledClassifier(CountsFits(), fit_teacher=True, **SMALL | {"random_state": None})
+    student.fit(X, y)
+    student.fit(X, y)
+    assert len(CountsFits.fits) == 2
+
+
+def test_other_labels_and_other_weights_need_another_teacher():
+    CountsFits.fits.clear()
+    student = DistilledClassifier(LogisticRegression(max_iter=1000), fit_teacher=True, **SMALL)
+    plain = student.fit(X, y).teacher_
+    weighted = student.fit(X, y, sample_weight=1 + y).teacher_
+    relabelled = student.fit(X, np.where(y == 2, 1, y)).teacher_
+    assert len({id(plain), id(weighted), id(relabelled)}) == 3
+    assert student.fit(X, y).teacher_ is plain
+
+
+def test_a_memory_keeps_fitted_teachers_too(tmp_path):
+    CountsFits.fits.clear()
+    student = DistilledClassifier(CountsFits(), fit_teacher=True, memory=tmp_path, **SMALL)
+    one = student.fit(X, y).predict_proba(X)
+    teacher_cache._fitted.clear()
+    two = student.fit(X, y).predict_proba(X)
+    assert len(CountsFits.fits) == 1
+    np.testing.assert_array_equal(one, two)
+
+
+def count_asks(teacher, rows, times=1):
+    """How often `ask` is called for a teacher, about rows, in some turns."""
+    asked = []
+
+    def spy(teacher):
+        asked.append(teacher)
+        return ask(teacher, rows)
+
+    for _ in range(times):
+        answer = remembered_answer(teacher, rows, spy)
+    return len(asked), answer
+
+
+def test_a_teacher_that_was_fitted_anew_is_asked_anew():
+    teacher = forest()
+    assert count_asks(teacher, X, times=2)[0] == 1
+    teacher.set_params(max_depth=1).fit(X, y)
+    n_asks, (probabilities, _) = count_asks(teacher, X)
+    assert n_asks == 1
+    np.testing.assert_allclose(probabilities, teacher.predict_proba(X), rtol=1e-12)
+
+
+def test_a_teacher_that_learned_on_in_place_is_asked_anew():
+    teacher = GaussianNB().partial_fit(X[::2], y[::2], classes=[0, 1, 2])
+    before = count_asks(teacher, X)[1][0]
+    teacher.partial_fit(X[1::2], y[1::2])
+    n_asks, (after, _) = count_asks(teacher, X)
+    assert n_asks == 1
+    assert abs(before - after).max() > 0
+
+
+def test_a_torch_module_that_was_trained_on_is_asked_anew():
+    import torch
+
+    module = torch.nn.Linear(4, 3)
+    assert count_asks(module, X, times=2)[0] == 1
+    with torch.no_grad():
+        module.weight[0, 0] += 1
+    assert count_asks(module, X)[0] == 1
+
+
+def test_a_counter_in_the_teacher_does_not_count_as_a_change_but_a_fit_does():
+    teacher = Counting(forest())
+    assert count_asks(teacher, X, times=3)[0] == 1
+    teacher.inner.set_params(max_depth=1).fit(X, y)
+    assert count_asks(teacher, X)[0] == 1
+
+
+def test_rows_with_one_other_number_are_other_rows():
+    teacher = forest()
+    others = X.copy()
+    others[3, 2] += 1e-9
+    assert count_asks(teacher, X)[0] == count_asks(teacher, others)[0] == 1
+    assert count_asks(teacher, X.copy())[0] == 0
+
+
+def test_tables_are_the_same_rows_if_their_columns_are():
+    pd = pytest.importorskip("pandas")
+    table = pd.DataFrame(X, columns=list("abcd")).assign(e=list("xyz") * 50)
+    fold = np.arange(0, 150, 2)
+    assert fingerprint(table.iloc[fold]) == fingerprint(table.iloc[fold])
+    assert fingerprint(table) != fingerprint(table.rename(columns={"a": "b", "b": "a"}))
+    changed = table.copy()
+    changed.loc[7, "e"] = "other"
+    assert fingerprint(table) != fingerprint(changed)
+
+
+def test_what_is_remembered_cannot_be_written_to():
+    with pytest.raises(ValueError, match="read-only"):
+        count_asks(forest(), X)[1][0][0, 0] = 1
+
+
+def test_the_teacher_is_held_weakly_and_its_answers_go_with_it():
+    teacher = forest()
+    gone = weakref.ref(teacher)
+    count_asks(teacher, X)
+    del teacher
+    gc.collect()
+    assert gone() is None
+    count_asks(forest(), X)
+    assert len(teacher_cache._answers.entries) == 1
+
+
+def test_a_new_teacher_at_an_old_address_is_asked(monkeypatch):
+    old, new = forest(), forest(max_depth=1)
+    count_asks(old, X)
+    ((key, entry),) = teacher_cache._answers.entries.items()
+    teacher_cache._answers.entries[(id(new), key[1])] = entry
+    assert count_asks(new, X)[0] == 1
+
+
+def test_what_is_kept_is_bounded_in_bytes(monkeypatch):
+    monkeypatch.setattr(teacher_cache._answers, "most_bytes", 3 * 150 * 8 * 10)
+    teacher = forest()
+    for shift in range(12):
+        count_asks(teacher, X + shift)
+    assert len(teacher_cache._answers.entries) == 10
+    assert count_asks(teacher, X + 11)[0] == 0
+    assert count_asks(teacher, X)[0] == 1
+
+
+def test_fitted_teachers_are_bounded_in_bytes_too(monkeypatch):
+    monkeypatch.setattr(teacher_cache._fitted, "most_bytes", 1000)
+    CountsFits.fits.clear()
+    student = DistilledClassifier(CountsFits(), fit_teacher=True, **SMALL)
+    student.fit(X, y)
+    student.fit(X, y)
+    assert len(CountsFits.fits) == 2
+    assert not teacher_cache._fitted.entries
+
+
+def test_a_fitted_teacher_that_somebody_refitted_is_not_used_again():
+    student = DistilledClassifier(RandomForestClassifier(3), fit_teacher=True, **SMALL)
+    before = student.fit(X, y).predict_proba(X)
+    student.teacher_.fit(X, y[::-1])
+    np.testing.assert_array_equal(student.fit(X, y).predict_proba(X), before)
+
+
+def test_what_cannot_be_read_or_referred_to_is_asked_each_time():
+    class Slots:
+        __slots__ = ()
+        classes_ = np.arange(3)
+
+        def predict_proba(self, X):
+            return np.full((len(X), 3), 1 / 3)
+
+    assert count_asks(Slots(), X, times=2)[0] == 2
+    assert fingerprint(row for row in X) is None
+
+
+def test_a_function_counts_with_its_code_and_what_it_closes_over():
+    def adds(n):
+        return lambda x: x + n
+
+    assert fingerprint(adds(1)) == fingerprint(adds(1)) != fingerprint(adds(2))
+    assert fingerprint(lambda x: x + 1) != fingerprint(lambda x: x - 1)
+
+
+def test_a_function_that_calls_itself_has_a_fingerprint():
+    def outer():
+        def countdown(n):
+            return n and countdown(n - 1)
+
+        return countdown
+
+    assert fingerprint(outer()) is not None
+
+
+def test_a_step_that_was_edited_in_a_notebook_gets_a_new_teacher(tmp_path):
+    script = tmp_path / "notebook.py"
+    script.write_text(
+        """
+from tests.test_teacher_cache import SMALL, X, y, pipeline_with
+from skkd import DistilledClassifier
+
+def run(step):
+    student = DistilledClassifier(pipeline_with(step), fit_teacher=True, **SMALL)
+    return student.fit(X, y).teacher_
+
+COLUMNS = [0, 1]
+def step(X): return X[:, COLUMNS]
+first, again = run(step), run(step)
+def step(X): return X[:, [2, 3]]
+second = run(step)
+def step(X): return X[:, COLUMNS]
+COLUMNS = [0, 3]
+third = run(step)
+print(first is again, first is second, first is third)
+"""
+    )
+    done = subprocess.run(
+        [sys.executable, script],
+        capture_output=True,
+        text=True,
+        env={"PYTHONPATH": str(Path(__file__).parent.parent), "PATH": ""},
+    )
+    assert done.stdout.split() == ["True", "False", "False"], done.stderr
+
+
+def pipeline_with(step):
+    return make_pipeline(FunctionTransformer(step), RandomForestClassifier(3, random_state=0))
