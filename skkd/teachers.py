@@ -15,10 +15,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
+from sklearn import get_config
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import balanced_accuracy_score
+from sklearn.pipeline import Pipeline
 from sklearn.utils import InputTags, _safe_indexing, get_tags
 from sklearn.utils.validation import _num_samples, check_is_fitted, has_fit_parameter
 
@@ -196,7 +198,8 @@ def fit_and_hear(teacher, X, y, sample_weight, *, seed, memory=None, **settings)
         Frozen or not, fitted or not; it stays as it is.
     X, y : array-like
     sample_weight : array-like or None
-        Handed on where the teacher takes it.
+        Handed on where the teacher, or the last step of a pipeline, takes it; else a
+        warning says that it does not.
     seed : int
         For every random_state in it that is None.
     memory : joblib.Memory, default=None
@@ -212,8 +215,7 @@ def fit_and_hear(teacher, X, y, sample_weight, *, seed, memory=None, **settings)
     fitted, opinions = [], []
     for member, weight in members_of(teacher):
         fresh = _seeded_clone(member, seed)
-        takes_weight = sample_weight is not None and has_fit_parameter(fresh, "sample_weight")
-        weights = {"sample_weight": sample_weight} if takes_weight else {}
+        weights = _weights_for(fresh, sample_weight)
 
         def fit_and_ask(fresh=fresh, weights=weights):
             fresh.fit(X, y, **weights)
@@ -234,6 +236,25 @@ def _seeded_clone(teacher, seed):
     params = fresh.get_params()
     seeds = [name for name in params if name.split("__")[-1] == "random_state"]
     return fresh.set_params(**{name: seed for name in seeds if params[name] is None})
+
+
+def _weights_for(teacher, sample_weight):
+    """The arguments that bring weights to a teacher's `fit`."""
+    if sample_weight is None:
+        return {}
+    if has_fit_parameter(teacher, "sample_weight"):
+        return {"sample_weight": sample_weight}
+    routed = get_config()["enable_metadata_routing"]
+    if isinstance(teacher, Pipeline) and not routed:
+        name, last = teacher.steps[-1]
+        if has_fit_parameter(last, "sample_weight"):
+            return {f"{name}__sample_weight": sample_weight}
+    warnings.warn(
+        f"teacher, a {type(teacher).__name__}, takes no sample_weight: it is fitted without, and "
+        "the weights act on the student alone.",
+        stacklevel=2,
+    )
+    return {}
 
 
 def ask(teacher, X, *, batch_size=None, progress=False):

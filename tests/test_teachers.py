@@ -8,6 +8,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
@@ -306,9 +307,19 @@ def test_weights_reach_a_teacher_that_takes_them():
     fitted, _ = fit_and_hear(LogisticRegression(max_iter=1000), X, y, weights, seed=0)
     by_hand = LogisticRegression(max_iter=1000, random_state=0).fit(X, y, weights)
     np.testing.assert_allclose(fitted.coef_, by_hand.coef_)
-    from sklearn.neighbors import KNeighborsClassifier
 
-    fit_and_hear(KNeighborsClassifier(), X, y, weights, seed=0)  # takes none
+
+def test_weights_reach_the_last_step_of_a_pipeline():
+    weights = 1.0 + 5 * (y == 1)
+    pipeline = make_pipeline(StandardScaler(), LogisticRegression(random_state=0))
+    fitted, _ = fit_and_hear(pipeline, X, y, weights, seed=0)
+    by_hand = clone(pipeline).fit(X, y, logisticregression__sample_weight=weights)
+    np.testing.assert_allclose(fitted[-1].coef_, by_hand[-1].coef_)
+
+
+def test_a_teacher_that_takes_no_weights_says_so():
+    with pytest.warns(UserWarning, match="KNeighborsClassifier, takes no sample_weight"):
+        fit_and_hear(KNeighborsClassifier(), X, y, 1.0 + y, seed=0)
 
 
 @pytest.mark.parametrize("teacher", [ask, Duck()], ids=["function", "duck"])
