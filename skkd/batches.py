@@ -13,6 +13,9 @@ from skkd.preprocessing import transform_in_blocks
 
 __all__ = ["Batches", "Rows", "batch_bounds"]
 
+#: Most bytes of shuffled rows that are gathered at once.
+GATHERED_BYTES = 2**21
+
 
 class Rows(Dataset):
     """Rows as the network sees them, with their targets.
@@ -96,8 +99,21 @@ class Batches:
         order = torch.randperm(len(self.rows), generator=self.generator, device="cpu").to(
             self.rows.device
         )
-        for start, stop in self.bounds:
-            yield self.rows.take(order[start:stop])
+        for bounds in self._groups():
+            first, last = bounds[0][0], bounds[-1][1]
+            X, targets = self.rows.take(order[first:last])
+            for start, stop in bounds:
+                part = slice(start - first, stop - first)
+                yield X[part], {name: target[part] for name, target in targets.items()}
+
+    def _groups(self):
+        """Batches that are gathered at once, as lists of bounds: a call for each would be slow."""
+        n_batches = 1
+        if not sparse.issparse(self.rows.X):
+            row_bytes = self.rows.X[0].numel() * self.rows.X.element_size()
+            n_batches = max(1, GATHERED_BYTES // (row_bytes * self.batch_size))
+        for i in range(0, len(self.bounds), n_batches):
+            yield self.bounds[i : i + n_batches]
 
 
 def batch_bounds(n_rows, batch_size):

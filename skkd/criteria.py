@@ -1,66 +1,153 @@
-"""What a network learns from: the training loss of each row, read from its targets."""
+"""What a network learns from: the training loss of each row, and its derivative.
 
-from skkd.losses import cross_entropy, distillation_loss, one_hot, smooth_labels
+Called, a criterion gives one loss per row, for autograd to differentiate. `gradient`
+gives the same losses and, by hand, their derivative by the logits: with ``p`` the
+softmax of the logits ``z``,
 
-__all__ = ["label_loss", "taught_loss"]
+=======================================  ===========================
+CE(y, z)                                 p - y
+T^2 KL(softmax(t/T) || softmax(z/T))     T (softmax(z/T) - softmax(t/T))
+=======================================  ===========================
+"""
+
+from dataclasses import dataclass
+
+import torch
+
+from skkd.losses import cross_entropy, distillation_loss, entropy, one_hot, smooth_labels
+
+__all__ = ["LabelLoss", "TaughtLoss"]
 
 
-def label_loss(logits, targets, *, label_smoothing=0.0):
+@dataclass(frozen=True)
+class LabelLoss:
     """Cross-entropy with the labels, smoothed.
 
     Parameters
     ----------
-    logits : torch.Tensor of shape (n_rows, n_classes)
-    targets : dict with "labels", integer codes of shape (n_rows,)
     label_smoothing : float, default=0.0
-
-    Returns
-    -------
-    torch.Tensor of shape (n_rows,)
 
     Examples
     --------
     >>> import torch
-    >>> label_loss(torch.zeros(1, 2), {"labels": torch.tensor([0])}, label_smoothing=0.1)
+    >>> loss = LabelLoss(label_smoothing=0.1)
+    >>> loss(torch.zeros(1, 2), {"labels": torch.tensor([0])})
     tensor([0.6931])
+    >>> loss.gradient(torch.zeros(1, 2), {"labels": torch.tensor([0])})
+    (tensor([0.6931]), tensor([[-0.4500,  0.4500]]))
     """
-    return cross_entropy(_labels(logits, targets, label_smoothing), logits)
+
+    label_smoothing: float = 0.0
+
+    def __call__(self, logits, targets):
+        """One loss per row.
+
+        Parameters
+        ----------
+        logits : torch.Tensor of shape (n_rows, n_classes)
+        targets : dict with "labels", integer codes of shape (n_rows,)
+
+        Returns
+        -------
+        torch.Tensor of shape (n_rows,)
+        """
+        return cross_entropy(self.labels(logits, targets), logits)
+
+    def gradient(self, logits, targets):
+        """The losses, and their derivative by the logits.
+
+        Parameters
+        ----------
+        logits, targets
+            As in a call.
+
+        Returns
+        -------
+        losses : torch.Tensor of shape (n_rows,)
+        derivative : torch.Tensor of shape (n_rows, n_classes)
+        """
+        epsilon = self.label_smoothing
+        log_p = torch.log_softmax(logits, 1)
+        index = targets["labels"].unsqueeze(1)
+        losses = log_p.gather(1, index).squeeze(1).mul_(epsilon - 1)
+        if epsilon > 0:
+            losses.sub_(log_p.mean(1), alpha=epsilon)
+        derivative = log_p.exp_()
+        if epsilon > 0:
+            derivative.sub_(epsilon / logits.shape[1])
+        share = derivative.new_full((1, 1), epsilon - 1).expand(index.shape)
+        return losses, derivative.scatter_add_(1, index, share)
+
+    def labels(self, logits, targets):
+        """The labels as codes, or smoothed as probabilities."""
+        if self.label_smoothing == 0:
+            return targets["labels"]
+        hard = one_hot(targets["labels"], logits.shape[1], dtype=logits.dtype)
+        return smooth_labels(hard, self.label_smoothing)
 
 
-def taught_loss(logits, targets, *, temperature, alpha, label_smoothing=0.0):
+@dataclass(frozen=True)
+class TaughtLoss:
     """The distillation loss; label smoothing acts on its label term only.
 
     Parameters
     ----------
-    logits : torch.Tensor of shape (n_rows, n_classes)
-    targets : dict with "labels", codes of shape (n_rows,), and "teacher_logits"
     temperature, alpha : float
     label_smoothing : float, default=0.0
-
-    Returns
-    -------
-    torch.Tensor of shape (n_rows,)
 
     Examples
     --------
     >>> import torch
     >>> z = torch.tensor([[2.0, 0.0]])
     >>> targets = {"labels": torch.tensor([0]), "teacher_logits": z}
-    >>> taught_loss(z, targets, temperature=2.0, alpha=1.0)
+    >>> TaughtLoss(temperature=2.0, alpha=1.0)(z, targets)
     tensor([0.])
     """
-    return distillation_loss(
-        _labels(logits, targets, label_smoothing),
-        logits,
-        targets["teacher_logits"],
-        temperature=temperature,
-        alpha=alpha,
-    )
 
+    temperature: float
+    alpha: float
+    label_smoothing: float = 0.0
 
-def _labels(logits, targets, label_smoothing):
-    labels = targets["labels"]
-    if label_smoothing == 0:
-        return labels
-    hard = one_hot(labels, logits.shape[1], dtype=logits.dtype)
-    return smooth_labels(hard, label_smoothing)
+    def __call__(self, logits, targets):
+        """One loss per row.
+
+        Parameters
+        ----------
+        logits : torch.Tensor of shape (n_rows, n_classes)
+        targets : dict with "labels", codes of shape (n_rows,), and "teacher_logits"
+
+        Returns
+        -------
+        torch.Tensor of shape (n_rows,)
+        """
+        return distillation_loss(
+            LabelLoss(self.label_smoothing).labels(logits, targets),
+            logits,
+            targets["teacher_logits"],
+            temperature=self.temperature,
+            alpha=self.alpha,
+        )
+
+    def gradient(self, logits, targets):
+        """The losses, and their derivative by the logits.
+
+        Parameters
+        ----------
+        logits, targets
+            As in a call.
+
+        Returns
+        -------
+        losses : torch.Tensor of shape (n_rows,)
+        derivative : torch.Tensor of shape (n_rows, n_classes)
+        """
+        T, alpha = self.temperature, self.alpha
+        q = torch.softmax(targets["teacher_logits"] / T, 1)
+        log_p = torch.log_softmax(logits / T, 1)
+        losses = (q * log_p).sum(1).add_(entropy(q)).mul_(-alpha * T**2)
+        derivative = log_p.exp_().sub_(q).mul_(alpha * T)
+        if alpha < 1:
+            of_labels, by_labels = LabelLoss(self.label_smoothing).gradient(logits, targets)
+            losses.add_(of_labels, alpha=1 - alpha)
+            derivative.add_(by_labels, alpha=1 - alpha)
+        return losses, derivative

@@ -1,7 +1,6 @@
 """DistilledClassifier: a neural network taught by a frozen teacher."""
 
 import os
-from functools import partial
 
 import numpy as np
 from sklearn import config_context
@@ -295,16 +294,11 @@ class DistilledClassifier(NeuralClassifier):
         return classes, {"labels": codes, "teacher_logits": teacher_logits}
 
     def _make_criterion(self):
-        from skkd.criteria import taught_loss
+        from skkd.criteria import TaughtLoss
 
         if self.alpha == 0:
             return super()._make_criterion()
-        return partial(
-            taught_loss,
-            temperature=self.temperature,
-            alpha=self.alpha,
-            label_smoothing=self.label_smoothing,
-        )
+        return TaughtLoss(self.temperature, self.alpha, self.label_smoothing)
 
     def _hear_teacher(self, X, y, sample_weight, seed):
         """The teacher that was asked, and what it says of the rows."""

@@ -70,8 +70,12 @@ class Dropout(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.p == 0:
             return x
+        return x * self.mask(x)
+
+    def mask(self, x: Tensor) -> Tensor:
+        """A new draw, of the shape of `x`: 0 where a unit is dropped, else 1 / (1 - p)."""
         keep = torch.empty_like(x).bernoulli_(1 - self.p, generator=self.generator)
-        return x * keep.div_(1 - self.p)
+        return keep.div_(1 - self.p)
 
     def extra_repr(self) -> str:
         return f"p={self.p}"

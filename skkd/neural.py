@@ -2,7 +2,6 @@
 
 import warnings
 from contextlib import contextmanager
-from functools import partial
 
 import numpy as np
 from sklearn import config_context
@@ -482,9 +481,9 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
     def _make_criterion(self):
         """The training loss: (logits, targets) -> one value per row."""
-        from skkd.criteria import label_loss
+        from skkd.criteria import LabelLoss
 
-        return partial(label_loss, label_smoothing=self.label_smoothing)
+        return LabelLoss(self.label_smoothing)
 
     def _draw_seeds(self):
         """Seeds of the network, of the validation split and of a teacher, in this order."""

@@ -19,9 +19,10 @@ from skorch.dataset import Dataset
 from skorch.helper import predefined_split
 from torch import nn
 
+from skkd.backprop import Backprop
 from skkd.batches import Batches, Rows
 from skkd.losses import cross_entropy
-from skkd.optimizers import kind_of, load_state, state_as_arrays
+from skkd.optimizers import kind_of, load_state, quick_step_of, state_as_arrays
 
 __all__ = ["Outcome", "Plateau", "Recipe", "fit_network"]
 
@@ -273,19 +274,31 @@ class _Net(NeuralNetClassifier):
 
     def _train_epoch(self, batches):
         self.module_.train()
-        total = 0.0
+        self._choose_how_to_differentiate(batches.rows)
+        step = self._announced_step if self.somebody_hears_batches else self._step
+        losses, sizes = [], []
         for number, (X, targets) in enumerate(batches):
             self._set_learning_rate(number, len(batches))
             if number == 0:
                 self.epoch_record["learning_rate"] = float(self.optimizer_.param_groups[0]["lr"])
-            if self.somebody_hears_batches:
-                total += self._announced_step(X, targets) * len(X)
-            else:
-                total += float(self._step(X, targets)[0]) * len(X)
+            losses.append(step(X, targets)[0])
+            sizes.append(len(X))
         if not self.somebody_hears_batches:
             self.history.new_batch()  # skorch's Checkpoint looks at the last one
         self.epochs_done += 1
-        self.epoch_record["train_loss"] = total / len(batches.rows)
+        losses = torch.stack(losses).double().cpu()  # the only wait for a GPU in an epoch
+        self.epoch_record["train_loss"] = float(losses.numpy() @ sizes) / len(batches.rows)
+
+    def _choose_how_to_differentiate(self, rows):
+        """How gradients come about: by hand where that is possible, else by autograd.
+
+        Chosen anew in each epoch: a callback may have frozen or replaced something.
+        """
+        gradient = getattr(self.recipe.row_loss, "gradient", None)
+        self.differentiate, self.quick_step = self._autograd, None
+        if gradient is not None and Backprop.is_possible(self.module_):
+            weighted = bool((rows.targets["weights"] != 1).any())
+            self.differentiate = Backprop(self.module_, gradient, weighted)
 
     def _set_learning_rate(self, batch, n_batches):
         schedule = self.recipe.schedule
@@ -301,11 +314,7 @@ class _Net(NeuralNetClassifier):
         outcome = []
 
         def loss_and_gradient():
-            for parameter in self.trained:
-                parameter.grad = None
-            logits = self.module_(X)
-            loss = self.criterion_(logits, targets)
-            loss.backward()
+            loss, logits = self.differentiate(X, targets)
             if self.somebody_hears_batches:
                 self.notify(
                     "on_grad_computed",
@@ -315,11 +324,26 @@ class _Net(NeuralNetClassifier):
                 )
             if self.recipe.max_grad_norm is not None:
                 nn.utils.clip_grad_norm_(self.trained, self.recipe.max_grad_norm)
-            outcome.append((loss.detach(), logits.detach()))
+            outcome.append((loss, logits))
             return loss
 
-        self.optimizer_.step(loss_and_gradient)
+        if self.quick_step is not None:
+            loss_and_gradient()
+            self.quick_step()
+        else:
+            self.optimizer_.step(loss_and_gradient)
+            if not self.somebody_hears_batches:
+                self.quick_step = quick_step_of(self.optimizer_)
         return outcome[0]  # some optimisers, such as LBFGS, ask more than once
+
+    def _autograd(self, X, targets):
+        """Loss and logits of a batch; the gradients are left in the parameters."""
+        for parameter in self.trained:
+            parameter.grad = None
+        logits = self.module_(X)
+        loss = self.criterion_(logits, targets)
+        loss.backward()
+        return loss.detach(), logits.detach()
 
     def _announced_step(self, X, targets):
         batch = (X, targets["labels"])
@@ -328,7 +352,7 @@ class _Net(NeuralNetClassifier):
         self.history.record_batch("train_loss", float(loss))
         self.history.record_batch("train_batch_size", len(X))
         self.notify("on_batch_end", batch=batch, training=True, loss=loss, y_pred=logits)
-        return float(loss)
+        return loss, logits
 
     def _validate(self, batches, announced):
         """Weighted log-loss and accuracy of true labels, whatever is trained on."""

@@ -31,7 +31,7 @@ LAYERS = [
         "sklearn_callbacks",
         "teachers",
     },
-    {"batches"},
+    {"backprop", "batches"},
     {"training"},
     {"fitting"},
     {"neural"},
