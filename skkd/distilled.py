@@ -1,9 +1,11 @@
 """DistilledClassifier: a neural network taught by a frozen teacher."""
 
+import numbers
 import os
 
 import numpy as np
 from sklearn import config_context
+from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
@@ -13,10 +15,10 @@ from skkd.neural import NeuralClassifier, all_or_nothing, runs_one_epoch_at_a_ti
 from skkd.parameters import check_flag, check_integer, check_number, check_option, refuse
 from skkd.soft_labels import align, check_probabilities, mix, named_columns
 from skkd.teacher_cache import as_memory
+from skkd.teacher_fitting import fit_and_hear
 from skkd.teachers import (
     Opinion,
     agreement_with,
-    fit_and_hear,
     freeze,
     hear,
     input_tags_of,
@@ -256,7 +258,8 @@ class DistilledClassifier(NeuralClassifier):
             Itself.
         """
         with all_or_nothing(self), config_context(array_api_dispatch=False):
-            return self._partial_fit(X, y, classes, sample_weight, teacher_proba=teacher_proba)
+            taught = {"teacher_proba": teacher_proba, "remember": False}
+            return self._partial_fit(X, y, classes, sample_weight, **taught)
 
     @property
     def student_(self):
@@ -268,27 +271,51 @@ class DistilledClassifier(NeuralClassifier):
         left_behind = ("teacher_", "teacher_agreement_", "training_state_")
         fitted = {k: v for k, v in vars(self).items() if k.endswith("_")}
         vars(student).update({k: v for k, v in fitted.items() if k not in left_behind})
+        student.history_ = list(self.history_)
         return student
 
-    def _make_targets(self, X, y, classes, sample_weight, seed, teacher_proba=None):
+    def set_params(self, **params):
+        """Set parameters, of nested objects too; not of a teacher that is frozen.
+
+        Parameters
+        ----------
+        **params : object
+
+        Returns
+        -------
+        DistilledClassifier
+            Itself.
+        """
+        teacher = params.get("teacher", self.teacher)
+        fits = params.get("fit_teacher", self.fit_teacher)
+        for name, value in params.items():
+            if name.startswith("teacher__") and teacher is not None and not fits:
+                allowed = "it together with fit_teacher=True, for a frozen teacher never changes"
+                refuse(name, value, allowed)
+        return super().set_params(**params)
+
+    def _make_targets(self, X, y, classes, sample_weight, seed, teacher_proba=None, remember=True):
         self._check_own_settings()
-        own_classes, _ = encode(y, classes)  # before a teacher costs anything
+        own_classes, _ = encode(y, classes)  # complains before a teacher costs anything
         if teacher_proba is None:
-            teacher, opinions = self._hear_teacher(X, y, sample_weight, seed)
+            asked = "teacher"
+            teacher, opinions = self._hear_teacher(X, y, sample_weight, seed, remember)
         else:
-            teacher = None
+            asked, teacher = "teacher_proba", None
             opinions = [self._read_answers(teacher_proba, own_classes, count_rows(X))]
-        known = [o.classes for o in opinions if o.classes is not None]
-        if self.on_class_mismatch == "teacher" and classes is None and known:
-            classes = np.unique(np.concatenate(known))
+        if self.on_class_mismatch == "teacher" and classes is None:
+            classes = _classes_of(opinions, own_classes)
         classes, codes = encode(y, classes)
         aligned = [
-            align(o.probabilities, o.classes, classes, self.on_class_mismatch) for o in opinions
+            align(o.probabilities, o.classes, classes, self.on_class_mismatch, asked)
+            for o in opinions
         ]
         soft_labels = mix(aligned, [o.weight for o in opinions])
         silent = soft_labels.sum(axis=1) == 0
         self.teacher_ = teacher
-        self.teacher_agreement_ = agreement_with(soft_labels[~silent], codes[~silent])
+        self.teacher_agreement_ = agreement_with(
+            soft_labels[~silent], codes[~silent], fitted_here=self.fit_teacher
+        )
         soft_labels[silent, codes[silent]] = 1.0  # nothing to say of these but their label
         teacher_logits = np.log(np.maximum(soft_labels, self.proba_floor))
         return classes, {"labels": codes, "teacher_logits": teacher_logits}
@@ -300,7 +327,7 @@ class DistilledClassifier(NeuralClassifier):
             return super()._make_criterion()
         return TaughtLoss(self.temperature, self.alpha, self.label_smoothing)
 
-    def _hear_teacher(self, X, y, sample_weight, seed):
+    def _hear_teacher(self, X, y, sample_weight, seed, remember):
         """The teacher that was asked, and what it says of the rows."""
         if self.teacher is None:
             refuse("teacher", None, "a fitted classifier, or teacher_proba in fit")
@@ -310,14 +337,21 @@ class DistilledClassifier(NeuralClassifier):
             "memory": as_memory(self.memory),
         }
         if self.fit_teacher:
-            return fit_and_hear(self.teacher, X, y, sample_weight, seed=seed, **settings)
+            # Without an integer seed no two fits ask for the same teacher.
+            remember = isinstance(self.random_state, numbers.Integral)
+            settings |= {"remember": remember, "seed": seed}
+            return fit_and_hear(self.teacher, X, y, sample_weight, **settings)
+        not_fitted = ValueError(
+            "teacher is not fitted. Fit it first; inside of a grid over teachers, which "
+            "unfits them, wrap each fitted one in sklearn.frozen.FrozenEstimator; or set "
+            "fit_teacher=True to have a clone of it fitted on the rows of each fit."
+        )
         if not is_fitted(self.teacher):
-            raise ValueError(
-                "teacher is not fitted. Fit it first; inside of a grid over teachers, which "
-                "unfits them, wrap each fitted one in sklearn.frozen.FrozenEstimator; or set "
-                "fit_teacher=True to have a clone of it fitted on the rows of each fit."
-            )
-        return unwrapped(self.teacher), hear(self.teacher, X, **settings)
+            raise not_fitted
+        try:
+            return unwrapped(self.teacher), hear(self.teacher, X, remember=remember, **settings)
+        except NotFittedError as error:
+            raise not_fitted from error
 
     def _read_answers(self, teacher_proba, classes, n_rows):
         """The caller's own soft labels, as a teacher's opinion."""
@@ -333,8 +367,8 @@ class DistilledClassifier(NeuralClassifier):
         check_option("on_class_mismatch", self.on_class_mismatch, options)
         if self.teacher_batch_size is not None:
             check_integer("teacher_batch_size", self.teacher_batch_size, low=1)
-        is_place = self.memory is None or isinstance(self.memory, (str, os.PathLike))
-        if not (is_place or hasattr(self.memory, "cache")):
+        is_place = isinstance(self.memory, (str, os.PathLike)) and self.memory != ""
+        if not (self.memory is None or is_place or hasattr(self.memory, "cache")):
             refuse("memory", self.memory, "a folder, a joblib.Memory or None")
 
     def __sklearn_tags__(self):
@@ -353,3 +387,21 @@ class DistilledClassifier(NeuralClassifier):
         frozen = self.__class__.__new__(self.__class__)
         vars(frozen).update(vars(self) | {"teacher": freeze(self.teacher)})
         return super(DistilledClassifier, frozen).__sklearn_clone__()
+
+
+def _classes_of(opinions, own_classes):
+    """The classes that teachers know, for a student that takes them over."""
+    known = {label for o in opinions if o.classes is not None for label in list(o.classes)}
+    own = set(own_classes.tolist())
+    if not known or known == own:
+        return own_classes
+    if not own <= known:
+        strangers = sorted(own - known, key=str)
+        raise ValueError(
+            f"y holds {strangers}, which no teacher knows ({sorted(known, key=str)}): "
+            "on_class_mismatch='teacher' wants labels that a teacher knows, 'intersect' those of y."
+        )
+    try:
+        return np.unique(np.asarray(list(known)))
+    except TypeError as error:
+        raise ValueError(f"teachers know labels of several types: {known}.") from error

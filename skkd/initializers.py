@@ -78,7 +78,7 @@ class Initializer(BaseEstimator):
         Parameters
         ----------
         tensor : torch.Tensor, floating
-            Weights of shape (fan_out, fan_in), or (out, in, *kernel) of a convolution,
+            Weights of shape (fan_out, fan_in), or ``(out, in, *kernel)`` of a convolution,
             or a bias of shape (fan_out,).
         generator : torch.Generator, default=None
             Source of randomness; None is torch's global one.

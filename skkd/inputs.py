@@ -123,7 +123,7 @@ def check_weights(sample_weight, n_rows):
         )
     if not weight.any():
         raise ValueError("Sample weights must contain at least one non-zero number.")
-    return weight / weight.max()  # only their ratios count, and their sum must be finite
+    return weight
 
 
 def class_weights(class_weight, classes, codes, sample_weight):

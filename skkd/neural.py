@@ -146,7 +146,7 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     ----------
     classes_ : ndarray of shape (n_classes,)
     n_features_in_ : int
-    feature_names_in_ : ndarray of str of shape (n_features_in_,)
+    feature_names_in_ : ndarray of str of shape (`n_features_in_`,)
         Only if X had names.
     n_iter_ : int
         Epochs run, those of earlier warm starts and partial fits included.
@@ -501,6 +501,8 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         sample_weight = check_weights(sample_weight, n_rows)
         classes, targets = self._make_targets(X, y, classes, sample_weight, seed, **taught)
         codes = targets["labels"]
+        if sample_weight is not None:  # their ratios count, and their sum must be finite
+            sample_weight = sample_weight / sample_weight.max()
         of_classes = class_weights(self.class_weight, classes, codes, sample_weight)
         weights = of_classes[codes] * (1.0 if sample_weight is None else sample_weight)
         return Examples(rows, targets | {"weights": weights}), classes, of_classes

@@ -17,10 +17,15 @@ __all__ = [
     "refuse",
 ]
 
+#: Of a value in a message.
+MOST_CHARACTERS = 300
+
 
 def refuse(name, value, allowed, error=ValueError):
     """Raise `error`: parameter, value received, values allowed."""
-    raise error(f"{name}={value!r} is not allowed: give {allowed}.")
+    shown = repr(value)
+    shown = shown if len(shown) <= MOST_CHARACTERS else shown[:MOST_CHARACTERS] + "..."
+    raise error(f"{name}={shown} is not allowed: give {allowed}.")
 
 
 def check_number(name, value, *, low=None, high=None, low_open=False, high_open=False):

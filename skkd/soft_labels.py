@@ -25,7 +25,12 @@ def as_array(answer, name="teacher"):
         raise ValueError(
             f"{name} answers with a list of arrays, one per output: it must have one output."
         )
-    return np.asarray(answer, dtype=np.float64)
+    if hasattr(answer, "detach"):  # a tensor of torch, on whatever device
+        answer = answer.detach().cpu()
+    try:
+        return np.asarray(answer, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} must give numbers, one per row and class: {error}.") from error
 
 
 def check_probabilities(probabilities, n_rows, name="teacher"):
@@ -92,17 +97,30 @@ def named_columns(probabilities, classes):
     -------
     list or None
         None where the columns are unnamed or merely counted: then they are in the order
-        of the sorted labels.
+        of the sorted labels. A name may be a label's text, as in a table read from a file.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import numpy as np
+    >>> named_columns(pd.DataFrame([[0.9, 0.1]], columns=["1", "0"]), np.array([0, 1]))
+    [1, 0]
     """
     columns = getattr(probabilities, "columns", None)
     if columns is None:
         return None
     names = list(columns)
-    only_counted = names == list(range(len(names))) and set(names) != set(classes.tolist())
-    return None if only_counted else names
+    labels = {str(label): label for label in classes.tolist()}
+    if not set(names) & set(labels.values()):
+        if set(map(str, names)) & set(labels):
+            return [labels.get(str(name), name) for name in names]
+        counted = (range(len(names)), [f"column_{j}" for j in range(len(names))])  # pandas, polars
+        if any(names == list(numbers) for numbers in counted):
+            return None
+    return names
 
 
-def align(probabilities, known, classes, on_class_mismatch="raise"):
+def align(probabilities, known, classes, on_class_mismatch="raise", name="teacher"):
     """Columns in the order of `classes`.
 
     Parameters
@@ -116,6 +134,8 @@ def align(probabilities, known, classes, on_class_mismatch="raise"):
         "raise" wants both sets equal; otherwise a class that the teacher does not know
         has probability 0, and the mass of one that only the teacher knows is spread
         over the others (a row without any is left all zero).
+    name : str, default="teacher"
+        Whose they are, for the message.
 
     Returns
     -------
@@ -130,20 +150,23 @@ def align(probabilities, known, classes, on_class_mismatch="raise"):
     columns = classes if known is None else np.asarray(known)
     if len(columns) != probabilities.shape[1]:
         raise ValueError(
-            f"teacher gives {probabilities.shape[1]} columns for {len(columns)} classes: without "
-            "classes_ of its own its columns must be the sorted labels of y."
+            f"{name} gives {probabilities.shape[1]} columns for {len(columns)} classes: where they "
+            "are not named (by classes_, or as those of a table) they must be the sorted labels "
+            "of y."
         )
     position = {label: j for j, label in enumerate(columns.tolist())}
+    if len(position) < len(columns):
+        raise ValueError(f"{name} names a class twice: {columns.tolist()}.")
     wanted = classes.tolist()
     if on_class_mismatch == "raise" and set(position) != set(wanted):
         raise ValueError(
-            f"teacher knows the classes {sorted(position, key=str)}, y holds {wanted}. If y is "
+            f"{name} knows the classes {sorted(position, key=str)}, y holds {wanted}. If y is "
             "yours, set on_class_mismatch to 'teacher' or 'intersect'. If not, a meta-estimator "
             "has re-encoded it: encode the labels to 0..K-1 before fitting the teacher."
         )
     if not set(position) & set(wanted):
         raise ValueError(
-            f"teacher knows the classes {sorted(position, key=str)}, y holds {wanted}: they have "
+            f"{name} knows the classes {sorted(position, key=str)}, y holds {wanted}: they have "
             "none in common."
         )
     aligned = np.zeros((len(probabilities), len(wanted)))

@@ -7,6 +7,8 @@ and never changed, and it sees the caller's own X.
 """
 
 import inspect
+import numbers
+import os
 import sys
 import threading
 import warnings
@@ -15,26 +17,22 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
-from sklearn import get_config
-from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
-from sklearn.metrics import balanced_accuracy_score
 from sklearn.pipeline import Pipeline
 from sklearn.utils import InputTags, _safe_indexing, get_tags
-from sklearn.utils.validation import _num_samples, check_is_fitted, has_fit_parameter
+from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from skkd.network import softmax
 from skkd.parameters import refuse
 from skkd.soft_labels import as_array, check_probabilities
-from skkd.teacher_cache import remembered_answer, remembered_teacher
+from skkd.teacher_cache import remembered_answer
 
 __all__ = [
     "Opinion",
     "TeacherMismatchWarning",
     "agreement_with",
     "ask",
-    "fit_and_hear",
     "freeze",
     "hear",
     "input_tags_of",
@@ -46,7 +44,8 @@ __all__ = [
 #: Rows per forward pass of a torch module.
 MODULE_ROWS = 4096
 
-_modes_lock = threading.RLock()
+#: On fewer rows a teacher's agreement with the labels says nothing about it.
+FEWEST_ROWS = 30
 
 
 class TeacherMismatchWarning(UserWarning):
@@ -110,29 +109,32 @@ def members_of(teacher):
     allowed = "a list of (teacher, weight) pairs, of weights above zero"
     if not teacher or not all(isinstance(m, (list, tuple)) and len(m) == 2 for m in teacher):
         refuse("teacher", teacher, allowed, TypeError)
-    weights = np.array([weight for _, weight in teacher], dtype=np.float64)
-    if not (np.isfinite(weights).all() and (weights > 0).all()):
-        refuse("teacher", teacher, allowed)
+    for _, weight in teacher:
+        if not isinstance(weight, numbers.Real) or isinstance(weight, bool):
+            refuse("teacher", teacher, f"{allowed} (not of (name, teacher))", TypeError)
+        if not 0 < weight < float("inf"):
+            refuse("teacher", teacher, allowed)
     return [(unwrapped(member), float(weight)) for member, weight in teacher]
 
 
 def is_fitted(teacher):
-    """Whether a teacher can answer now.
+    """Whether a teacher can answer now, as far as it can be told.
 
     Parameters
     ----------
     teacher : object
         One without `get_params` (a function, a wrapper of one's own) counts as fitted,
-        a list if all its members are.
+        and so does one that the user has frozen; a list if all its members do.
 
     Returns
     -------
     bool
     """
-    teacher = unwrapped(teacher)
     if isinstance(teacher, (list, tuple)):
-        return all(is_fitted(member) for member, _ in members_of(teacher))
-    if not hasattr(teacher, "get_params") or not hasattr(teacher, "fit"):
+        pairs = [member for member in teacher if isinstance(member, (list, tuple))]
+        return all(is_fitted(pair[0]) for pair in pairs if pair)
+    is_estimator = hasattr(teacher, "get_params") and hasattr(teacher, "fit")
+    if isinstance(teacher, FrozenEstimator) or not is_estimator:
         return True
     try:
         check_is_fitted(teacher)
@@ -155,7 +157,11 @@ def input_tags_of(teacher):
     sklearn.utils.InputTags
     """
     found = InputTags(sparse=True, allow_nan=True)
-    for member, _ in members_of(teacher):
+    try:
+        members = members_of(teacher)
+    except (TypeError, ValueError):  # it is `fit` that complains
+        return found
+    for member, _ in members:
         try:
             tags = get_tags(member).input_tags
         except (AttributeError, TypeError, ValueError):  # no scikit-learn estimator
@@ -165,96 +171,33 @@ def input_tags_of(teacher):
     return found
 
 
-def hear(teacher, X, *, batch_size=None, progress=False, memory=None):
-    """The opinion of each member of a frozen teacher; each is asked once about the rows.
+def hear(teacher, X, *, remember=True, memory=None, **settings):
+    """The opinion of each member of a frozen teacher.
 
     Parameters
     ----------
     teacher : object or list of (object, float)
     X : array-like or table of n_rows rows
         As the caller has it.
-    batch_size, progress
-        See :func:`ask`.
+    remember : bool, default=True
+        Whether to ask about the same rows only once.
     memory : joblib.Memory, default=None
         Shares the answers between processes.
-
-    Returns
-    -------
-    list of Opinion
-    """
-    settings = {"batch_size": batch_size, "progress": progress}
-    return [
-        Opinion(*remembered_answer(member, X, lambda t: ask(t, X, **settings), memory), weight)
-        for member, weight in members_of(teacher)
-    ]
-
-
-def fit_and_hear(teacher, X, y, sample_weight, *, seed, memory=None, **settings):
-    """A clone of a teacher, fitted, and its opinion of the rows it was fitted on.
-
-    Parameters
-    ----------
-    teacher : estimator or list of (estimator, float)
-        Frozen or not, fitted or not; it stays as it is.
-    X, y : array-like
-    sample_weight : array-like or None
-        Handed on where the teacher, or the last step of a pipeline, takes it; else a
-        warning says that it does not.
-    seed : int
-        For every random_state in it that is None.
-    memory : joblib.Memory, default=None
     **settings
         See :func:`ask`.
 
     Returns
     -------
-    teacher : estimator, or list of (estimator, float)
-        Fitted.
-    opinions : list of Opinion
+    list of Opinion
     """
-    fitted, opinions = [], []
-    for member, weight in members_of(teacher):
-        fresh = _seeded_clone(member, seed)
-        weights = _weights_for(fresh, sample_weight)
 
-        def fit_and_ask(fresh=fresh, weights=weights):
-            fresh.fit(X, y, **weights)
-            return fresh, ask(fresh, X, **settings)
+    def answer(member):
+        return ask(member, X, **settings)
 
-        one, answer = remembered_teacher(fresh, (X, y, weights), fit_and_ask, memory)
-        fitted.append((one, weight))
-        opinions.append(Opinion(*answer, weight))
-    is_list = isinstance(unwrapped(teacher), (list, tuple))
-    return (fitted if is_list else fitted[0][0]), opinions
-
-
-def _seeded_clone(teacher, seed):
-    if not (hasattr(teacher, "fit") and hasattr(teacher, "get_params")):
-        allowed = "a classifier that can be cloned and fitted, or fit_teacher=False"
-        refuse("teacher", teacher, allowed)
-    fresh = clone(teacher)
-    params = fresh.get_params()
-    seeds = [name for name in params if name.split("__")[-1] == "random_state"]
-    return fresh.set_params(**{name: seed for name in seeds if params[name] is None})
-
-
-def _weights_for(teacher, sample_weight):
-    """The arguments that bring weights to a teacher's `fit`."""
-    if sample_weight is None:
-        return {}
-    if has_fit_parameter(teacher, "sample_weight"):
-        return {"sample_weight": sample_weight}
-    routed = get_config()["enable_metadata_routing"]
-    if isinstance(teacher, Pipeline) and not routed:
-        name, last = teacher.steps[-1]
-        if has_fit_parameter(last, "sample_weight"):
-            return {f"{name}__sample_weight": sample_weight}
-    warnings.warn(
-        f"teacher, a {type(teacher).__name__}, takes no sample_weight: it is fitted without, and "
-        "the weights act on the student alone.",
-        stacklevel=2,
-    )
-    return {}
+    return [
+        Opinion(*(remembered_answer(member, X, answer, memory) if remember else answer(member)), w)
+        for member, w in members_of(teacher)
+    ]
 
 
 def ask(teacher, X, *, batch_size=None, progress=False):
@@ -276,22 +219,23 @@ def ask(teacher, X, *, batch_size=None, progress=False):
     classes : ndarray of shape (n_columns,) or None
         What the columns mean, as far as the teacher says.
     """
-    answer = _way_to_ask(teacher)
+    way = _way_to_ask(teacher)
     _refuse_other_columns(teacher, X)
     n_rows = _num_samples(X)
     size = min(batch_size or n_rows, n_rows)
+    batches = [X] if size == n_rows else _batches(X, n_rows, size)
     answers = []
-    with _modes_kept(teacher), _bar(n_rows, progress) as bar:
-        for start in range(0, n_rows, size):
-            stop = min(start + size, n_rows)
-            batch = X if size == n_rows else _safe_indexing(X, np.arange(start, stop))
-            answers.append(as_array(answer(batch)))
-            bar.update(stop - start)
+    with _modes_kept(teacher), _bar(n_rows, progress) as advance:
+        for batch in batches:
+            answer = way(batch)
+            answers.append(as_array(answer))
+            advance(len(answers[-1]))
     probabilities = answers[0] if len(answers) == 1 else np.concatenate(answers)
-    return check_probabilities(probabilities, n_rows), getattr(teacher, "classes_", None)
+    classes = getattr(teacher, "classes_", getattr(answer, "columns", None))
+    return check_probabilities(probabilities, n_rows), classes
 
 
-def agreement_with(probabilities, codes):
+def agreement_with(probabilities, codes, fitted_here=False):
     """Balanced accuracy of a teacher's first choices, with a warning at chance level.
 
     Balanced, because a good teacher of rare classes may be less accurate than always
@@ -301,6 +245,8 @@ def agreement_with(probabilities, codes):
     ----------
     probabilities : ndarray of shape (n_rows, n_classes)
     codes : ndarray of int of shape (n_rows,)
+    fitted_here : bool, default=False
+        Whether the teacher was fitted on these very rows, for the warning.
 
     Returns
     -------
@@ -308,18 +254,32 @@ def agreement_with(probabilities, codes):
     """
     if len(codes) == 0:
         return float("nan")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # classes that only the teacher names
-        agreement = float(balanced_accuracy_score(codes, probabilities.argmax(axis=1)))
     n_present = len(np.unique(codes))
-    if n_present > 1 and agreement <= 1 / n_present + 0.05:
-        warnings.warn(
-            f"teacher agrees with y no more than chance does (balanced accuracy {agreement:.3f}): "
-            "are these the rows it was fitted on, unscaled and with their columns in order?",
-            TeacherMismatchWarning,
-            stacklevel=2,
-        )
+    chance = 1 / n_present + 0.05
+    agreement = _balanced_accuracy(codes, probabilities.argmax(axis=1))
+    if n_present > 1 and len(codes) >= FEWEST_ROWS and agreement <= chance:
+        # A good teacher of rare classes may never name them first, only more often than else.
+        shares = np.maximum(probabilities.mean(axis=0), np.finfo(np.float64).tiny)
+        if _balanced_accuracy(codes, (probabilities / shares).argmax(axis=1)) <= chance:
+            advice = (
+                "it was fitted on these rows: has it been left too simple, or are the labels noise?"
+                if fitted_here
+                else "are these rows as it was fitted on, unscaled and with their columns in order?"
+            )
+            warnings.warn(
+                f"teacher agrees with y no more than chance does (balanced accuracy "
+                f"{agreement:.3f}): {advice}",
+                TeacherMismatchWarning,
+                stacklevel=2,
+            )
     return agreement
+
+
+def _balanced_accuracy(codes, chosen):
+    """Mean over the classes that are there of the share of their rows that is right."""
+    rows = np.bincount(codes)
+    hits = np.bincount(codes, weights=chosen == codes)
+    return float((hits[rows > 0] / rows[rows > 0]).mean())
 
 
 def _way_to_ask(teacher):
@@ -368,10 +328,12 @@ def _probabilities_of_module(module, X):
     import torch
 
     first = next(module.parameters(), torch.zeros(()))
-    dense = X.toarray() if sparse.issparse(X) else X
-    rows = torch.tensor(np.asarray(dense, dtype=np.float64), dtype=first.dtype, device=first.device)
+    dense = np.asarray(X.toarray() if sparse.issparse(X) else X, dtype=np.float64)
+    answers = []
     with torch.inference_mode():
-        answers = [module(part).double().cpu().numpy() for part in rows.split(MODULE_ROWS)]
+        for start in range(0, len(dense), MODULE_ROWS):
+            rows = torch.tensor(dense[start : start + MODULE_ROWS], dtype=first.dtype)
+            answers.append(module(rows.to(first.device)).double().cpu().numpy())
     logits = np.concatenate(answers)
     if logits.ndim != 2 or logits.shape[1] < 2:
         raise ValueError(
@@ -381,36 +343,53 @@ def _probabilities_of_module(module, X):
     return softmax(logits)
 
 
+def _batches(X, n_rows, size):
+    X = X.tocsr() if sparse.issparse(X) else X  # not every format has rows to pick
+    for start in range(0, n_rows, size):
+        yield _safe_indexing(X, np.arange(start, min(start + size, n_rows)))
+
+
 @contextmanager
 def _modes_kept(teacher):
-    """Torch modules of a teacher in eval mode, and afterwards each as it was."""
+    """A torch module in eval mode; afterwards it, and those of a skorch net, as they were."""
     held = [teacher, *getattr(teacher, "__dict__", {}).values()]
     modules = [module for module in held if _is_module(module)]
     if not modules:
         yield
         return
     with _modes_lock:  # another thread would put back the mode of ours
-        parts = [part for module in modules for part in module.modules()]
-        modes = [part.training for part in parts]
+        modes = [(part, part.training) for module in modules for part in module.modules()]
         try:
-            for module in modules:
-                module.eval()
+            if _is_module(teacher):
+                teacher.eval()
             yield
         finally:
-            for part, training in zip(parts, modes, strict=True):
+            for part, training in modes:
                 part.training = training
+
+
+_modes_lock = threading.RLock()
+
+
+def _begin_forked_child():
+    global _modes_lock
+    _modes_lock = threading.RLock()  # another thread may have held it
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_forked_child)
 
 
 @contextmanager
 def _bar(n_rows, progress):
-    """A progress bar of the rows that a teacher is asked about."""
+    """A progress bar of the rows that a teacher is asked about; a function that advances it."""
+    if not progress:
+        yield lambda n_rows: None
+        return
     from tqdm.auto import tqdm
 
-    bar = tqdm(total=n_rows, unit="row", desc="teacher", disable=not progress)
-    try:
-        yield bar
-    finally:
-        bar.close()
+    with tqdm(total=n_rows, unit="row", desc="teacher") as bar:
+        yield bar.update
 
 
 def _refuse_other_columns(teacher, X):
@@ -428,11 +407,18 @@ def _refuse_other_columns(teacher, X):
             )
 
 
-def _seeing_the_same_columns(teacher):
+def _seeing_the_same_columns(teacher, seen=()):
     """A teacher and those inside of it that are handed its X as it is."""
+    if id(teacher) in seen or not hasattr(teacher, "__dict__"):
+        return
     yield teacher
-    for name in ("estimator", "estimators_", "calibrated_classifiers_"):
-        inner = getattr(teacher, "__dict__", {}).get(name, ())
-        for member in inner if isinstance(inner, list) else (inner,):
-            if hasattr(member, "__dict__"):
-                yield from _seeing_the_same_columns(member)
+    inner = []
+    if isinstance(teacher, Pipeline):
+        steps = [step for _, step in teacher.steps if step not in (None, "passthrough")]
+        inner = steps[:1]  # those behind it see what it made of the columns
+    for name in ("estimator", "estimator_", "best_estimator_", "estimators_"):
+        held = vars(teacher).get(name)
+        inner += held if isinstance(held, list) else [held]
+    inner += vars(teacher).get("calibrated_classifiers_", [])
+    for member in inner:
+        yield from _seeing_the_same_columns(member, (*seen, id(teacher)))

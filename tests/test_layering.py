@@ -15,7 +15,7 @@ PACKAGE = Path(skkd.__file__).parent
 
 #: From the bottom up. A module imports from its own layer and from those below it.
 LAYERS = [
-    {"parameters", "tables", "losses", "network", "soft_labels", "teacher_cache"},
+    {"parameters", "tables", "losses", "network", "soft_labels", "fingerprints"},
     {"schedules", "initializers"},
     {
         "criteria",
@@ -29,9 +29,10 @@ LAYERS = [
         "progress",
         "settings",
         "sklearn_callbacks",
+        "teacher_cache",
         "teachers",
     },
-    {"backprop", "batches"},
+    {"backprop", "batches", "teacher_fitting"},
     {"training"},
     {"fitting"},
     {"neural"},
@@ -44,6 +45,7 @@ LATE_UPWARDS = {("network", "modules")}  # a fitted network as a torch module, f
 WITHOUT_TORCH = [
     "distilled",
     "examples",
+    "fingerprints",
     "inputs",
     "neural",
     "network",
@@ -58,6 +60,7 @@ WITHOUT_TORCH += [
     "soft_labels",
     "tables",
     "teacher_cache",
+    "teacher_fitting",
     "teachers",
 ]
 

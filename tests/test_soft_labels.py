@@ -98,15 +98,28 @@ def test_who_says_nothing_of_a_row_has_no_weight_in_its_mean():
 
 
 def test_columns_of_a_table_are_named_or_merely_counted():
-    pd = pytest.importorskip("pandas")
+    pd, pl = pytest.importorskip("pandas"), pytest.importorskip("polars")
     letters, codes = np.array(["a", "b"]), np.array([0, 1])
     assert named_columns(np.eye(2), letters) is None
     assert named_columns(pd.DataFrame(np.eye(2)), letters) is None
     assert named_columns(pd.DataFrame(np.eye(2), columns=["b", "a"]), letters) == ["b", "a"]
     assert named_columns(pd.DataFrame(np.eye(2), columns=[1, 0]), codes) == [1, 0]
-    with pytest.raises(ValueError, match=r"teacher knows the classes \['c', 'd'\]"):
-        align(
-            np.eye(2),
-            named_columns(pd.DataFrame(np.eye(2), columns=["c", "d"]), letters),
-            letters,
-        )
+    assert named_columns(pd.DataFrame(np.eye(2), columns=["1", "0"]), codes) == [1, 0]
+    assert named_columns(pl.DataFrame(np.eye(2)), letters) is None
+    assert named_columns(pd.DataFrame(np.eye(3)), codes) == [0, 1, 2]  # a fold without class 2
+    strangers = named_columns(pd.DataFrame(np.eye(2), columns=["c", "d"]), letters)
+    with pytest.raises(ValueError, match=r"teacher_proba knows the classes \['c', 'd'\]"):
+        align(np.eye(2), strangers, letters, name="teacher_proba")
+
+
+def test_a_class_named_twice_is_refused():
+    with pytest.raises(ValueError, match="teacher names a class twice"):
+        align(np.full((1, 3), 1 / 3), ["a", "a", "b"], np.array(["a", "b"]))
+
+
+def test_tensors_are_read_and_texts_refused():
+    torch = pytest.importorskip("torch")
+    p = torch.full((2, 2), 0.5, requires_grad=True)
+    np.testing.assert_array_equal(check_probabilities(p, 2), np.full((2, 2), 0.5))
+    with pytest.raises(ValueError, match="teacher_proba must give numbers"):
+        check_probabilities([["a", "b"]], 1, name="teacher_proba")

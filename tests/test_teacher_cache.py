@@ -1,10 +1,13 @@
 """A teacher is asked once about the same rows, and anew when it or they have changed."""
 
+import functools
 import gc
 import pickle
 import subprocess
 import sys
+import threading
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import joblib
@@ -17,12 +20,13 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from skkd import DistilledClassifier, teacher_cache
-from skkd.teacher_cache import fingerprint, remembered_answer
-from skkd.teachers import ask
+from skkd.teacher_cache import remembered_answer
+from skkd.teachers import ask, hear
 
 X, y = load_iris(return_X_y=True)
 SMALL = {"hidden_layer_sizes": (8,), "max_epochs": 2, "random_state": 0}
@@ -31,8 +35,7 @@ TWELVE = {"temperature": [1, 2, 4], "alpha": [0.3, 0.6, 0.8, 1.0]}
 
 @pytest.fixture(autouse=True)
 def nothing_remembered():
-    teacher_cache._answers.clear()
-    teacher_cache._fitted.clear()
+    teacher_cache.forget()
 
 
 class Counting:
@@ -128,7 +131,7 @@ def test_a_memory_serves_another_session(tmp_path):
     memory = joblib.Memory(str(tmp_path / "memory"), verbose=0)
     teacher = CountingOnDisk(forest(), asked)
     one = DistilledClassifier(teacher, memory=memory, **SMALL).fit(X, y)
-    teacher_cache._answers.clear()
+    teacher_cache.forget()
     same = pickle.loads(pickle.dumps(teacher))
     two = DistilledClassifier(same, memory=str(tmp_path / "memory"), **SMALL).fit(X, y)
     assert len(asked.read_bytes()) == 1
@@ -173,12 +176,13 @@ def test_other_labels_and_other_weights_need_another_teacher():
 
 
 def test_a_memory_keeps_fitted_teachers_too(tmp_path):
-    CountsFits.fits.clear()
-    student = DistilledClassifier(CountsFits(), fit_teacher=True, memory=tmp_path, **SMALL)
+    student = DistilledClassifier(
+        RandomForestClassifier(3), fit_teacher=True, memory=tmp_path, **SMALL
+    )
     one = student.fit(X, y).predict_proba(X)
-    teacher_cache._fitted.clear()
+    teacher_cache.forget()
     two = student.fit(X, y).predict_proba(X)
-    assert len(CountsFits.fits) == 1
+    assert len(list(tmp_path.rglob("output.pkl"))) == 1
     np.testing.assert_array_equal(one, two)
 
 
@@ -238,15 +242,105 @@ def test_rows_with_one_other_number_are_other_rows():
     assert count_asks(teacher, X.copy())[0] == 0
 
 
-def test_tables_are_the_same_rows_if_their_columns_are():
-    pd = pytest.importorskip("pandas")
-    table = pd.DataFrame(X, columns=list("abcd")).assign(e=list("xyz") * 50)
-    fold = np.arange(0, 150, 2)
-    assert fingerprint(table.iloc[fold]) == fingerprint(table.iloc[fold])
-    assert fingerprint(table) != fingerprint(table.rename(columns={"a": "b", "b": "a"}))
-    changed = table.copy()
-    changed.loc[7, "e"] = "other"
-    assert fingerprint(table) != fingerprint(changed)
+def change(model):
+    model.fit(X, (y + 1) % 3)
+
+
+class Holder:
+    """A teacher that does not answer itself; with `lock`, one that cannot be read."""
+
+    classes_ = np.arange(3)
+
+    def __init__(self, model, lock=None):
+        self.model = model
+        self.lock = lock
+
+    def predict_proba(self, X):
+        return self.model.predict_proba(X)
+
+
+def closure_over(*things):
+    def teacher(X):
+        return things[0].predict_proba(X)
+
+    return teacher
+
+
+KINDS = {
+    "itself": lambda model: model,
+    "bound method": lambda model: model.predict_proba,
+    "partial": lambda model: functools.partial(Holder.predict_proba, Holder(model)),
+    "closure": closure_over,
+    "closure over a lock": lambda model: closure_over(model, threading.Lock()),
+    "holder": Holder,
+    "holder of a lock": lambda model: Holder(model, threading.Lock()),
+    "frozen": FrozenEstimator,
+    "list": lambda model: [(model, 1.0)],
+}
+MODELS = {
+    "forest": lambda: RandomForestClassifier(5, random_state=0),
+    "neighbours that count": lambda: make_pipeline(StandardScaler(), KNeighborsClassifier(1)),
+    "in place": GaussianNB,
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("model", MODELS)
+def test_what_changed_inside_of_a_teacher_is_never_missed(kind, model):
+    model = MODELS[model]().fit(X, y)
+    teacher = KINDS[kind](model)
+    for _ in range(2):
+        np.testing.assert_allclose(hear(teacher, X)[0].probabilities, model.predict_proba(X))
+    change(model)
+    np.testing.assert_allclose(hear(teacher, X)[0].probabilities, model.predict_proba(X))
+
+
+def test_a_method_replaced_in_a_class_counts_as_a_change():
+    class Local(Holder):
+        pass
+
+    teacher = Local(forest())
+    assert count_asks(teacher, X, times=2)[0] == 1
+    Local.predict_proba = lambda self, X: np.full((len(X), 3), 1 / 3)
+    assert count_asks(teacher, X)[1][0][0, 0] == 1 / 3
+
+
+def test_many_threads_that_ask_the_same_ask_once():
+    teacher = Counting(forest())
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: hear(teacher, X)[0].probabilities, range(16)))
+    assert teacher.calls == [150]
+    for answer in answers:
+        np.testing.assert_array_equal(answer, answers[0])
+
+
+def test_an_error_in_the_teacher_leaves_nothing_behind():
+    broken = [True]
+
+    def teacher(X):
+        if broken:
+            raise RuntimeError("out of order")
+        return forest().predict_proba(X)
+
+    with pytest.raises(RuntimeError, match="out of order"):
+        hear(teacher, X)
+    broken.clear()
+    assert hear(teacher, X)[0].probabilities.shape == (150, 3)
+
+
+def test_partial_fit_remembers_nothing():
+    teacher = Counting(forest())
+    student = DistilledClassifier(teacher, **SMALL)
+    for _ in range(2):
+        student.partial_fit(X, y, classes=[0, 1, 2])
+    assert len(teacher.calls) == 2
+    assert n_kept() == 0
+
+
+def test_a_memory_that_cannot_keep_a_teacher_says_so(tmp_path):
+    teacher = Holder(forest(), threading.Lock())
+    with pytest.warns(UserWarning, match="memory keeps no answers of teacher, a Holder"):
+        DistilledClassifier(teacher, memory=tmp_path, **SMALL).fit(X, y)
 
 
 def test_what_is_remembered_cannot_be_written_to():
@@ -262,35 +356,42 @@ def test_the_teacher_is_held_weakly_and_its_answers_go_with_it():
     gc.collect()
     assert gone() is None
     count_asks(forest(), X)
-    assert len(teacher_cache._answers.entries) == 1
+    assert len(teacher_cache._asked) == 1
 
 
-def test_a_new_teacher_at_an_old_address_is_asked(monkeypatch):
+def test_a_new_teacher_at_an_old_address_is_asked():
     old, new = forest(), forest(max_depth=1)
     count_asks(old, X)
-    ((key, entry),) = teacher_cache._answers.entries.items()
-    teacher_cache._answers.entries[(id(new), key[1])] = entry
+    teacher_cache._asked[id(new)] = teacher_cache._asked[id(old)]
     assert count_asks(new, X)[0] == 1
 
 
-def test_what_is_kept_is_bounded_in_bytes(monkeypatch):
-    monkeypatch.setattr(teacher_cache._answers, "most_bytes", 3 * 150 * 8 * 10)
-    teacher = forest()
-    for shift in range(12):
-        count_asks(teacher, X + shift)
-    assert len(teacher_cache._answers.entries) == 10
-    assert count_asks(teacher, X + 11)[0] == 0
-    assert count_asks(teacher, X)[0] == 1
+def n_kept():
+    return sum(len(asked.answers) for asked in teacher_cache._asked.values())
+
+
+@pytest.mark.parametrize(
+    "bound", [{"ANSWER_BYTES": 3 * 150 * 8 * 10}, {"MOST_ANSWERS": 10}], ids=["bytes", "number"]
+)
+def test_what_is_kept_is_bounded(bound, monkeypatch):
+    monkeypatch.setattr(teacher_cache, *bound.popitem())
+    one, two = forest(), forest(max_depth=2)
+    for shift in range(8):
+        count_asks(one, X + shift)
+        count_asks(two, X + shift)
+    assert n_kept() == 10
+    assert count_asks(two, X + 7)[0] == 0
+    assert count_asks(one, X)[0] == 1
 
 
 def test_fitted_teachers_are_bounded_in_bytes_too(monkeypatch):
-    monkeypatch.setattr(teacher_cache._fitted, "most_bytes", 1000)
+    monkeypatch.setattr(teacher_cache, "TEACHER_BYTES", 10_000)
     CountsFits.fits.clear()
     student = DistilledClassifier(CountsFits(), fit_teacher=True, **SMALL)
     student.fit(X, y)
     student.fit(X, y)
     assert len(CountsFits.fits) == 2
-    assert not teacher_cache._fitted.entries
+    assert not teacher_cache._fitted
 
 
 def test_a_fitted_teacher_that_somebody_refitted_is_not_used_again():
@@ -309,25 +410,7 @@ def test_what_cannot_be_read_or_referred_to_is_asked_each_time():
             return np.full((len(X), 3), 1 / 3)
 
     assert count_asks(Slots(), X, times=2)[0] == 2
-    assert fingerprint(row for row in X) is None
-
-
-def test_a_function_counts_with_its_code_and_what_it_closes_over():
-    def adds(n):
-        return lambda x: x + n
-
-    assert fingerprint(adds(1)) == fingerprint(adds(1)) != fingerprint(adds(2))
-    assert fingerprint(lambda x: x + 1) != fingerprint(lambda x: x - 1)
-
-
-def test_a_function_that_calls_itself_has_a_fingerprint():
-    def outer():
-        def countdown(n):
-            return n and countdown(n - 1)
-
-        return countdown
-
-    assert fingerprint(outer()) is not None
+    assert count_asks(Holder(forest(), threading.Lock()), X, times=2)[0] == 2
 
 
 def test_a_step_that_was_edited_in_a_notebook_gets_a_new_teacher(tmp_path):

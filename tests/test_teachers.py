@@ -1,23 +1,29 @@
+import threading
+import warnings
+
 import numpy as np
 import pytest
 import torch
 from scipy import sparse
+from sklearn import config_context
 from sklearn.base import clone
+from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_iris
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.ensemble import RandomForestClassifier, VotingClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
+from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
+from skkd.teacher_fitting import fit_and_hear
 from skkd.teachers import (
     TeacherMismatchWarning,
     agreement_with,
     ask,
-    fit_and_hear,
     freeze,
     hear,
     input_tags_of,
@@ -199,12 +205,33 @@ def test_lightgbm_on_columns_in_another_order_is_caught():
 
 def test_lightgbm_inside_of_an_ensemble_is_caught_too():
     pd = pytest.importorskip("pandas")
-    from sklearn.ensemble import VotingClassifier
-
     table = pd.DataFrame(X, columns=list("abcd"))
     vote = VotingClassifier([("boosted", lightgbm_on(table))], voting="soft").fit(table, y)
     with pytest.raises(ValueError, match="goes by their position"):
         ask(vote, table[list("dcba")])
+
+
+@pytest.mark.parametrize("wrap", ["search", "pipeline"])
+def test_lightgbm_inside_of_a_search_or_a_pipeline_is_caught_too(wrap):
+    pd = pytest.importorskip("pandas")
+    table = pd.DataFrame(X, columns=list("abcd"))
+    teacher = lightgbm_on(table)
+    if wrap == "search":
+        teacher = GridSearchCV(teacher, {}, cv=2)
+    else:
+        teacher = make_pipeline("passthrough", teacher)
+    teacher.fit(table, y)
+    assert ask(teacher, table)[0].shape == (150, 3)
+    with pytest.raises(ValueError, match="goes by their position"):
+        ask(teacher, table[list("dcba")])
+
+
+def test_a_transformer_in_front_of_lightgbm_decides_about_the_columns():
+    pd = pytest.importorskip("pandas")
+    table = pd.DataFrame(X, columns=list("abcd"))
+    first = ColumnTransformer([("kept", "passthrough", list("abcd"))])
+    teacher = make_pipeline(first, lightgbm_on(table)).fit(table, y)
+    np.testing.assert_allclose(ask(teacher, table[list("dcba")])[0], ask(teacher, table)[0])
 
 
 def test_lightgbm_fitted_on_an_array_knows_no_names():
@@ -227,10 +254,67 @@ def test_a_list_must_hold_pairs(members):
         members_of(members)
 
 
+@pytest.mark.parametrize("members", [[("rf", Duck())], [(Duck(), "much")]], ids=["name", "text"])
+def test_a_name_is_no_weight(members):
+    with pytest.raises(TypeError, match="weights above zero .not of .name, teacher"):
+        members_of(members)
+    assert is_fitted(members)  # so that it is fit that says so
+    assert input_tags_of(members).sparse
+
+
 @pytest.mark.parametrize("weight", [0, -1, float("nan"), float("inf")])
 def test_weights_of_teachers_must_be_above_zero(weight):
     with pytest.raises(ValueError, match="weights above zero"):
         members_of([(Duck(), weight)])
+
+
+def test_a_table_of_answers_says_what_its_columns_mean():
+    pd = pytest.importorskip("pandas")
+    table = pd.DataFrame(np.eye(3)[y], columns=["cat", "ape", "bee"])
+    assert list(ask(lambda rows: table, X)[1]) == ["cat", "ape", "bee"]
+
+
+def test_a_duck_in_training_mode_is_asked_as_it_is():
+    duck = Duck()
+    duck.net = LogitModule()
+    modes = []
+    duck.predict_proba = lambda rows: modes.append(duck.net.training) or np.eye(3)[y]
+    ask(duck, X)
+    assert modes == [True]
+
+
+def test_a_good_teacher_that_never_names_a_rare_class_does_not_warn():
+    codes = np.r_[np.zeros(970, int), np.ones(30, int)]
+    p = 0.02 + 0.3 * codes
+    assert agreement_with(np.c_[1 - p, p], codes) == pytest.approx(0.5)
+
+
+def test_few_rows_say_nothing():
+    assert agreement_with(np.full((20, 2), 0.5), np.arange(20) % 2) == pytest.approx(0.5)
+
+
+def test_the_warning_gives_other_advice_where_the_teacher_was_fitted_here():
+    with pytest.warns(TeacherMismatchWarning, match="fitted on these rows"):
+        agreement_with(np.full((300, 2), 0.5), np.arange(300) % 2, fitted_here=True)
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_agreement_is_scikit_learns_balanced_accuracy(missing):
+    from sklearn.metrics import balanced_accuracy_score
+
+    draw = np.random.default_rng(0)
+    codes = draw.integers(0, 4, 200) + missing
+    p = draw.dirichlet(np.ones(5), 200) + np.eye(5)[codes]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        expected = balanced_accuracy_score(codes, p.argmax(axis=1))
+    assert agreement_with(p, codes) == pytest.approx(expected)
+
+
+def test_a_silent_question_starts_no_thread():
+    before = threading.active_count()
+    ask(Duck(), X, batch_size=10)
+    assert threading.active_count() == before
 
 
 def test_a_teacher_at_chance_level_warns():
@@ -268,7 +352,7 @@ FITTED = LogisticRegression(max_iter=1000).fit(X, y)
     [
         (LogisticRegression(), False),
         (FITTED, True),
-        (FrozenEstimator(LogisticRegression()), False),
+        (FrozenEstimator(LogisticRegression()), True),  # the user says so
         (Duck(), True),
         (len, True),
         ([(FITTED, 1), (Duck(), 1)], True),
@@ -282,7 +366,9 @@ def test_is_fitted_tells_who_can_answer(teacher, answers):
 def test_a_fitted_clone_leaves_the_teacher_alone_and_is_seeded():
     teacher = RandomForestClassifier(3)
     fitted, _ = fit_and_hear(FrozenEstimator(teacher), X, y, None, seed=7)
-    assert fitted.random_state == 7
+    again, _ = fit_and_hear(FrozenEstimator(teacher), X, y, None, seed=7, remember=False)
+    assert fitted.random_state == again.random_state
+    assert fitted.random_state is not None
     assert teacher.random_state is None
     with pytest.raises(NotFittedError):
         teacher.predict(X)
@@ -290,9 +376,18 @@ def test_a_fitted_clone_leaves_the_teacher_alone_and_is_seeded():
 
 def test_seeds_of_the_teacher_itself_are_kept_and_steps_are_seeded():
     pipeline = make_pipeline(StandardScaler(), RandomForestClassifier(3))
-    assert fit_and_hear(pipeline, X, y, None, seed=7)[0][-1].random_state == 7
+    assert fit_and_hear(pipeline, X, y, None, seed=7)[0][-1].random_state is not None
     pipeline.set_params(randomforestclassifier__random_state=1)
     assert fit_and_hear(pipeline, X, y, None, seed=7)[0][-1].random_state == 1
+
+
+def test_members_of_an_ensemble_have_seeds_of_their_own():
+    forest = RandomForestClassifier(3)
+    fitted, _ = fit_and_hear([(forest, 1), (forest, 1)], X, y, None, seed=0)
+    assert fitted[0][0].random_state != fitted[1][0].random_state
+    vote = VotingClassifier([("a", forest), ("b", forest)], voting="soft")
+    members = fit_and_hear(vote, X, y, None, seed=0)[0].estimators_
+    assert members[0].random_state != members[1].random_state
 
 
 def test_every_teacher_of_a_list_is_fitted():
@@ -320,6 +415,21 @@ def test_weights_reach_the_last_step_of_a_pipeline():
 def test_a_teacher_that_takes_no_weights_says_so():
     with pytest.warns(UserWarning, match="KNeighborsClassifier, takes no sample_weight"):
         fit_and_hear(KNeighborsClassifier(), X, y, 1.0 + y, seed=0)
+
+
+@pytest.mark.parametrize("routing", [False, True])
+def test_weights_reach_the_estimator_inside_of_a_search(routing):
+    weights = 1.0 + 5 * (y == 1)
+    with config_context(enable_metadata_routing=routing):
+        scaler, linear = StandardScaler(), LogisticRegression(random_state=0)
+        if routing:
+            scaler.set_fit_request(sample_weight=False)
+            linear.set_fit_request(sample_weight=True)
+        search = GridSearchCV(make_pipeline(scaler, linear), {}, cv=2)
+        fitted, _ = fit_and_hear(search, X, y, weights, seed=0)
+    by_hand = make_pipeline(StandardScaler(), LogisticRegression(random_state=0))
+    by_hand.fit(X, y, logisticregression__sample_weight=weights)
+    np.testing.assert_allclose(fitted.best_estimator_[-1].coef_, by_hand[-1].coef_)
 
 
 @pytest.mark.parametrize("teacher", [ask, Duck()], ids=["function", "duck"])

@@ -1,0 +1,173 @@
+"""Hashes of content: of rows, of settings, of a fitted teacher.
+
+The hash is that of the object's pickle, with two differences. Functions and classes
+that the user may edit while Python runs (those of a script, a notebook, a module of
+their own) count with their code, where pickle only writes their names; and a tensor
+counts with its numbers.
+"""
+
+import dis
+import functools
+import hashlib
+import pickle
+import sys
+import types
+
+__all__ = ["fingerprint", "fingerprint_and_code", "pickled_bytes"]
+
+
+def fingerprint(content):
+    """A hash of anything's content, or None where it cannot be read.
+
+    Parameters
+    ----------
+    content : object
+
+    Returns
+    -------
+    str or None
+        Equal for equal content; equal content may have several. What a function
+        reaches through other modules, and what is written in C, is not read.
+
+    Examples
+    --------
+    >>> fingerprint([1.0, 2.0]) == fingerprint([1.0, 2.0])
+    True
+    >>> fingerprint(lambda x: x + 1) == fingerprint(lambda x: x + 2)
+    False
+    """
+    sink = _Sink(hashlib.sha1(usedforsecurity=False))
+    return sink.digest.hexdigest() if _dump(content, sink) else None
+
+
+def fingerprint_and_code(content):
+    """A hash in which the user's functions and classes count by name, and those themselves.
+
+    Parameters
+    ----------
+    content : object
+
+    Returns
+    -------
+    digest : str or None
+    code : list of functions and classes
+    """
+    sink, code = _Sink(hashlib.sha1(usedforsecurity=False)), []
+    return (sink.digest.hexdigest() if _dump(content, sink, code) else None), code
+
+
+def pickled_bytes(content):
+    """Bytes of an object's pickle, which is not kept; None where it has none."""
+    sink = _Sink()
+    return sink.n_bytes if _dump(content, sink) else None
+
+
+def _dump(content, sink, code=None):
+    try:
+        _ContentPickler(sink, code).dump(content)
+    except Exception:  # whatever a stranger's pickling may raise
+        return False
+    return True
+
+
+class _Sink:
+    """A file that counts what is written to it, and hashes it if it has a digest."""
+
+    def __init__(self, digest=None):
+        self.digest = digest
+        self.n_bytes = 0
+
+    def write(self, data):
+        self.n_bytes += memoryview(data).nbytes
+        if self.digest is not None:
+            self.digest.update(data)
+
+    def write_buffer(self, buffer):
+        self.write(buffer.raw())
+
+
+class _ContentPickler(pickle.Pickler):
+    """Reads the content of functions and classes, or only collects them in `code`."""
+
+    def __init__(self, sink, code=None):
+        super().__init__(sink, protocol=5, buffer_callback=sink.write_buffer)
+        self.code = code
+
+    def reducer_override(self, thing):
+        content = _content_of(thing)
+        is_code = isinstance(thing, (types.FunctionType, type))
+        if is_code and content is not None and self.code is not None:
+            self.code.append(thing)
+            content = (thing.__module__, thing.__qualname__)
+        # As the state of a list: a state is written last, so it may hold the thing itself.
+        return NotImplemented if content is None else (list, (), content)
+
+
+def _content_of(thing):
+    """What a thing counts with; None if with its pickle."""
+    if isinstance(thing, types.FunctionType):
+        return _content_of_function(thing) if _may_be_edited(thing) else None
+    if isinstance(thing, type):
+        return _content_of_class(thing) if _may_be_edited(thing) else None
+    if isinstance(thing, types.CodeType):
+        return (thing.co_code, thing.co_consts, thing.co_names, thing.co_varnames)
+    if isinstance(thing, types.ModuleType):
+        return (thing.__name__,)
+    if isinstance(thing, property):
+        return (thing.fget, thing.fset, thing.fdel)
+    if isinstance(thing, (staticmethod, classmethod)):
+        return (type(thing).__name__, thing.__func__)
+    if isinstance(thing, functools.cached_property):
+        return (thing.func,)
+    if isinstance(thing, (types.MemberDescriptorType, types.GetSetDescriptorType)):
+        return (thing.__name__,)
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(thing, torch.Tensor):
+        bits = thing.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+        return (str(thing.dtype), tuple(thing.shape), bits.numpy())
+    return None
+
+
+def _content_of_function(function):
+    cells = [_inside(cell) for cell in function.__closure__ or ()]
+    reads = {} if _is_library(function.__module__) else _globals_read_by(function)
+    settings = (function.__defaults__, function.__kwdefaults__, vars(function))
+    return (function.__qualname__, function.__code__, settings, cells, reads)
+
+
+def _inside(cell):
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return "empty"
+
+
+def _globals_read_by(function):
+    names = set()
+    codes = [function.__code__]
+    for code in codes:
+        codes += [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
+        steps = dis.get_instructions(code)
+        names |= {step.argval for step in steps if step.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
+    found = function.__globals__
+    return {name: found[name] for name in sorted(names) if name in found}
+
+
+def _content_of_class(cls):
+    passing = ("__dict__", "__weakref__", "__doc__", "__module__", "_abc_impl")
+    attributes = {name: value for name, value in vars(cls).items() if name not in passing}
+    return (cls.__qualname__, cls.__bases__, attributes)
+
+
+def _may_be_edited(thing):
+    """Whether a function or class is the user's own, or has no name to be found by."""
+    return "<" in thing.__qualname__ or not _is_library(thing.__module__)
+
+
+@functools.cache
+def _is_library(module):
+    package = str(module).partition(".")[0]
+    if package in ("skkd", "builtins") or package in sys.stdlib_module_names:
+        return package != "__main__"
+    path = getattr(sys.modules.get(package), "__file__", None) or ""
+    return "site-packages" in path or "dist-packages" in path
