@@ -74,7 +74,9 @@ class DistilledClassifier(NeuralClassifier):
         zeros; with ``temperature > 1`` the floor decides how soft they become. It acts on
         the softmax of a decision function, too.
     fit_teacher : bool, default=False
-        Fit a clone of the teacher (fitted, frozen or not) on the rows of each `fit`.
+        Fit a clone of the teacher (fitted, frozen or not) on the rows of each `fit`,
+        with the sample weights; `class_weight` acts on the student alone. The random
+        states in it that are None are seeded from `random_state`.
     on_class_mismatch : {"raise", "teacher", "intersect"}, default="raise"
         What to do where teacher and `y` know different classes: refuse, take the
         teacher's classes, or those of `y`.
@@ -313,8 +315,12 @@ class DistilledClassifier(NeuralClassifier):
         soft_labels = mix(aligned, [o.weight for o in opinions])
         silent = soft_labels.sum(axis=1) == 0
         self.teacher_ = teacher
+        weights = np.ones(len(codes)) if sample_weight is None else sample_weight
         self.teacher_agreement_ = agreement_with(
-            soft_labels[~silent], codes[~silent], fitted_here=self.fit_teacher
+            soft_labels,
+            codes,
+            weights * ~silent,
+            fitted_here=teacher is not None and self.fit_teacher,
         )
         soft_labels[silent, codes[silent]] = 1.0  # nothing to say of these but their label
         teacher_logits = np.log(np.maximum(soft_labels, self.proba_floor))
@@ -377,6 +383,7 @@ class DistilledClassifier(NeuralClassifier):
             of_teacher = input_tags_of(self.teacher)
             tags.input_tags.sparse &= of_teacher.sparse
             tags.input_tags.allow_nan &= of_teacher.allow_nan
+            tags.input_tags.categorical &= of_teacher.categorical
         return tags
 
     def __sklearn_clone__(self):

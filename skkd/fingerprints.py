@@ -167,7 +167,9 @@ def _may_be_edited(thing):
 @functools.cache
 def _is_library(module):
     package = str(module).partition(".")[0]
-    if package in ("skkd", "builtins") or package in sys.stdlib_module_names:
-        return package != "__main__"
+    if package == "__main__":  # whose file is Jupyter's or pytest's own, under these
+        return False
+    if package == "skkd" or package in sys.stdlib_module_names:
+        return True
     path = getattr(sys.modules.get(package), "__file__", None) or ""
     return "site-packages" in path or "dist-packages" in path

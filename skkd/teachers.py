@@ -156,7 +156,7 @@ def input_tags_of(teacher):
     -------
     sklearn.utils.InputTags
     """
-    found = InputTags(sparse=True, allow_nan=True)
+    found = InputTags(sparse=True, allow_nan=True, categorical=True)
     try:
         members = members_of(teacher)
     except (TypeError, ValueError):  # it is `fit` that complains
@@ -168,6 +168,7 @@ def input_tags_of(teacher):
             continue
         found.sparse &= tags.sparse
         found.allow_nan &= tags.allow_nan
+        found.categorical &= tags.categorical
     return found
 
 
@@ -235,7 +236,7 @@ def ask(teacher, X, *, batch_size=None, progress=False):
     return check_probabilities(probabilities, n_rows), classes
 
 
-def agreement_with(probabilities, codes, fitted_here=False):
+def agreement_with(probabilities, codes, weights=None, *, fitted_here=False):
     """Balanced accuracy of a teacher's first choices, with a warning at chance level.
 
     Balanced, because a good teacher of rare classes may be less accurate than always
@@ -245,6 +246,7 @@ def agreement_with(probabilities, codes, fitted_here=False):
     ----------
     probabilities : ndarray of shape (n_rows, n_classes)
     codes : ndarray of int of shape (n_rows,)
+    weights : ndarray of shape (n_rows,), default=None
     fitted_here : bool, default=False
         Whether the teacher was fitted on these very rows, for the warning.
 
@@ -252,33 +254,42 @@ def agreement_with(probabilities, codes, fitted_here=False):
     -------
     float
     """
-    if len(codes) == 0:
+    weights = np.ones(len(codes)) if weights is None else weights
+    if not weights.any():
         return float("nan")
-    n_present = len(np.unique(codes))
-    chance = 1 / n_present + 0.05
-    agreement = _balanced_accuracy(codes, probabilities.argmax(axis=1))
-    if n_present > 1 and len(codes) >= FEWEST_ROWS and agreement <= chance:
-        # A good teacher of rare classes may never name them first, only more often than else.
-        shares = np.maximum(probabilities.mean(axis=0), np.finfo(np.float64).tiny)
-        if _balanced_accuracy(codes, (probabilities / shares).argmax(axis=1)) <= chance:
-            advice = (
-                "it was fitted on these rows: has it been left too simple, or are the labels noise?"
-                if fitted_here
-                else "are these rows as it was fitted on, unscaled and with their columns in order?"
-            )
-            warnings.warn(
-                f"teacher agrees with y no more than chance does (balanced accuracy "
-                f"{agreement:.3f}): {advice}",
-                TeacherMismatchWarning,
-                stacklevel=2,
-            )
+    agreement = _balanced_accuracy(codes, probabilities.argmax(axis=1), weights)
+    if len(codes) >= FEWEST_ROWS and _is_chance(agreement, probabilities, codes, weights):
+        advice = (
+            "it was fitted on these rows: is it too simple for them, or are the labels noise?"
+            if fitted_here
+            else "are these rows as it was fitted on, unscaled and with their columns in order?"
+        )
+        warnings.warn(
+            f"teacher agrees with y no more than chance does (balanced accuracy {agreement:.3f}): "
+            f"{advice}",
+            TeacherMismatchWarning,
+            stacklevel=2,
+        )
     return agreement
 
 
-def _balanced_accuracy(codes, chosen):
+def _is_chance(agreement, probabilities, codes, weights):
+    shares = np.bincount(codes, weights)
+    shares = shares[shares > 0] / shares.sum()
+    chance = 1 / len(shares) + 0.05
+    if len(shares) == 1 or agreement > chance:
+        return False
+    if shares.min() >= 0.5 / len(shares):
+        return True
+    # A good teacher may never name a rare class first: it gives its rows more than others.
+    usual = np.maximum(probabilities.mean(axis=0), np.finfo(np.float64).tiny)
+    return _balanced_accuracy(codes, (probabilities / usual).argmax(axis=1), weights) <= chance
+
+
+def _balanced_accuracy(codes, chosen, weights):
     """Mean over the classes that are there of the share of their rows that is right."""
-    rows = np.bincount(codes)
-    hits = np.bincount(codes, weights=chosen == codes)
+    rows = np.bincount(codes, weights)
+    hits = np.bincount(codes, weights * (chosen == codes))
     return float((hits[rows > 0] / rows[rows > 0]).mean())
 
 

@@ -1,21 +1,23 @@
 import pickle
-import warnings
 
 import joblib
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_digits, load_iris
-from sklearn.ensemble import RandomForestClassifier, VotingClassifier
+from sklearn.ensemble import (
+    HistGradientBoostingClassifier,
+    RandomForestClassifier,
+    VotingClassifier,
+)
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
-from sklearn.tree import DecisionTreeClassifier
-from sklearn.utils.estimator_checks import check_estimator
+from sklearn.utils import get_tags
 
 from skkd import DistilledClassifier, NeuralClassifier
 from skkd.teachers import TeacherMismatchWarning
@@ -186,6 +188,7 @@ def test_partial_fit_is_taught_too():
         ({"proba_floor": 0}, "proba_floor=0"),
         ({"on_class_mismatch": "drop"}, "on_class_mismatch='drop'"),
         ({"teacher_batch_size": 0}, "teacher_batch_size=0"),
+        ({"memory": 3}, "memory=3 .* a folder, a joblib.Memory or None"),
     ],
 )
 def test_bad_settings_are_refused_and_leave_no_trace(setting, message):
@@ -199,26 +202,6 @@ def test_bad_settings_are_refused_and_leave_no_trace(setting, message):
 def test_answers_of_another_length_name_the_likely_cause():
     with pytest.raises(ValueError, match="meta-estimator may have sliced"):
         DistilledClassifier(**SMALL).fit(X, y, teacher_proba=FOREST.predict_proba(X)[:9])
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("exact", [False, True], ids=["default", "float64_full_batch"])
-def test_scikit_learns_checks_pass(exact):
-    settings = SMALL | {"max_epochs": 100}
-    if exact:
-        settings |= {"dtype": "float64", "batch_size": 10**6, "shuffle": False}
-    teacher = DecisionTreeClassifier(max_depth=2)  # takes weights and missing values
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # some checks have random labels: a teacher at chance
-        results = check_estimator(
-            DistilledClassifier(teacher, fit_teacher=True, **settings), on_fail=None, on_skip=None
-        )
-    failed = {r["check_name"] for r in results if r["status"] == "failed"}
-    allowed = {
-        "check_sample_weight_equivalence_on_dense_data",
-        "check_sample_weight_equivalence_on_sparse_data",
-    }
-    assert failed == (set() if exact else allowed)
 
 
 def test_shared_settings_have_the_same_defaults():
@@ -236,3 +219,154 @@ def test_a_batch_of_one_class_is_taught_without_a_warning():
 def test_a_class_is_no_teacher():
     with pytest.raises(TypeError, match="teacher=.*not its class"):
         DistilledClassifier(RandomForestClassifier, **SMALL).fit(X, y)
+
+
+def test_answers_in_named_columns_are_aligned_by_name():
+    words = np.array(["ape", "bee", "cat"])[y]
+    proba = FOREST.predict_proba(X)
+    plain = DistilledClassifier(**SMALL).fit(X, words, teacher_proba=proba)
+    named = pd.DataFrame(proba, columns=["ape", "bee", "cat"])[["cat", "ape", "bee"]]
+    by_name = DistilledClassifier(**SMALL).fit(X, words, teacher_proba=named)
+    np.testing.assert_array_equal(plain.predict_proba(X), by_name.predict_proba(X))
+
+
+def test_answers_win_over_a_teacher_which_is_then_not_asked():
+    def never(rows):
+        raise AssertionError("asked")
+
+    student = DistilledClassifier(never, **SMALL).fit(X, y, teacher_proba=FOREST.predict_proba(X))
+    assert student.teacher_ is None
+    assert student.teacher_agreement_ > 0.9
+
+
+def test_label_smoothing_acts_on_the_label_term_alone():
+    proba = FOREST.predict_proba(X)
+    smooth = DistilledClassifier(alpha=1, label_smoothing=0.3, **SMALL)
+    plain = DistilledClassifier(alpha=1, **SMALL).fit(X, y, teacher_proba=proba)
+    smooth.fit(X, y, teacher_proba=proba)
+    np.testing.assert_array_equal(plain.predict_proba(X), smooth.predict_proba(X))
+    smooth.set_params(alpha=0.5).fit(X, y, teacher_proba=proba)
+    plain.set_params(alpha=0.5).fit(X, y, teacher_proba=proba)
+    assert abs(plain.predict_proba(X) - smooth.predict_proba(X)).max() > 0.01
+
+
+def test_class_weights_act_on_both_terms():
+    weights = {0: 1.0, 1: 3.0, 2: 0.5}
+    settings = SMALL | {"alpha": 1.0}
+    by_class = DistilledClassifier(FOREST, class_weight=weights, **settings).fit(X, y)
+    by_row = DistilledClassifier(FOREST, **settings)
+    by_row.fit(X, y, sample_weight=np.array([weights[code] for code in y]))
+    plain = DistilledClassifier(FOREST, **settings).fit(X, y)
+    np.testing.assert_allclose(by_class.predict_proba(X), by_row.predict_proba(X), atol=1e-6)
+    assert abs(by_class.predict_proba(X) - plain.predict_proba(X)).max() > 1e-3
+
+
+def test_early_stopping_watches_true_labels_whatever_alpha_is():
+    wrong = np.roll(np.eye(3), 1, axis=1)[y]
+    settings = SMALL | {"early_stopping": True, "max_epochs": 30, "alpha": 1.0}
+    with pytest.warns(TeacherMismatchWarning):
+        student = DistilledClassifier(**settings).fit(X, y, teacher_proba=wrong)
+    losses = [record["valid_loss"] for record in student.history_]
+    assert student.best_epoch_ <= 3  # the better it learns the teacher, the worse the labels
+    assert losses[-1] > losses[0]
+
+
+def test_the_seed_of_the_network_does_not_depend_on_the_teacher():
+    seeded = DistilledClassifier(RandomForestClassifier(3), fit_teacher=True, alpha=0, **SMALL)
+    np.testing.assert_array_equal(
+        seeded.fit(X, y).predict_proba(X), NeuralClassifier(**SMALL).fit(X, y).predict_proba(X)
+    )
+
+
+def test_verbose_shows_how_far_the_teacher_is(capsys):
+    DistilledClassifier(FOREST, teacher_batch_size=50, verbose=1, **SMALL).fit(X + 1e-9, y)
+    shown = capsys.readouterr().err
+    assert shown.index("teacher") < shown.index("epoch")
+
+
+def test_tags_are_what_student_and_teacher_both_take():
+    def of(teacher):
+        return get_tags(DistilledClassifier(teacher, fit_teacher=True)).input_tags
+
+    assert of(RandomForestClassifier()).allow_nan and of(RandomForestClassifier()).sparse
+    assert not of(LogisticRegression()).allow_nan
+    assert not of(HistGradientBoostingClassifier()).sparse
+    assert get_tags(DistilledClassifier(lambda X: X)).input_tags.allow_nan
+
+
+@pytest.mark.parametrize("teacher", [FOREST, lambda X: X, [(FOREST, 1.0)]])
+def test_it_can_be_shown(teacher):
+    copied = clone(DistilledClassifier(teacher))
+    assert "FrozenEstimator" in repr(copied)
+    assert "DistilledClassifier" in copied._repr_html_()
+
+
+def test_predicting_needs_no_teacher():
+    student = DistilledClassifier(FOREST, **SMALL).fit(X, y)
+    expected = student.predict_proba(X)
+    student.teacher = student.teacher_ = None
+    np.testing.assert_array_equal(student.predict_proba(X), expected)
+
+
+def test_the_student_can_be_fitted_on_and_cloned_as_any_network():
+    student = DistilledClassifier(FOREST, warm_start=True, **SMALL).fit(X, y).student_
+    assert clone(student).fit(X, y).score(X, y) > 0.8
+    assert student.partial_fit(X, y).score(X, y) > 0.8
+
+
+def test_the_teacher_gets_the_weights_as_they_are():
+    weights = 1 + 99.0 * (y == 1)
+    linear = LogisticRegression(max_iter=1000)
+    student = DistilledClassifier(linear, fit_teacher=True, **SMALL)
+    by_hand = clone(linear).fit(X, y, sample_weight=weights)
+    fitted = student.fit(X, y, sample_weight=weights).teacher_
+    np.testing.assert_allclose(fitted.coef_, by_hand.coef_, rtol=1e-6)
+
+
+def test_settings_of_a_frozen_teacher_are_refused_and_the_users_stay():
+    with pytest.raises(ValueError, match="teacher__max_depth=1 is not allowed.*fit_teacher=True"):
+        DistilledClassifier(FOREST).set_params(teacher__max_depth=1)
+    assert FOREST.max_depth is None
+    unfitted = DistilledClassifier(RandomForestClassifier())
+    unfitted.set_params(teacher__max_depth=1, fit_teacher=True)
+    assert unfitted.teacher.max_depth == 1
+
+
+def test_the_class_policies_keep_the_type_of_the_labels():
+    as_floats = RandomForestClassifier(5, random_state=0).fit(X, y.astype(float))
+    student = DistilledClassifier(as_floats, on_class_mismatch="teacher", **SMALL).fit(X, y)
+    assert student.classes_.dtype.kind == "i"
+
+
+def test_labels_that_no_teacher_knows_are_refused_by_name():
+    of_two = LogisticRegression().fit(X[y < 2], y[y < 2])
+    with pytest.raises(ValueError, match=r"y holds \[2\], which no teacher knows.*'intersect'"):
+        DistilledClassifier(of_two, on_class_mismatch="teacher", **SMALL).fit(X, y)
+    shared = DistilledClassifier(of_two, on_class_mismatch="intersect", **SMALL)
+    assert shared.fit(X, y).score(X, y) > 0.6
+
+
+def test_a_frozen_teacher_that_turns_out_unfitted_names_the_cure():
+    student = DistilledClassifier(FrozenEstimator(RandomForestClassifier()), **SMALL)
+    with pytest.raises(ValueError, match="teacher is not fitted"):
+        student.fit(X, y)
+
+
+def test_a_frozen_wrapper_without_fitted_attributes_is_asked():
+    class Wrapper(BaseEstimator):
+        def __init__(self, model=None):
+            self.model = model
+
+        def fit(self, X, y):
+            return self
+
+        def predict_proba(self, X):
+            return FOREST.predict_proba(X)
+
+    assert DistilledClassifier(FrozenEstimator(Wrapper()), **SMALL).fit(X, y).score(X, y) > 0.5
+
+
+def test_the_history_of_the_student_is_its_own():
+    student = DistilledClassifier(FOREST, **SMALL).fit(X, y)
+    student.student_.history_.clear()
+    assert len(student.history_) == 20

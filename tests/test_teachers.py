@@ -289,6 +289,23 @@ def test_a_good_teacher_that_never_names_a_rare_class_does_not_warn():
     assert agreement_with(np.c_[1 - p, p], codes) == pytest.approx(0.5)
 
 
+def test_a_teacher_that_names_one_of_balanced_classes_warns():
+    draw = np.random.default_rng(0)
+    codes = np.arange(300) % 3
+    p = np.full((300, 3), [0.8, 0.15, 0.05])
+    p[np.arange(300), codes] += 0.01 * draw.random(300)
+    with pytest.warns(TeacherMismatchWarning):
+        agreement_with(p, codes)
+
+
+def test_agreement_counts_rows_by_their_weights():
+    codes = np.r_[np.arange(60) % 2, np.arange(60) % 2]
+    p = np.eye(2)[np.r_[codes[:60], 1 - codes[60:]]]
+    assert agreement_with(p, codes, np.repeat([1.0, 0.0], 60)) == 1
+    assert agreement_with(p, codes, np.repeat([3.0, 1.0], 60)) == pytest.approx(0.75)
+    assert np.isnan(agreement_with(p, codes, np.zeros(120)))
+
+
 def test_few_rows_say_nothing():
     assert agreement_with(np.full((20, 2), 0.5), np.arange(20) % 2) == pytest.approx(0.5)
 
@@ -424,7 +441,7 @@ def test_weights_reach_the_estimator_inside_of_a_search(routing):
         scaler, linear = StandardScaler(), LogisticRegression(random_state=0)
         if routing:
             scaler.set_fit_request(sample_weight=False)
-            linear.set_fit_request(sample_weight=True)
+            linear.set_fit_request(sample_weight=True).set_score_request(sample_weight=True)
         search = GridSearchCV(make_pipeline(scaler, linear), {}, cv=2)
         fitted, _ = fit_and_hear(search, X, y, weights, seed=0)
     by_hand = make_pipeline(StandardScaler(), LogisticRegression(random_state=0))
