@@ -1,0 +1,207 @@
+"""
+A grid search, and what a frozen teacher leaks into it
+======================================================
+
+Every setting of a :class:`~skkd.DistilledClassifier` is a constructor parameter, so
+``GridSearchCV`` searches it like any other classifier: on a table with strings and missing
+values, with a teacher that is a whole pipeline. One setting decides whether the scores mean
+anything: ``fit_teacher=True``.
+"""
+
+# %%
+# A table as they come
+# --------------------
+# The breast cancer data of scikit-learn, with a few columns cut into words and one value
+# in ten removed. ``--quick`` takes a smaller grid, fewer folds and trees; ``--out`` says
+# where the picture goes.
+
+import argparse
+import importlib.util
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.compose import make_column_selector, make_column_transformer
+from sklearn.datasets import load_breast_cancer
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.impute import SimpleImputer
+from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
+from tqdm import tqdm
+
+from skkd import DistilledClassifier
+from skkd.schedules import ExponentialDecay
+
+parser = argparse.ArgumentParser(description="Search the settings of a distilled network.")
+parser.add_argument("--quick", action="store_true", help="a small grid, fewer folds and trees")
+default = Path(tempfile.gettempdir()) / "plot_grid_search.png"
+parser.add_argument("--out", type=Path, default=default, help="where the picture goes")
+options = parser.parse_args()
+
+N_TREES, N_EPOCHS, N_NOISES = (30, 15, 6) if options.quick else (50, 25, 20)
+FOLDS = StratifiedKFold(3 if options.quick else 5, shuffle=True, random_state=0)
+WORDS = ["small", "middling", "large"]
+
+
+def table():
+    """Numbers and words, with holes, and the diagnosis."""
+    X, y = load_breast_cancer(return_X_y=True, as_frame=True)
+    holes = np.random.default_rng(0).random(X.shape) < 0.1
+    for column in X.columns[::6]:
+        X[column] = pd.qcut(X[column], 3, labels=WORDS).astype(object)
+    return X.mask(holes), y.map({0: "malignant", 1: "benign"})
+
+
+X, y = table()
+print(X.iloc[:4, :4].to_string())
+
+# %%
+# A teacher that wants the table
+# ------------------------------
+# It encodes and imputes for itself, and is handed the table as it is. The network has a
+# view of its own and needs no help either.
+
+is_word = make_column_selector(dtype_exclude="number")
+teacher = make_pipeline(
+    make_column_transformer(
+        (OneHotEncoder(handle_unknown="ignore"), is_word),
+        (SimpleImputer(), make_column_selector(dtype_include="number")),
+    ),
+    RandomForestClassifier(N_TREES, min_samples_leaf=5, random_state=0),
+)
+
+# %%
+# The search
+# ----------
+# Nothing is fitted yet: with ``fit_teacher=True`` each fold fits a teacher of its own, on
+# its training rows. That a teacher is needed once per fold, not once per candidate, is the
+# library's business: what it has learnt of a fold is remembered.
+#
+# ``lr_decay`` takes a name or an object, and an object's own settings are searched as
+# ``lr_decay__gamma``: hence a list of two grids.
+
+student = DistilledClassifier(
+    teacher,
+    fit_teacher=True,
+    hidden_layer_sizes=(32,),
+    learning_rate=0.01,
+    batch_size=64,
+    max_epochs=N_EPOCHS,
+    proba_floor=1e-3,
+    random_state=0,
+)
+both = {
+    "temperature": [1, 2, 4],
+    "alpha": [0.1, 0.5, 0.9],
+    "init": ["he"] if options.quick else ["he", "orthogonal"],
+}
+grid = [
+    both | {"lr_decay": ["cosine"]},
+    both | {"lr_decay": [ExponentialDecay()], "lr_decay__gamma": [0.9]},
+]
+search = GridSearchCV(student, grid, scoring="neg_log_loss", cv=FOLDS)
+search.fit(X, y)
+
+print(f"{len(search.cv_results_['params'])} candidates, {FOLDS.get_n_splits()} folds")
+for name, value in sorted(search.best_params_.items()):
+    print(f"  {name:16} {value}")
+print(f"log-loss in cross-validation: {-search.best_score_:.3f}")
+
+# %%
+# What it found, by temperature and alpha: means over initialisations and schedules, with
+# the standard deviation over folds. Candidates that differ by much less than this spread
+# are equals, whichever of them the search calls best.
+
+found = pd.DataFrame(search.cv_results_)
+found["log-loss"] = -found["mean_test_score"]
+found["spread"] = found["std_test_score"]
+heat = found.pivot_table(
+    index="param_temperature", columns="param_alpha", values=["log-loss", "spread"]
+).astype(float)
+print(heat.round(3).to_string())
+
+# %%
+# The same on noise
+# -----------------
+# Now labels that are tossed coins, half of each side, on 150 rows of the table. No
+# classifier can be right more often than one time in two. A **frozen** teacher that was
+# fitted on all rows has seen the held-out rows of every fold, and tells: its students score
+# better than chance on labels that cannot be learnt. A teacher fitted in each fold has
+# nothing to tell.
+
+noise_student = DistilledClassifier(
+    alpha=1.0,
+    hidden_layer_sizes=(64,),
+    learning_rate=0.01,
+    lr_decay="cosine",
+    batch_size=64,
+    max_epochs=60,
+    random_state=0,
+)
+
+
+def scores_on_noise(seed):
+    """Accuracies in cross-validation: with a frozen teacher, and with one per fold."""
+    rng = np.random.default_rng(seed)
+    rows = X.iloc[rng.permutation(len(X))[:150]]
+    coins = rng.permutation(np.repeat(["heads", "tails"], 75))
+    teacher.fit(rows, coins)
+    for fit_teacher in (False, True):
+        noise_student.set_params(teacher=teacher, fit_teacher=fit_teacher)
+        yield cross_val_score(noise_student, rows, coins, cv=FOLDS).mean()
+
+
+seeds = tqdm(range(N_NOISES), desc="coins", unit="toss")
+on_noise = pd.DataFrame(
+    [list(scores_on_noise(seed)) for seed in seeds],
+    columns=["frozen teacher", "fit_teacher=True"],
+)
+print(on_noise.agg(["mean", "std"]).round(3).to_string())
+
+# %%
+# The picture
+# -----------
+# On the right a point is one toss of 150 coins, a bar the mean of all.
+
+
+def draw_heat(axes):
+    losses, spreads = heat["log-loss"], heat["spread"]
+    axes.imshow(losses, cmap="viridis_r", aspect="auto")
+    middle = losses.to_numpy().mean()
+    for (i, j), loss in np.ndenumerate(losses):
+        text = f"{loss:.3f}\n±{spreads.iloc[i, j]:.3f}"
+        color = "white" if loss > middle else "black"
+        axes.text(j, i, text, ha="center", va="center", color=color)
+    axes.set_xticks(range(losses.shape[1]), losses.columns)
+    axes.set_yticks(range(losses.shape[0]), losses.index)
+    axes.set(xlabel="alpha", ylabel="temperature", title="log-loss of real labels")
+
+
+def draw_noise(axes):
+    jitter = np.linspace(-0.12, 0.12, len(on_noise))
+    for x, (name, color) in enumerate(zip(on_noise, ("#d95f02", "#1f5fa8"), strict=True)):
+        axes.plot(x + jitter, on_noise[name], "o", color=color, alpha=0.5)
+        axes.plot([x - 0.25, x + 0.25], [on_noise[name].mean()] * 2, color=color, linewidth=3)
+    axes.axhline(0.5, color="0.4", linestyle="--", zorder=0)
+    axes.annotate("chance", (0.5, 0.5), (0, 3), textcoords="offset points", ha="center")
+    axes.set_xticks([0, 1], on_noise.columns)
+    axes.set(xlim=(-0.5, 1.5), ylabel="accuracy in cross-validation", title="labels that are noise")
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def draw():
+    import matplotlib.pyplot as plt
+
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
+    draw_heat(left)
+    draw_noise(right)
+    return figure
+
+
+if importlib.util.find_spec("matplotlib"):
+    draw().savefig(options.out, dpi=110)
+    print("the picture is in", options.out)
+else:
+    print("without matplotlib there is no picture: pip install matplotlib")

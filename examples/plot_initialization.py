@@ -1,0 +1,274 @@
+"""
+Initialisation decides whether a deep network can learn at all
+==============================================================
+
+Weights have to differ, or all units of a layer stay the same unit for ever. And they have
+to be of the right size, or the signal dies out, or blows up, on its way through the layers:
+Xavier and He know the size from the number of inputs, a fixed width does not.
+"""
+
+# %%
+# Symmetry has to be broken
+# -------------------------
+# A network with one hidden layer of 16 units on handwritten digits of 8 by 8 pixels, begun
+# with zeros, with one constant, and with He's scheme. For the first two skkd has a warning,
+# which we catch and print.
+
+import argparse
+import tempfile
+import warnings
+from functools import partial
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+from sklearn.preprocessing import StandardScaler
+
+from skkd import NeuralClassifier
+from skkd.initializers import Constant, He, Normal, Uniform, Xavier, Zeros
+from skkd.modules import MLP
+
+parser = argparse.ArgumentParser(description="How the weights of a network should begin.")
+parser.add_argument("--quick", action="store_true", help="two seeds and ten epochs")
+default = Path(tempfile.gettempdir()) / "plot_initialization"
+parser.add_argument("--out", type=Path, default=default, help="folder of the figures")
+args = parser.parse_args()
+args.out.mkdir(parents=True, exist_ok=True)
+seeds = range(2 if args.quick else 6)
+EPOCHS = 10 if args.quick else 20
+
+plt.rcParams.update(
+    {"legend.frameon": False, "axes.spines.top": False, "axes.spines.right": False, "font.size": 9}
+)
+
+
+def save(figure, name):
+    figure.savefig(args.out / name, dpi=120)
+    print("figure:", args.out / name)
+
+
+X, y = load_digits(return_X_y=True)
+X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.5, random_state=0)
+
+
+def fit_quietly(classifier):
+    """Fit, and return the classifier and the messages of its warnings."""
+    with warnings.catch_warnings(record=True, action="always") as caught:
+        classifier.fit(X_train, y_train, X_val=X_test, y_val=y_test)
+    return classifier, [str(warning.message) for warning in caught]
+
+
+shallow = {}
+print("one hidden layer      distinct units  rank  test accuracy")
+for name, init in {"zeros": Zeros(), "constant": Constant(0.1), "He": He()}.items():
+    clf, messages = fit_quietly(
+        NeuralClassifier((16,), init=init, max_epochs=60, learning_rate=0.01, random_state=0)
+    )
+    weights = clf.module_.linear1.weight.detach().numpy()
+    distinct = len(np.unique(weights.round(5), axis=0))
+    rank = np.linalg.matrix_rank(weights, tol=1e-3)
+    accuracy = clf.score(X_test, y_test)
+    shallow[name] = weights, accuracy
+    print(f"{name:22}{distinct:14}{rank:6}{accuracy:15.3f}")
+print(f"\nthe warning: {fit_quietly(NeuralClassifier((16,), init='zeros', max_epochs=1))[1][0]}\n")
+
+# %%
+# The weights of six of the units, after training, as pictures: red pixels excite a unit,
+# blue ones inhibit it.
+
+figure, grid = plt.subplots(3, 6, figsize=(7.2, 4), layout="constrained")
+figure.suptitle("Units that start equal stay equal: six of 16 after training", fontsize=11)
+for row, (name, (weights, accuracy)) in zip(grid, shallow.items(), strict=True):
+    limit = max(np.abs(weights).max(), 1e-3)
+    for axes, unit in zip(row, weights, strict=False):
+        axes.imshow(unit.reshape(8, 8), cmap="RdBu_r", vmin=-limit, vmax=limit)
+        axes.set(xticks=(), yticks=())
+        axes.spines[:].set(visible=True, color="0.7")
+    row[0].set_ylabel(f"{name}\ntest accuracy\n{accuracy:.0%}")
+save(figure, "symmetry.png")
+
+# %%
+# The signal on its way
+# ---------------------
+# Ten hidden layers of 64 units, before any training. The root mean square of the
+# activations says how much of the signal arrives in a layer. (Zeros let nothing through:
+# they have no place on a logarithmic axis.)
+
+LAYERS = (64,) * 10
+schemes = {
+    "zeros": (Zeros(), "0.65"),
+    "constant 0.01": (Constant(0.01), "0.25"),
+    "uniform ±0.05": (Uniform(-0.05, 0.05), "tab:brown"),
+    "normal 0.05": (Normal(std=0.05), "tab:purple"),
+    "normal 0.3": (Normal(std=0.3), "tab:red"),
+    "Xavier": (Xavier(), "tab:blue"),
+    "He": (He(), "tab:green"),
+}
+rows = torch.tensor(StandardScaler().fit_transform(X_train), dtype=torch.float32)
+
+
+@torch.no_grad()
+def activations(network):
+    """The activations of each hidden layer, for all training rows."""
+    x, found = rows, []
+    for name, layer in network.named_children():
+        x = layer(x)
+        if name.startswith("activation"):
+            found.append(x)
+    return found
+
+
+def start(seed, **settings):
+    """A network that has not learnt anything yet."""
+    return MLP(64, 10, generator=torch.Generator().manual_seed(seed), **settings)
+
+
+def signal(init, activation, seed):
+    network = start(seed, hidden_layer_sizes=LAYERS, activation=activation, init=init)
+    return [float(x.square().mean().sqrt()) for x in activations(network)]
+
+
+figure, panels = plt.subplots(1, 2, figsize=(7.6, 4), sharey=True, layout="constrained")
+figure.suptitle("Which schemes carry the signal through ten layers?", fontsize=11)
+layers = np.arange(1, len(LAYERS) + 1)
+print("signal in layer 10 over that in layer 1 (median)\n                  relu      tanh")
+ratios = {}
+for axes, activation in zip(panels, ("relu", "tanh"), strict=True):
+    for name, (init, color) in schemes.items():
+        sizes = np.array([signal(init, activation, seed) for seed in range(6)])
+        if not sizes.any():
+            continue
+        middle = np.median(sizes, axis=0)
+        ratios.setdefault(name, []).append(middle[-1] / middle[0])
+        axes.fill_between(layers, sizes.min(axis=0), sizes.max(axis=0), color=color, alpha=0.15)
+        axes.plot(layers, middle, color=color, marker="o", markersize=3, label=name)
+    axes.set(title=activation, xlabel="hidden layer", yscale="log", xticks=layers, ylim=(1e-8, 1e3))
+for name, pair in ratios.items():
+    print(f"{name:14}" + "".join(f"{ratio:10.1g}" for ratio in pair))
+panels[0].set_ylabel("size of the activations (RMS)")
+figure.legend(*panels[1].get_legend_handles_labels(), loc="outside lower center", ncols=6)
+save(figure, "signal.png")
+
+# %%
+# And does it learn?
+# ------------------
+# The same networks, trained by Adam. The dotted line is the loss of a guess, ``log(10)``.
+
+deep = partial(NeuralClassifier, batch_size=64, max_epochs=EPOCHS, n_iter_no_change=None)
+figure, panels = plt.subplots(1, 2, figsize=(7.6, 4), sharey=True, layout="constrained")
+figure.suptitle("What does not carry the signal does not learn", fontsize=11)
+print(f"\nten hidden layers, test accuracy after {EPOCHS} epochs, mean of {len(seeds)} seeds")
+print(f"{'':14}{'relu':>10}{'tanh':>10}")
+learnt = {name: [] for name in schemes}
+for axes, activation in zip(panels, ("relu", "tanh"), strict=True):
+    for name, (init, color) in schemes.items():
+        fits = [
+            fit_quietly(deep(LAYERS, activation, init=init, random_state=seed))[0]
+            for seed in (seeds if name not in ("zeros", "constant 0.01") else [0])
+        ]
+        curves = np.array([clf.loss_curve_ for clf in fits])
+        epochs = np.arange(1, curves.shape[1] + 1)
+        axes.fill_between(epochs, curves.min(axis=0), curves.max(axis=0), color=color, alpha=0.15)
+        axes.plot(epochs, np.median(curves, axis=0), color=color, label=name)
+        learnt[name].append(np.mean([clf.score(X_test, y_test) for clf in fits]))
+    axes.axhline(np.log(10), color="0.4", linestyle=":")
+    axes.set(
+        title=activation,
+        xlabel="epoch",
+        yscale="log",
+        xlim=(1, EPOCHS),
+        xticks=(1, 5, *range(10, EPOCHS + 1, 5)),
+    )
+panels[0].set_ylabel("training loss (nats)")
+figure.legend(*panels[1].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+for name, pair in learnt.items():
+    print(f"{name:14}" + "".join(f"{accuracy:10.3f}" for accuracy in pair))
+save(figure, "training.png")
+
+# %%
+# Biases, and ReLUs that are dead
+# -------------------------------
+# A ReLU that is zero for every row passes no gradient and cannot come back: it is dead. A
+# small positive bias is said to keep it alive. Six hidden layers with He's weights and
+# biases that all start at one value, before training, after it, and after a training with
+# ten times the learning rate.
+
+
+def dead_share(network):
+    return float(torch.stack([(x == 0).all(dim=0) for x in activations(network)]).double().mean())
+
+
+SIX = (64,) * 6
+biases = (-1.0, 0.0, 0.1, 1.0)
+moments = {
+    "at the start": ("0.6", None),
+    "trained, rate 0.001": ("tab:blue", 0.001),
+    "trained, rate 0.01": ("tab:red", 0.01),
+}
+
+
+def dead_and_accuracy(bias, learning_rate, seed):
+    if learning_rate is None:
+        return dead_share(start(seed, hidden_layer_sizes=SIX, bias_init=bias)), np.nan
+    clf = deep(SIX, bias_init=bias, learning_rate=learning_rate, random_state=seed)
+    clf.fit(X_train, y_train)
+    return dead_share(clf.module_), clf.score(X_test, y_test)
+
+
+found = np.array(
+    [
+        [[dead_and_accuracy(bias, rate, seed) for bias in biases] for _, rate in moments.values()]
+        for seed in seeds
+    ]
+)  # seed, moment, bias, (dead, accuracy)
+
+print("\n" + f"{'biases start at':28}" + "".join(f"{bias:9}" for bias in biases))
+for what, values in (("dead", found[..., 0]), ("accuracy", found[..., 1])):
+    for name, means in zip(moments, values.mean(axis=0), strict=True):
+        if not np.isnan(means).any():
+            print(f"{what}, {name}".ljust(28) + "".join(f"{mean:9.3f}" for mean in means))
+print()
+
+figure, axes = plt.subplots(figsize=(7, 3.4), layout="constrained")
+places = np.arange(len(biases))
+for i, (name, (color, _)) in enumerate(moments.items()):
+    dead = 100 * found[:, i, :, 0]
+    axes.bar(places + 0.27 * (i - 1), dead.mean(axis=0), 0.25, color=color, label=name, alpha=0.6)
+    for seed_values in dead:
+        axes.plot(places + 0.27 * (i - 1), seed_values, ".", color="0.15", markersize=3)
+axes.set(xticks=places, xticklabels=biases, xlabel="all biases start at")
+axes.set(ylabel="dead units (%)", title="A negative bias kills, and so does a high learning rate")
+axes.legend()
+save(figure, "dead_units.png")
+
+# %%
+# What to see
+# -----------
+# **Symmetry.** The units of the constant are one picture sixteen times: equal weights get
+# equal gradients, and no training ever parts them. The network is one of a single unit, and
+# no better than that. Zeros are worse: nothing reaches the output, so no gradient comes back
+# and only its biases learn. One random draw makes sixteen different units.
+#
+# **Size.** A uniform or normal scheme of a fixed width is right for one number of inputs
+# only. Too narrow, and each layer takes the same share away until nothing is left; too wide,
+# and ReLU layers multiply it. He keeps the signal level through ReLUs. Xavier does not know
+# that a ReLU drops half of what comes, and loses a little in each layer; with tanh, for which
+# it was made, it sinks slowly to where tanh is nearly linear.
+#
+# **A level line is not everything**: with tanh the widest scheme looks perfect, but its units
+# sit at -1 and 1, where tanh is flat and gradients are small.
+#
+# **Learning** follows the signal. Where it has vanished the loss stays that of a guess, or
+# nearly so. Where it explodes the loss begins in the hundreds, and most epochs go into undoing
+# that. Xavier and He learn equally fast, *with either activation*; on test rows Xavier is even
+# a little ahead, with ReLUs too. Ten layers are not deep enough for what it loses there to
+# matter: the theory tells good from hopeless, not good from better.
+#
+# **Biases.** A negative start kills units from the beginning, and the network hardly learns.
+# But between zero and a small positive bias we see no difference: with weights of the right
+# size hardly any unit is dead at the start. What does kill units is a high learning rate,
+# though here the network has enough others, and is no less accurate for it. So zeros are a
+# good default, and where many units die it is the rate to look at first.
