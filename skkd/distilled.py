@@ -291,7 +291,12 @@ class DistilledClassifier(NeuralClassifier):
         teacher = params.get("teacher", self.teacher)
         fits = params.get("fit_teacher", self.fit_teacher)
         for name, value in params.items():
-            if name.startswith("teacher__") and teacher is not None and not fits:
+            if (
+                name.startswith("teacher__")
+                and not fits
+                and teacher is not None
+                and is_fitted(teacher)
+            ):
                 allowed = "it together with fit_teacher=True, for a frozen teacher never changes"
                 refuse(name, value, allowed)
         return super().set_params(**params)
@@ -300,28 +305,24 @@ class DistilledClassifier(NeuralClassifier):
         self._check_own_settings()
         own_classes, _ = encode(y, classes)  # complains before a teacher costs anything
         if teacher_proba is None:
-            asked = "teacher"
             teacher, opinions = self._hear_teacher(X, y, sample_weight, seed, remember)
         else:
-            asked, teacher = "teacher_proba", None
-            opinions = [self._read_answers(teacher_proba, own_classes, count_rows(X))]
+            teacher, opinions = None, [_read_answers(teacher_proba, own_classes, count_rows(X))]
         if self.on_class_mismatch == "teacher" and classes is None:
             classes = _classes_of(opinions, own_classes)
         classes, codes = encode(y, classes)
-        aligned = [
-            align(o.probabilities, o.classes, classes, self.on_class_mismatch, asked)
-            for o in opinions
-        ]
-        soft_labels = mix(aligned, [o.weight for o in opinions])
-        silent = soft_labels.sum(axis=1) == 0
-        self.teacher_ = teacher
-        weights = np.ones(len(codes)) if sample_weight is None else sample_weight
-        self.teacher_agreement_ = agreement_with(
-            soft_labels,
-            codes,
-            weights * ~silent,
-            fitted_here=teacher is not None and self.fit_teacher,
+        soft_labels = mix(
+            [
+                align(o.probabilities, o.classes, classes, self.on_class_mismatch, o.whose)
+                for o in opinions
+            ],
+            [o.weight for o in opinions],
         )
+        silent = soft_labels.sum(axis=1) == 0
+        weights = ~silent * (1.0 if sample_weight is None else sample_weight)
+        fitted_here = teacher is not None and self.fit_teacher
+        self.teacher_ = teacher
+        self.teacher_agreement_ = agreement_with(soft_labels, codes, weights, fitted_here)
         soft_labels[silent, codes[silent]] = 1.0  # nothing to say of these but their label
         teacher_logits = np.log(np.maximum(soft_labels, self.proba_floor))
         return classes, {"labels": codes, "teacher_logits": teacher_logits}
@@ -359,11 +360,6 @@ class DistilledClassifier(NeuralClassifier):
         except NotFittedError as error:
             raise not_fitted from error
 
-    def _read_answers(self, teacher_proba, classes, n_rows):
-        """The caller's own soft labels, as a teacher's opinion."""
-        probabilities = check_probabilities(teacher_proba, n_rows, name="teacher_proba")
-        return Opinion(probabilities, named_columns(teacher_proba, classes))
-
     def _check_own_settings(self):
         check_number("temperature", self.temperature, low=0, low_open=True)
         check_number("alpha", self.alpha, low=0, high=1)
@@ -394,6 +390,12 @@ class DistilledClassifier(NeuralClassifier):
         frozen = self.__class__.__new__(self.__class__)
         vars(frozen).update(vars(self) | {"teacher": freeze(self.teacher)})
         return super(DistilledClassifier, frozen).__sklearn_clone__()
+
+
+def _read_answers(teacher_proba, classes, n_rows):
+    """The caller's own soft labels, as an opinion."""
+    probabilities = check_probabilities(teacher_proba, n_rows, name="teacher_proba")
+    return Opinion(probabilities, named_columns(teacher_proba, classes), whose="teacher_proba")
 
 
 def _classes_of(opinions, own_classes):

@@ -115,7 +115,7 @@ def default_n_threads(n_parameters, batch_size):
     must not depend on where the fit runs. On a quiet machine two threads gain up to a
     factor of two, with large batches; where fits compete for the cores, as in a grid
     search with n_jobs, they lose far more. So one it is, but for batches of half a
-    second and more (examples/benchmark_threads.py).
+    second and more (examples/benchmarks/threads.py).
 
     Parameters
     ----------

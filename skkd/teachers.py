@@ -59,6 +59,7 @@ class Opinion:
     probabilities: np.ndarray  #: (n_rows, n_columns), float64
     classes: object  #: what the columns mean, as far as the teacher says; or None
     weight: float = 1.0
+    whose: str = "teacher"  #: for messages
 
 
 def freeze(teacher):
@@ -236,7 +237,7 @@ def ask(teacher, X, *, batch_size=None, progress=False):
     return check_probabilities(probabilities, n_rows), classes
 
 
-def agreement_with(probabilities, codes, weights=None, *, fitted_here=False):
+def agreement_with(probabilities, codes, weights=None, fitted_here=False):
     """Balanced accuracy of a teacher's first choices, with a warning at chance level.
 
     Balanced, because a good teacher of rare classes may be less accurate than always

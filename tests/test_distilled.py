@@ -328,7 +328,7 @@ def test_settings_of_a_frozen_teacher_are_refused_and_the_users_stay():
         DistilledClassifier(FOREST).set_params(teacher__max_depth=1)
     assert FOREST.max_depth is None
     unfitted = DistilledClassifier(RandomForestClassifier())
-    unfitted.set_params(teacher__max_depth=1, fit_teacher=True)
+    unfitted.set_params(teacher__max_depth=1)
     assert unfitted.teacher.max_depth == 1
 
 
