@@ -163,10 +163,9 @@ def input_tags_of(teacher):
     except (TypeError, ValueError):  # it is `fit` that complains
         return found
     for member, _ in members:
-        try:
-            tags = get_tags(member).input_tags
-        except (AttributeError, TypeError, ValueError):  # no scikit-learn estimator
+        if not hasattr(member, "__sklearn_tags__"):
             continue
+        tags = get_tags(member).input_tags
         found.sparse &= tags.sparse
         found.allow_nan &= tags.allow_nan
         found.categorical &= tags.categorical

@@ -284,14 +284,22 @@ def test_verbose_shows_how_far_the_teacher_is(capsys):
     assert shown.index("teacher") < shown.index("epoch")
 
 
-def test_tags_are_what_student_and_teacher_both_take():
-    def of(teacher):
-        return get_tags(DistilledClassifier(teacher, fit_teacher=True)).input_tags
+@pytest.mark.parametrize(
+    "teacher",
+    [RandomForestClassifier(), LogisticRegression(), HistGradientBoostingClassifier()],
+    ids=lambda teacher: type(teacher).__name__,
+)
+def test_tags_are_what_student_and_teacher_both_take(teacher):
+    both = get_tags(DistilledClassifier(teacher, fit_teacher=True)).input_tags
+    of_teacher, of_student = get_tags(teacher).input_tags, get_tags(NeuralClassifier()).input_tags
+    for name in ("sparse", "allow_nan", "categorical"):
+        expected = getattr(of_teacher, name) and getattr(of_student, name)
+        assert getattr(both, name) == expected
 
-    assert of(RandomForestClassifier()).allow_nan and of(RandomForestClassifier()).sparse
-    assert not of(LogisticRegression()).allow_nan
-    assert not of(HistGradientBoostingClassifier()).sparse
-    assert get_tags(DistilledClassifier(lambda X: X)).input_tags.allow_nan
+
+def test_a_teacher_without_tags_leaves_the_students():
+    tags = get_tags(DistilledClassifier(lambda X: X)).input_tags
+    assert tags.sparse and tags.allow_nan and tags.categorical
 
 
 @pytest.mark.parametrize("teacher", [FOREST, lambda X: X, [(FOREST, 1.0)]])

@@ -13,6 +13,7 @@ from sklearn.ensemble import RandomForestClassifier, VotingClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
+from sklearn.metrics import get_scorer
 from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
@@ -439,10 +440,12 @@ def test_weights_reach_the_estimator_inside_of_a_search(routing):
     weights = 1.0 + 5 * (y == 1)
     with config_context(enable_metadata_routing=routing):
         scaler, linear = StandardScaler(), LogisticRegression(random_state=0)
+        scorer = get_scorer("accuracy")
         if routing:
             scaler.set_fit_request(sample_weight=False)
-            linear.set_fit_request(sample_weight=True).set_score_request(sample_weight=True)
-        search = GridSearchCV(make_pipeline(scaler, linear), {}, cv=2)
+            linear.set_fit_request(sample_weight=True)
+            scorer = scorer.set_score_request(sample_weight=True)
+        search = GridSearchCV(make_pipeline(scaler, linear), {}, cv=2, scoring=scorer)
         fitted, _ = fit_and_hear(search, X, y, weights, seed=0)
     by_hand = make_pipeline(StandardScaler(), LogisticRegression(random_state=0))
     by_hand.fit(X, y, logisticregression__sample_weight=weights)
