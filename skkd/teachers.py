@@ -163,7 +163,7 @@ def input_tags_of(teacher):
     except (TypeError, ValueError):  # it is `fit` that complains
         return found
     for member, _ in members:
-        if not hasattr(member, "__sklearn_tags__"):
+        if inspect.isclass(member) or not hasattr(member, "__sklearn_tags__"):
             continue
         tags = get_tags(member).input_tags
         found.sparse &= tags.sparse
