@@ -205,6 +205,7 @@ class _Net(NeuralNetClassifier):
         self.best_state = None
         self.best_epoch = None
         self.stop_requested = False
+        self.differentiate = self.quick_step = None
         heard = ("on_batch_begin", "on_batch_end", "on_grad_computed")
         self.trained = list(self.module_.parameters())
         self.somebody_hears_batches = any(
@@ -292,8 +293,11 @@ class _Net(NeuralNetClassifier):
     def _choose_how_to_differentiate(self, rows):
         """How gradients come about: by hand where that is possible, else by autograd.
 
-        Chosen anew in each epoch: a callback may have frozen or replaced something.
+        With callbacks it is chosen anew in each epoch: one may have frozen or replaced
+        something.
         """
+        if self.differentiate is not None and not self.callbacks_:
+            return
         gradient = getattr(self.recipe.row_loss, "gradient", None)
         self.differentiate, self.quick_step = self._autograd, None
         if gradient is not None and Backprop.is_possible(self.module_):
