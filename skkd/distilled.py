@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from skkd.inputs import count_rows, encode
 from skkd.neural import NeuralClassifier, all_or_nothing, runs_one_epoch_at_a_time
 from skkd.parameters import check_flag, check_integer, check_number, check_option, refuse
-from skkd.soft_labels import align, check_probabilities, mix, named_columns
+from skkd.soft_labels import align, check_probabilities, in_order, mix, named_columns
 from skkd.teacher_cache import as_memory
 from skkd.teacher_fitting import fit_and_hear
 from skkd.teachers import (
@@ -400,14 +400,14 @@ def _read_answers(teacher_proba, classes, n_rows):
 
 def _classes_of(opinions, own_classes):
     """The classes that teachers know, for a student that takes them over."""
-    known = {label for o in opinions if o.classes is not None for label in list(o.classes)}
+    named = [np.asarray(o.classes).tolist() for o in opinions if o.classes is not None]
+    known = {label for labels in named for label in labels}
     own = set(own_classes.tolist())
     if not known or known == own:
         return own_classes
     if not own <= known:
-        strangers = sorted(own - known, key=str)
         raise ValueError(
-            f"y holds {strangers}, which no teacher knows ({sorted(known, key=str)}): "
+            f"y holds {in_order(own - known)}, which no teacher knows ({in_order(known)}): "
             "on_class_mismatch='teacher' wants labels that a teacher knows, 'intersect' those of y."
         )
     try:

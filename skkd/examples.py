@@ -1,12 +1,11 @@
 """Rows together with what the network is to learn about them, and how they are split."""
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
 from sklearn.utils import _safe_indexing
 
-from skkd.parameters import refuse
+from skkd.parameters import refuse, warn
 from skkd.tables import Table
 
 __all__ = ["Examples", "split_examples", "split_rows"]
@@ -98,10 +97,9 @@ def split_rows(codes, fraction, random_state):
     except ValueError:
         if len(rows) < 2:
             raise
-    warnings.warn(
+    warn(
         "the validation split is not stratified: a class has too few rows for "
-        f"validation_fraction={fraction!r}.",
-        stacklevel=2,
+        f"validation_fraction={fraction!r}."
     )
     try:
         return train_test_split(rows, **settings)

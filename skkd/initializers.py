@@ -30,11 +30,10 @@ given, never from the global one.
 import itertools
 import math
 import numbers
-import warnings
 
 from sklearn.base import BaseEstimator
 
-from skkd.parameters import check_instance, check_number, check_option, refuse
+from skkd.parameters import check_instance, check_number, check_option, refuse, warn
 
 __all__ = [
     "Constant",
@@ -528,10 +527,9 @@ def warn_of_equal_units(module):
         equal_inside = bool((incoming == incoming[0]).all() and (bias == bias[0]).all())
         equal_outside = bool((outgoing == outgoing[:, :1]).all())
         if len(incoming) > 1 and equal_inside and equal_outside:
-            warnings.warn(
+            warn(
                 f"the {len(incoming)} units of hidden layer {position} start with equal weights: "
-                "they cannot tell themselves apart and will stay equal. Choose a random init.",
-                stacklevel=2,
+                "they cannot tell themselves apart and will stay equal. Choose a random init."
             )
 
 

@@ -6,11 +6,12 @@ a custom module, with the global generator seeded. Outside, nobody must notice.
 
 import os
 import threading
-import warnings
 from contextlib import contextmanager
 
 import torch
 from threadpoolctl import threadpool_limits
+
+from skkd.parameters import warn
 
 __all__ = [
     "default_n_threads",
@@ -192,6 +193,6 @@ def resolve_device(device, fall_back=False):
                 f"device={device!r} is not allowed: give 'cpu', 'auto' or a device that "
                 f"torch finds here ({error})."
             ) from error
-        warnings.warn(f"device={device!r} is not here: predicting on the CPU.", stacklevel=2)
+        warn(f"device={device!r} is not here: predicting on the CPU.")
         return torch.device("cpu")
     return resolved

@@ -1,6 +1,5 @@
 """NeuralClassifier: a torch network as a scikit-learn classifier."""
 
-import warnings
 from contextlib import contextmanager
 
 import numpy as np
@@ -22,9 +21,9 @@ from skkd.inputs import (
     resolve_categorical,
 )
 from skkd.network import log_softmax, softmax
-from skkd.parameters import refuse
+from skkd.parameters import refuse, warn
 from skkd.preprocessing import fit_view
-from skkd.settings import OPTION_PREFIXES, check_settings, set_options
+from skkd.settings import OBJECTS, OPTION_PREFIXES, check_settings, set_options
 from skkd.sklearn_callbacks import CallbackSupportMixin, EpochCallbacks, with_callbacks
 
 __all__ = ["NeuralClassifier", "all_or_nothing", "runs_one_epoch_at_a_time"]
@@ -469,7 +468,9 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             owner, _, setting = name.partition("__")
             current = params.get(owner, getattr(self, owner, None))
             if setting and isinstance(current, str):
-                refuse(name, value, f"{owner} as an object with that setting, not {current!r}")
+                where = f", of {OBJECTS[owner]}" if owner in OBJECTS else ""
+                allowed = f"{owner} as an object with that setting{where}, not {current!r}"
+                refuse(name, value, allowed)
         super().set_params(**params)
         set_options(self, options)
         return self
@@ -610,10 +611,9 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     def __setstate__(self, state):
         version = state.pop("_skkd_version", __version__)
         if version != __version__ and "network_" in state:
-            warnings.warn(
+            warn(
                 f"this {type(self).__name__} was fitted by skkd {version}, this is {__version__}: "
-                "its answers may differ. Fit it again, or install that version.",
-                stacklevel=2,
+                "its answers may differ. Fit it again, or install that version."
             )
         super().__setstate__(state)
 

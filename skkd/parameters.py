@@ -1,10 +1,12 @@
-"""Checks of constructor parameters, with one wording for all of them.
+"""Checks of constructor parameters, with one wording for all of them, and warnings.
 
 Every message names the parameter, the value received and the values allowed.
 """
 
 import math
 import numbers
+import sys
+import warnings
 
 import numpy as np
 
@@ -15,7 +17,11 @@ __all__ = [
     "check_number",
     "check_option",
     "refuse",
+    "warn",
 ]
+
+#: Modules that no user's line is in.
+INNER = ("skkd.", "sklearn.", "contextlib")
 
 #: Of a value in a message.
 MOST_CHARACTERS = 300
@@ -26,6 +32,14 @@ def refuse(name, value, allowed, error=ValueError):
     shown = repr(value)
     shown = shown if len(shown) <= MOST_CHARACTERS else shown[:MOST_CHARACTERS] + "..."
     raise error(f"{name}={shown} is not allowed: give {allowed}.")
+
+
+def warn(message, category=UserWarning):
+    """Warn the user, at the line of theirs that led here."""
+    frame, level = sys._getframe(1), 2
+    while frame is not None and frame.f_globals.get("__name__", "").startswith(INNER):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level)
 
 
 def check_number(name, value, *, low=None, high=None, low_open=False, high_open=False):

@@ -21,8 +21,8 @@ __all__ = [
 #: Nested parameters that are kept by the estimator itself: a class has no set_params.
 OPTION_PREFIXES = ("module__", "optimizer__")
 
-#: What MLPClassifier's parameters are called here.
-OF_MLP_CLASSIFIER = {
+#: What the parameters of MLPClassifier, skorch and the literature are called here.
+OTHER_NAMES = {
     "alpha": "weight_decay",
     "max_iter": "max_epochs",
     "solver": "optimizer",
@@ -32,6 +32,17 @@ OF_MLP_CLASSIFIER = {
     "beta_1": "optimizer__betas",
     "beta_2": "optimizer__betas",
     "epsilon": "optimizer__eps",
+    "lr": "learning_rate",
+    "epochs": "max_epochs",
+    "n_jobs": "n_threads",
+    "T": "temperature",
+}
+
+#: Where the objects are that may stand for a string.
+OBJECTS = {
+    "lr_decay": "skkd.schedules",
+    "init": "skkd.initializers",
+    "bias_init": "skkd.initializers",
 }
 
 OPTIMIZERS = ("sgd", "adam", "adamw", "rmsprop")
@@ -47,15 +58,21 @@ def set_options(estimator, options):
     """
     for name, value in options.items():
         if not name.startswith(OPTION_PREFIXES):
-            known = [*estimator._get_param_names(), *OPTION_PREFIXES]
-            close = get_close_matches(name, known, n=1)
-            meant = OF_MLP_CLASSIFIER.get(name, close[0] if close else None)
             raise TypeError(
-                f"{type(estimator).__name__} got an unexpected keyword argument {name!r}; "
-                + (f"did you mean {meant}? " if meant else "")
-                + "Beside its parameters it takes module__* and optimizer__*."
+                f"{type(estimator).__name__} got an unexpected keyword argument {name!r}"
+                f"{_advice(name, estimator._get_param_names())} Beside its parameters it takes "
+                "module__* and optimizer__*."
             )
         setattr(estimator, name, value)
+
+
+def _advice(name, known):
+    owner, _, setting = name.partition("__")
+    if setting and owner in OBJECTS:
+        return f": give {owner} as an object of {OBJECTS[owner]}, with {setting}=... of its own."
+    meant = [other for other in (OTHER_NAMES.get(name),) if other in known or "__" in str(other)]
+    meant += get_close_matches(name, [*known, *OPTION_PREFIXES], n=1)
+    return f"; did you mean {meant[0]}?" if meant else "."
 
 
 def options_of(estimator, prefix):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-__all__ = ["align", "as_array", "check_probabilities", "mix", "named_columns"]
+__all__ = ["align", "as_array", "check_probabilities", "in_order", "mix", "named_columns"]
 
 #: How far a row of probabilities may sum from 1.
 SUM_TOLERANCE = 1e-3
@@ -120,6 +120,15 @@ def named_columns(probabilities, classes):
     return names
 
 
+def in_order(labels):
+    """Labels sorted for a message, of whatever types they are."""
+    labels = list(labels)
+    try:
+        return sorted(labels)
+    except TypeError:
+        return sorted(labels, key=str)
+
+
 def align(probabilities, known, classes, on_class_mismatch="raise", name="teacher"):
     """Columns in the order of `classes`.
 
@@ -158,16 +167,19 @@ def align(probabilities, known, classes, on_class_mismatch="raise", name="teache
     if len(position) < len(columns):
         raise ValueError(f"{name} names a class twice: {columns.tolist()}.")
     wanted = classes.tolist()
-    if on_class_mismatch == "raise" and set(position) != set(wanted):
-        raise ValueError(
-            f"{name} knows the classes {sorted(position, key=str)}, y holds {wanted}. If y is "
-            "yours, set on_class_mismatch to 'teacher' or 'intersect'. If not, a meta-estimator "
-            "has re-encoded it: encode the labels to 0..K-1 before fitting the teacher."
-        )
+    complaint = f"{name} knows the classes {in_order(position)}, y holds {wanted}"
     if not set(position) & set(wanted):
         raise ValueError(
-            f"{name} knows the classes {sorted(position, key=str)}, y holds {wanted}: they have "
-            "none in common."
+            f"{complaint}. They have none in common: either y is not yours, a meta-estimator has "
+            "re-encoded it: encode the labels to 0..K-1 before fitting the teacher. Or the teacher "
+            "takes codes alone: give its predict_proba as the teacher, if its column k means the "
+            "k-th of the sorted labels."
+        )
+    if on_class_mismatch == "raise" and set(position) != set(wanted):
+        raise ValueError(
+            f"{complaint}. If y is yours, set on_class_mismatch to 'teacher' or 'intersect'. If "
+            "not, a meta-estimator has re-encoded it: encode the labels to 0..K-1 before fitting "
+            "the teacher."
         )
     aligned = np.zeros((len(probabilities), len(wanted)))
     for j, label in enumerate(wanted):

@@ -54,7 +54,8 @@ class Table:
 
 def is_table(X):
     """Whether X is a pandas or polars DataFrame or a pyarrow Table."""
-    return _columns_of(X) is not None
+    _refuse_queries(X)
+    return _is_pandas(X) or hasattr(X, "get_columns") or _is_arrow(X)
 
 
 def read_table(X):
@@ -80,9 +81,9 @@ def read_table(X):
     >>> table.columns
     [array([ 1., nan]), array(['a', 'b'], dtype=object)]
     """
+    if _is_pandas(X) and all(isinstance(t, np.dtype) and t.kind in "fiu" for t in X.dtypes):
+        return Table(list(X.to_numpy(dtype=np.float64).T), list(map(str, X.columns)))
     named = _columns_of(X)
-    if named is None:
-        named = [(f"column {j}", X[:, j]) for j in range(X.shape[1])]
     return Table([_read_column(n, c) for n, c in named], [str(n) for n, _ in named])
 
 
@@ -100,16 +101,28 @@ def as_numbers(values):
 
 
 def _columns_of(X):
-    """(name, column) pairs of a table, or None."""
-    if hasattr(X, "collect") and hasattr(X, "collect_schema"):
-        raise TypeError(f"{type(X).__name__} holds a query, not rows: call .collect() first.")
-    if hasattr(X, "iloc") and hasattr(X, "columns"):  # pandas
-        return [(name, X.iloc[:, j]) for j, name in enumerate(X.columns)]
+    """(name, column) pairs of a table or of a 2-d array."""
+    _refuse_queries(X)
+    if _is_pandas(X):
+        return list(X.items())
     if hasattr(X, "get_columns"):  # polars
         return [(series.name, series) for series in X.get_columns()]
-    if hasattr(X, "column_names") and hasattr(X, "itercolumns"):  # pyarrow
+    if _is_arrow(X):
         return list(zip(X.column_names, X.itercolumns(), strict=True))
-    return None
+    return [(f"column {j}", X[:, j]) for j in range(X.shape[1])]
+
+
+def _is_pandas(X):
+    return hasattr(X, "iloc") and hasattr(X, "columns")
+
+
+def _is_arrow(X):
+    return hasattr(X, "column_names") and hasattr(X, "itercolumns")
+
+
+def _refuse_queries(X):
+    if hasattr(X, "collect") and hasattr(X, "collect_schema"):
+        raise TypeError(f"{type(X).__name__} holds a query, not rows: call .collect() first.")
 
 
 def _read_column(name, column):

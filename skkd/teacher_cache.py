@@ -16,7 +16,6 @@ import os
 import pickle
 import sys
 import threading
-import warnings
 import weakref
 from collections import OrderedDict
 from contextlib import suppress
@@ -25,6 +24,7 @@ from dataclasses import dataclass, field
 from sklearn.utils.validation import check_memory
 
 from skkd.fingerprints import fingerprint, fingerprint_and_code, pickled_bytes
+from skkd.parameters import warn
 
 __all__ = ["as_memory", "forget", "remembered_answer", "remembered_teacher"]
 
@@ -223,10 +223,9 @@ def _read_only(answer):
 
 def _unremembered(compute, teacher, memory):
     if memory is not None:
-        warnings.warn(
+        warn(
             f"memory keeps no answers of teacher, a {type(teacher).__name__}: it or the rows hold "
-            "something whose content cannot be read.",
-            stacklevel=2,
+            "something whose content cannot be read."
         )
     return compute()
 

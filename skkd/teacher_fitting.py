@@ -1,14 +1,12 @@
 """Teachers that are fitted inside of `fit`: a seeded clone, on the same rows and weights."""
 
-import warnings
-
 import numpy as np
 from sklearn import get_config
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import has_fit_parameter
 
-from skkd.parameters import refuse
+from skkd.parameters import refuse, warn
 from skkd.teacher_cache import remembered_teacher
 from skkd.teachers import Opinion, ask, members_of, unwrapped
 
@@ -82,10 +80,9 @@ def _weights_for(teacher, sample_weight):
     name = _name_of_weights(teacher)
     if name is not None:
         return {name: sample_weight}
-    warnings.warn(
+    warn(
         f"teacher, a {type(teacher).__name__}, takes no sample_weight: it is fitted without, and "
-        "the weights act on the student alone.",
-        stacklevel=2,
+        "the weights act on the student alone."
     )
     return {}
 

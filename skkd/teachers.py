@@ -11,7 +11,6 @@ import numbers
 import os
 import sys
 import threading
-import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -24,7 +23,7 @@ from sklearn.utils import InputTags, _safe_indexing, get_tags
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from skkd.network import softmax
-from skkd.parameters import refuse
+from skkd.parameters import refuse, warn
 from skkd.soft_labels import as_array, check_probabilities
 from skkd.teacher_cache import remembered_answer
 
@@ -228,7 +227,13 @@ def ask(teacher, X, *, batch_size=None, progress=False):
     answers = []
     with _modes_kept(teacher), _bar(n_rows, progress) as advance:
         for batch in batches:
-            answer = way(batch)
+            try:
+                answer = way(batch)
+            except Exception as error:
+                asked = f"{type(teacher).__name__}, asked about a {type(batch).__name__} of shape "
+                asked += str(getattr(batch, "shape", (n_rows,)))
+                error.add_note(f"Raised by teacher, a {asked}: it sees X as it was given to fit.")
+                raise
             answers.append(as_array(answer))
             advance(len(answers[-1]))
     probabilities = answers[0] if len(answers) == 1 else np.concatenate(answers)
@@ -264,11 +269,10 @@ def agreement_with(probabilities, codes, weights=None, fitted_here=False):
             if fitted_here
             else "are these rows as it was fitted on, unscaled and with their columns in order?"
         )
-        warnings.warn(
+        warn(
             f"teacher agrees with y no more than chance does (balanced accuracy {agreement:.3f}): "
             f"{advice}",
             TeacherMismatchWarning,
-            stacklevel=2,
         )
     return agreement
 
