@@ -46,6 +46,9 @@ def gelu(x):
     return 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (bounded + 0.044715 * bounded**3)))
 
 
+#: The smallest normal number.
+TINY = np.finfo(np.float64).tiny
+
 #: Each may overwrite its argument.
 ACTIVATIONS = {
     "identity": lambda x: x,
@@ -102,9 +105,10 @@ def softmax(logits):
     array([[5.00000000e-001, 5.00000000e-001],
            [2.22507386e-308, 1.00000000e+000]])
     """
-    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
-    probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
-    return np.maximum(probabilities, np.finfo(np.float64).tiny)
+    p = np.subtract(logits, np.maximum.reduce(logits, axis=1, keepdims=True), dtype=np.float64)
+    np.exp(p, out=p)
+    p /= np.add.reduce(p, axis=1, keepdims=True)
+    return np.maximum(p, TINY, out=p)
 
 
 @dataclass(frozen=True, eq=False)

@@ -598,7 +598,8 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             self.training_state_ = fitted.training_state
 
     def _logits(self, X):
-        check_is_fitted(self)
+        if not self.__sklearn_is_fitted__():
+            check_is_fitted(self)  # raises; where it need not, it takes as long as the network
         with config_context(array_api_dispatch=False):
             return self.network_.logits(self._read_rows(X, reset=False, as_fitted=True))
 

@@ -13,6 +13,7 @@ would merge large values that lie close together, such as time stamps.
 """
 
 import inspect
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -351,10 +352,10 @@ def _standardise(values, centre, scale):
     with np.errstate(over="ignore", invalid="ignore"):
         scaled = np.subtract(values, centre, dtype=np.float64)
         scaled /= scale
-    missing = np.isnan(scaled)
-    if missing.any():
-        scaled[missing] = 0.0
-    return np.clip(scaled, -MOST_DEVIATIONS, MOST_DEVIATIONS, out=scaled)
+    if not np.abs(scaled).max(initial=0.0) <= MOST_DEVIATIONS:  # a NaN is not, either
+        scaled[np.isnan(scaled)] = 0.0
+        np.clip(scaled, -MOST_DEVIATIONS, MOST_DEVIATIONS, out=scaled)
+    return scaled
 
 
 def _one_hot(rows, j):
@@ -389,4 +390,4 @@ def _blocks(rows, sample_weight):
 
 def _n_columns(rows):
     """Numbers in one row."""
-    return int(np.prod(rows.shape[1:]))
+    return math.prod(rows.shape[1:])
