@@ -6,7 +6,8 @@ classifier predicts in a process that never imports torch.
 
 Answers are computed in float64 whatever the network was trained in: then a row gets
 the same answer alone and among others, where float32 would differ by 1e-6, and no
-input overflows on its way through the layers.
+input overflows on its way through the layers. Only many rows that come in float32 are
+answered in float32.
 """
 
 from dataclasses import dataclass, field
@@ -45,6 +46,9 @@ def gelu(x):
     bounded = np.clip(x, -1e3, 1e3)  # tanh is +-1 long before; the cube must not overflow
     return 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (bounded + 0.044715 * bounded**3)))
 
+
+#: From so many rows of float32 on, arithmetic is in float32.
+MANY_ROWS = 1000
 
 #: The smallest normal number.
 TINY = np.finfo(np.float64).tiny
@@ -122,6 +126,10 @@ class Dense:
     bias: np.ndarray  #: (n_units,), float64
     activation: str
 
+    def astype(self, dtype):
+        """The same layer in another precision."""
+        return Dense(self.weight.astype(dtype), self.bias.astype(dtype), self.activation)
+
     def __call__(self, x):
         x = x @ self.weight
         x += self.bias
@@ -155,19 +163,26 @@ class Network:
     def logits(self, rows):
         """Logits of rows as the user has them.
 
+        In float64, so that a row gets the same answer alone and among others; but many
+        rows of float32 (`MANY_ROWS`) in float32, where an answer may differ by 1e-6.
+
         Parameters
         ----------
         rows : ndarray, sparse matrix or Table, checked by the estimator
 
         Returns
         -------
-        ndarray of shape (n_rows, n_classes), float64
+        ndarray of shape (n_rows, n_classes), floating
         """
+        is_single = getattr(rows, "dtype", None) == np.float32 and rows.shape[0] >= MANY_ROWS
+        dtype = np.float32 if is_single else np.float64
+        layers = [layer.astype(dtype) for layer in self.layers] if is_single else self.layers
         answers = []
         for _, x in self.input_view.blocks(rows, most=BLOCK_ROWS):
-            for layer in self.layers:
-                x = layer(x)
-            answers.append(x)
+            answer = _forward(layers, x, dtype)
+            if is_single and not np.isfinite(answer).all():
+                answer = _forward(self.layers, x, np.float64)  # which nothing overflows
+            answers.append(answer)
         return answers[0] if len(answers) == 1 else np.concatenate(answers)
 
     def module(self):
@@ -192,6 +207,14 @@ class Network:
         for name, value in state.items():
             object.__setattr__(self, name, value)
         self.__post_init__()
+
+
+def _forward(layers, x, dtype):
+    with np.errstate(over="ignore", invalid="ignore"):
+        x = x.astype(dtype, copy=False)
+        for layer in layers:
+            x = layer(x)
+    return x
 
 
 def _dense_layers(architecture, state):

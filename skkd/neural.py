@@ -429,6 +429,32 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         logits = self._logits(X)
         return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
 
+    def predictor(self):
+        """The fitted network as a function of an array, without scikit-learn's validation.
+
+        Returns
+        -------
+        skkd.predictor.Predictor
+            For serving: several times as fast as `predict_proba` for a single row.
+
+        Raises
+        ------
+        ValueError
+            If the rows of `fit` were anything but numbers.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> X = np.array([[0.0], [1.0], [2.0], [3.0]])
+        >>> clf = NeuralClassifier(max_epochs=2).fit(X, [0, 0, 1, 1])
+        >>> bool((clf.predictor()(X) == clf.predict_proba(X)).all())
+        True
+        """
+        from skkd.predictor import Predictor
+
+        check_is_fitted(self)
+        return Predictor(self.network_, self.classes_, self.n_features_in_, self.dtype)
+
     @property
     def module_(self):
         """A new torch module with the fitted weights, in eval mode."""

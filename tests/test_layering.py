@@ -32,7 +32,7 @@ LAYERS = [
         "teacher_cache",
         "teachers",
     },
-    {"backprop", "batches", "teacher_fitting"},
+    {"backprop", "batches", "predictor", "teacher_fitting"},
     {"training"},
     {"fitting"},
     {"neural"},
@@ -50,6 +50,7 @@ WITHOUT_TORCH = [
     "neural",
     "network",
     "parameters",
+    "predictor",
     "preprocessing",
 ]
 WITHOUT_TORCH += [
