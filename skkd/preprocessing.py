@@ -43,7 +43,7 @@ MAX_CATEGORIES = 256
 MOST_DEVIATIONS = 1e30
 
 #: Bytes of a block of rows while it is dense in float64.
-BLOCK_BYTES = 2**25
+BLOCK_BYTES = 2**23
 
 
 def fit_view(preprocessor, rows, labels, sample_weight=None, categorical=()):

@@ -3,15 +3,15 @@ How fast networks are fitted and asked: skkd beside its peers
 =============================================================
 
 Everybody trains the same network on the same arrays with Adam, without early stopping, in
-one process and with one thread, so only the ratios say something about another machine. In
-each round the contenders take turns, and a ratio is the median of the rounds' ratios.
+one process and with as many threads (``--threads``), so only the ratios say something about
+another machine. In each round the contenders take turns, and a ratio is the median of the
+rounds' ratios.
 
 ``python examples/benchmarks/speed.py`` prints the tables, writes them as CSV and draws the
 picture of the docs. ``--works a b`` and ``--rounds 3`` do less; quiet cores do better.
 """
 
 import argparse
-import os
 import pickle
 import subprocess
 import sys
@@ -20,8 +20,6 @@ import warnings
 from pathlib import Path
 from statistics import median
 from time import perf_counter
-
-os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pandas as pd
@@ -74,7 +72,7 @@ def skkd_fit(work, rows, epochs, weighted=False, distilling=False, **settings):
         "n_iter_no_change": None,
         "preprocessor": None,
         "weight_decay": DECAY,
-        "n_threads": 1,
+        "n_threads": torch.get_num_threads(),
         "random_state": 0,
     }
     weights = rows.weights if weighted else None
@@ -107,7 +105,7 @@ def skorch_fit(work, rows, epochs):
     return lambda: net.fit(rows.X, rows.y)
 
 
-def loop_fit(work, rows, epochs, row_loss=None, fused=True, n_threads=1, **layers):
+def loop_fit(work, rows, epochs, row_loss=None, fused=True, **layers):
     """The loop of the tutorials: slices, autograd, Adam."""
     X, y = torch.from_numpy(rows.X), torch.from_numpy(rows.y)
     weights = torch.from_numpy(rows.weights).float()
@@ -119,7 +117,6 @@ def loop_fit(work, rows, epochs, row_loss=None, fused=True, n_threads=1, **layer
         return row_loss(z, y[i], weights[i], teacher[i]).mean()
 
     def fit():
-        torch.set_num_threads(n_threads)
         net = module(work, **layers)
         optimizer = torch.optim.Adam(net.parameters(), lr=RATE, weight_decay=DECAY, fused=fused)
         for _ in range(epochs):
@@ -127,7 +124,6 @@ def loop_fit(work, rows, epochs, row_loss=None, fused=True, n_threads=1, **layer
                 optimizer.zero_grad()
                 loss(net(X[i]), i).backward()
                 optimizer.step()
-        torch.set_num_threads(1)
 
     return fit
 
@@ -162,7 +158,6 @@ CONTESTS = {
             "skorch": skorch_fit,
             "eager loop": lambda *args: loop_fit(*args, fused=False),
             "fused loop": loop_fit,
-            "fused loop, 2 threads": lambda *args: loop_fit(*args, n_threads=2),
         },
     ),
     "weights": (
@@ -342,14 +337,15 @@ def main():
     parser.add_argument("--works", nargs="+", choices=WORKS, default=list(WORKS))
     parser.add_argument("--contests", nargs="+", choices=CONTESTS, default=list(CONTESTS))
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--threads", type=int, default=1)
     default = Path(tempfile.gettempdir()) / "speed"
     parser.add_argument("--out", type=Path, default=default, help="folder of CSVs and picture")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     warnings.simplefilter("ignore", TeacherMismatchWarning)  # answers at random
     warnings.filterwarnings("ignore", message="Stochastic Optimizer")
-    with threadpool_limits(1):
-        torch.set_num_threads(1)
+    with threadpool_limits(options.threads):
+        torch.set_num_threads(options.threads)
         contests = [(name, contest) for name in options.works for contest in options.contests]
         fits = []
         for name, contest in tqdm(contests, unit="contest"):
