@@ -4,14 +4,18 @@ import numbers
 import os
 
 import numpy as np
-from sklearn import config_context
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from skkd.inputs import count_rows, encode
-from skkd.neural import NeuralClassifier, all_or_nothing, runs_one_epoch_at_a_time
+from skkd.neural import (
+    NeuralClassifier,
+    all_or_nothing,
+    runs_one_epoch_at_a_time,
+    without_array_api,
+)
 from skkd.parameters import check_flag, check_integer, check_number, check_option, refuse
 from skkd.soft_labels import align, check_probabilities, in_order, mix, named_columns
 from skkd.teacher_cache import as_memory
@@ -236,7 +240,7 @@ class DistilledClassifier(NeuralClassifier):
         DistilledClassifier
             Itself.
         """
-        with all_or_nothing(self), config_context(array_api_dispatch=False):
+        with all_or_nothing(self), without_array_api():
             return self._fit(X, y, sample_weight, X_val, y_val, teacher_proba=teacher_proba)
 
     @available_if(_learns_in_parts)
@@ -259,7 +263,7 @@ class DistilledClassifier(NeuralClassifier):
         DistilledClassifier
             Itself.
         """
-        with all_or_nothing(self), config_context(array_api_dispatch=False):
+        with all_or_nothing(self), without_array_api():
             taught = {"teacher_proba": teacher_proba, "remember": False}
             return self._partial_fit(X, y, classes, sample_weight, **taught)
 

@@ -49,6 +49,9 @@ def check_rows(estimator, X, *, reset, preprocessor, dtype, allow_nd=False):
             refuse("X", X.dtype.name, "numbers, not dates or times", TypeError)
         with np.errstate(over="ignore"):  # what is too large for the dtype is refused anyway
             return validate_data(estimator, X, dtype=np.dtype(dtype), **arrays)
+    as_numbers = {"dtype": "numeric", "ensure_all_finite": "allow-nan"} | arrays
+    if type(X) is np.ndarray and X.dtype.kind in "fiu":  # before all that it might be else
+        return validate_data(estimator, X, **as_numbers)
     if is_table(X):
         validate_data(estimator, X, reset=reset, skip_check_array=True)
         return _numeric_if_possible(read_table(X))
@@ -57,7 +60,7 @@ def check_rows(estimator, X, *, reset, preprocessor, dtype, allow_nd=False):
         if X.dtype.kind in "OUSTbMm" and X.ndim == 2:
             X = validate_data(estimator, X, dtype=None, ensure_all_finite=False, **arrays)
             return _numeric_if_possible(read_table(X))
-    return validate_data(estimator, X, dtype="numeric", ensure_all_finite="allow-nan", **arrays)
+    return validate_data(estimator, X, **as_numbers)
 
 
 def check_labels(estimator, y, n_rows):

@@ -1,9 +1,9 @@
 """NeuralClassifier: a torch network as a scikit-learn classifier."""
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
-from sklearn import config_context
+from sklearn import config_context, get_config
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
@@ -26,7 +26,12 @@ from skkd.preprocessing import fit_view
 from skkd.settings import OBJECTS, OPTION_PREFIXES, check_settings, set_options
 from skkd.sklearn_callbacks import CallbackSupportMixin, EpochCallbacks, with_callbacks
 
-__all__ = ["NeuralClassifier", "all_or_nothing", "runs_one_epoch_at_a_time"]
+__all__ = [
+    "NeuralClassifier",
+    "all_or_nothing",
+    "runs_one_epoch_at_a_time",
+    "without_array_api",
+]
 
 
 def runs_one_epoch_at_a_time(estimator):
@@ -284,7 +289,7 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             For input or parameters that cannot be used, and when the loss is no longer
             finite. The classifier is then as it was before.
         """
-        with all_or_nothing(self), config_context(array_api_dispatch=False):
+        with all_or_nothing(self), without_array_api():
             return self._fit(X, y, sample_weight, X_val, y_val)
 
     @with_callbacks
@@ -353,7 +358,7 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         NeuralClassifier
             Itself.
         """
-        with all_or_nothing(self), config_context(array_api_dispatch=False):
+        with all_or_nothing(self), without_array_api():
             return self._partial_fit(X, y, classes, sample_weight)
 
     def _partial_fit(self, X, y, classes, sample_weight, **taught):
@@ -626,7 +631,7 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     def _logits(self, X):
         if not self.__sklearn_is_fitted__():
             check_is_fitted(self)  # raises; where it need not, it takes as long as the network
-        with config_context(array_api_dispatch=False):
+        with without_array_api():
             return self.network_.logits(self._read_rows(X, reset=False, as_fitted=True))
 
     def __sklearn_is_fitted__(self):
@@ -652,6 +657,12 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         tags.input_tags.categorical = not numbers_only
         tags.input_tags.three_d_array = self.module is not None
         return tags
+
+
+def without_array_api():
+    """scikit-learn reads rows as NumPy arrays, whatever its configuration says."""
+    is_on = get_config()["array_api_dispatch"]
+    return config_context(array_api_dispatch=False) if is_on else nullcontext()
 
 
 @contextmanager
