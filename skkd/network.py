@@ -181,7 +181,7 @@ class Network:
         is_single = getattr(rows, "dtype", None) == np.float32 and rows.shape[0] >= MANY_ROWS
         dtype = np.float32 if is_single else np.float64
         layers = [layer.astype(dtype) for layer in self.layers] if is_single else self.layers
-        if not is_single and rows.shape[0] <= FEW_ROWS:
+        if type(rows) is np.ndarray and len(rows) <= FEW_ROWS:
             return _forward(layers, self.input_view.transform(rows), dtype)
         answers = []
         for _, x in self.input_view.blocks(rows, most=BLOCK_ROWS):
