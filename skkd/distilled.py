@@ -90,22 +90,73 @@ class DistilledClassifier(NeuralClassifier):
     memory : str, path, joblib.Memory or None, default=None
         Where answers (with `fit_teacher` also the fitted teachers) are kept between
         processes and sessions: for searches with `n_jobs`. Without it this process
-        remembers the last ones, so a search asks a teacher once for each distinct set
-        of rows, and with ``fit_teacher=True`` and an integer `random_state` fits one
-        for each.
-    hidden_layer_sizes, activation, module, init, bias_init, batch_norm, dropout, \
-    label_smoothing, optimizer, learning_rate, momentum, nesterov, weight_decay, \
-    max_grad_norm, lr_decay, batch_size, shuffle, max_epochs, early_stopping, \
-    validation_fraction, n_iter_no_change, tol, class_weight, preprocessor, \
-    categorical_features, warm_start, callbacks, verbose, device, dtype, n_threads, \
-    random_state, **module__and_optimizer__
-        See :class:`NeuralClassifier`. Label smoothing acts on the label term only;
-        weights act on both terms; early stopping watches true labels.
+        remembers the last ones: a search asks a teacher once for each set of rows, and
+        with ``fit_teacher=True`` and an integer `random_state` fits one for each.
+    hidden_layer_sizes : int or sequence of int, default=(100,)
+        Units of each hidden layer. This and what follows: see :class:`NeuralClassifier`.
+    activation : str, default="relu"
+    module : class or callable, default=None
+        A torch module, or what builds one, in place of the built-in network.
+    init : str or skkd.initializers.Initializer, default="auto"
+        How weights start; "auto" suits the activation.
+    bias_init : "zeros", float or initializer, default="zeros"
+    batch_norm : bool, default=False
+        BatchNorm in front of each activation.
+    dropout : float or sequence of float, default=0.0
+        Probability that a hidden unit is dropped.
+    label_smoothing : float in [0, 1), default=0.0
+        Acts on the label term only.
+    optimizer : {"sgd", "adam", "adamw", "rmsprop"} or class, default="adam"
+    learning_rate : float, default=0.001
+    momentum : float in [0, 1), default=0.9
+        Of "sgd" and "rmsprop".
+    nesterov : bool, default=True
+        Nesterov's momentum, of "sgd".
+    weight_decay : float, default=0.0001
+        L2 penalty of weights.
+    max_grad_norm : float, default=None
+        Gradients longer than this are shortened to it.
+    lr_decay : str or skkd.schedules.Schedule, default="constant"
+        How the learning rate falls: "cosine", "step" and others, or an object.
+    batch_size : int or "auto", default="auto"
+        "auto" is ``min(200, n_rows)``.
+    shuffle : bool, default=True
+    max_epochs : int, default=200
+        On noisy labels too many: set `early_stopping`, or fewer.
+    early_stopping : bool, default=False
+        Watches the log-loss of true labels, whatever `alpha`, and keeps the best epoch.
+    validation_fraction : float in (0, 1), default=0.1
+        Rows that early stopping holds out, unless `fit` gets `X_val`.
+    n_iter_no_change : int or None, default=10
+    tol : float, default=1e-4
+        Training stops after `n_iter_no_change` epochs that gain less than `tol`.
+    class_weight : dict, "balanced" or None, default=None
+        Times `sample_weight`; weights act on both terms.
+    preprocessor : "auto", None or transformer, default="auto"
+        What the student sees of X; the teacher sees X as it is.
+    categorical_features : "from_dtype", or array-like, default="from_dtype"
+        Columns that "auto" encodes.
+    warm_start : bool, default=False
+        Whether `fit` goes on from the last fit.
+    callbacks : list of skorch callbacks, default=None
+    verbose : int, default=0
+        1 shows progress, the teacher's too; 2 also a line per epoch.
+    device : str, default="cpu"
+        Of the student's training; "auto" takes a GPU where there is one.
+    dtype : {"float32", "float64"}, default="float32"
+    n_threads : int, default=None
+        torch's threads in `fit`.
+    random_state : int, RandomState or None, default=None
+        With `fit_teacher` it also seeds the teacher; only an int lets teachers be remembered.
+    **module__and_optimizer__
+        ``module__*`` and ``optimizer__*``, the arguments of `module` and `optimizer`.
 
     Attributes
     ----------
     teacher_ : object
-        The teacher that was asked; None with `teacher_proba`.
+        The teacher that was asked; None with `teacher_proba`. Treat it as read-only: a
+        teacher fitted here is remembered, and may be the very object that other
+        estimators of a search hold.
     teacher_agreement_ : float
         The balanced accuracy of its soft labels on the rows of `fit`.
     student_ : NeuralClassifier
