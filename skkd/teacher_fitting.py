@@ -8,7 +8,7 @@ from sklearn.utils.validation import has_fit_parameter
 
 from skkd.parameters import refuse, warn
 from skkd.teacher_cache import remembered_teacher
-from skkd.teachers import Opinion, ask, members_of, unwrapped
+from skkd.teachers import Opinion, ask, members_of, noted, unwrapped
 
 __all__ = ["fit_and_hear"]
 
@@ -45,7 +45,8 @@ def fit_and_hear(teacher, X, y, sample_weight, *, seed, remember=True, memory=No
         weights = _weights_for(fresh, sample_weight)
 
         def fit_and_ask(fresh=fresh, weights=weights):
-            fresh.fit(X, y, **weights)
+            with noted(f"Raised by fit of teacher, a {type(fresh).__name__}."):
+                fresh.fit(X, y, **weights)
             return fresh, ask(fresh, X, **settings)
 
         if remember:

@@ -37,6 +37,7 @@ __all__ = [
     "input_tags_of",
     "is_fitted",
     "members_of",
+    "noted",
     "unwrapped",
 ]
 
@@ -227,13 +228,10 @@ def ask(teacher, X, *, batch_size=None, progress=False):
     answers = []
     with _modes_kept(teacher), _bar(n_rows, progress) as advance:
         for batch in batches:
-            try:
+            shape = getattr(batch, "shape", (n_rows,))
+            rows = f"a {type(batch).__name__} of shape {shape}, X as it was given to fit"
+            with noted(f"Raised by teacher, a {type(teacher).__name__}, asked about {rows}."):
                 answer = way(batch)
-            except Exception as error:
-                asked = f"{type(teacher).__name__}, asked about a {type(batch).__name__} of shape "
-                asked += str(getattr(batch, "shape", (n_rows,)))
-                error.add_note(f"Raised by teacher, a {asked}: it sees X as it was given to fit.")
-                raise
             answers.append(as_array(answer))
             advance(len(answers[-1]))
     probabilities = answers[0] if len(answers) == 1 else np.concatenate(answers)
@@ -295,6 +293,16 @@ def _balanced_accuracy(codes, chosen, weights):
     rows = np.bincount(codes, weights)
     hits = np.bincount(codes, weights * (chosen == codes))
     return float((hits[rows > 0] / rows[rows > 0]).mean())
+
+
+@contextmanager
+def noted(note):
+    """Errors of a teacher's say that they are."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(note)
+        raise
 
 
 def _way_to_ask(teacher):

@@ -146,6 +146,19 @@ def test_what_cannot_answer_is_refused(teacher):
         ask(teacher, X)
 
 
+def test_errors_of_the_teacher_say_that_they_are():
+    forest = RandomForestClassifier(3, random_state=0).fit(X, y)
+    with pytest.raises(ValueError, match="expecting 4 features") as caught:
+        ask(forest, X[:, :2])
+    assert (
+        "Raised by teacher, a RandomForestClassifier, asked about a ndarray of shape (150, 2)"
+        in (caught.value.__notes__[0])
+    )
+    with pytest.raises(ValueError, match="could not convert") as caught:
+        fit_and_hear(forest, [["a"], ["b"]] * 3, [0, 1] * 3, None, seed=0)
+    assert caught.value.__notes__ == ["Raised by fit of teacher, a RandomForestClassifier."]
+
+
 def test_a_class_is_no_teacher():
     with pytest.raises(TypeError, match="not its class"):
         ask(RandomForestClassifier, X)
