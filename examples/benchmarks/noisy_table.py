@@ -7,7 +7,7 @@ that is trained for long learns the seventh by heart. A forest teaches students 
 rows, and the same networks learn from labels alone; 16,281 rows test them. Prints the
 table of the guide's page on distillation.
 
-``python examples/benchmarks/noisy_table.py adult.csv.gz`` takes about two minutes. The file
+``python examples/benchmarks/noisy_table.py adult.csv.gz`` takes half a minute. The file
 has the columns of UCI's Adult, their missing values as ``?``, and a column `split`.
 """
 
