@@ -82,12 +82,11 @@ def remembered_answer(teacher, X, ask, memory=None):
             return _unremembered(lambda: ask(teacher), teacher, memory)
         if state != asked.state:
             asked.answers.clear()
-        if rows not in asked.answers:
-            answer = _stored(memory, teacher, rows, lambda: ask(teacher))
-            asked.answers[rows] = _read_only(answer)
+        answer = asked.answers.pop(rows, None)
+        if answer is None:
+            answer = _read_only(_stored(memory, teacher, rows, lambda: ask(teacher)))
             asked.state = fingerprint(teacher)
-        asked.answers.move_to_end(rows)
-        answer = asked.answers[rows]
+        asked.answers[rows] = answer  # at the end, as the one used last
     _keep_within_bounds()
     return answer
 

@@ -2,6 +2,7 @@
 
 import functools
 import gc
+import os
 import pickle
 import subprocess
 import sys
@@ -312,6 +313,38 @@ def test_many_threads_that_ask_the_same_ask_once():
     assert teacher.calls == [150]
     for answer in answers:
         np.testing.assert_array_equal(answer, answers[0])
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_locks_held_while_forking_do_not_hold_up_the_child():
+    code = """
+import os, signal, threading
+import numpy as np, torch
+from skkd import teacher_cache, teachers
+
+teacher, X = torch.nn.Linear(4, 3), np.ones((5, 4))
+torch.set_num_threads(1)
+teachers.hear(teacher, X)
+held, done = threading.Event(), threading.Event()
+
+def hold():
+    with teachers._modes_lock, teacher_cache._lock, teacher_cache._asked[id(teacher)].lock:
+        held.set()
+        done.wait()
+
+threading.Thread(target=hold).start()
+held.wait()
+child = os.fork()
+if child == 0:
+    signal.alarm(20)
+    teachers.hear(teacher, X)
+    os._exit(0)
+print(os.waitpid(child, 0)[1])
+done.set()
+"""
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.stdout.split() == ["0"], done.stderr
 
 
 def test_an_error_in_the_teacher_leaves_nothing_behind():
