@@ -43,7 +43,7 @@ class Backprop:
     >>> backprop = Backprop(mlp, LabelLoss().gradient)
     >>> targets = {"labels": torch.tensor([0]), "weights": torch.ones(1)}
     >>> backprop(torch.ones(1, 2), targets)
-    (tensor(1.0986), tensor([[0., 0., 0.]]))
+    (tensor([1.0986]), tensor([[0., 0., 0.]]))
     >>> mlp.output.bias.grad
     tensor([-0.6667,  0.3333,  0.3333])
     """
@@ -62,9 +62,8 @@ class Backprop:
         known = type(module) is MLP and all(type(layer) in PASSES for layer in module)
         return known and all(parameter.requires_grad for parameter in module.parameters())
 
-    @torch.no_grad()
     def __call__(self, X, targets):
-        """Write the gradients of a batch; its loss and its logits."""
+        """Write the gradients of a batch; the losses of its rows, and their logits."""
         logits = X
         for layer in self.passes:
             logits = layer.forward(logits)
@@ -77,12 +76,15 @@ class Backprop:
         for layer in reversed(self.passes[1:]):
             d = layer.backward(d)
         self.passes[0].backward(d, wants_input=False)
-        return losses.mean(), logits
+        return losses, logits
 
 
 class LinearPass:
     def __init__(self, layer):
-        self.weight, self.bias = layer.weight, layer.bias
+        # Detached, they share memory with the parameters, and autograd is never asked.
+        self.weight, self.grad = layer.weight.detach(), layer.weight.grad
+        self.bias = None if layer.bias is None else layer.bias.detach()
+        self.bias_grad = None if layer.bias is None else layer.bias.grad
 
     def forward(self, x):
         self.x = x
@@ -91,9 +93,9 @@ class LinearPass:
         return torch.addmm(self.bias, x, self.weight.t())
 
     def backward(self, d, wants_input=True):
-        torch.mm(d.t(), self.x, out=self.weight.grad)
+        torch.mm(d.t(), self.x, out=self.grad)
         if self.bias is not None:
-            torch.sum(d, 0, out=self.bias.grad)
+            torch.sum(d, 0, out=self.bias_grad)
         return torch.mm(d, self.weight) if wants_input else None
 
 
@@ -108,6 +110,7 @@ class OutputPass(LinearPass):
 class BatchNormPass:
     def __init__(self, layer):
         self.layer = layer
+        self.weight, self.bias = layer.weight.detach(), layer.bias.detach()
 
     def forward(self, x):
         norm = self.layer
@@ -115,8 +118,8 @@ class BatchNormPass:
         self.x = x
         z, self.mean, self.inverse_sd = torch.native_batch_norm(
             x,
-            norm.weight,
-            norm.bias,
+            self.weight,
+            self.bias,
             norm.running_mean,
             norm.running_var,
             True,
@@ -130,7 +133,7 @@ class BatchNormPass:
         d, of_weight, of_bias = aten.native_batch_norm_backward(
             d,
             self.x,
-            norm.weight,
+            self.weight,
             norm.running_mean,
             norm.running_var,
             self.mean,

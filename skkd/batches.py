@@ -54,12 +54,12 @@ class Rows(Dataset):
 
     def take(self, rows):
         """Batch of some rows (a slice or a tensor of indices): X and the targets."""
-        targets = {name: target[rows] for name, target in self.targets.items()}
+        targets = {name: _pick(target, rows) for name, target in self.targets.items()}
         if sparse.issparse(self.X):
             picked = self.X[rows if isinstance(rows, slice) else rows.cpu().numpy()]
             dtype = np.dtype(str(self.dtype).removeprefix("torch."))
             return self._tensor(transform_in_blocks(self.view, picked, dtype)), targets
-        return self.X[rows], targets
+        return _pick(self.X, rows), targets
 
     def _tensor(self, array):
         array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
@@ -67,6 +67,11 @@ class Rows(Dataset):
             array = array.copy()
         dtype = self.dtype if array.dtype.kind == "f" else None
         return torch.from_numpy(array).to(device=self.device, dtype=dtype)
+
+
+def _pick(tensor, rows):
+    """Some rows of a tensor; for indices twice as fast as ``tensor[rows]``."""
+    return tensor[rows] if isinstance(rows, slice) else tensor.index_select(0, rows)
 
 
 class Batches:
@@ -100,11 +105,11 @@ class Batches:
             self.rows.device
         )
         for bounds in self._groups():
-            first, last = bounds[0][0], bounds[-1][1]
-            X, targets = self.rows.take(order[first:last])
-            for start, stop in bounds:
-                part = slice(start - first, stop - first)
-                yield X[part], {name: target[part] for name, target in targets.items()}
+            X, targets = self.rows.take(order[bounds[0][0] : bounds[-1][1]])
+            sizes = [stop - start for start, stop in bounds]
+            parts = zip(*(target.split(sizes) for target in targets.values()), strict=True)
+            for part, of_targets in zip(X.split(sizes), parts, strict=True):
+                yield part, dict(zip(targets, of_targets, strict=True))
 
     def _groups(self):
         """Batches that are gathered at once, as lists of bounds: a call for each would be slow."""

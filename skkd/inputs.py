@@ -48,10 +48,10 @@ def check_rows(estimator, X, *, reset, preprocessor, dtype, allow_nd=False):
         if getattr(getattr(X, "dtype", None), "kind", "") in ("m", "M"):
             refuse("X", X.dtype.name, "numbers, not dates or times", TypeError)
         with np.errstate(over="ignore"):  # what is too large for the dtype is refused anyway
-            return validate_data(estimator, X, dtype=np.dtype(dtype), **arrays)
+            return _validated(estimator, X, dtype=np.dtype(dtype), **arrays)
     as_numbers = {"dtype": "numeric", "ensure_all_finite": "allow-nan"} | arrays
     if type(X) is np.ndarray and X.dtype.kind in "fiu":  # before all that it might be else
-        return validate_data(estimator, X, **as_numbers)
+        return _validated(estimator, X, **as_numbers)
     if is_table(X):
         validate_data(estimator, X, reset=reset, skip_check_array=True)
         return _numeric_if_possible(read_table(X))
@@ -61,6 +61,20 @@ def check_rows(estimator, X, *, reset, preprocessor, dtype, allow_nd=False):
             X = validate_data(estimator, X, dtype=None, ensure_all_finite=False, **arrays)
             return _numeric_if_possible(read_table(X))
     return validate_data(estimator, X, **as_numbers)
+
+
+def _validated(estimator, X, ensure_all_finite=True, **settings):
+    """What `validate_data` gives; infinities of a dense array are looked for in less time."""
+    if sparse.issparse(X):
+        return validate_data(estimator, X, ensure_all_finite=ensure_all_finite, **settings)
+    X = validate_data(estimator, X, ensure_all_finite=False, **settings)
+    with np.errstate(over="ignore"):
+        is_finite = np.isfinite(np.add.reduce(X, axis=None))
+    if not is_finite:
+        allow_nan = ensure_all_finite == "allow-nan"
+        name = type(estimator).__name__
+        assert_all_finite(X, allow_nan=allow_nan, estimator_name=name, input_name="X")
+    return X
 
 
 def check_labels(estimator, y, n_rows):

@@ -157,20 +157,33 @@ def quick_step_of(optimizer):
     states = [[optimizer.state[p] for p in group["params"]] for group in optimizer.param_groups]
     if not all(p.grad is not None for group in optimizer.param_groups for p in group["params"]):
         return None
+    counts = _counts_in_one_tensor(state for of_group in states for state in of_group)
     steps = [bind(*pair) for pair in zip(optimizer.param_groups, states, strict=True)]
 
-    @torch.no_grad()
     def quick_step():
+        if counts is not None:
+            counts.add_(1)
         for step in steps:
             step()
 
     return quick_step
 
 
+def _counts_in_one_tensor(states):
+    """Make the parameters' counts of steps views of one tensor, for a single addition."""
+    counted = [state for state in states if "step" in state]
+    if not counted:
+        return None
+    counts = torch.stack([state["step"] for state in counted])
+    for i, state in enumerate(counted):
+        state["step"] = counts[i]
+    return counts
+
+
 def _bind_adam(group, states, kernel=None):
     """One step of Adam for a group of parameters."""
     kernel = kernel or torch._fused_adam_
-    params = group["params"]
+    params = [p.detach() for p in group["params"]]
     means = [state["exp_avg"] for state in states]
     squares = [state["exp_avg_sq"] for state in states]
     counts = [state["step"] for state in states]
@@ -178,8 +191,7 @@ def _bind_adam(group, states, kernel=None):
     settings = {name: group[name] for name in ("weight_decay", "eps", "amsgrad", "maximize")}
 
     def step():
-        torch._foreach_add_(counts, 1)
-        grads = [p.grad for p in params]
+        grads = [p.grad for p in group["params"]]
         kernel(
             *(params, grads, means, squares, [], counts),
             lr=group["lr"],
@@ -197,13 +209,13 @@ def _bind_adamw(group, states):
 
 def _bind_sgd(group, states):
     """One step of SGD for a group of parameters."""
-    params = group["params"]
+    params = [p.detach() for p in group["params"]]
     buffers = [state["momentum_buffer"] for state in states] if group["momentum"] else []
     names = ("weight_decay", "momentum", "dampening", "nesterov", "maximize")
     settings = {name: group[name] for name in names}
 
     def step():
-        grads = [p.grad for p in params]
+        grads = [p.grad for p in group["params"]]
         torch._fused_sgd_(params, grads, buffers, lr=group["lr"], is_first_step=False, **settings)
 
     return step

@@ -250,7 +250,6 @@ class ColumnView(View):
         else:
             rows = rows.toarray() if sparse.issparse(rows) else rows
             numbers = rows if not self.one_hot else rows[:, self.numeric]
-            numbers = np.asarray(numbers, dtype=np.float64)
         scaled = _standardise(numbers, self.centre, self.scale)
         if not self.one_hot:
             return scaled
@@ -352,7 +351,9 @@ def _standardise(values, centre, scale):
     with np.errstate(over="ignore", invalid="ignore"):
         scaled = np.subtract(values, centre, dtype=np.float64)
         scaled /= scale
-    if not np.abs(scaled).max(initial=0.0) <= MOST_DEVIATIONS:  # a NaN is not, either
+    lowest = np.minimum.reduce(scaled, axis=None, initial=0.0)
+    highest = np.maximum.reduce(scaled, axis=None, initial=0.0)
+    if not -MOST_DEVIATIONS <= lowest <= highest <= MOST_DEVIATIONS:  # a NaN is not, either
         scaled[np.isnan(scaled)] = 0.0
         np.clip(scaled, -MOST_DEVIATIONS, MOST_DEVIATIONS, out=scaled)
     return scaled

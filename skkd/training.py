@@ -161,8 +161,8 @@ class _SkorchRows(Rows, Dataset):
         vars(self).update(vars(rows))
 
 
-class _WeightedMean(nn.Module):
-    """Mean over a batch of the weighted loss of its rows.
+class _WeightedLoss(nn.Module):
+    """The weighted losses of a batch's rows; a step lowers their mean.
 
     The weights have mean 1 over all rows, and a batch divides by its number of rows:
     dividing by its own sum of weights would blow up batches of light rows.
@@ -173,7 +173,7 @@ class _WeightedMean(nn.Module):
         self.row_loss = row_loss
 
     def forward(self, logits, targets):
-        return (targets["weights"] * self.row_loss(logits, targets)).mean()
+        return targets["weights"] * self.row_loss(logits, targets)
 
 
 class _Net(NeuralNetClassifier):
@@ -182,7 +182,7 @@ class _Net(NeuralNetClassifier):
     def __init__(self, module, recipe, **kwargs):
         super().__init__(
             module,
-            criterion=_WeightedMean(recipe.row_loss),
+            criterion=_WeightedLoss(recipe.row_loss),
             batch_size=recipe.batch_size,
             max_epochs=recipe.max_epochs,
             callbacks=recipe.callbacks,
@@ -277,18 +277,17 @@ class _Net(NeuralNetClassifier):
         self.module_.train()
         self._choose_how_to_differentiate(batches.rows)
         step = self._announced_step if self.somebody_hears_batches else self._step
-        losses, sizes = [], []
+        losses = []
         for number, (X, targets) in enumerate(batches):
             self._set_learning_rate(number, len(batches))
             if number == 0:
                 self.epoch_record["learning_rate"] = float(self.optimizer_.param_groups[0]["lr"])
             losses.append(step(X, targets)[0])
-            sizes.append(len(X))
         if not self.somebody_hears_batches:
             self.history.new_batch()  # skorch's Checkpoint looks at the last one
         self.epochs_done += 1
-        losses = torch.stack(losses).double().cpu()  # the only wait for a GPU in an epoch
-        self.epoch_record["train_loss"] = float(losses.numpy() @ sizes) / len(batches.rows)
+        total = torch.cat(losses).double().sum()
+        self.epoch_record["train_loss"] = float(total) / len(batches.rows)  # waits for a GPU
 
     def _choose_how_to_differentiate(self, rows):
         """How gradients come about: by hand where that is possible, else by autograd.
@@ -314,49 +313,54 @@ class _Net(NeuralNetClassifier):
             group["lr"] = self.recipe.learning_rate * factor
 
     def _step(self, X, targets):
-        """One step of the optimiser; the loss before it, and the logits."""
-        outcome = []
-
-        def loss_and_gradient():
-            loss, logits = self.differentiate(X, targets)
-            if self.somebody_hears_batches:
-                self.notify(
-                    "on_grad_computed",
-                    named_parameters=list(self.module_.named_parameters()),
-                    batch=(X, targets["labels"]),
-                    training=True,
-                )
-            if self.recipe.max_grad_norm is not None:
-                nn.utils.clip_grad_norm_(self.trained, self.recipe.max_grad_norm)
-            outcome.append((loss, logits))
-            return loss
-
+        """One step of the optimiser; the losses before it, and the logits."""
         if self.quick_step is not None:
-            loss_and_gradient()
+            outcome = self._losses_and_gradients(X, targets)
             self.quick_step()
-        else:
-            self.optimizer_.step(loss_and_gradient)
-            if not self.somebody_hears_batches:
-                self.quick_step = quick_step_of(self.optimizer_)
-        return outcome[0]  # some optimisers, such as LBFGS, ask more than once
+            return outcome
+        outcomes = []
+
+        def closure():
+            outcomes.append(self._losses_and_gradients(X, targets))
+            return outcomes[-1][0].mean()
+
+        self.optimizer_.step(closure)
+        if not self.somebody_hears_batches:
+            self.quick_step = quick_step_of(self.optimizer_)
+        return outcomes[0]  # some optimisers, such as LBFGS, ask more than once
+
+    def _losses_and_gradients(self, X, targets):
+        """Losses and logits of a batch; the gradients are left in the parameters, clipped."""
+        losses, logits = self.differentiate(X, targets)
+        if self.somebody_hears_batches:
+            self.notify(
+                "on_grad_computed",
+                named_parameters=list(self.module_.named_parameters()),
+                batch=(X, targets["labels"]),
+                training=True,
+            )
+        if self.recipe.max_grad_norm is not None:
+            nn.utils.clip_grad_norm_(self.trained, self.recipe.max_grad_norm)
+        return losses, logits
 
     def _autograd(self, X, targets):
-        """Loss and logits of a batch; the gradients are left in the parameters."""
+        """Losses and logits of a batch; the gradients are left in the parameters."""
         for parameter in self.trained:
             parameter.grad = None
         logits = self.module_(X)
-        loss = self.criterion_(logits, targets)
-        loss.backward()
-        return loss.detach(), logits.detach()
+        losses = self.criterion_(logits, targets)
+        losses.mean().backward()
+        return losses.detach(), logits.detach()
 
     def _announced_step(self, X, targets):
         batch = (X, targets["labels"])
         self.notify("on_batch_begin", batch=batch, training=True)
-        loss, logits = self._step(X, targets)
+        losses, logits = self._step(X, targets)
+        loss = losses.mean()
         self.history.record_batch("train_loss", float(loss))
         self.history.record_batch("train_batch_size", len(X))
         self.notify("on_batch_end", batch=batch, training=True, loss=loss, y_pred=logits)
-        return loss, logits
+        return losses, logits
 
     def _validate(self, batches, announced):
         """Weighted log-loss and accuracy of true labels, whatever is trained on."""
