@@ -8,101 +8,44 @@ another machine. In each round the contenders take turns, and a ratio is the med
 rounds' ratios.
 
 ``python examples/benchmarks/speed.py`` prints the tables, writes them as CSV and draws the
-picture of the docs. ``--works a b`` and ``--rounds 3`` do less; quiet cores do better.
+picture of the docs. It takes some ten minutes: a contest that has taken 45 seconds begins no
+further round. ``--works a b`` and ``--rounds 3`` do less, ``--quick`` does the least: a minute
+of one round. Quiet cores do better.
 """
 
 import argparse
-import pickle
-import subprocess
-import sys
 import tempfile
 import warnings
 from pathlib import Path
 from statistics import median
-from time import perf_counter
 
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.neural_network import MLPClassifier
-from skorch import NeuralNetClassifier
+from speed_others import other_numbers
+from speed_parts import (
+    DECAY,
+    RATE,
+    WORKS,
+    Rows,
+    mlp_fit,
+    module,
+    ratio,
+    rounds_of,
+    skkd_fit,
+    skorch_fit,
+)
+from speed_predictions import predict_times
 from threadpoolctl import threadpool_limits
 from torch import nn
 from tqdm import tqdm
 
-from skkd import DistilledClassifier, NeuralClassifier
 from skkd.losses import distillation_loss
 from skkd.teachers import TeacherMismatchWarning
-
-#: A small, a usual, a deep and a wide network. Each is fitted for a few and for more epochs:
-#: the difference is the time of an epoch, without what a fit costs besides.
-WORKS = {
-    "a": {"shape": (1_797, 64, 10), "hidden": (100,), "batch": 200, "epochs": (10, 110)},
-    "b": {"shape": (20_000, 20, 2), "hidden": (100,), "batch": 200, "epochs": (1, 11)},
-    "c": {"shape": (50_000, 50, 2), "hidden": (256,) * 3, "batch": 256, "epochs": (1, 3)},
-    "d": {"shape": (60_000, 784, 10), "hidden": (800, 800), "batch": 128, "epochs": (1, 2)},
-}
-RATE, DECAY = 1e-3, 1e-4
-
-
-class Rows:
-    """The arrays of a work, the same for everybody."""
-
-    def __init__(self, work):
-        n_rows, n_features, self.n_classes = work["shape"]
-        draw = np.random.default_rng(0)
-        self.X = draw.standard_normal((n_rows, n_features), dtype=np.float32)
-        self.y = draw.integers(self.n_classes, size=n_rows)
-        self.weights = draw.uniform(0.5, 1.5, n_rows)
-        self.answers = draw.dirichlet(np.ones(self.n_classes), n_rows)
-
 
 # %%
 # The contenders
 # --------------
-# Each is a function of a work, its rows and a number of epochs, and returns the fit.
-
-
-def skkd_fit(work, rows, epochs, weighted=False, distilling=False, **settings):
-    settings |= {
-        "hidden_layer_sizes": work["hidden"],
-        "batch_size": work["batch"],
-        "max_epochs": epochs,
-        "n_iter_no_change": None,
-        "preprocessor": None,
-        "weight_decay": DECAY,
-        "n_threads": torch.get_num_threads(),
-        "random_state": 0,
-    }
-    weights = rows.weights if weighted else None
-    if distilling:
-        clf = DistilledClassifier(temperature=2.0, alpha=0.5, **settings)
-        return lambda: clf.fit(rows.X, rows.y, weights, teacher_proba=rows.answers)
-    clf = NeuralClassifier(**settings)
-    return lambda: clf.fit(rows.X, rows.y, weights)
-
-
-def mlp_fit(work, rows, epochs, dtype=np.float32):
-    settings = {"batch_size": work["batch"], "max_iter": epochs, "n_iter_no_change": 10**6}
-    clf = MLPClassifier(work["hidden"], random_state=0, **settings)
-    X = rows.X.astype(dtype)
-    return lambda: clf.fit(X, rows.y)
-
-
-def skorch_fit(work, rows, epochs):
-    net = NeuralNetClassifier(
-        module(work),
-        criterion=nn.CrossEntropyLoss,
-        optimizer=torch.optim.Adam,
-        lr=RATE,
-        batch_size=work["batch"],
-        iterator_train__shuffle=True,
-        max_epochs=epochs,
-        train_split=None,
-        verbose=0,
-    )
-    return lambda: net.fit(rows.X, rows.y)
 
 
 def loop_fit(work, rows, epochs, row_loss=None, fused=True, **layers):
@@ -126,18 +69,6 @@ def loop_fit(work, rows, epochs, row_loss=None, fused=True, **layers):
                 optimizer.step()
 
     return fit
-
-
-def module(work, batch_norm=False, dropout=0.0):
-    _, width, n_classes = work["shape"]
-    layers = []
-    for units in work["hidden"]:
-        layers.append(nn.Linear(width, units, bias=not batch_norm))
-        layers += [nn.BatchNorm1d(units)] if batch_norm else []
-        layers.append(nn.ReLU())
-        layers += [nn.Dropout(dropout)] if dropout else []
-        width = units
-    return nn.Sequential(*layers, nn.Linear(width, n_classes))
 
 
 def with_weights(z, y, weights, teacher):
@@ -175,32 +106,6 @@ CONTESTS = {
 }
 
 
-# %%
-# Taking turns
-# ------------
-
-
-def seconds(function):
-    start = perf_counter()
-    function()
-    return perf_counter() - start
-
-
-def rounds_of(functions, n_rounds, repeats=1):
-    """Name -> seconds of each round; every function is warmed up first."""
-    for function in functions.values():
-        function()
-    times = {name: [] for name in functions}
-    for _ in range(n_rounds):
-        for name, function in functions.items():
-            times[name].append(median(seconds(function) for _ in range(repeats)))
-    return times
-
-
-def ratio(ours, theirs):
-    return median(a / b for a, b in zip(ours, theirs, strict=True))
-
-
 def fit_times(name, contest, n_rounds):
     """Rows of the table: microseconds of a batch, of a whole fit, and ratios."""
     work = WORKS[name]
@@ -212,7 +117,7 @@ def fit_times(name, contest, n_rounds):
         for who, make in contenders.items()
         for epochs in (few, more)
     }
-    times = rounds_of(fits, n_rounds)
+    times = rounds_of(fits, n_rounds, warm_up=[(who, few) for who in contenders])
     n_batches = -(-len(rows.X) // work["batch"]) * (more - few)
     of_batch = {
         who: [(b - a) / n_batches for a, b in zip(times[who, few], times[who, more], strict=True)]
@@ -227,82 +132,8 @@ def fit_times(name, contest, n_rounds):
             "skkd's batch": ratio(of_batch["skkd"], of_batch[who]),
             "fit, s": median(times[who, more]),
             "skkd's fit": ratio(times["skkd", more], times[who, more]),
+            "rounds": len(times[who, more]),
         }
-
-
-def predict_times(n_rounds):
-    """Rows of the table: microseconds for 1, 100 and 100,000 rows."""
-    work = WORKS["a"]
-    rows = Rows(work)
-    many = np.resize(rows.X, (100_000, rows.X.shape[1]))
-    ours = skkd_fit(work, rows, 1)()
-    net = skorch_fit(work, rows, 1)()
-    raw = ours.module_
-    forest = RandomForestClassifier(500, n_jobs=2, random_state=0).fit(rows.X, rows.y)
-    forest.set_params(n_jobs=1)
-    contenders = {
-        "skkd": ours.predict_proba,
-        "MLPClassifier": mlp_fit(work, rows, 1)().predict_proba,
-        "skorch": net.predict_proba,
-        "raw module": lambda X: torch.softmax(raw(torch.from_numpy(X)), 1).numpy(),
-        "forest of 500": forest.predict_proba,
-    }
-    for n_rows, repeats in ((1, 50), (100, 20), (100_000, 1)):
-        some = dict(contenders)
-        if n_rows > 100:
-            del some["forest of 500"]  # a minute
-        X = many[:n_rows]
-        calls = {who: (lambda ask=ask, X=X: ask(X)) for who, ask in some.items()}
-        with torch.inference_mode():
-            times = rounds_of(calls, n_rounds, repeats)
-        for who in some:
-            yield {
-                "rows": n_rows,
-                "who": who,
-                "time, us": 1e6 * median(times[who]),
-                "skkd's": ratio(times["skkd"], times[who]),
-            }
-
-
-def other_numbers():
-    """Import time against scikit-learn's, memory of a fit over that of X, size of a pickle."""
-    imports = {
-        "skkd": "from skkd import NeuralClassifier, DistilledClassifier",
-        "MLPClassifier": "import sklearn.neural_network",
-    }
-    run = {who: (lambda code=code: python(code)) for who, code in imports.items()}
-    times = rounds_of(run, 5)
-    yield {"what": "import, s", **{who: median(t) for who, t in times.items()}}
-    peak = float(python(PEAK_OF_A_FIT))
-    yield {"what": "peak of fit (d) beyond X, in sizes of X", "skkd": peak}
-    work = WORKS["a"]
-    rows = Rows(work)
-    sizes = {"skkd": skkd_fit(work, rows, 1)(), "MLPClassifier": mlp_fit(work, rows, 1)()}
-    yield {
-        "what": "pickle of (a), kB",
-        **{who: len(pickle.dumps(clf)) / 1e3 for who, clf in sizes.items()},
-    }
-
-
-PEAK_OF_A_FIT = """
-import resource, numpy as np
-from skkd import NeuralClassifier
-def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-def fit(X, y):
-    settings = {"batch_size": 128, "max_epochs": 1, "n_threads": 1, "random_state": 0}
-    NeuralClassifier((800, 800), **settings).fit(X, y)
-draw = np.random.default_rng(0)
-X, y = draw.standard_normal((60_000, 784), dtype=np.float32), draw.integers(10, size=60_000)
-fit(X[:256], np.arange(256) % 10)  # imports, and the network
-before = peak()
-fit(X, y)
-print((peak() - before) / X.nbytes)
-"""
-
-
-def python(code):
-    command = [sys.executable, "-c", code]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 # %%
@@ -310,56 +141,93 @@ def python(code):
 # ------------------
 
 
-def draw(table, path):
-    """How much of each contender's time skkd takes, per batch."""
+def draw(fits, predictions, path):
+    """The time of a training step per work, above the time of one row's probabilities."""
     import matplotlib.pyplot as plt
 
-    plain = [line for line in table if line["contest"] == "plain" and line["who"] != "skkd"]
-    works = list(dict.fromkeys(line["work"] for line in plain))
-    figure, panels = plt.subplots(
-        1, len(works), figsize=(2.4 * len(works) + 1.5, 3), sharey=True, layout="constrained"
-    )
-    for axes, name in zip(np.atleast_1d(panels), works, strict=True):
-        lines = [line for line in plain if line["work"] == name]
-        axes.barh([line["who"] for line in lines], [line["skkd's batch"] for line in lines])
-        axes.axvline(1, color="black", linewidth=1)
-        n_rows, n_features, _ = WORKS[name]["shape"]
-        hidden = "-".join(map(str, WORKS[name]["hidden"]))
-        axes.set_title(f"{n_rows:,} x {n_features}, {hidden}", fontsize=9)
-        axes.spines[["top", "right"]].set_visible(False)
-    figure.supxlabel("time of a training step, skkd over the other (shorter: skkd is faster)")
+    figure = plt.figure(figsize=(8.2, 5.6), layout="constrained")  # 900 pixels wide
+    above, below = figure.subfigures(2, height_ratios=(2, 2.6), hspace=0.04)
+    draw_fits(above, [line for line in fits if line["contest"] == "plain"])
+    draw_predictions(below.subplots(), [line for line in predictions if line["rows"] == 1])
     figure.savefig(path, dpi=110)
     print("the picture is in", path)
 
 
+def draw_fits(figure, table):
+    """A panel per work: how much of each contender's time skkd takes, per batch."""
+    works = list(dict.fromkeys(line["work"] for line in table))
+    panels = figure.subplots(1, len(works), sharex=True, sharey=True, squeeze=False)[0]
+    for axes, name in zip(panels, works, strict=True):
+        lines = [line for line in table if line["work"] == name and line["who"] != "skkd"]
+        bars = axes.barh([line["who"] for line in lines], [line["skkd's batch"] for line in lines])
+        over_line = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
+        axes.bar_label(bars, fmt="%.2f", padding=2, fontsize=8, bbox=over_line)
+        axes.axvline(1, color="black", linewidth=1)
+        n_rows, n_features, _ = WORKS[name]["shape"]
+        hidden = "-".join(map(str, WORKS[name]["hidden"]))
+        axes.set_title(f"{n_rows:,} x {n_features},\n{hidden}", fontsize=9)
+        axes.margins(x=0.25)  # for the numbers
+        axes.set_xticks([0, 0.5, 1])
+        tidy(axes)
+    panels[0].invert_yaxis()
+    label = "time of a training step, skkd over the other (shorter: skkd is faster)"
+    figure.supxlabel(label, fontsize=9)
+
+
+def draw_predictions(axes, table):
+    """Microseconds of one row for each contender, the quickest first."""
+    lines = sorted(table, key=lambda line: line["time, us"])
+    colours = ["C1" if line["who"].startswith("skkd") else "C0" for line in lines]
+    times = [line["time, us"] for line in lines]
+    bars = axes.barh([line["who"] for line in lines], times, color=colours)
+    axes.bar_label(bars, [f"{time:,.0f}" for time in times], padding=3, fontsize=8)
+    axes.set_xscale("log")
+    axes.set_xlim(1, 3 * max(times))  # for the numbers
+    axes.invert_yaxis()
+    axes.set_xlabel("microseconds for the probabilities of one row (shorter is faster)", fontsize=9)
+    tidy(axes)
+
+
+def tidy(axes):
+    axes.tick_params(labelsize=8)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
 def main():
-    parser = argparse.ArgumentParser(description="Time skkd and its peers.")
-    parser.add_argument("--works", nargs="+", choices=WORKS, default=list(WORKS))
-    parser.add_argument("--contests", nargs="+", choices=CONTESTS, default=list(CONTESTS))
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--threads", type=int, default=1)
-    default = Path(tempfile.gettempdir()) / "speed"
-    parser.add_argument("--out", type=Path, default=default, help="folder of CSVs and picture")
-    options = parser.parse_args()
+    options = parsed()
     options.out.mkdir(parents=True, exist_ok=True)
     warnings.simplefilter("ignore", TeacherMismatchWarning)  # answers at random
     warnings.filterwarnings("ignore", message="Stochastic Optimizer")
+    contests = [(name, contest) for name in options.works for contest in options.contests]
+    tables = {"fits": [], "predictions": [], "others": []}
     with threadpool_limits(options.threads):
         torch.set_num_threads(options.threads)
-        contests = [(name, contest) for name in options.works for contest in options.contests]
-        fits = []
-        for name, contest in tqdm(contests, unit="contest"):
-            fits += fit_times(name, contest, options.rounds)
-        predictions = list(predict_times(options.rounds))
-    others = list(other_numbers())
-    tables = {"fits": fits, "predictions": predictions, "others": others}
+        for name, contest in tqdm(contests, "fits", unit="contest"):
+            tables["fits"] += fit_times(name, contest, options.rounds)
+        tables["predictions"] += predict_times(options.rounds)
+        tables["others"] += other_numbers(options.rounds)
     for title, table in tables.items():
         table = pd.DataFrame(table)
         table.to_csv(options.out / f"{title}.csv", index=False)
         print(f"\n{title}")
         print(table.to_string(index=False, na_rep="", float_format="{:,.3g}".format))
     if "plain" in options.contests:
-        draw(fits, options.out / "speed.png")
+        draw(tables["fits"], tables["predictions"], options.out / "speed.png")
+
+
+def parsed():
+    parser = argparse.ArgumentParser(description="Time skkd and its peers.")
+    parser.add_argument("--works", nargs="+", choices=WORKS, default=list(WORKS))
+    parser.add_argument("--contests", nargs="+", choices=CONTESTS, default=list(CONTESTS))
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--quick", action="store_true", help="one round, and of the fits work a")
+    default = Path(tempfile.gettempdir()) / "speed"
+    parser.add_argument("--out", type=Path, default=default, help="folder of CSVs and picture")
+    options = parser.parse_args()
+    if options.quick:
+        options.works, options.rounds = ["a"], 1
+    return options
 
 
 if __name__ == "__main__":

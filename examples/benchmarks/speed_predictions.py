@@ -1,0 +1,116 @@
+"""The part of ``speed.py`` about predictions: probabilities of few and of many rows."""
+
+from importlib.util import find_spec
+from statistics import median
+
+import numpy as np
+import torch
+from sklearn.ensemble import RandomForestClassifier
+from speed_parts import WORKS, Rows, mlp_fit, ratio, rounds_of, skkd_fit, skorch_fit
+from torch import nn
+from tqdm import tqdm
+
+#: Rows of a call -> calls of a round.
+SIZES = {1: 50, 100: 20, 100_000: 1}
+#: Whose call would take more seconds is left out.
+LONGEST_CALL = 5
+
+
+def predict_times(n_rounds):
+    """Rows of the table: microseconds for 1, 100 and 100,000 rows, and ratios."""
+    rows = Rows(WORKS["a"])
+    contenders = networks(WORKS["a"], rows) | forests(rows)
+    many = np.resize(rows.X, (max(SIZES), rows.X.shape[1]))
+    per_row = dict.fromkeys(contenders, 0.0)
+    for n_rows, repeats in tqdm(SIZES.items(), "predictions", unit="size"):
+        X = many[:n_rows]
+        for who in [who for who in contenders if n_rows * per_row[who] > LONGEST_CALL]:
+            del contenders[who]
+            tqdm.write(f"{who} is left out for {n_rows:,} rows, which take too long")
+        calls = {who: (lambda ask=ask, X=X: ask(X)) for who, ask in contenders.items()}
+        with torch.inference_mode():
+            times = rounds_of(calls, n_rounds, repeats)
+        for who in contenders:
+            per_row[who] = median(times[who]) / n_rows
+            yield {
+                "rows": n_rows,
+                "who": who,
+                "time, us": 1e6 * median(times[who]),
+                "skkd's": ratio(times["skkd"], times[who]),
+                "predictor's": ratio(times["skkd predictor"], times[who]),
+            }
+
+
+def networks(work, rows):
+    """Name -> function of an array, for the networks."""
+    ours = skkd_fit(work, rows, 1)()
+    raw = ours.module_
+    contenders = {
+        "skkd": ours.predict_proba,
+        "skkd, scaled": skkd_fit(work, rows, 1, preprocessor="auto")().predict_proba,
+        "skkd predictor": ours.predictor(),
+        "MLPClassifier": mlp_fit(work, rows, 1)().predict_proba,
+        "MLPClassifier, scaled": mlp_fit(work, rows, 1, scaled=True)().predict_proba,
+        "skorch": skorch_fit(work, rows, 1)().predict_proba,
+        "raw module": lambda X: torch.softmax(raw(torch.from_numpy(X)), 1).numpy(),
+    }
+    if has("ONNX Runtime", "onnx", "onnxruntime"):
+        ask = in_onnx_runtime(onnx_model(raw), "probabilities")
+        np.testing.assert_allclose(ask(rows.X), ours.predict_proba(rows.X), atol=1e-5)
+        contenders["ONNX Runtime"] = ask
+    return contenders
+
+
+def forests(rows):
+    """Name -> function of an array, for the usual teacher."""
+    forest = RandomForestClassifier(500, n_jobs=2, random_state=0).fit(rows.X, rows.y)
+    forest.set_params(n_jobs=1)
+    contenders = {"forest of 500": forest.predict_proba}
+    if has("forest in ONNX Runtime", "skl2onnx", "onnxruntime"):
+        from skl2onnx import to_onnx
+
+        model = to_onnx(forest, rows.X[:1], options={"zipmap": False})
+        contenders["forest in ONNX Runtime"] = in_onnx_runtime(model, "probabilities")
+    return contenders
+
+
+def has(contender, *packages):
+    """Whether its packages are installed; tells of those that are not."""
+    missing = [package for package in packages if find_spec(package) is None]
+    if missing:
+        tqdm.write(f"{contender} is left out: {' and '.join(missing)} missing")
+    return not missing
+
+
+def onnx_model(module):
+    """A network of Linear and ReLU as ONNX: torch's own exporter takes seconds and warns."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    linears = [layer for layer in module.modules() if isinstance(layer, nn.Linear)]
+    nodes, arrays, seen = [], [], "X"
+    for i, linear in enumerate(linears):
+        for name, tensor in linear.named_parameters():
+            arrays.append(numpy_helper.from_array(tensor.detach().numpy(), f"{name}{i}"))
+        inputs = [seen, f"weight{i}", f"bias{i}"]
+        nodes.append(helper.make_node("Gemm", inputs, [f"linear{i}"], transB=1))
+        nodes.append(helper.make_node("Relu", [f"linear{i}"], [f"relu{i}"]))
+        seen = f"relu{i}"
+    nodes[-1] = helper.make_node("Softmax", [f"linear{i}"], ["probabilities"], axis=1)
+    ends = [("X", linears[0].in_features), ("probabilities", linears[-1].out_features)]
+    begin, end = (
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["rows", width])
+        for name, width in ends
+    )
+    graph = helper.make_graph(nodes, "network", [begin], [end], arrays)
+    opset = helper.make_opsetid("", 17)  # a common one: any runtime of the last years reads it
+    return helper.make_model(graph, opset_imports=[opset], ir_version=8)
+
+
+def in_onnx_runtime(model, output):
+    """A model's answers, with as many threads as torch has."""
+    from onnxruntime import InferenceSession, SessionOptions
+
+    options = SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    session = InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"])
+    return lambda X: session.run([output], {"X": X})[0]
