@@ -7,6 +7,7 @@ autograd computes, up to rounding.
 
 =========  =====================================  ======================================
 Linear     z = x W^T + b                          dW = dz^T x, db = sum dz, dx = dz W
+  scaled   z = x (W s)^T + b                      dW = (dz^T x) s, ds = sum W (dz^T x)
 BatchNorm  z = gamma (x - mean) / sd + beta       torch's own kernel
 relu ...   z = f(x)                               dx = dz f'(x), torch's own kernels
 Dropout    z = x m, m = mask / (1 - p)            dx = dz m
@@ -16,7 +17,7 @@ Dropout    z = x m, m = mask / (1 - p)            dx = dz m
 import torch
 from torch import nn
 
-from skkd.modules import MLP, Dropout
+from skkd.modules import MLP, Dropout, ScaledLinear
 
 __all__ = ["PASSES", "Backprop"]
 
@@ -54,7 +55,8 @@ class Backprop:
         for parameter in module.parameters():
             parameter.grad = torch.zeros_like(parameter)
         *hidden, output = module
-        self.passes = [*(PASSES[type(layer)](layer) for layer in hidden), OutputPass(output)]
+        last = OutputPass if type(output) is nn.Linear else PASSES[type(output)]
+        self.passes = [*(PASSES[type(layer)](layer) for layer in hidden), last(output)]
 
     @staticmethod
     def is_possible(module):
@@ -97,6 +99,24 @@ class LinearPass:
         if self.bias is not None:
             torch.sum(d, 0, out=self.bias_grad)
         return torch.mm(d, self.weight) if wants_input else None
+
+
+class ScaledLinearPass(LinearPass):
+    """A first layer; its input is data, whose gradient nobody asks for."""
+
+    def __init__(self, layer):
+        super().__init__(layer)
+        self.unscaled = self.weight
+        self.scale, self.scale_grad = layer.scale.detach(), layer.scale.grad
+
+    def forward(self, x):
+        self.weight = self.unscaled * self.scale
+        return super().forward(x)
+
+    def backward(self, d, wants_input=False):
+        super().backward(d, wants_input=False)
+        torch.sum(self.grad * self.unscaled, 0, out=self.scale_grad)
+        self.grad.mul_(self.scale)
 
 
 class OutputPass(LinearPass):
@@ -189,6 +209,7 @@ SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805
 
 PASSES = {
     nn.Linear: LinearPass,
+    ScaledLinear: ScaledLinearPass,
     nn.BatchNorm1d: BatchNormPass,
     Dropout: DropoutPass,
     nn.Identity: activation_pass(lambda layer, x: x, lambda layer, d, x, z: d),

@@ -92,37 +92,44 @@ class DistilledClassifier(NeuralClassifier):
         processes and sessions: for searches with `n_jobs`. Without it this process
         remembers the last ones: a search asks a teacher once for each set of rows, and
         with ``fit_teacher=True`` and an integer `random_state` fits one for each.
-    hidden_layer_sizes : int or sequence of int, default=(100,)
+    hidden_layer_sizes : int, sequence of int or "auto", default="auto"
         Units of each hidden layer. This and what follows: see :class:`NeuralClassifier`.
-    activation : str, default="relu"
+    activation : str, default="auto"
+    preset : {"tabular", "plain"}, default="tabular"
+        What "auto" means.
     module : class or callable, default=None
         A torch module, or what builds one, in place of the built-in network.
     init : str or skkd.initializers.Initializer, default="auto"
         How weights start; "auto" suits the activation.
-    bias_init : "zeros", float or initializer, default="zeros"
+    bias_init : "zeros", float, initializer or "auto", default="auto"
+    parametrization : {"standard", "ntk", "auto"}, default="auto"
+        "ntk" has a learning rate for each layer.
+    feature_scale : bool or "auto", default="auto"
+        Whether a scale of each feature is learned.
     batch_norm : bool, default=False
         BatchNorm in front of each activation.
-    dropout : float or sequence of float, default=0.0
+    dropout : float, sequence of float or "auto", default="auto"
         Probability that a hidden unit is dropped.
-    label_smoothing : float in [0, 1), default=0.0
+    dropout_decay : str or skkd.schedules.Schedule, default="auto"
+        How that probability falls during training; schedules as for `lr_decay`.
+    label_smoothing : float in [0, 1) or "auto", default="auto"
         Acts on the label term only.
     optimizer : {"sgd", "adam", "adamw", "rmsprop"} or class, default="adam"
-    learning_rate : float, default=0.001
+    learning_rate : float or "auto", default="auto"
     momentum : float in [0, 1), default=0.9
         Of "sgd" and "rmsprop".
     nesterov : bool, default=True
         Nesterov's momentum, of "sgd".
-    weight_decay : float, default=0.0001
+    weight_decay : float or "auto", default="auto"
         L2 penalty of weights.
     max_grad_norm : float, default=None
         Gradients longer than this are shortened to it.
-    lr_decay : str or skkd.schedules.Schedule, default="constant"
+    lr_decay : str or skkd.schedules.Schedule, default="auto"
         How the learning rate falls: "cosine", "step" and others, or an object.
     batch_size : int or "auto", default="auto"
-        "auto" is ``min(200, n_rows)``.
+        No more than there are rows.
     shuffle : bool, default=True
-    max_epochs : int, default=200
-        On noisy labels too many: set `early_stopping`, or fewer.
+    max_epochs : int or "auto", default="auto"
     early_stopping : bool, default=False
         Watches the log-loss of true labels, whatever `alpha`, and keeps the best epoch.
     validation_fraction : float in (0, 1), default=0.1
@@ -132,10 +139,10 @@ class DistilledClassifier(NeuralClassifier):
         Training stops after `n_iter_no_change` epochs that gain less than `tol`.
     class_weight : dict, "balanced" or None, default=None
         Times `sample_weight`; weights act on both terms.
-    preprocessor : "auto", None or transformer, default="auto"
+    preprocessor : {"auto", "robust", "standard"}, None or transformer, default="auto"
         What the student sees of X; the teacher sees X as it is.
     categorical_features : "from_dtype", or array-like, default="from_dtype"
-        Columns that "auto" encodes.
+        Columns that are encoded one-hot.
     warm_start : bool, default=False
         Whether `fit` goes on from the last fit.
     callbacks : list of skorch callbacks, default=None
@@ -192,24 +199,28 @@ class DistilledClassifier(NeuralClassifier):
         on_class_mismatch="raise",
         teacher_batch_size=None,
         memory=None,
-        hidden_layer_sizes=(100,),
-        activation="relu",
+        hidden_layer_sizes="auto",
+        activation="auto",
+        preset="tabular",
         module=None,
         init="auto",
-        bias_init="zeros",
+        bias_init="auto",
+        parametrization="auto",
+        feature_scale="auto",
         batch_norm=False,
-        dropout=0.0,
-        label_smoothing=0.0,
+        dropout="auto",
+        dropout_decay="auto",
+        label_smoothing="auto",
         optimizer="adam",
-        learning_rate=0.001,
+        learning_rate="auto",
         momentum=0.9,
         nesterov=True,
-        weight_decay=0.0001,
+        weight_decay="auto",
         max_grad_norm=None,
-        lr_decay="constant",
+        lr_decay="auto",
         batch_size="auto",
         shuffle=True,
-        max_epochs=200,
+        max_epochs="auto",
         early_stopping=False,
         validation_fraction=0.1,
         n_iter_no_change=10,
@@ -229,11 +240,15 @@ class DistilledClassifier(NeuralClassifier):
         super().__init__(
             hidden_layer_sizes=hidden_layer_sizes,
             activation=activation,
+            preset=preset,
             module=module,
             init=init,
             bias_init=bias_init,
+            parametrization=parametrization,
+            feature_scale=feature_scale,
             batch_norm=batch_norm,
             dropout=dropout,
+            dropout_decay=dropout_decay,
             label_smoothing=label_smoothing,
             optimizer=optimizer,
             learning_rate=learning_rate,
@@ -382,12 +397,12 @@ class DistilledClassifier(NeuralClassifier):
         teacher_logits = np.log(np.maximum(soft_labels, self.proba_floor))
         return classes, {"labels": codes, "teacher_logits": teacher_logits}
 
-    def _make_criterion(self):
+    def _make_criterion(self, settings):
         from skkd.criteria import TaughtLoss
 
         if self.alpha == 0:
-            return super()._make_criterion()
-        return TaughtLoss(self.temperature, self.alpha, self.label_smoothing)
+            return super()._make_criterion(settings)
+        return TaughtLoss(self.temperature, self.alpha, settings.label_smoothing)
 
     def _hear_teacher(self, X, y, sample_weight, seed, remember):
         """The teacher that was asked, and what it says of the rows."""

@@ -44,7 +44,7 @@ class Examples:
         return Examples(rows, {name: target[index] for name, target in self.targets.items()})
 
 
-def split_examples(examples, *, validation_fraction=None, seed=None):
+def split_examples(examples, *, validation_fraction=None, seed=None, warns=True):
     """Examples to train on, and examples to watch.
 
     Parameters
@@ -55,6 +55,8 @@ def split_examples(examples, *, validation_fraction=None, seed=None):
         Share of the examples to watch; None watches none.
     seed : int, default=None
         Of the split.
+    warns : bool, default=True
+        Whether to warn where a split cannot be stratified.
 
     Returns
     -------
@@ -67,14 +69,16 @@ def split_examples(examples, *, validation_fraction=None, seed=None):
     if len(rows) == 0:
         raise ValueError("class_weight leaves no row with a weight above zero.")
     if validation_fraction is not None:
-        train, watched = split_rows(examples.targets["labels"][rows], validation_fraction, seed)
+        train, watched = split_rows(
+            examples.targets["labels"][rows], validation_fraction, seed, warns
+        )
         rows, valid = rows[train], examples.take(rows[watched])
     train = examples if len(rows) == len(weights) else examples.take(rows)
     weights = train.targets["weights"]
     return Examples(train.rows, train.targets | {"weights": weights / weights.mean()}), valid
 
 
-def split_rows(codes, fraction, random_state):
+def split_rows(codes, fraction, random_state, warns=True):
     """Rows to train on and rows to validate on, stratified where that is possible.
 
     Parameters
@@ -83,6 +87,8 @@ def split_rows(codes, fraction, random_state):
     fraction : float
         Share of the validation rows.
     random_state : int
+    warns : bool, default=True
+        Whether to warn where it is not.
 
     Returns
     -------
@@ -97,10 +103,11 @@ def split_rows(codes, fraction, random_state):
     except ValueError:
         if len(rows) < 2:
             raise
-    warn(
-        "the validation split is not stratified: a class has too few rows for "
-        f"validation_fraction={fraction!r}."
-    )
+    if warns:
+        warn(
+            "the validation split is not stratified: a class has too few rows for "
+            f"validation_fraction={fraction!r}."
+        )
     try:
         return train_test_split(rows, **settings)
     except ValueError:

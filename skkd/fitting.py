@@ -29,7 +29,7 @@ from skkd.isolation import (
     threads_of_fit,
 )
 from skkd.module_network import ModuleNetwork, build_module
-from skkd.modules import MLP, Dropout
+from skkd.modules import MLP, Dropout, rate_factors
 from skkd.network import Network
 from skkd.optimizers import class_of, make_optimizer
 from skkd.parameters import refuse
@@ -74,7 +74,7 @@ def fit_examples(
     Parameters
     ----------
     settings : NeuralClassifier
-        Its parameters, checked.
+        Its parameters, checked, with the values of its preset.
     row_loss : callable
         (logits, targets) -> one loss per row.
     view : skkd.preprocessing.View
@@ -191,7 +191,10 @@ def _generator_states(settings, generator):
 
 
 def _batch_size(batch_size, n_rows):
-    return min(200 if batch_size == "auto" else int(batch_size), n_rows)
+    """No more than there are rows; "auto" takes at least 32 batches of an epoch, if it can."""
+    if batch_size == "auto":
+        batch_size = min(max(n_rows // 32, 32), 256)
+    return min(int(batch_size), n_rows)
 
 
 def _n_threads(settings, module, batch_size):
@@ -210,11 +213,13 @@ def _build(settings, view, n_classes, generator, dtype, batch_size):
             "activation": settings.activation,
             "batch_norm": bool(settings.batch_norm),
             "dropout": settings.dropout,
+            "feature_scale": bool(settings.feature_scale),
         }
         module = MLP(
             **architecture,
             init=settings.init,
             bias_init=settings.bias_init,
+            zero_output=settings.parametrization == "ntk" and settings.init == "auto",
             generator=generator,
             dtype=dtype,
         )
@@ -251,7 +256,8 @@ def _load_weights(module, state):
     if shapes != wanted:
         raise ValueError(
             "the network to go on from has other layers than the parameters ask for: set "
-            "warm_start=False, or keep hidden_layer_sizes, batch_norm and module as they were."
+            "warm_start=False, or keep hidden_layer_sizes, batch_norm, feature_scale, module "
+            "and preset as they were."
         )
     tensors = {name: torch.tensor(array, device="cpu") for name, array in state.items()}
     module.load_state_dict(tensors)
@@ -300,6 +306,7 @@ def _recipe(settings, row_loss, n_epochs, batch_size, generator, valid):
         row_loss=row_loss,
         make_optimizer=partial(_make_optimizer, settings),
         schedule=schedule,
+        dropout_schedule=resolve_schedule("dropout_decay", settings.dropout_decay),
         learning_rate=settings.learning_rate,
         batch_size=batch_size,
         max_epochs=n_epochs,
@@ -322,5 +329,6 @@ def _make_optimizer(settings, module):
         weight_decay=settings.weight_decay,
         momentum=settings.momentum,
         nesterov=settings.nesterov,
+        rate_factors=rate_factors(module) if settings.parametrization == "ntk" else None,
         options=options,
     )

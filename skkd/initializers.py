@@ -571,7 +571,8 @@ def resolve_bias_init(name, value):
     name : str
         The parameter, for the error message.
     value : {"zeros"}, float or Initializer
-        A number is the constant of every bias.
+        A number is the constant of every bias. A scheme whose width depends on a fan
+        has none to look at.
 
     Returns
     -------
@@ -587,8 +588,8 @@ def resolve_bias_init(name, value):
         value = Constant(float(value))
     elif isinstance(value, str) and value == "zeros":
         value = Zeros()
-    if not isinstance(value, (Zeros, Constant)):
-        refuse(name, value, "'zeros', a number, Zeros() or Constant(value)")
+    if not isinstance(value, (Zeros, Constant, Uniform, Normal, TruncatedNormal)):
+        refuse(name, value, "'zeros', a number, Zeros(), Constant(), Uniform() or Normal()")
     value.check()
     return value
 

@@ -124,7 +124,7 @@ def softmax(logits):
 class Dense:
     """One layer ready for inference: ``activation(x @ weight + bias)``.
 
-    BatchNorm, which is a scale and a shift once training is over, is folded in.
+    What is a scale and a shift once training is over, as BatchNorm is, is folded in.
     """
 
     weight: np.ndarray  #: (n_inputs, n_units), float64
@@ -151,7 +151,7 @@ class Network:
         What the network sees of the user's rows.
     architecture : dict
         Arguments of :class:`skkd.modules.MLP`: n_features, n_classes,
-        hidden_layer_sizes, activation, batch_norm, dropout.
+        hidden_layer_sizes, activation, batch_norm, dropout, feature_scale.
     state : dict of str to ndarray
         The module's state dict, in the dtype it was trained in.
     """
@@ -225,9 +225,12 @@ def _forward(layers, x, dtype):
 
 
 def _dense_layers(architecture, state):
-    """The layers of an MLP's state dict, in their order, BatchNorm folded in."""
+    """The layers of an MLP's state dict, in their order, scales and BatchNorm folded in."""
     arrays = {name: np.asarray(array, dtype=np.float64) for name, array in state.items()}
     n_hidden = len(architecture["hidden_layer_sizes"])
+    first = "linear1" if n_hidden else "output"
+    if f"{first}.scale" in arrays:
+        arrays[f"{first}.weight"] = arrays[f"{first}.weight"] * arrays[f"{first}.scale"]
     for i in range(1, n_hidden + 1):
         weight = arrays[f"linear{i}.weight"].T
         bias = arrays.get(f"linear{i}.bias", np.zeros(weight.shape[1]))

@@ -10,6 +10,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from skkd import __version__
+from skkd.epochs import FEWEST_ROWS, EpochChoice
 from skkd.examples import Examples, split_examples
 from skkd.inputs import (
     check_labels,
@@ -23,6 +24,8 @@ from skkd.inputs import (
 from skkd.network import log_softmax, softmax
 from skkd.parameters import refuse, warn
 from skkd.preprocessing import fit_view
+from skkd.presets import changed, with_preset
+from skkd.schedules import resolve_schedule
 from skkd.settings import OBJECTS, OPTION_PREFIXES, check_settings, set_options
 from skkd.sklearn_callbacks import CallbackSupportMixin, EpochCallbacks, with_callbacks
 
@@ -57,11 +60,15 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
     Parameters
     ----------
-    hidden_layer_sizes : int or sequence of int, default=(100,)
+    hidden_layer_sizes : int, sequence of int or "auto", default="auto"
         Units of each hidden layer. ``()`` is softmax regression.
-    activation : str, default="relu"
+    activation : str, default="auto"
         "identity", "logistic", "tanh", "relu", "leaky_relu", "elu", "selu", "gelu" (its
         tanh approximation), "silu" or "mish".
+    preset : {"tabular", "plain"}, default="tabular"
+        What "auto" means, for the parameters of the table in the notes: a recipe for
+        tables that needs no tuning, or the network of the textbooks with the numbers of
+        scikit-learn's MLPClassifier. A custom `module` has the plain numbers.
     module : class or callable, default=None
         A torch module class, or a function that builds a module, to train in place of
         the multilayer perceptron; it returns logits of shape (n_rows, n_classes). Its
@@ -75,36 +82,51 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         applies to every Linear and Conv layer, of a custom module too: "zeros",
         "constant", "uniform", "normal", "truncated_normal", "xavier", "he" and "lecun"
         (also with "_uniform" or "_normal"), "orthogonal", or an object with settings.
-    bias_init : "zeros", float or initializer, default="zeros"
+    bias_init : "zeros", float, initializer or "auto", default="auto"
         How biases start, wherever `init` acts. A small positive number keeps ReLUs alive.
+    parametrization : {"standard", "ntk", "auto"}, default="auto"
+        "ntk" gives each layer of the built-in network a learning rate that falls with the
+        root of its number of inputs (see :func:`skkd.modules.rate_factors`): a good rate
+        is good for every width. It is made for Adam.
+    feature_scale : bool or "auto", default="auto"
+        Whether the built-in network learns a scale of each feature, in front of its
+        first layer.
     batch_norm : bool, default=False
         BatchNorm in front of each activation; the Linear before it has no bias.
-    dropout : float or sequence of float, default=0.0
+    dropout : float, sequence of float or "auto", default="auto"
         Probability that a hidden unit is dropped, for all hidden layers or for each.
-    label_smoothing : float in [0, 1), default=0.0
+    dropout_decay : str or skkd.schedules.Schedule, default="auto"
+        How that probability falls during training; schedules as for `lr_decay`.
+    label_smoothing : float in [0, 1) or "auto", default="auto"
         Share of the uniform distribution that is mixed into the labels.
     optimizer : {"sgd", "adam", "adamw", "rmsprop"} or class, default="adam"
         Or a torch optimiser class. Further arguments are set as
         ``optimizer__<name>``, for example ``optimizer__betas=(0.9, 0.95)``.
-    learning_rate : float, default=0.001
+    learning_rate : float or "auto", default="auto"
+        With "ntk" that of a layer of 256 inputs.
     momentum : float in [0, 1), default=0.9
         Of "sgd" and "rmsprop".
     nesterov : bool, default=True
         Nesterov's momentum, of "sgd".
-    weight_decay : float, default=0.0001
+    weight_decay : float or "auto", default="auto"
         L2 penalty (decoupled decay with "adamw") of weights, not of biases nor
         BatchNorm; without effect where the optimiser's class has none.
         MLPClassifier's `alpha` divided by the batch size.
     max_grad_norm : float, default=None
         Gradients longer than this are shortened to it.
-    lr_decay : str or skkd.schedules.Schedule, default="constant"
+    lr_decay : str or skkd.schedules.Schedule, default="auto"
         "constant", "step", "multi_step", "exponential", "cosine", "cosine_restarts",
-        "linear", "coslog", "cyclic", "one_cycle", or an object with settings of its own.
+        "linear", "flat_cosine", "coslog", "cyclic", "one_cycle", or an object with
+        settings of its own. "auto" is "constant" for `partial_fit`.
     batch_size : int or "auto", default="auto"
-        "auto" is ``min(200, n_rows)``. A last batch of one row joins the one before.
+        No more than there are rows. A last batch of one row joins the one before.
     shuffle : bool, default=True
         Whether each epoch visits the rows in a new order.
-    max_epochs : int, default=200
+    max_epochs : int or "auto", default="auto"
+        With the tabular preset "auto" chooses: a first fit without a
+        `validation_fraction` of the rows (or watching `X_val`) finds the number of
+        epochs, of those after which the rate is lowest, that held-out rows ask for; the
+        second fit has all rows. A number saves the first fit.
     early_stopping : bool, default=False
         Stop when the log-loss of true labels on held-out rows stops improving, and keep
         the weights of its best epoch. The rows are `X_val` or a stratified split.
@@ -116,14 +138,17 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     tol : float, default=1e-4
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes, multiplied into `sample_weight`.
-    preprocessor : "auto", None or transformer, default="auto"
-        What the network sees of X. "auto" imputes numbers by their mean, standardises
-        them in float64 and encodes categories one-hot; images it standardises by
-        channel. None takes numbers as they are: right behind a scaler or an encoder of
-        one's own. A transformer is cloned and fitted on the training rows. Whatever it
+    preprocessor : {"auto", "robust", "standard"}, None or transformer, default="auto"
+        What the network sees of X. "robust" imputes numbers by their median, takes that
+        from them, divides by the distance between the quartiles (in float64) and clips
+        smoothly to (-3, 3): neither units nor outliers matter. "standard" does it with
+        mean and standard deviation and does not clip. Both encode categories one-hot,
+        and standardise images by channel. None takes numbers as they are: right behind
+        a scaler or an encoder of one's own. A transformer is cloned and fitted on the
+        training rows. Whatever it
         is, it is part of the fitted classifier.
     categorical_features : "from_dtype", or array-like, default="from_dtype"
-        Columns that "auto" encodes: those of dtype object, string, category or bool
+        Columns that are encoded: those of dtype object, string, category or bool
         (an object column of numbers is numeric, one of digits in quotes is not), or,
         besides them, the named, the indexed or the masked ones. Of more than 256
         categories the rarest share one indicator.
@@ -162,6 +187,8 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         The training loss of each epoch.
     best_epoch_ : int or None
         The epoch whose weights early stopping kept.
+    held_out_losses_ : dict of int to float, or None
+        By which `max_epochs` was chosen: number of epochs to log-loss.
     network_ : skkd.network.Network or skkd.module_network.ModuleNetwork
         The fitted network as plain data.
     module_ : torch.nn.Module
@@ -172,6 +199,33 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
     Notes
     -----
+    What "auto" means (:mod:`skkd.presets`):
+
+    ====================  ===============================  =====================
+    parameter             tabular                          plain
+    ====================  ===============================  =====================
+    hidden_layer_sizes    (256, 256, 256)                  (100,)
+    activation            "selu"                           "relu"
+    init                  as `activation`; last layer 0    as `activation`
+    bias_init             Normal(std=1.0)                  "zeros"
+    parametrization       "ntk"                            "standard"
+    feature_scale         True                             False
+    dropout               0.15                             0.0
+    dropout_decay         "flat_cosine"                    "constant"
+    label_smoothing       0.1                              0.0
+    optimizer__betas      (0.9, 0.95)                      (0.9, 0.999)
+    learning_rate         0.0025                           0.001
+    weight_decay          0.0                              0.0001
+    lr_decay              "coslog"                         "constant"
+    batch_size            n_rows / 32, from 32 to 256      200
+    max_epochs            64, or fewer                     200
+    preprocessor          "robust"                         "standard"
+    ====================  ===============================  =====================
+
+    Where other parameters do not suit them, these values give way: another optimiser than
+    Adam has the standard parametrisation, which has the plain learning rate;
+    `partial_fit`, which has no end, a constant rate; `early_stopping` a "cosine".
+
     The loss of a batch of ``B`` rows is ``sum_i w_i CE(y_i, z_i) / B``, with ``z`` the
     logits and weights ``w`` scaled to mean 1 over all rows; a row of weight 2 counts
     as the same row twice.
@@ -190,25 +244,29 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
     def __init__(
         self,
-        hidden_layer_sizes=(100,),
-        activation="relu",
+        hidden_layer_sizes="auto",
+        activation="auto",
         *,
+        preset="tabular",
         module=None,
         init="auto",
-        bias_init="zeros",
+        bias_init="auto",
+        parametrization="auto",
+        feature_scale="auto",
         batch_norm=False,
-        dropout=0.0,
-        label_smoothing=0.0,
+        dropout="auto",
+        dropout_decay="auto",
+        label_smoothing="auto",
         optimizer="adam",
-        learning_rate=0.001,
+        learning_rate="auto",
         momentum=0.9,
         nesterov=True,
-        weight_decay=0.0001,
+        weight_decay="auto",
         max_grad_norm=None,
-        lr_decay="constant",
+        lr_decay="auto",
         batch_size="auto",
         shuffle=True,
-        max_epochs=200,
+        max_epochs="auto",
         early_stopping=False,
         validation_fraction=0.1,
         n_iter_no_change=10,
@@ -227,11 +285,15 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     ):
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
+        self.preset = preset
         self.module = module
         self.init = init
         self.bias_init = bias_init
+        self.parametrization = parametrization
+        self.feature_scale = feature_scale
         self.batch_norm = batch_norm
         self.dropout = dropout
+        self.dropout_decay = dropout_decay
         self.label_smoothing = label_smoothing
         self.optimizer = optimizer
         self.learning_rate = learning_rate
@@ -294,7 +356,7 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
     @with_callbacks
     def _fit(self, X, y, sample_weight, X_val, y_val, **taught):
-        check_settings(self)
+        settings = self._settings()
         goes_on = self.warm_start and self.__sklearn_is_fitted__()
         seed, split_seed, teacher_seed = self._draw_seeds()
         examples, classes, of_classes = self._read(
@@ -311,9 +373,15 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         fraction = self.validation_fraction if splits else None
         train, split_off = split_examples(examples, validation_fraction=fraction, seed=split_seed)
         valid = split_off if splits else held_out
-        view = self.network_.input_view if goes_on else self._fit_view(train, classes)
+        previous = self._previous(goes_on, schedule_begins_anew=True)
+        n_epochs, held_out_losses = settings.max_epochs, None
+        if self._chooses_n_epochs(settings, train):
+            n_epochs, held_out_losses = self._choose_n_epochs(
+                settings, train, held_out, classes, split_seed, seed=seed, previous=previous
+            )
+        view = self.network_.input_view if goes_on else self._fit_view(settings, train, classes)
         task = {"X": X, "y": y, "metadata": {"sample_weight": sample_weight}}
-        callbacks = EpochCallbacks.of(self, self.max_epochs, task)
+        callbacks = EpochCallbacks.of(self, n_epochs, task)
 
         def end_epoch(record, network):
             def fitted_attributes():
@@ -322,17 +390,19 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             return callbacks.end_epoch(fitted_attributes)
 
         fitted = self._fit_examples(
+            settings,
             view,
             train,
             valid,
             classes,
-            n_epochs=self.max_epochs,
+            n_epochs=n_epochs,
             seed=seed,
-            previous=self._previous(goes_on, schedule_begins_anew=True),
+            previous=previous,
             before_epoch=callbacks.begin_epoch if callbacks else None,
             on_epoch=end_epoch if callbacks else None,
         )
         self._publish(fitted, classes, goes_on, keeps_training_state=self.warm_start)
+        self.held_out_losses_ = held_out_losses
         if callbacks:
             callbacks.end({"network_": self.network_, "classes_": classes})
         return self
@@ -362,7 +432,7 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             return self._partial_fit(X, y, classes, sample_weight)
 
     def _partial_fit(self, X, y, classes, sample_weight, **taught):
-        check_settings(self)
+        settings = self._settings(in_parts=True)
         if isinstance(self.class_weight, str):
             refuse("class_weight", self.class_weight, "a dict or None for partial_fit")
         goes_on = self.__sklearn_is_fitted__()
@@ -372,9 +442,10 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             X, y, sample_weight, classes, reset=not goes_on, seed=teacher_seed, **taught
         )
         train, _ = split_examples(examples)
-        view = self.network_.input_view if goes_on else self._fit_view(train, classes)
+        view = self.network_.input_view if goes_on else self._fit_view(settings, train, classes)
+        previous = self._previous(goes_on)
         fitted = self._fit_examples(
-            view, train, None, classes, n_epochs=1, seed=seed, previous=self._previous(goes_on)
+            settings, view, train, None, classes, n_epochs=1, seed=seed, previous=previous
         )
         self._publish(fitted, classes, goes_on, keeps_training_state=True)
         return self
@@ -511,11 +582,17 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         classes, codes = encode(y, classes)
         return classes, {"labels": codes}
 
-    def _make_criterion(self):
+    def _make_criterion(self, settings):
         """The training loss: (logits, targets) -> one value per row."""
         from skkd.criteria import LabelLoss
 
-        return LabelLoss(self.label_smoothing)
+        return LabelLoss(settings.label_smoothing)
+
+    def _settings(self, in_parts=False):
+        """The parameters, checked, with the preset's values for those that are "auto"."""
+        settings = with_preset(self, in_parts)
+        check_settings(settings)
+        return settings
 
     def _draw_seeds(self):
         """Seeds of the network, of the validation split and of a teacher, in this order."""
@@ -565,15 +642,43 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             raise ValueError("class_weight leaves no row of X_val with a weight above zero.")
         return Examples(rows, {"labels": codes, "weights": weights})
 
-    def _fit_view(self, train, classes):
+    def _fit_view(self, settings, train, classes):
         names = getattr(self, "feature_names_in_", None)
         labels = classes[train.targets["labels"]]
         categorical = ()
         if isinstance(self.preprocessor, str):
             categorical = resolve_categorical(self.categorical_features, train.rows, names)
         return fit_view(
-            self.preprocessor, train.rows, labels, train.targets["weights"], categorical
+            settings.preprocessor, train.rows, labels, train.targets["weights"], categorical
         )
+
+    def _chooses_n_epochs(self, settings, train):
+        """Whether `max_epochs` is "auto" and a fit may end where another has its best epoch."""
+        is_left_open = isinstance(self.max_epochs, str) and not self.early_stopping
+        ends = resolve_schedule("lr_decay", settings.lr_decay).ends(settings.max_epochs)
+        return is_left_open and len(ends) > 1 and len(train) >= FEWEST_ROWS
+
+    def _choose_n_epochs(self, settings, train, held_out, classes, split_seed, **training):
+        """The number of epochs that held-out rows ask for, and their losses."""
+        if held_out is None:
+            split = {"validation_fraction": self.validation_fraction, "seed": split_seed}
+            train, held_out = split_examples(train, **split, warns=False)
+        goes_on = training["previous"] is not None
+        view = self.network_.input_view if goes_on else self._fit_view(settings, train, classes)
+        schedule = resolve_schedule("lr_decay", settings.lr_decay)
+        choice = EpochChoice(schedule.ends(settings.max_epochs), held_out)
+        quiet = changed(settings, callbacks=None)
+        self._fit_examples(
+            quiet,
+            view,
+            train,
+            None,
+            classes,
+            n_epochs=settings.max_epochs,
+            on_epoch=choice.hear,
+            **training,
+        )
+        return choice.n_epochs, choice.losses
 
     def _previous(self, goes_on, schedule_begins_anew=False):
         """The last fit, to go on from, or None."""
@@ -586,12 +691,12 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             state = state | {"epochs_done": 0}
         return Fitted(self.network_, self.history_, self.best_epoch_, state)
 
-    def _fit_examples(self, view, train, valid, classes, **training):
+    def _fit_examples(self, settings, view, train, valid, classes, **training):
         from skkd.fitting import fit_examples
 
         return fit_examples(
-            self,
-            self._make_criterion(),
+            settings,
+            self._make_criterion(settings),
             view,
             train,
             valid,

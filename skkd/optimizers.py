@@ -31,6 +31,7 @@ def make_optimizer(
     weight_decay=0.0,
     momentum=0.0,
     nesterov=False,
+    rate_factors=None,
     options=None,
 ):
     """An optimiser for the parameters of a module.
@@ -48,6 +49,10 @@ def make_optimizer(
         Of "sgd" and "rmsprop".
     nesterov : bool, default=False
         Of "sgd", where momentum is not 0.
+    rate_factors : dict of torch.nn.Parameter to float, default=None
+        Of the learning rate, kept in the groups of parameters as "rate_factor". They
+        leave decoupled weight decay as it is. Without effect for a class without weight
+        decay, such as LBFGS, which takes no groups.
     options : dict, default=None
         Further arguments of the class, for example ``betas``.
 
@@ -75,13 +80,23 @@ def make_optimizer(
     parameters = [p for p in module.parameters() if p.requires_grad]
     if "weight_decay" not in inspect.signature(optimizer_class).parameters:
         return optimizer_class(parameters, **settings)
-    weights = [p for p in parameters if p.ndim > 1]
-    others = [p for p in parameters if p.ndim <= 1]
-    groups = [
-        {"params": weights, "weight_decay": weight_decay},
-        {"params": others, "weight_decay": 0.0},
-    ]
-    return optimizer_class([group for group in groups if group["params"]], **settings)
+    is_decoupled = optimizer_class is torch.optim.AdamW or options.get("decoupled_weight_decay")
+    groups = {}
+    for parameter in parameters:
+        factor = (rate_factors or {}).get(parameter, 1.0)
+        groups.setdefault((factor, parameter.ndim > 1), []).append(parameter)
+    return optimizer_class(
+        [
+            {
+                "params": members,
+                "weight_decay": is_weight * weight_decay / (factor if is_decoupled else 1.0),
+                "lr": learning_rate * factor,
+                "rate_factor": factor,
+            }
+            for (factor, is_weight), members in groups.items()
+        ],
+        **settings,
+    )
 
 
 def class_of(optimizer):
@@ -228,39 +243,54 @@ _KERNELS = {
 }
 
 
-def state_as_arrays(optimizer):
+def state_as_arrays(optimizer, parameters):
     """Moments and step counts of an optimiser, as NumPy arrays.
 
     Parameters
     ----------
     optimizer : torch.optim.Optimizer
+    parameters : list of torch.nn.Parameter
+        In an order that does not depend on the optimiser's groups.
 
     Returns
     -------
     dict
+        Position in `parameters` to state.
     """
-    return _map_leaves(
-        optimizer.state_dict()["state"],
-        lambda leaf: leaf.cpu().numpy().copy() if isinstance(leaf, torch.Tensor) else leaf,
+    state = optimizer.state_dict()["state"]
+    arrays = _map_leaves(
+        state, lambda leaf: leaf.cpu().numpy().copy() if isinstance(leaf, torch.Tensor) else leaf
     )
+    position = _positions(optimizer, parameters)
+    return {position[index]: arrays[index] for index in arrays}
 
 
-def load_state(optimizer, state):
+def load_state(optimizer, state, parameters):
     """Give an optimiser the moments and step counts of :func:`state_as_arrays`.
 
-    Its own settings (rates, decay) stay as they are.
+    Its own settings (rates, decay) stay as they are, and its groups may be others.
 
     Parameters
     ----------
     optimizer : torch.optim.Optimizer
     state : dict
+    parameters : list of torch.nn.Parameter
+        In the order of the call that gave `state`.
     """
     tensors = _map_leaves(
         state,
         lambda leaf: torch.tensor(leaf, device="cpu") if isinstance(leaf, np.ndarray) else leaf,
     )
+    positions = _positions(optimizer, parameters)
+    by_index = {i: tensors[position] for i, position in enumerate(positions) if position in tensors}
     groups = optimizer.state_dict()["param_groups"]
-    optimizer.load_state_dict({"state": tensors, "param_groups": groups})
+    optimizer.load_state_dict({"state": by_index, "param_groups": groups})
+
+
+def _positions(optimizer, parameters):
+    """Where in a list the parameters of an optimiser are, in the order of its groups."""
+    position = {parameter: i for i, parameter in enumerate(parameters)}
+    return [position[p] for group in optimizer.param_groups for p in group["params"]]
 
 
 def _map_leaves(tree, function):

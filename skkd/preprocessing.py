@@ -1,7 +1,7 @@
 """The input view: what the network sees of the user's rows.
 
 ================  ===========================================================
-ColumnView        numbers imputed and standardised, categories one-hot encoded
+ColumnView        numbers imputed and scaled, categories one-hot encoded
 ChannelView       images: each channel standardised
 PassThrough       preprocessor=None: the numbers as they are
 TransformerView   the user's own scikit-learn transformer
@@ -24,6 +24,7 @@ from sklearn.utils import _safe_indexing, check_array
 from sklearn.utils.validation import _num_samples, has_fit_parameter
 
 from skkd.parameters import refuse
+from skkd.scaling import centre_and_scale, smooth_clip, standardise
 from skkd.tables import Table, as_numbers
 
 __all__ = [
@@ -39,9 +40,6 @@ __all__ = [
 #: Categories of one column beyond this many share a single indicator.
 MAX_CATEGORIES = 256
 
-#: No standardised value is larger, so that nothing behind it overflows, in float32 neither.
-MOST_DEVIATIONS = 1e30
-
 #: Bytes of a block of rows while it is dense in float64.
 BLOCK_BYTES = 2**23
 
@@ -51,7 +49,7 @@ def fit_view(preprocessor, rows, labels, sample_weight=None, categorical=()):
 
     Parameters
     ----------
-    preprocessor : "auto", None or a scikit-learn transformer
+    preprocessor : "robust", "standard", None or a scikit-learn transformer
     rows : ndarray, sparse matrix or Table of n_rows rows
         For a transformer: the user's own X.
     labels : ndarray of shape (n_rows,)
@@ -69,7 +67,7 @@ def fit_view(preprocessor, rows, labels, sample_weight=None, categorical=()):
     if isinstance(preprocessor, str):
         if not isinstance(rows, Table) and rows.ndim > 2:
             return ChannelView.fit(rows, sample_weight)
-        return ColumnView.fit(rows, sample_weight, categorical)
+        return ColumnView.fit(rows, sample_weight, categorical, preprocessor)
     return TransformerView.fit(preprocessor, rows, labels, sample_weight)
 
 
@@ -107,7 +105,7 @@ class View:
     """What all views share: rows pass in blocks."""
 
     #: The `preprocessor` that X is read for, whatever the parameter says by now.
-    preprocessor: object = "auto"
+    preprocessor: object = "standard"
 
     def blocks(self, rows, most=None):
         """Consecutive blocks of rows, transformed.
@@ -155,7 +153,7 @@ class ChannelView(View):
             for channel, scaler in enumerate(scalers):
                 pixels = values[:, channel].reshape(len(values), -1)
                 repeated = None if weight is None else np.repeat(weight, pixels.shape[1])
-                with _allowing_only_nan():
+                with np.errstate(invalid="ignore", divide="ignore"):  # where all is missing
                     scaler.partial_fit(pixels.reshape(-1, 1), sample_weight=repeated)
         return cls(
             centre=np.array([scaler.mean_[0] for scaler in scalers]).reshape(shape),
@@ -164,7 +162,7 @@ class ChannelView(View):
         )
 
     def transform(self, rows):
-        return _standardise(rows, self.centre, self.scale)
+        return standardise(rows, self.centre, self.scale)
 
 
 @dataclass(eq=False)
@@ -205,19 +203,20 @@ class OneHot:
 
 @dataclass(eq=False)
 class ColumnView(View):
-    """Numeric columns imputed by their mean and standardised, then one-hot columns.
+    """Numeric columns imputed by their centre and scaled, then one-hot columns.
 
-    The mean and the standard deviation are weighted by the sample weights; a missing
-    number becomes the mean. Categories are encoded by :class:`OneHot`, where missing
+    Centre and scale (:mod:`skkd.scaling`) are weighted by the sample weights; a missing
+    number becomes the centre. Categories are encoded by :class:`OneHot`, where missing
     is a category of its own if the fit saw it.
     """
 
     numeric: np.ndarray  #: indices of the numeric columns
-    centre: np.ndarray  #: their means, also the fill value of missing numbers
-    scale: np.ndarray  #: their standard deviations, 1 for constant columns
+    centre: np.ndarray  #: their means or medians, also the fill value of missing numbers
+    scale: np.ndarray  #: their standard deviations or distances between the quartiles
     one_hot: list  #: OneHot per categorical column
     n_columns: int
     names: list  #: of the columns, for error messages
+    clips: bool = False  #: whether scaled numbers are clipped, smoothly
 
     @property
     def n_features(self):
@@ -225,14 +224,14 @@ class ColumnView(View):
         return len(self.numeric) + sum(encoder.n_indicators for encoder in self.one_hot)
 
     @classmethod
-    def fit(cls, rows, sample_weight=None, categorical=()):
+    def fit(cls, rows, sample_weight=None, categorical=(), scaling="standard"):
         n_columns = rows.shape[1]
         columns = rows.columns if isinstance(rows, Table) else None
         if columns is not None:
             is_object = [j for j, column in enumerate(columns) if column.dtype == object]
             categorical = sorted({*categorical, *is_object})
         numeric = np.setdiff1d(np.arange(n_columns), np.asarray(categorical, dtype=np.intp))
-        centre, scale = _centre_and_scale(rows, numeric, sample_weight)
+        centre, scale = centre_and_scale(scaling, _blocks, rows, numeric, sample_weight)
         return cls(
             numeric=numeric,
             centre=centre,
@@ -240,6 +239,7 @@ class ColumnView(View):
             one_hot=[_one_hot(rows, j) for j in categorical],
             n_columns=n_columns,
             names=rows.names if columns is not None else [],
+            clips=scaling == "robust",
         )
 
     def transform(self, rows):
@@ -250,7 +250,8 @@ class ColumnView(View):
         else:
             rows = rows.toarray() if sparse.issparse(rows) else rows
             numbers = rows if not self.one_hot else rows[:, self.numeric]
-        scaled = _standardise(numbers, self.centre, self.scale)
+        scaled = standardise(numbers, self.centre, self.scale)
+        scaled = smooth_clip(scaled) if self.clips else scaled
         if not self.one_hot:
             return scaled
         indicators = [e.transform(_categories(rows, e.column)) for e in self.one_hot]
@@ -312,51 +313,6 @@ class TransformerView(View):
         return check_array(
             seen, allow_nd=True, dtype="numeric", input_name="what preprocessor returns"
         )
-
-
-def _centre_and_scale(rows, numeric, sample_weight):
-    """Weighted mean and standard deviation of the numeric columns, NaN left out."""
-    if len(numeric) == 0:
-        return np.empty(0), np.empty(0)
-    if isinstance(rows, Table):
-        with _allowing_only_nan():
-            scalers = [
-                StandardScaler().fit(rows.columns[j].reshape(-1, 1), sample_weight=sample_weight)
-                for j in numeric
-            ]
-        centre = np.concatenate([scaler.mean_ for scaler in scalers])
-        scale = np.concatenate([scaler.scale_ for scaler in scalers])
-    elif sparse.issparse(rows):
-        scaler = StandardScaler(with_mean=False).fit(
-            rows.astype(np.float64), sample_weight=sample_weight
-        )
-        centre, scale = scaler.mean_, scaler.scale_
-    else:
-        scaler = StandardScaler()
-        for values, weight in _blocks(rows, sample_weight):
-            with _allowing_only_nan():
-                scaler.partial_fit(values[:, numeric].astype(np.float64), sample_weight=weight)
-        centre, scale = scaler.mean_, scaler.scale_
-    all_missing = np.isnan(centre)
-    return np.where(all_missing, 0.0, centre), np.where(all_missing, 1.0, scale)
-
-
-def _allowing_only_nan():
-    """scikit-learn divides 0 by 0 where a column holds no number at all."""
-    return np.errstate(invalid="ignore", divide="ignore")
-
-
-def _standardise(values, centre, scale):
-    """How many standard deviations lie between values and the mean; 0 where missing."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        scaled = np.subtract(values, centre, dtype=np.float64)
-        scaled /= scale
-    lowest = np.minimum.reduce(scaled, axis=None, initial=0.0)
-    highest = np.maximum.reduce(scaled, axis=None, initial=0.0)
-    if not -MOST_DEVIATIONS <= lowest <= highest <= MOST_DEVIATIONS:  # a NaN is not, either
-        scaled[np.isnan(scaled)] = 0.0
-        np.clip(scaled, -MOST_DEVIATIONS, MOST_DEVIATIONS, out=scaled)
-    return scaled
 
 
 def _one_hot(rows, j):

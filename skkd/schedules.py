@@ -13,6 +13,7 @@ ExponentialDecay      gamma^e                                           by epoch
 CosineDecay           end + (1 - end)/2 (1 + cos(pi e/E))               by batch
 CosineRestarts        the same, begun anew after each period            by batch
 LinearDecay           start + (end - start) e/E                         by batch
+FlatCosine            1, and from the middle on a cosine to 0           by batch
 CosLog                (1 - cos(2 pi log2(1 + (2^cycles - 1) e/E))) / 2  by batch
 Cyclic                a triangle between base and top                   by batch
 OneCycle              up to 1, then down to almost nothing              by batch
@@ -39,6 +40,7 @@ __all__ = [
     "CosineRestarts",
     "Cyclic",
     "ExponentialDecay",
+    "FlatCosine",
     "LinearDecay",
     "MultiStepDecay",
     "OneCycle",
@@ -90,6 +92,21 @@ class Schedule(BaseEstimator):
 
     def check(self):
         """Raise ValueError or TypeError if a parameter is not usable."""
+
+    def ends(self, n_epochs):
+        """Numbers of epochs after which the rate is as low as it gets.
+
+        Parameters
+        ----------
+        n_epochs : int
+            Of the whole training.
+
+        Returns
+        -------
+        list of int
+            In ascending order; the last is `n_epochs`.
+        """
+        return [n_epochs]
 
     def at_batch(self, batch, batches_per_epoch, n_epochs):
         """Factor for one batch of a training run.
@@ -301,6 +318,13 @@ class CosineRestarts(Schedule):
             period *= self.period_factor
         return _cosine(epoch / period, 1, self.end_factor)
 
+    def ends(self, n_epochs):
+        ends, period = [self.period], self.period
+        while ends[-1] < n_epochs:
+            period *= self.period_factor
+            ends.append(ends[-1] + period)
+        return [*ends[:-1], n_epochs]
+
 
 class LinearDecay(Schedule):
     """A straight line: ``start + (end - start) e/E``.
@@ -330,6 +354,40 @@ class LinearDecay(Schedule):
         return _linear(min(epoch / n_epochs, 1), self.start_factor, self.end_factor)
 
 
+class FlatCosine(Schedule):
+    """Constant for a while, then half a cosine wave down to 0.
+
+    ``(1 + cos(pi max(0, e/E - flat) / (1 - flat))) / 2``
+
+    Parameters
+    ----------
+    flat : float in [0, 1), default=0.5
+        How much of the training is over when the decay begins.
+
+    References
+    ----------
+    Holzmüller, Grinsztajn and Steinwart (2024), "Better by default", arXiv:2407.04491,
+    use it for dropout.
+
+    Examples
+    --------
+    >>> [round(f, 3) for f in FlatCosine().simulate(8)]
+    [1.0, 1.0, 1.0, 1.0, 1.0, 0.854, 0.5, 0.146]
+    """
+
+    counts = "progress"
+
+    def __init__(self, flat=0.5):
+        self.flat = flat
+
+    def check(self):
+        check_number("flat", self.flat, low=0, high=1, high_open=True)
+
+    def factor(self, epoch, n_epochs):
+        decayed = max(0.0, min(epoch / n_epochs, 1) - self.flat) / (1 - self.flat)
+        return (1 + math.cos(math.pi * decayed)) / 2
+
+
 class CosLog(Schedule):
     """RealMLP's schedule: cosine waves that grow longer, ending at zero.
 
@@ -341,7 +399,7 @@ class CosLog(Schedule):
 
     References
     ----------
-    Holzmuller, Grinsztajn and Steinwart (2024), "Better by default", arXiv:2407.04491.
+    Holzmüller, Grinsztajn and Steinwart (2024), "Better by default", arXiv:2407.04491.
 
     Examples
     --------
@@ -360,6 +418,10 @@ class CosLog(Schedule):
     def factor(self, epoch, n_epochs):
         t = min(epoch / n_epochs, 1)
         return (1 - math.cos(2 * math.pi * math.log2(1 + (2**self.cycles - 1) * t))) / 2
+
+    def ends(self, n_epochs):
+        shares = [(2**cycle - 1) / (2**self.cycles - 1) for cycle in range(1, self.cycles + 1)]
+        return sorted({round(share * n_epochs) for share in shares} - {0})
 
 
 class Cyclic(Schedule):
@@ -520,6 +582,7 @@ SCHEDULES = {
     "cosine": CosineDecay,
     "cosine_restarts": CosineRestarts,
     "linear": LinearDecay,
+    "flat_cosine": FlatCosine,
     "coslog": CosLog,
     "cyclic": Cyclic,
     "one_cycle": OneCycle,

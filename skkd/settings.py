@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from skkd.initializers import resolve_bias_init, resolve_init
 from skkd.network import ACTIVATIONS
 from skkd.parameters import check_flag, check_integer, check_number, check_option, refuse
+from skkd.scaling import SCALINGS
 from skkd.schedules import resolve_schedule
 
 __all__ = [
@@ -41,6 +42,7 @@ OTHER_NAMES = {
 #: Where the objects are that may stand for a string.
 OBJECTS = {
     "lr_decay": "skkd.schedules",
+    "dropout_decay": "skkd.schedules",
     "init": "skkd.initializers",
     "bias_init": "skkd.initializers",
 }
@@ -165,6 +167,7 @@ def check_settings(estimator):
     Parameters
     ----------
     estimator : NeuralClassifier
+        Without any "auto" that a preset knows.
 
     Raises
     ------
@@ -195,12 +198,19 @@ def _check_network(est):
         refuse(f"module__{name}", value, "it together with module, whose argument it is")
     resolve_init("init", est.init, est.activation)
     resolve_bias_init("bias_init", est.bias_init)
+    check_option("parametrization", est.parametrization, ("standard", "ntk"))
+    check_flag("feature_scale", est.feature_scale)
+    if est.module is not None and (est.parametrization == "ntk" or est.feature_scale):
+        name = "feature_scale" if est.feature_scale else "parametrization"
+        allowed = "'auto' together with module, for it is the built-in network's alone"
+        refuse(name, getattr(est, name), allowed)
     check_flag("batch_norm", est.batch_norm)
     rates = list(est.dropout) if hasattr(est.dropout, "__iter__") else [est.dropout]
     for rate in rates:
         check_number("dropout", rate, low=0, high=1, high_open=True)
     if hasattr(est.dropout, "__iter__") and len(rates) != len(sizes):
         refuse("dropout", est.dropout, f"a number, or one for each of {len(sizes)} layers")
+    resolve_schedule("dropout_decay", est.dropout_decay)
     check_number("label_smoothing", est.label_smoothing, low=0, high=1, high_open=True)
 
 
@@ -209,6 +219,8 @@ def _check_optimization(est):
     if not is_class and not (isinstance(est.optimizer, str) and est.optimizer in OPTIMIZERS):
         names = ", ".join(map(repr, OPTIMIZERS))
         refuse("optimizer", est.optimizer, f"one of {names}, or a torch optimiser class")
+    if is_class and "weight_decay" not in inspect.signature(est.optimizer).parameters:
+        check_option("parametrization", est.parametrization, ("standard",))  # one rate for all
     for option, parameter in (("lr", "learning_rate"), ("weight_decay", "weight_decay")):
         if hasattr(est, f"optimizer__{option}"):
             refuse(
@@ -243,8 +255,10 @@ def _check_stopping(est):
 
 
 def _check_surroundings(est):
-    if isinstance(est.preprocessor, str) and est.preprocessor != "auto":
-        refuse("preprocessor", est.preprocessor, "'auto', None or a transformer")
+    if isinstance(est.preprocessor, str) and est.preprocessor not in SCALINGS:
+        refuse(
+            "preprocessor", est.preprocessor, "'auto', 'robust', 'standard', None or a transformer"
+        )
     check_flag("warm_start", est.warm_start)
     copies_of_callbacks(est.callbacks)
     verbose = int(est.verbose) if isinstance(est.verbose, bool) else est.verbose

@@ -22,6 +22,7 @@ from torch import nn
 from skkd.backprop import Backprop
 from skkd.batches import Batches, Rows
 from skkd.losses import cross_entropy
+from skkd.modules import Dropout
 from skkd.optimizers import kind_of, load_state, quick_step_of, state_as_arrays
 
 __all__ = ["Outcome", "Plateau", "Recipe", "fit_network"]
@@ -37,6 +38,7 @@ class Recipe:
     row_loss: object  #: (logits, targets) -> one loss per row
     make_optimizer: object  #: module -> torch.optim.Optimizer
     schedule: object  #: skkd.schedules.Schedule
+    dropout_schedule: object  #: the same, of the probability of the built-in dropout
     learning_rate: float
     batch_size: int
     max_epochs: int
@@ -124,7 +126,7 @@ def fit_network(module, train, valid, recipe, previous=None):
     if previous:
         net.epochs_done = previous["epochs_done"]
         if previous["optimizer"] == kind_of(net.optimizer_):
-            load_state(net.optimizer_, previous["moments"])
+            load_state(net.optimizer_, previous["moments"], net.trained)
     if recipe.goes_on and recipe.keep_best:
         net.begin_with_weights_as_they_are(valid)
     net.notify("on_train_begin", X=train, y=None)
@@ -139,7 +141,7 @@ def fit_network(module, train, valid, recipe, previous=None):
         best_epoch=net.best_epoch,
         training_state={
             "optimizer": kind_of(net.optimizer_),
-            "moments": state_as_arrays(net.optimizer_),
+            "moments": state_as_arrays(net.optimizer_, net.trained),
             "epochs_done": net.epochs_done,
         },
     )
@@ -208,6 +210,7 @@ class _Net(NeuralNetClassifier):
         self.differentiate = self.quick_step = None
         heard = ("on_batch_begin", "on_batch_end", "on_grad_computed")
         self.trained = list(self.module_.parameters())
+        self.dropouts = [(m, m.p) for m in self.module_.modules() if isinstance(m, Dropout)]
         self.somebody_hears_batches = any(
             getattr(type(callback), name, None) is not getattr(Callback, name)
             for _, callback in self.callbacks_
@@ -279,9 +282,11 @@ class _Net(NeuralNetClassifier):
         step = self._announced_step if self.somebody_hears_batches else self._step
         losses = []
         for number, (X, targets) in enumerate(batches):
-            self._set_learning_rate(number, len(batches))
+            self._follow_schedules(number, len(batches))
             if number == 0:
-                self.epoch_record["learning_rate"] = float(self.optimizer_.param_groups[0]["lr"])
+                group = self.optimizer_.param_groups[0]
+                rate = group["lr"] / group.get("rate_factor", 1.0)
+                self.epoch_record["learning_rate"] = float(rate)
             losses.append(step(X, targets)[0])
         if not self.somebody_hears_batches:
             self.history.new_batch()  # skorch's Checkpoint looks at the last one
@@ -303,14 +308,18 @@ class _Net(NeuralNetClassifier):
             weighted = bool((rows.targets["weights"] != 1).any())
             self.differentiate = Backprop(self.module_, gradient, weighted)
 
-    def _set_learning_rate(self, batch, n_batches):
-        schedule = self.recipe.schedule
-        if schedule.is_constant:
-            return  # leaves the rate to callbacks such as skorch's LRScheduler
-        batches_done = self.epochs_done * n_batches + batch
-        factor = schedule.at_batch(batches_done, n_batches, self.recipe.schedule_epochs)
-        for group in self.optimizer_.param_groups:
-            group["lr"] = self.recipe.learning_rate * factor
+    def _follow_schedules(self, batch, n_batches):
+        """Set the learning rate, and the probabilities of dropout, for a batch."""
+        done = self.epochs_done * n_batches + batch
+        recipe = self.recipe
+        if not recipe.schedule.is_constant:  # else callbacks such as LRScheduler may set it
+            factor = recipe.schedule.at_batch(done, n_batches, recipe.schedule_epochs)
+            for group in self.optimizer_.param_groups:
+                group["lr"] = recipe.learning_rate * factor * group.get("rate_factor", 1.0)
+        if self.dropouts and not recipe.dropout_schedule.is_constant:
+            factor = recipe.dropout_schedule.at_batch(done, n_batches, recipe.schedule_epochs)
+            for layer, probability in self.dropouts:
+                layer.p = probability * factor
 
     def _step(self, X, targets):
         """One step of the optimiser; the losses before it, and the logits."""

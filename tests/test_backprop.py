@@ -7,8 +7,9 @@ import torch
 from skkd import DistilledClassifier, NeuralClassifier, training
 from skkd.backprop import PASSES, Backprop
 from skkd.criteria import LabelLoss, TaughtLoss
-from skkd.modules import ACTIVATIONS, MLP, Dropout
+from skkd.modules import ACTIVATIONS, MLP, Dropout, ScaledLinear, rate_factors
 from skkd.optimizers import make_optimizer, quick_step_of
+from skkd.presets import PRESETS
 
 LOSSES = {
     "labels": LabelLoss(),
@@ -80,6 +81,7 @@ def test_gradients_of_each_activation(activation):
 def test_gradients_of_each_depth(hidden, batch_norm, dropout):
     settings = {"hidden_layer_sizes": hidden, "batch_norm": batch_norm, "dropout": dropout}
     assert_same(settings, TaughtLoss(temperature=2.0, alpha=0.5))
+    assert_same(settings | {"feature_scale": True}, TaughtLoss(temperature=2.0, alpha=0.5))
 
 
 @pytest.mark.parametrize("n_rows", [1, 2, 200])
@@ -114,7 +116,7 @@ def test_the_losses_of_a_gradient_are_the_losses_themselves():
 
 def test_every_layer_of_the_built_in_network_has_a_pass():
     layers = [layer for name in ACTIVATIONS for layer in network(activation=name, dropout=0.1)]
-    layers += list(network(batch_norm=True))
+    layers += list(network(batch_norm=True, feature_scale=True))
     assert {type(layer) for layer in layers} == set(PASSES)
     assert all(Backprop.is_possible(network(activation=name)) for name in ACTIVATIONS)
 
@@ -151,6 +153,10 @@ def by_autograd_alone(monkeypatch):
         {"lr_decay": "cosine", "max_grad_norm": 0.1},
         {"activation": "gelu", "hidden_layer_sizes": (8, 8, 8), "early_stopping": True},
         {"class_weight": "balanced", "warm_start": True, "shuffle": False},
+        {"preset": "tabular", "learning_rate": "auto"},
+        {"preset": "tabular", "optimizer": "adamw", "weight_decay": 0.1, "batch_norm": True},
+        {"preset": "tabular", "hidden_layer_sizes": (), "max_grad_norm": 0.1},
+        {"feature_scale": True, "optimizer": "sgd"},
     ],
     ids=str,
 )
@@ -158,7 +164,9 @@ def test_a_fit_by_hand_is_a_fit_by_autograd(settings, by_autograd_alone, iris_li
     X, y = iris_like
     settings = {"max_epochs": 15, "batch_size": 16, "learning_rate": 0.01} | settings
     clf = NeuralClassifier(
-        **{"hidden_layer_sizes": (8,)} | settings, dtype="float64", random_state=0
+        **{"hidden_layer_sizes": (8,), "preset": "plain"} | settings,
+        dtype="float64",
+        random_state=0,
     )
     weights = np.linspace(0.5, 2, len(y))
     quick = [clf.fit(X, y, sample_weight=weights).predict_proba(X), clf.loss_curve_]
@@ -169,13 +177,15 @@ def test_a_fit_by_hand_is_a_fit_by_autograd(settings, by_autograd_alone, iris_li
     np.testing.assert_allclose(quick[1], slow[1], atol=1e-6)
 
 
-def test_a_taught_fit_by_hand_is_a_fit_by_autograd(by_autograd_alone, iris_like):
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_taught_fit_by_hand_is_a_fit_by_autograd(preset, by_autograd_alone, iris_like):
     X, y = iris_like
     soft = np.random.default_rng(0).dirichlet(np.ones(3), size=len(y)) * 0.3 + 0.7 * np.eye(3)[y]
     clf = DistilledClassifier(
         temperature=2.0,
         alpha=0.7,
         hidden_layer_sizes=(8,),
+        preset=preset,
         max_epochs=15,
         dtype="float64",
         random_state=0,
@@ -186,14 +196,21 @@ def test_a_taught_fit_by_hand_is_a_fit_by_autograd(by_autograd_alone, iris_like)
     np.testing.assert_allclose(quick, slow, atol=1e-6)
 
 
+@pytest.mark.parametrize("ntk", [False, True], ids=["standard", "ntk"])
 @pytest.mark.parametrize("name", ["adam", "adamw", "sgd"])
-def test_a_quick_step_is_the_optimisers_step_to_the_bit(name):
+def test_a_quick_step_is_the_optimisers_step_to_the_bit(name, ntk):
     X, targets = batch(dtype=torch.float32)
     states = []
     for quickly in (False, True):
-        module = network(torch.float32)
+        module = network(torch.float32, feature_scale=ntk)
         optimizer = make_optimizer(
-            name, module, learning_rate=0.01, weight_decay=0.1, momentum=0.9, nesterov=True
+            name,
+            module,
+            learning_rate=0.01,
+            weight_decay=0.1,
+            momentum=0.9,
+            nesterov=True,
+            rate_factors=rate_factors(module) if ntk else None,
         )
         for i in range(5):
             by_autograd(module, LabelLoss(), X, targets)
@@ -228,3 +245,36 @@ def test_dropout_draws_one_mask_for_both_passes():
     z = dropped.forward(x)
     torch.testing.assert_close(dropped.backward(torch.ones(4, 4)), z)
     torch.testing.assert_close(x, torch.ones(4, 4))
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_learned_scale_has_the_gradients_of_autograd(bias):
+    draw = torch.Generator().manual_seed(0)
+    layer = ScaledLinear(5, 4, bias=bias, dtype=torch.float64)
+    layer.scale.data = torch.randn(5, generator=draw, dtype=torch.float64)  # some below 0
+    x = torch.randn(9, 5, generator=draw, dtype=torch.float64)
+    upstream = torch.randn(9, 4, generator=draw, dtype=torch.float64)
+    expected = layer(x)
+    wanted = torch.autograd.grad((expected * upstream).sum(), list(layer.parameters()))
+    for parameter in layer.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    scaled = PASSES[ScaledLinear](layer)
+    torch.testing.assert_close(scaled.forward(x), expected.detach(), rtol=1e-12, atol=1e-12)
+    assert scaled.backward(upstream.clone()) is None
+    found = [parameter.grad for parameter in layer.parameters()]
+    torch.testing.assert_close(found, list(wanted), rtol=1e-12, atol=1e-12)
+
+
+def test_gradients_of_a_learned_scale_follow_the_weights_of_each_step():
+    X, targets = batch()
+    modules = [network(feature_scale=True) for _ in range(2)]
+    step = Backprop(modules[0], LabelLoss().gradient)
+    for _ in range(3):
+        step(X, targets)
+        by_autograd(modules[1], LabelLoss(), X, targets)
+        for module in modules:
+            for parameter in module.parameters():
+                parameter.data -= 0.5 * parameter.grad
+    states = [module.state_dict() for module in modules]
+    torch.testing.assert_close(*states, rtol=1e-10, atol=1e-12)
+    assert (states[0]["linear1.scale"] - 1).abs().min() > 1e-4

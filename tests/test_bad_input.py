@@ -37,6 +37,9 @@ PARAMETERS = [
     ("hidden_layer_sizes", iter([4]), TypeError, "an integer >= 1"),
     ("activation", "sine", ValueError, "one of 'identity', 'logistic', 'tanh', 'relu'"),
     ("activation", torch.relu, ValueError, "one of 'identity'"),
+    ("preset", "robust", ValueError, "one of 'tabular', 'plain'"),
+    ("preset", None, ValueError, "one of 'tabular', 'plain'"),
+    ("preset", ["plain"], ValueError, "one of 'tabular', 'plain'"),
     ("module", "mlp", ValueError, "a torch module class, a function that builds one, or None"),
     ("init", "kaiming", ValueError, "one of 'auto', 'zeros'"),
     ("init", None, TypeError, "a scheme's name or an object of skkd.initializers"),
@@ -44,12 +47,18 @@ PARAMETERS = [
     ("bias_init", "ones", ValueError, "'zeros', a number"),
     ("bias_init", nan, ValueError, "a number"),
     ("bias_init", None, ValueError, "'zeros', a number"),
+    ("parametrization", "mup", ValueError, "one of 'standard', 'ntk'"),
+    ("parametrization", None, ValueError, "one of 'standard', 'ntk'"),
+    ("feature_scale", 1, TypeError, "True or False"),
+    ("feature_scale", "yes", TypeError, "True or False"),
     ("batch_norm", 1, TypeError, "True or False"),
     ("batch_norm", "yes", TypeError, "True or False"),
     ("dropout", 1.0, ValueError, r"a number in \[0, 1\)"),
     ("dropout", -0.1, ValueError, r"a number in \[0, 1\)"),
     ("dropout", (0.1, 0.2), ValueError, "a number, or one for each of 1 layers"),
     ("dropout", "half", TypeError, r"a number in \[0, 1\)"),
+    ("dropout_decay", "sine", ValueError, "one of 'constant', 'step'"),
+    ("dropout_decay", 0.1, TypeError, "a schedule's name or an object of skkd.schedules"),
     ("label_smoothing", 1.0, ValueError, r"a number in \[0, 1\)"),
     ("label_smoothing", None, TypeError, r"a number in \[0, 1\)"),
     ("optimizer", "lion", ValueError, "one of 'sgd', 'adam', 'adamw', 'rmsprop'"),
@@ -85,7 +94,7 @@ PARAMETERS = [
     ("class_weight", "equal", ValueError, "a dict, 'balanced' or None"),
     ("class_weight", [1, 2], TypeError, "a dict, 'balanced' or None"),
     ("class_weight", {0: -1, 1: 1}, ValueError, "weights >= 0"),
-    ("preprocessor", "standard", ValueError, "'auto', None or a transformer"),
+    ("preprocessor", "minmax", ValueError, "'auto', 'robust', 'standard', None or a transf"),
     ("preprocessor", 3, TypeError, "'auto', None or a transformer with fit and transform"),
     ("categorical_features", None, ValueError, "'from_dtype', names, indices or a mask"),
     ("categorical_features", [2], ValueError, "'from_dtype', names, indices or a mask"),
@@ -211,7 +220,7 @@ def test_rows_that_cannot_be_used_are_refused(X, params, error, message, fitted_
 @pytest.mark.parametrize(
     "X", [np.ones((2, 3)), np.ones((2, 1)), sparse.csr_array(np.ones((2, 3)))], ids=str
 )
-@pytest.mark.parametrize("preprocessor", ["auto", None])
+@pytest.mark.parametrize("preprocessor", ["robust", "standard", None])
 def test_rows_of_another_width_are_refused_later(X, preprocessor):
     clf = tiny(preprocessor=preprocessor).fit(GOOD_X, GOOD_Y)
     message = rf"X has {X.shape[1]} features, but NeuralClassifier is expecting 2 features"

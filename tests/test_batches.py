@@ -10,6 +10,7 @@ from scipy import sparse
 from skkd import NeuralClassifier
 from skkd.batches import Batches, Rows, batch_bounds
 from skkd.preprocessing import fit_view
+from skkd.presets import PRESETS
 
 N_ROWS = 23
 
@@ -105,10 +106,13 @@ def test_sparse_rows_come_as_dense_ones(shuffles):
         torch.testing.assert_close(of_sparse, dense)
 
 
-def test_large_sparse_rows_train_the_same_network_as_small_ones(monkeypatch):
+@pytest.mark.parametrize("preset", PRESETS)
+def test_large_sparse_rows_train_the_same_network_as_small_ones(preset, monkeypatch):
     X = sparse.random_array((60, 8), density=0.3, rng=0, format="csr")
     y = np.arange(60) % 3
-    clf = NeuralClassifier((4,), max_epochs=3, batch_size=16, random_state=0, dtype="float64")
+    clf = NeuralClassifier(
+        (4,), preset=preset, max_epochs=3, batch_size=16, random_state=0, dtype="float64"
+    )
     expected = clf.fit(X, y).predict_proba(X)
     monkeypatch.setattr("skkd.fitting.DENSE_BYTES", 0)
     np.testing.assert_allclose(clf.fit(X, y).predict_proba(X), expected, atol=1e-10)

@@ -35,8 +35,10 @@ class TwoLayers(torch.nn.Sequential):
 
 
 def classifier(*callbacks, **settings):
-    settings = {"learning_rate": 0.03, "batch_size": 20, "random_state": 0} | settings
-    return NeuralClassifier((8,), max_epochs=N_EPOCHS, callbacks=list(callbacks), **settings)
+    defaults = {"preset": "plain", "learning_rate": 0.03, "batch_size": 20, "random_state": 0}
+    return NeuralClassifier(
+        (8,), max_epochs=N_EPOCHS, callbacks=list(callbacks), **defaults | settings
+    )
 
 
 def weights(clf):

@@ -42,7 +42,7 @@ from skkd.schedules import CosineDecay, StepDecay
 #: Chance is 1/3, the best that the clouds allow about 0.97.
 FAIR = 0.75
 
-BASE = NeuralClassifier((8,), max_epochs=20, learning_rate=0.05, random_state=0)
+BASE = NeuralClassifier((8,), preset="plain", max_epochs=20, learning_rate=0.05, random_state=0)
 
 KINDS = {
     "strings": np.array(["ape", "bee", "cat"]),

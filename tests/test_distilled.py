@@ -24,12 +24,24 @@ from skkd.teachers import TeacherMismatchWarning
 
 X, y = load_iris(return_X_y=True)
 FOREST = RandomForestClassifier(30, random_state=0).fit(X, y)
-SMALL = {"hidden_layer_sizes": (16,), "max_epochs": 20, "learning_rate": 0.01, "random_state": 0}
+SMALL = {
+    "hidden_layer_sizes": (16,),
+    "preset": "plain",
+    "max_epochs": 20,
+    "learning_rate": 0.01,
+    "random_state": 0,
+}
 
 
-def test_alpha_zero_is_the_neural_classifier_bit_for_bit():
-    alone = NeuralClassifier(**SMALL, dropout=0.2, label_smoothing=0.1).fit(X, y)
-    taught = DistilledClassifier(FOREST, alpha=0, **SMALL, dropout=0.2, label_smoothing=0.1)
+TABULAR = {"hidden_layer_sizes": (16,), "max_epochs": 20, "random_state": 0}
+
+
+@pytest.mark.parametrize(
+    "settings", [SMALL | {"label_smoothing": 0.1}, TABULAR], ids=["plain", "tabular"]
+)
+def test_alpha_zero_is_the_neural_classifier_bit_for_bit(settings):
+    alone = NeuralClassifier(**settings, dropout=0.2).fit(X, y)
+    taught = DistilledClassifier(FOREST, alpha=0, **settings, dropout=0.2)
     np.testing.assert_array_equal(alone.predict_proba(X), taught.fit(X, y).predict_proba(X))
 
 
@@ -60,8 +72,9 @@ def test_the_student_learns_the_teacher_not_the_labels():
     assert taught.score(X[1::2], y[1::2]) > alone.score(X[1::2], y[1::2]) + 0.05
 
 
-def test_weights_act_on_both_terms():
-    settings = SMALL | {"dtype": "float64", "batch_size": 10**6, "shuffle": False}
+@pytest.mark.parametrize("settings", [SMALL, TABULAR | {"dropout": 0.0}], ids=["plain", "tabular"])
+def test_weights_act_on_both_terms(settings):
+    settings = settings | {"dtype": "float64", "batch_size": 10**6, "shuffle": False}
     weights = np.random.default_rng(0).integers(0, 3, len(y)).astype(float)
     rows = np.repeat(np.arange(len(y)), weights.astype(int))
     one = DistilledClassifier(FOREST, temperature=2, **settings).fit(X, y, sample_weight=weights)
@@ -161,8 +174,10 @@ def test_class_mismatch_policies():
     assert list(shared.fit(X[some], y[some]).classes_) == [0, 1]
 
 
-def test_the_student_is_plain_equal_and_small():
-    distilled = DistilledClassifier(FOREST, **SMALL | {"hidden_layer_sizes": (64, 64)}).fit(X, y)
+@pytest.mark.parametrize("settings", [SMALL, TABULAR], ids=["plain", "tabular"])
+def test_the_student_is_plain_equal_and_small(settings):
+    settings = settings | {"hidden_layer_sizes": (64, 64)}
+    distilled = DistilledClassifier(FOREST, **settings).fit(X, y)
     student = distilled.student_
     assert type(student) is NeuralClassifier
     np.testing.assert_array_equal(student.predict_proba(X), distilled.predict_proba(X))
@@ -276,6 +291,17 @@ def test_the_seed_of_the_network_does_not_depend_on_the_teacher():
     np.testing.assert_array_equal(
         seeded.fit(X, y).predict_proba(X), NeuralClassifier(**SMALL).fit(X, y).predict_proba(X)
     )
+
+
+def test_label_smoothing_of_the_preset_acts_on_the_label_term_alone():
+    proba = FOREST.predict_proba(X)
+    sharp = DistilledClassifier(alpha=1, label_smoothing=0.0, **TABULAR)
+    smooth = DistilledClassifier(alpha=1, **TABULAR).fit(X, y, teacher_proba=proba)
+    sharp.fit(X, y, teacher_proba=proba)
+    np.testing.assert_array_equal(smooth.predict_proba(X), sharp.predict_proba(X))
+    smooth.set_params(alpha=0.5).fit(X, y, teacher_proba=proba)
+    sharp.set_params(alpha=0.5).fit(X, y, teacher_proba=proba)
+    assert abs(smooth.predict_proba(X) - sharp.predict_proba(X)).max() > 0.01
 
 
 def test_verbose_shows_how_far_the_teacher_is(capsys):

@@ -53,7 +53,12 @@ from skkd.teachers import TeacherMismatchWarning
 FAIR = 0.75
 
 BASE = DistilledClassifier(
-    alpha=0.9, hidden_layer_sizes=(8,), max_epochs=20, learning_rate=0.05, random_state=0
+    alpha=0.9,
+    hidden_layer_sizes=(8,),
+    preset="plain",
+    max_epochs=20,
+    learning_rate=0.05,
+    random_state=0,
 )
 FOREST = ensemble.RandomForestClassifier(8, max_depth=5, random_state=0)
 LINEAR = LogisticRegression()

@@ -190,10 +190,21 @@ def test_a_bias_is_zero_or_a_constant(value, expected):
     assert torch.equal(bias, torch.full((5,), expected))
 
 
-@pytest.mark.parametrize("value", ["normal", None, True, He(), Normal(), Zeros, [0.1]])
+@pytest.mark.parametrize("value", ["normal", None, True, He(), Orthogonal(), Zeros, [0.1]])
 def test_any_other_bias_is_refused(value):
-    with pytest.raises(ValueError, match=r"^bias_init=.*'zeros', a number, Zeros\(\) or Constant"):
+    with pytest.raises(
+        ValueError, match=r"^bias_init=.*'zeros', a number, Zeros\(\), Constant\(\)"
+    ):
         resolve_bias_init("bias_init", value)
+
+
+@pytest.mark.parametrize("scheme", [Normal(std=2.0), Uniform(-3, 3), TruncatedNormal(std=2.0)])
+def test_a_bias_may_be_drawn_by_a_scheme_without_fans(scheme):
+    assert resolve_bias_init("bias_init", scheme) is scheme
+    layer = initialize_(nn.Linear(3, 2000), He(), scheme, seeded())
+    assert float(layer.bias.detach().std()) == pytest.approx(float(drawn(scheme).std()), rel=0.1)
+    again = initialize_(nn.Linear(3, 2000), He(), scheme, seeded())
+    assert torch.equal(layer.bias, again.bias)
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,10 @@ PACKAGE = Path(skkd.__file__).parent
 #: From the bottom up. A module imports from its own layer and from those below it.
 LAYERS = [
     {"parameters", "tables", "losses", "network", "soft_labels", "fingerprints"},
-    {"schedules", "initializers"},
+    {"schedules", "initializers", "scaling"},
     {
         "criteria",
+        "epochs",
         "examples",
         "inputs",
         "isolation",
@@ -26,6 +27,7 @@ LAYERS = [
         "modules",
         "optimizers",
         "preprocessing",
+        "presets",
         "progress",
         "settings",
         "sklearn_callbacks",
@@ -52,6 +54,8 @@ WITHOUT_TORCH = [
     "parameters",
     "predictor",
     "preprocessing",
+    "presets",
+    "scaling",
 ]
 WITHOUT_TORCH += [
     "initializers",

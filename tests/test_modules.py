@@ -9,7 +9,15 @@ import torch
 from torch import nn
 
 from skkd.initializers import Constant, He
-from skkd.modules import ACTIVATIONS, MLP, Dropout, dropout_per_layer
+from skkd.modules import (
+    ACTIVATIONS,
+    MLP,
+    Dropout,
+    ScaledLinear,
+    dropout_per_layer,
+    rate_factors,
+)
+from skkd.optimizers import make_optimizer
 
 close = torch.testing.assert_close
 
@@ -128,7 +136,8 @@ def test_inference_leaves_the_running_averages_alone():
 def test_dropout_zeroes_its_share_and_scales_the_rest_so_that_the_mean_stays(p):
     n = 100_000
     out = Dropout(p, generator=seeded())(torch.ones(n))
-    assert sorted(set(out.tolist())) == pytest.approx([0, 1 / (1 - p)])
+    rounded = round(p * 2**16) / 2**16
+    assert sorted(set(out.tolist())) == pytest.approx([0, 1 / (1 - rounded)])
     share = float((out == 0).double().mean())
     error = (p * (1 - p) / n) ** 0.5
     assert abs(share - p) < 4 * error
@@ -281,3 +290,124 @@ def test_copies_and_pickles_predict_the_same_without_the_generator(copied):
     assert torch.equal(mlp.eval()(x), twin.eval()(x))
     assert twin[3].generator is None
     assert mlp[3].generator is not None
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_scaled_linear_is_a_linear_of_the_scaled_input(bias):
+    layer, x = ScaledLinear(5, 3, bias=bias, dtype=torch.float64), random_rows(dtype=torch.float64)
+    layer.scale.data = random_rows(1, seed=3, dtype=torch.float64)[0]
+    close(layer(x), nn.functional.linear(x * layer.scale, layer.weight, layer.bias))
+
+
+def test_the_scale_starts_at_one_and_costs_one_number_per_feature():
+    assert torch.equal(ScaledLinear(5, 3).scale.detach(), torch.ones(5))
+    one, other = (MLP(5, 3, (8,), feature_scale=scaled, generator=seeded()) for scaled in (0, 1))
+    assert names(other) == ["ScaledLinear", "ReLU", "Linear"]
+    assert torch.equal(other[0].scale.detach(), torch.ones(5))
+    assert torch.equal(one(random_rows()), other(random_rows()))
+    sizes = [sum(parameter.numel() for parameter in mlp.parameters()) for mlp in (one, other)]
+    assert sizes[1] == sizes[0] + 5
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("sizes", [(), (8,), (8, 4)])
+def test_the_scale_belongs_to_the_first_layer_and_has_its_dtype(sizes, dtype):
+    mlp = MLP(5, 3, sizes, feature_scale=True, batch_norm=True, dtype=dtype)
+    kinds = [type(layer) for layer in mlp if isinstance(layer, nn.Linear)]
+    assert kinds == [ScaledLinear] + [nn.Linear] * len(sizes)
+    assert mlp[0].scale.dtype == dtype
+    assert mlp(random_rows(dtype=dtype)).shape == (6, 3)
+
+
+def test_rate_factors_are_one_over_the_root_of_the_number_of_inputs_and_one_for_256():
+    mlp = MLP(16, 3, hidden_layer_sizes=(25, 100), feature_scale=True)
+    by_name = {name: rate_factors(mlp)[p] for name, p in mlp.named_parameters()}
+    assert by_name == pytest.approx(
+        {
+            "linear1.weight": 16 / 4,
+            "linear1.bias": 1.6,
+            "linear1.scale": 96.0,
+            "linear2.weight": 16 / 5,
+            "linear2.bias": 1.6,
+            "output.weight": 16 / 10,
+            "output.bias": 1.6,
+        }
+    )
+
+
+def test_every_parameter_has_a_rate_factor_and_batch_norms_shift_is_a_bias():
+    mlp = MLP(16, 3, hidden_layer_sizes=(25,), batch_norm=True, dropout=0.1, feature_scale=True)
+    factors = rate_factors(mlp)
+    assert set(factors) == set(mlp.parameters())
+    assert factors[mlp.batch_norm1.weight] == 16.0
+    assert factors[mlp.batch_norm1.bias] == 1.6
+
+
+@pytest.mark.parametrize("sizes", [(), (8,), (8, 4)])
+def test_with_a_zero_output_all_classes_start_equally_likely(sizes):
+    mlp = MLP(5, 3, sizes, bias_init=0.3, zero_output=True, generator=seeded())
+    assert torch.equal(mlp(random_rows()), torch.zeros(6, 3))
+    twin = MLP(5, 3, sizes, bias_init=0.3, generator=seeded())
+    for layer, other in zip(list(mlp)[:-1], list(twin)[:-1], strict=True):
+        assert same_weights(layer, other)
+    nn.functional.cross_entropy(mlp(random_rows()), torch.tensor([0, 1, 2] * 2)).backward()
+    assert mlp[-1].weight.grad.abs().max() > 0  # so that it learns from there
+
+
+class NTK(nn.Module):
+    """An MLP in the NTK parametrisation, that starts as the same function as another."""
+
+    def __init__(self, mlp):
+        super().__init__()
+        layers = [layer for layer in mlp if isinstance(layer, nn.Linear)]
+        self.scale = nn.Parameter(layers[0].scale.detach().clone())
+        self.weights = nn.ParameterList(
+            layer.weight.detach() * layer.in_features**0.5 for layer in layers
+        )
+        self.biases = nn.ParameterList(layer.bias.detach().clone() for layer in layers)
+
+    def forward(self, x):
+        x = x * self.scale
+        for weight, bias in zip(self.weights, self.biases, strict=True):
+            z = x @ weight.T / weight.shape[1] ** 0.5 + bias
+            x = nn.functional.selu(z)
+        return z
+
+
+@pytest.mark.parametrize("sizes", [(), (8,), (20, 6)])
+def test_rate_factors_train_an_mlp_as_the_ntk_parametrisation_does(sizes):
+    x, labels = random_rows(30, dtype=torch.float64), random_rows(30)[:, 0].gt(0).long()
+    mlp = MLP(
+        5,
+        2,
+        sizes,
+        activation="selu",
+        feature_scale=True,
+        init="lecun_normal",
+        bias_init=0.1,
+        generator=seeded(),
+        dtype=torch.float64,
+    )
+    before, ntk = mlp(x).detach(), NTK(mlp)
+    close(ntk(x).detach(), before, rtol=1e-10, atol=1e-12)
+    tiny_eps = {"eps": 1e-30}  # which is all that the scale of a gradient meets in Adam
+    optimizers = [
+        make_optimizer(
+            "adam", mlp, learning_rate=0.01 / 16, rate_factors=rate_factors(mlp), options=tiny_eps
+        ),
+        torch.optim.Adam(
+            [
+                {"params": [ntk.scale], "lr": 0.06},
+                {"params": list(ntk.weights), "lr": 0.01},
+                {"params": list(ntk.biases), "lr": 0.001},
+            ],
+            **tiny_eps,
+        ),
+    ]
+    for _ in range(20):
+        for module, optimizer in zip((mlp, ntk), optimizers, strict=True):
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(module(x), labels).backward()
+            optimizer.step()
+    close(mlp(x), ntk(x), rtol=1e-8, atol=1e-9)
+    assert (mlp(x) - before).abs().max() > 0.1

@@ -12,12 +12,19 @@ from skkd.modules import ACTIVATIONS, MLP
 from skkd.network import ACTIVATIONS as NUMPY_ACTIVATIONS
 from skkd.network import Network, log_softmax, softmax
 from skkd.preprocessing import ColumnView, PassThrough, fit_view
+from skkd.scaling import SCALINGS
 
 close = np.testing.assert_allclose
 
 
 def network(
-    hidden=(5, 4), activation="relu", batch_norm=False, dropout=0.0, n_features=3, view=None
+    hidden=(5, 4),
+    activation="relu",
+    batch_norm=False,
+    dropout=0.0,
+    feature_scale=False,
+    n_features=3,
+    view=None,
 ):
     """A network whose BatchNorms have seen some rows."""
     generator = torch.Generator().manual_seed(0)
@@ -28,6 +35,7 @@ def network(
         "activation": activation,
         "batch_norm": batch_norm,
         "dropout": dropout,
+        "feature_scale": feature_scale,
     }
     mlp = MLP(**architecture, bias_init=0.1, generator=generator, dtype=torch.float64)
     for name, tensor in mlp.state_dict().items():
@@ -51,6 +59,20 @@ def test_numpy_answers_as_the_torch_module(activation, batch_norm, hidden):
     with torch.no_grad():
         expected = module(torch.tensor(rows)).numpy()
     close(net.logits(rows), expected, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("hidden", [(), (5,), (5, 4)], ids=str)
+@pytest.mark.parametrize("batch_norm", [False, True], ids=["plain", "batch_norm"])
+def test_a_learned_scale_of_the_features_is_folded_into_the_first_layer(batch_norm, hidden):
+    net, rows = network(hidden, "selu", batch_norm, feature_scale=True), some_rows()
+    scale = net.state["linear1.scale" if hidden else "output.scale"]
+    assert scale.shape == (3,) and (scale != 1).all()
+    with torch.no_grad():
+        expected = net.module()(torch.tensor(rows)).numpy()
+    close(net.logits(rows), expected, rtol=1e-10, atol=1e-12)
+    state = {name: array for name, array in net.state.items() if "scale" not in name}
+    unscaled = Network(net.input_view, net.architecture | {"feature_scale": False}, state)
+    close(unscaled.logits(rows * scale), expected, rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
@@ -102,8 +124,9 @@ def test_many_rows_pass_in_blocks_and_keep_their_order():
 
 @pytest.mark.parametrize("batch_norm", [False, True], ids=["plain", "batch_norm"])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_inputs_of_1e300_do_not_overflow(activation, batch_norm):
-    view = fit_view("auto", some_rows(), None)
+@pytest.mark.parametrize("scaling", SCALINGS)
+def test_inputs_of_1e300_do_not_overflow(scaling, activation, batch_norm):
+    view = fit_view(scaling, some_rows(), None)
     assert isinstance(view, ColumnView)
     net = network((6, 6, 6), activation, batch_norm, view=view)
     logits = net.logits(np.array([[1e300, -1e300, 1e300], [-1e300, 1e300, 0.0]]))

@@ -15,6 +15,7 @@ from skorch.callbacks import Callback
 
 from skkd import NeuralClassifier
 from skkd.preprocessing import PassThrough
+from skkd.presets import PRESETS
 
 close = np.testing.assert_allclose
 same = np.testing.assert_array_equal
@@ -22,7 +23,7 @@ same = np.testing.assert_array_equal
 
 def tiny(**params):
     defaults = {"hidden_layer_sizes": (6,), "max_epochs": 3, "batch_size": 30, "random_state": 0}
-    return NeuralClassifier(**{**defaults, "learning_rate": 0.01, **params})
+    return NeuralClassifier(**{"preset": "plain", "learning_rate": 0.01} | defaults | params)
 
 
 def exact(**params):
@@ -30,20 +31,30 @@ def exact(**params):
     return tiny(**{"batch_size": 1000, "dtype": "float64", "max_epochs": 20, **params})
 
 
+both_presets = pytest.mark.parametrize("preset", PRESETS)
+
+TABULAR = {"preset": "tabular", "learning_rate": "auto"}
+
+
 def linear(n_features, n_classes):
     return torch.nn.Linear(n_features, n_classes)
 
 
 SGD = {"optimizer": "sgd"}
+AUTO = {"hidden_layer_sizes": "auto", "batch_size": "auto", "learning_rate": "auto"}
 PLATEAU = {"tol": 1e6, "n_iter_no_change": 2, "max_epochs": 6}
 EFFECTS = {
     "hidden_layer_sizes": ((7,), {}),
     "activation": ("tanh", {}),
+    "preset": ("tabular", AUTO),
     "module": (linear, {}),
     "init": ("orthogonal", {}),
     "bias_init": (0.5, {}),
+    "parametrization": ("ntk", {}),
+    "feature_scale": (True, {"learning_rate": 0.05}),
     "batch_norm": (True, {}),
     "dropout": (0.5, {}),
+    "dropout_decay": ("flat_cosine", {"dropout": 0.5}),
     "label_smoothing": (0.3, {}),
     "optimizer": ("rmsprop", {}),
     "learning_rate": (0.03, {}),
@@ -123,8 +134,9 @@ def test_without_penalty_it_is_the_maximum_likelihood(iris_like):
     ],
     ids=["blobs", "iris", "digits"],
 )
-def test_it_learns(data, score):
-    clf = tiny(hidden_layer_sizes=(32,), max_epochs=40).fit(*data)
+@pytest.mark.parametrize("params", [{}, TABULAR], ids=["plain", "tabular"])
+def test_it_learns(data, score, params):
+    clf = tiny(hidden_layer_sizes=(32,), max_epochs=40, **params).fit(*data)
     assert clf.score(*data) >= score
     assert clf.score(*data) == accuracy_score(data[1], clf.predict(data[0]))
 
@@ -161,7 +173,11 @@ def test_rows_of_a_validation_set_must_have_the_same_columns(iris_like_table):
     assert clf.feature_names_in_.tolist() == list(X.columns)
 
 
-@pytest.mark.parametrize("params", [{}, {"optimizer": "sgd"}, {"activation": "tanh"}], ids=str)
+@pytest.mark.parametrize(
+    "params",
+    [{}, {"optimizer": "sgd"}, {"activation": "tanh"}, {"preset": "tabular", "dropout": 0.0}],
+    ids=str,
+)
 def test_weight_two_is_the_row_twice(iris_like, params):
     X, y = iris_like
     counts = np.random.RandomState(0).randint(0, 4, size=90)
@@ -170,10 +186,11 @@ def test_weight_two_is_the_row_twice(iris_like, params):
     close(weighted.predict_proba(X), repeated.predict_proba(X), rtol=1e-7)
 
 
-def test_weight_zero_is_no_row_bit_for_bit(iris_like):
+@both_presets
+def test_weight_zero_is_no_row_bit_for_bit(iris_like, preset):
     X, y = iris_like
     keep = np.arange(90) % 3 > 0
-    clf = tiny(dropout=0.3, early_stopping=True)
+    clf = tiny(preset=preset, dropout=0.3, early_stopping=True)
     expected = clf.fit(X[keep], y[keep]).predict_proba(X)
     same(clf.fit(X, y, sample_weight=7.0 * keep).predict_proba(X), expected)
 
@@ -181,8 +198,9 @@ def test_weight_zero_is_no_row_bit_for_bit(iris_like):
 @pytest.mark.parametrize(
     "weight", [np.full(90, 3.0), [5] * 90, 0.25], ids=["array", "list", "number"]
 )
-def test_equal_weights_are_no_weights(iris_like, weight):
-    clf = exact()
+@both_presets
+def test_equal_weights_are_no_weights(iris_like, weight, preset):
+    clf = exact(preset=preset)
     plain = clf.fit(*iris_like).predict_proba(iris_like[0])
     close(clf.fit(*iris_like, weight).predict_proba(iris_like[0]), plain, rtol=1e-10)
 
@@ -208,8 +226,13 @@ def test_a_dict_of_class_weights_multiplies_the_sample_weights(iris_like):
 
 
 @pytest.mark.parametrize("batch_size", [2, 4, 8, 64])
-def test_batches_of_light_rows_do_not_blow_up(batch_size):
-    clf = NeuralClassifier((16,), batch_size=batch_size, max_epochs=8, learning_rate=0.01)
+@both_presets
+def test_batches_of_light_rows_do_not_blow_up(batch_size, preset):
+    training = {
+        "plain": {"max_epochs": 8, "learning_rate": 0.01},
+        "tabular": {"max_epochs": 30},
+    }[preset]
+    clf = NeuralClassifier((16,), preset=preset, batch_size=batch_size, **training)
     check_class_weight_classifiers("NeuralClassifier", clf)
 
 
@@ -416,7 +439,7 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("preprocessor", ["auto", None])
+@pytest.mark.parametrize("preprocessor", ["standard", "robust", None])
 @pytest.mark.parametrize("make", KINDS.values(), ids=KINDS)
 def test_arrays_of_any_kind_give_the_same_classifier(iris_like, tmp_path, make, preprocessor):
     X, y = iris_like

@@ -8,6 +8,7 @@ import torch
 
 from skkd import NeuralClassifier, settings
 from skkd.optimizers import OPTIMIZERS, load_state, make_optimizer, state_as_arrays
+from skkd.presets import PRESETS
 
 close = torch.testing.assert_close
 
@@ -156,9 +157,10 @@ def test_options_reach_the_optimiser(optimizer, options):
         assert {name: group[name] for name in options} == options
 
 
-def test_options_of_the_classifier_change_its_training(iris_like):
+@pytest.mark.parametrize("preset", PRESETS)
+def test_options_of_the_classifier_change_its_training(preset, iris_like):
     X, y = iris_like
-    clf = NeuralClassifier((4,), learning_rate=0.1, max_epochs=3, random_state=0)
+    clf = NeuralClassifier((4,), preset=preset, learning_rate=0.1, max_epochs=3, random_state=0)
     plain = clf.fit(X, y).predict_proba(X)
     changed = clf.set_params(optimizer__betas=(0.1, 0.2)).fit(X, y).predict_proba(X)
     assert np.abs(changed - plain).max() > 1e-3
@@ -178,14 +180,14 @@ def test_a_class_of_ones_own_trains(iris_like):
                     parameter -= group["lr"] * group["scale"] * parameter.grad.sign()
             return loss
 
-    clf = NeuralClassifier((8,), optimizer=SignDescent, optimizer__scale=0.1, learning_rate=0.1)
-    clf.set_params(max_epochs=60, random_state=0).fit(*iris_like)
+    clf = NeuralClassifier((8,), preset="plain", optimizer=SignDescent, optimizer__scale=0.1)
+    clf.set_params(learning_rate=0.1, max_epochs=60, random_state=0).fit(*iris_like)
     assert clf.history_[-1]["train_loss"] < clf.history_[0]["train_loss"] / 2
 
 
 def test_optimisers_that_ask_more_than_once_train(iris_like):
-    clf = NeuralClassifier((), optimizer=torch.optim.LBFGS, learning_rate=1.0, random_state=0)
-    clf.set_params(batch_size=90, max_epochs=10, dtype="float64").fit(*iris_like)
+    clf = NeuralClassifier((), preset="plain", optimizer=torch.optim.LBFGS, learning_rate=1.0)
+    clf.set_params(batch_size=90, max_epochs=10, dtype="float64", random_state=0).fit(*iris_like)
     assert clf.history_[-1]["train_loss"] < 0.5 * clf.history_[0]["train_loss"]
 
 
@@ -208,10 +210,10 @@ def test_training_goes_on_bit_for_bit_from_arrays(optimizer):
     first = make_optimizer(optimizer, module, **settings)
     for seed in range(3):
         step(first, module, seed)
-    state = state_as_arrays(first)
+    state = state_as_arrays(first, [*module.parameters()])
     resumed = copy.deepcopy(module)
     second = make_optimizer(optimizer, resumed, **settings)
-    load_state(second, state)
+    load_state(second, state, [*resumed.parameters()])
     for seed in range(3, 6):
         step(first, module, seed)
         step(second, resumed, seed)
@@ -238,7 +240,7 @@ def test_the_state_holds_arrays_of_its_own_and_no_tensor(optimizer):
         return torch.tensor(1.0)
 
     made.step(closure)
-    state = state_as_arrays(made)
+    state = state_as_arrays(made, [*module.parameters()])
     frozen = copy.deepcopy(state)
     arrays = [leaf for leaf in leaves_of(state) if isinstance(leaf, np.ndarray)]
     assert arrays
@@ -253,7 +255,8 @@ def test_loading_a_state_keeps_the_settings_of_the_optimiser():
     first = make_optimizer("adam", module, learning_rate=0.1)
     step(first, module, 0)
     second = make_optimizer("adam", module, learning_rate=0.7, weight_decay=0.2)
-    load_state(second, state_as_arrays(first))
+    parameters = [*module.parameters()]
+    load_state(second, state_as_arrays(first, parameters), parameters)
     assert [group["lr"] for group in second.param_groups] == [0.7, 0.7]
     assert [group["weight_decay"] for group in second.param_groups] == [0.2, 0.0]
 
@@ -267,3 +270,84 @@ def test_the_fused_kernel_gives_way_to_another_choice():
         "adam", torch.nn.Linear(2, 2), learning_rate=0.1, options={"foreach": True}
     )
     assert optimizer.param_groups[0]["foreach"]
+
+
+def factors_of(module):
+    return {parameter: 0.1 * i for i, parameter in enumerate(module.parameters(), start=1)}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_rate_factors_are_factors_of_the_learning_rate_of_a_group(name):
+    module = small_module()
+    factors = factors_of(module)
+    optimizer = make_optimizer(name, module, learning_rate=0.3, rate_factors=factors)
+    seen = {}
+    for group in optimizer.param_groups:
+        assert group["lr"] == 0.3 * group["rate_factor"]
+        seen.update(dict.fromkeys(group["params"], group["rate_factor"]))
+    assert seen == factors
+
+
+def test_parameters_of_one_rate_share_a_group_and_without_factors_there_are_two():
+    module = small_module()
+    halves = dict.fromkeys(list(module.parameters())[:2], 0.5)
+    optimizer = make_optimizer("adam", module, learning_rate=0.1, rate_factors=halves)
+    sizes = {(g["rate_factor"], len(g["params"])) for g in optimizer.param_groups}
+    assert sizes == {(0.5, 1), (1.0, 1), (1.0, 3)}
+    plain = make_optimizer("adam", module, learning_rate=0.1)
+    assert [(g["rate_factor"], g["lr"]) for g in plain.param_groups] == [(1.0, 0.1)] * 2
+
+
+def test_decoupled_weight_decay_is_unaffected_by_rate_factors():
+    module = small_module()
+    before = copy.deepcopy(module)
+    optimizer = make_optimizer(
+        "adamw", module, learning_rate=0.1, weight_decay=0.5, rate_factors=factors_of(module)
+    )
+    for parameter in module.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    for new, old in zip(module.parameters(), before.parameters(), strict=True):
+        close(new, old * (1 - 0.1 * 0.5) if is_weight(old) else old)
+
+
+@pytest.mark.parametrize("name", ["adam", "sgd", "rmsprop"])
+def test_a_penalty_is_part_of_the_gradient_whatever_the_rate_factor_is(name):
+    module = small_module()
+    optimizer = make_optimizer(
+        name, module, learning_rate=0.1, weight_decay=0.5, rate_factors=factors_of(module)
+    )
+    for group in optimizer.param_groups:
+        weights = {is_weight(parameter) for parameter in group["params"]}
+        assert group["weight_decay"] == 0.5 * weights.pop()
+        assert not weights
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_training_goes_on_bit_for_bit_from_arrays_with_rate_factors_too(optimizer):
+    settings = {"learning_rate": 0.05, "weight_decay": 0.01, "momentum": 0.9}
+    module = small_module()
+    first = make_optimizer(optimizer, module, rate_factors=factors_of(module), **settings)
+    for seed in range(3):
+        step(first, module, seed)
+    resumed = copy.deepcopy(module)
+    second = make_optimizer(optimizer, resumed, rate_factors=factors_of(resumed), **settings)
+    state = state_as_arrays(first, [*module.parameters()])
+    load_state(second, state, [*resumed.parameters()])
+    for seed in range(3, 6):
+        step(first, module, seed)
+        step(second, resumed, seed)
+    for new, wanted in zip(resumed.parameters(), module.parameters(), strict=True):
+        assert torch.equal(new, wanted)
+
+
+def test_moments_belong_to_their_parameters_whatever_the_groups():
+    module = small_module()
+    first = make_optimizer("adam", module, learning_rate=0.05, rate_factors=factors_of(module))
+    step(first, module, 0)
+    parameters = [*module.parameters()]
+    second = make_optimizer("adam", module, learning_rate=0.05)
+    load_state(second, state_as_arrays(first, parameters), parameters)
+    for parameter in parameters:
+        moment = second.state[parameter]["exp_avg"]
+        assert torch.equal(moment, first.state[parameter]["exp_avg"])

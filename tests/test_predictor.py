@@ -12,7 +12,11 @@ from skkd import DistilledClassifier, NeuralClassifier
 SMALL = {"hidden_layer_sizes": (8,), "max_epochs": 3, "random_state": 0}
 
 
-@pytest.mark.parametrize("settings", [{}, {"preprocessor": None}, {"batch_norm": True}], ids=str)
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"preprocessor": None}, {"batch_norm": True}, {"preset": "plain"}],
+    ids=str,
+)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_it_answers_as_predict_proba(settings, dtype, iris_like):
     X, y = iris_like

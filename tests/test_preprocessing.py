@@ -25,6 +25,8 @@ from skkd.preprocessing import (
     fit_view,
     transform_in_blocks,
 )
+from skkd.presets import PRESETS
+from skkd.scaling import SCALINGS
 from skkd.tables import Table, read_table
 
 close = np.testing.assert_allclose
@@ -55,15 +57,17 @@ class Spy(TransformerMixin, BaseEstimator):
 
 
 def tiny(**params):
-    return NeuralClassifier(
-        **{"hidden_layer_sizes": (4,), "max_epochs": 1, "random_state": 0} | params
-    )
+    defaults = {"hidden_layer_sizes": (4,), "max_epochs": 1, "random_state": 0}
+    return NeuralClassifier(**{"preset": "plain"} | defaults | params)
+
+
+both_scalings = pytest.mark.parametrize("scaling", SCALINGS)
 
 
 def test_numbers_are_imputed_by_the_mean_and_standardised_as_scikit_learn_does():
     X, new = numbers(), numbers(seed=1)
     expected = make_pipeline(SimpleImputer(), StandardScaler()).fit(X)
-    view = fit_view("auto", X, None)
+    view = fit_view("standard", X, None)
     # The imputer comes before the scaler there, so the deviations count imputed rows.
     scale = np.nanstd(X, axis=0)
     close(view.centre, expected[0].statistics_, rtol=1e-12)
@@ -72,21 +76,22 @@ def test_numbers_are_imputed_by_the_mean_and_standardised_as_scikit_learn_does()
 
 def test_complete_numbers_are_standard_scalers():
     X, new = numbers(missing=0), numbers(seed=1, missing=0)
-    close(fit_view("auto", X, None).transform(new), StandardScaler().fit(X).transform(new))
+    close(fit_view("standard", X, None).transform(new), StandardScaler().fit(X).transform(new))
 
 
-def test_categories_are_one_hot_encoders():
+@both_scalings
+def test_categories_are_one_hot_encoders(scaling):
     values, new = letters(["b", "a", "c", "a"]), letters(["c", "b", "a", "unknown"])
     encoder = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
     expected = encoder.fit(values.reshape(-1, 1)).transform(new.reshape(-1, 1))
-    view = fit_view("auto", Table([values], ["c"]), None)
+    view = fit_view(scaling, Table([values], ["c"]), None)
     np.testing.assert_array_equal(view.transform(Table([new], ["c"])), expected)
     assert view.n_features == 3
 
 
 def test_numeric_columns_come_first_then_the_categories():
     table = Table([letters(["a", "b"]), np.array([1.0, 3.0])], ["c", "n"])
-    view = fit_view("auto", table, None)
+    view = fit_view("standard", table, None)
     np.testing.assert_array_equal(view.transform(table), [[-1, 1, 0], [1, 0, 1]])
 
 
@@ -94,14 +99,15 @@ def test_numeric_columns_come_first_then_the_categories():
 def test_mean_and_deviation_are_weighted(as_table):
     X, weight = numbers(missing=0), np.arange(40.0)
     rows = read_table(X) if as_table else X
-    view = fit_view("auto", rows, None, weight)
+    view = fit_view("standard", rows, None, weight)
     mean = np.average(X, axis=0, weights=weight)
     close(view.centre, mean)
     close(view.scale, np.sqrt(np.average((X - mean) ** 2, axis=0, weights=weight)))
 
 
+@both_scalings
 @pytest.mark.parametrize("kind", ["array", "table", "sparse", "image"])
-def test_weight_two_is_the_row_twice(kind):
+def test_weight_two_is_the_row_twice(kind, scaling):
     X = numbers(missing=0.0 if kind == "sparse" else 0.2)
     counts = np.random.RandomState(0).randint(1, 4, size=len(X))
     make = {
@@ -110,39 +116,44 @@ def test_weight_two_is_the_row_twice(kind):
         "sparse": sparse.csr_array,
         "image": lambda X: np.reshape(X, (-1, 3, 1, 1)),
     }[kind]
-    weighted = fit_view("auto", make(X), None, counts.astype(float))
-    repeated = fit_view("auto", make(np.repeat(X, counts, axis=0)), None)
+    weighted = fit_view(scaling, make(X), None, counts.astype(float))
+    repeated = fit_view(scaling, make(np.repeat(X, counts, axis=0)), None)
     close(weighted.centre, repeated.centre, rtol=1e-12)
     close(weighted.scale, repeated.scale, rtol=1e-12)
 
 
+@both_scalings
 @pytest.mark.parametrize("weighted", [False, True])
-def test_sparse_rows_are_seen_as_dense_ones(weighted):
+def test_sparse_rows_are_seen_as_dense_ones(weighted, scaling):
     X = sparse.random_array((30, 5), density=0.3, rng=0, format="csr")
     weight = np.arange(1.0, 31) if weighted else None
     dense, of_sparse = (
-        fit_view("auto", X.toarray(), None, weight),
-        fit_view("auto", X, None, weight),
+        fit_view(scaling, X.toarray(), None, weight),
+        fit_view(scaling, X, None, weight),
     )
     close(of_sparse.transform(X), dense.transform(X.toarray()), rtol=1e-10, atol=1e-12)
 
 
-def test_unix_time_stamps_keep_their_distinct_values():
+@both_scalings
+def test_unix_time_stamps_keep_their_distinct_values(scaling):
     seconds = 1.7e9 + np.arange(120.0)
-    view = fit_view("auto", seconds[:, None], None)
+    view = fit_view(scaling, seconds[:, None], None)
     assert len(np.unique(seconds.astype(np.float32))) < 10
     assert len(np.unique(transform_in_blocks(view, seconds[:, None], np.float32))) == 120
 
 
-def test_a_classifier_learns_from_time_stamps():
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_classifier_learns_from_time_stamps(preset):
     seconds = 1.7e9 + np.arange(120.0)
-    clf = tiny(max_epochs=60, learning_rate=0.1).fit(seconds[:, None], np.arange(120) >= 60)
+    clf = tiny(preset=preset, max_epochs=60, learning_rate=0.1).fit(
+        seconds[:, None], np.arange(120) >= 60
+    )
     assert clf.score(seconds[:, None], np.arange(120) >= 60) > 0.95
 
 
 @pytest.mark.parametrize("weight", [None, np.array([0.1, 0.3, 7, 1e-3, 2])], ids=["", "weighted"])
 def test_constant_columns_are_zero_and_stay_harmless(weight):
-    view = fit_view("auto", np.full((5, 1), 0.1), None, weight)
+    view = fit_view("standard", np.full((5, 1), 0.1), None, weight)
     close(view.transform(np.array([[0.1], [2.1]])), [[0], [2]], atol=1e-12)
 
 
@@ -155,26 +166,28 @@ def test_columns_without_any_value_are_zero(kind):
         "sparse": sparse.csr_array,
         "image": lambda X: np.reshape(X, (-1, 2, 1, 1)),
     }[kind]
-    seen = fit_view("auto", make(X), None).transform(make(X)).reshape(4, 2)
+    seen = fit_view("standard", make(X), None).transform(make(X)).reshape(4, 2)
     assert (seen[:, 0] == 0).all()
     close(seen[:, 1], StandardScaler().fit_transform(X[:, [1]]).ravel())
 
 
 @pytest.mark.parametrize("value", [np.finfo(float).max, -np.finfo(float).max, 1e300])
 def test_the_largest_numbers_do_not_overflow(value):
-    view = fit_view("auto", np.array([[0.0], [1e-9]]), None)
+    view = fit_view("standard", np.array([[0.0], [1e-9]]), None)
     seen = transform_in_blocks(view, np.array([[value]]), np.float32)
     assert np.isfinite(seen).all()
     assert np.sign(seen) == np.sign(value)
 
 
-def test_unknown_categories_are_zeros():
-    view = fit_view("auto", Table([letters(["a", "b"])], ["c"]), None)
+@both_scalings
+def test_unknown_categories_are_zeros(scaling):
+    view = fit_view(scaling, Table([letters(["a", "b"])], ["c"]), None)
     assert not view.transform(Table([letters(["z", None])], ["c"])).any()
 
 
-def test_missing_is_a_category_if_the_fit_saw_it():
-    view = fit_view("auto", Table([letters(["a", None, "a"])], ["c"]), None)
+@both_scalings
+def test_missing_is_a_category_if_the_fit_saw_it(scaling):
+    view = fit_view(scaling, Table([letters(["a", None, "a"])], ["c"]), None)
     np.testing.assert_array_equal(
         view.transform(Table([letters([None, "a"])], ["c"])), [[0, 1], [1, 0]]
     )
@@ -182,14 +195,14 @@ def test_missing_is_a_category_if_the_fit_saw_it():
 
 def test_a_categorical_column_with_nothing_but_gaps_later_is_missing():
     X = np.array([["a"], [None]], dtype=object)
-    view = fit_view("auto", read_table(X), None)
+    view = fit_view("standard", read_table(X), None)
     np.testing.assert_array_equal(view.transform(read_table(X[1:])), [[0, 1]])
 
 
 def test_beyond_the_limit_rare_and_unknown_categories_share_an_indicator():
     common = [f"common {i:03}" for i in range(MAX_CATEGORIES - 1)]
     values = letters(common * 2 + [f"rare {i}" for i in range(50)])
-    view = fit_view("auto", Table([values], ["c"]), None)
+    view = fit_view("standard", Table([values], ["c"]), None)
     assert view.n_features == MAX_CATEGORIES
     seen = view.transform(Table([letters(["rare 0", "rare 49", "new", common[0]])], ["c"]))
     np.testing.assert_array_equal(seen.argmax(axis=1), [MAX_CATEGORIES - 1] * 3 + [0])
@@ -202,11 +215,12 @@ def test_digits_in_quotes_are_the_same_category_alone_and_beside_letters():
     np.testing.assert_array_equal(clf.predict_proba(X[:1]), clf.predict_proba(X)[:1])
 
 
-def test_images_are_standardised_by_channel():
+@both_scalings
+def test_images_are_standardised_by_channel(scaling):
     X = numbers(missing=0).reshape(5, 4, 3, 2) * np.array([1, 2, 3, 4]).reshape(4, 1, 1)
     mean = X.mean(axis=(0, 2, 3), keepdims=True)
     std = X.std(axis=(0, 2, 3), keepdims=True)
-    view = fit_view("auto", X, None)
+    view = fit_view(scaling, X, None)
     assert isinstance(view, ChannelView)
     close(view.transform(X), (X - mean) / std, rtol=1e-10, atol=1e-12)
     assert view.n_features == 24
@@ -215,7 +229,7 @@ def test_images_are_standardised_by_channel():
 def test_missing_pixels_become_the_mean_of_their_channel():
     X = numbers(missing=0).reshape(5, 4, 3, 2)
     X[0, 1, 2, 0] = np.nan
-    seen = fit_view("auto", X, None).transform(X)
+    seen = fit_view("standard", X, None).transform(X)
     assert seen[0, 1, 2, 0] == 0
     assert np.isfinite(seen).all()
 
@@ -223,8 +237,8 @@ def test_missing_pixels_become_the_mean_of_their_channel():
 @pytest.mark.parametrize("dtype", [bool, np.uint8, np.int64, np.float16, np.float32])
 def test_images_of_any_dtype_are_seen_alike(dtype):
     X = np.random.RandomState(0).randint(2, size=(6, 2, 3, 3)).astype(dtype)
-    expected = fit_view("auto", X.astype(np.float64), None).transform(X.astype(np.float64))
-    close(fit_view("auto", X, None).transform(X), expected, rtol=1e-6)
+    expected = fit_view("standard", X.astype(np.float64), None).transform(X.astype(np.float64))
+    close(fit_view("standard", X, None).transform(X), expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("make", [np.asarray, sparse.csr_array], ids=["dense", "sparse"])
@@ -302,12 +316,14 @@ def test_a_transformer_fits_as_it_does_outside(iris_like):
 
 
 @pytest.mark.parametrize(
-    "preprocessor", ["auto", None, PCA(2)], ids=["auto", "None", "transformer"]
+    "preprocessor",
+    ["standard", "robust", None, PCA(2)],
+    ids=["standard", "robust", "None", "transformer"],
 )
 @pytest.mark.parametrize("kind", ["array", "table", "sparse", "image"])
 def test_blocks_give_the_same_rows_as_one_piece(monkeypatch, preprocessor, kind):
     if (kind, preprocessor) == ("table", None) or (kind == "image" and preprocessor):
-        preprocessor = "auto"
+        preprocessor = "standard"
     X = numbers(50, missing=0)
     make = {
         "array": np.asarray,
@@ -410,7 +426,7 @@ def test_categories_match_in_float32_and_float64(iris_like):
 
 def test_a_transformer_takes_any_sparse_format(iris_like):
     X, y = iris_like
-    clf = NeuralClassifier((4,), preprocessor=MaxAbsScaler(), max_epochs=1, early_stopping=True)
+    clf = tiny(preprocessor=MaxAbsScaler(), early_stopping=True)
     assert clf.fit(sparse.coo_array(X), y).predict(sparse.coo_array(X)).shape == y.shape
 
 

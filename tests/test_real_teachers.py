@@ -25,6 +25,7 @@ from skkd import DistilledClassifier, NeuralClassifier
 
 STUDENT = {
     "hidden_layer_sizes": (16,),
+    "preset": "plain",
     "max_epochs": 60,
     "learning_rate": 0.02,
     "alpha": 0.9,
@@ -59,7 +60,10 @@ SCIKIT_LEARNS = {
     "pipeline": lambda: make_pipeline(StandardScaler(), linear()),
     "stack": lambda: StackingClassifier([("svc", SVC()), ("linear", linear())], linear(), cv=2),
     "calibrated": lambda: CalibratedClassifierCV(SVC(), cv=2),
-    "network": lambda: NeuralClassifier((16,), max_epochs=30, learning_rate=0.02, random_state=0),
+    "network": lambda: NeuralClassifier(random_state=0),
+    "plain network": lambda: NeuralClassifier(
+        (16,), preset="plain", max_epochs=30, learning_rate=0.02, random_state=0
+    ),
     "search": lambda: GridSearchCV(linear(), {"C": [0.1, 1]}, cv=2),
 }
 OTHERS = {"xgboost": xgboost, "lightgbm": lightgbm, "catboost": catboost}
@@ -93,6 +97,14 @@ def test_it_teaches_and_stays_as_it_was(name, labels, rows):
     assert student.teacher_ is teacher
     assert student.teacher_agreement_ > 0.9
     assert student.classes_.tolist() == LABELS[labels].tolist()
+    assert (student.predict(X) == np.ravel(teacher.predict(X))).mean() > 0.9
+
+
+@pytest.mark.parametrize("name", ["forest", "linear", "network"])
+def test_it_teaches_a_student_with_the_defaults(name, rows):
+    X, y = rows
+    teacher = SCIKIT_LEARNS[name]().fit(X, y)
+    student = clone(DistilledClassifier(teacher, alpha=0.9, random_state=0)).fit(X, y)
     assert (student.predict(X) == np.ravel(teacher.predict(X))).mean() > 0.9
 
 
@@ -186,8 +198,8 @@ def test_a_torch_module_and_a_function(rows):
     import torch
 
     X, y = rows
-    source = NeuralClassifier((16,), preprocessor=None, max_epochs=100, learning_rate=0.02)
-    source.set_params(random_state=0).fit(X, y)
+    source = NeuralClassifier((16,), preset="plain", preprocessor=None, learning_rate=0.02)
+    source.set_params(max_epochs=100, random_state=0).fit(X, y)
     module = source.module_.train()
     by_module = taught_by(module, X, y)
     by_function = taught_by(source.predict_proba, X, y)

@@ -19,7 +19,11 @@ from sklearn.utils.estimator_checks import (
 
 from skkd import DistilledClassifier, NeuralClassifier
 
-FAST = {"max_epochs": 30, "learning_rate": 0.03}
+#: The defaults, but for a network that is trained in a moment.
+TABULAR = {"hidden_layer_sizes": (32,), "max_epochs": 30}
+
+PLAIN = {"preset": "plain", "learning_rate": 0.03}
+FAST = {"max_epochs": 30, **PLAIN}
 
 #: Unfitted, because the checks' data differ in width and labels; the first takes weights and gaps.
 TREE = {"teacher": DecisionTreeClassifier(max_depth=2, random_state=0), "fit_teacher": True}
@@ -27,9 +31,16 @@ LINEAR = {"teacher": LogisticRegression(), "fit_teacher": True}
 ALONE = {"temperature": 3, "alpha": 1}
 
 CONFIGURATIONS = [
+    NeuralClassifier(**TABULAR),
+    NeuralClassifier(batch_norm=True, dropout=0.1, **TABULAR),
+    NeuralClassifier(early_stopping=True, **TABULAR),
+    NeuralClassifier(dtype="float64", batch_size=10**6, dropout=0.0, **TABULAR),
+    NeuralClassifier(preprocessor=None, **TABULAR),
+    DistilledClassifier(**TREE, **TABULAR),
+    DistilledClassifier(**TREE, dtype="float64", batch_size=10**6, dropout=0.0, **TABULAR),
     NeuralClassifier(**FAST),
     NeuralClassifier(batch_norm=True, **FAST),
-    NeuralClassifier(dropout=0.5, max_epochs=100, learning_rate=0.03),
+    NeuralClassifier(dropout=0.5, max_epochs=100, **PLAIN),
     NeuralClassifier(label_smoothing=0.1, **FAST),
     NeuralClassifier(early_stopping=True, **FAST),
     NeuralClassifier(dtype="float64", batch_size=10**6, **FAST),
@@ -37,14 +48,16 @@ CONFIGURATIONS = [
     NeuralClassifier(hidden_layer_sizes=(256, 256), **FAST),
     DistilledClassifier(**TREE, **FAST),
     DistilledClassifier(**TREE, batch_norm=True, **FAST),
-    DistilledClassifier(**TREE, dropout=0.5, max_epochs=100, learning_rate=0.03),
+    DistilledClassifier(**TREE, dropout=0.5, max_epochs=100, **PLAIN),
     DistilledClassifier(**TREE, label_smoothing=0.1, **FAST),
     # Weights of classes raise what a teacher says of their rows: it must know these.
     DistilledClassifier(DecisionTreeClassifier(random_state=0), fit_teacher=True, **ALONE, **FAST),
     DistilledClassifier(**TREE, early_stopping=True, **FAST),
     DistilledClassifier(**TREE, dtype="float64", batch_size=10**6, **FAST),
     # Behind a view that fills gaps the network would take what this teacher cannot be fitted on.
-    DistilledClassifier(**LINEAR, preprocessor=None, max_epochs=100, learning_rate=0.01),
+    DistilledClassifier(
+        **LINEAR, preset="plain", preprocessor=None, max_epochs=100, learning_rate=0.01
+    ),
 ]
 
 WEIGHT_CHECKS = (
@@ -93,11 +106,12 @@ def test_column_names_are_learned_and_checked(estimator):
 @pytest.mark.parametrize(
     "estimator",
     [
-        "NeuralClassifier(max_epochs=30, learning_rate=0.03)",
+        "NeuralClassifier()",
+        "NeuralClassifier(preset='plain', max_epochs=30, learning_rate=0.03)",
         "DistilledClassifier(DecisionTreeClassifier(max_depth=2, random_state=0), "
-        "fit_teacher=True, max_epochs=30, learning_rate=0.03)",
+        "fit_teacher=True, preset='plain', max_epochs=30, learning_rate=0.03)",
     ],
-    ids=["neural", "distilled"],
+    ids=["neural", "plain", "distilled"],
 )
 def test_all_checks_pass_with_the_array_api_switched_on(estimator):
     code = f"""

@@ -15,13 +15,15 @@ from skorch.callbacks import Callback, EarlyStopping, EpochScoring
 
 from skkd import NeuralClassifier
 from skkd.examples import split_examples
+from skkd.modules import Dropout
+from skkd.presets import PRESETS
 from skkd.schedules import SCHEDULES, CosineDecay, Cyclic, StepDecay, WarmUp, resolve_schedule
 from skkd.training import Plateau
 
 
 def tiny(**params):
     defaults = {"hidden_layer_sizes": (4,), "max_epochs": 3, "batch_size": 30, "random_state": 0}
-    return NeuralClassifier(**{**defaults, **params})
+    return NeuralClassifier(**{"preset": "plain"} | defaults | params)
 
 
 def rates_of(clf):
@@ -83,6 +85,44 @@ def test_the_rates_of_a_schedule_reach_the_optimiser(iris_like, lr_decay):
     assert all(len(of_groups) == 1 for of_groups in rates)
     np.testing.assert_allclose([rate.pop() for rate in rates], 0.01 * np.array(expected))
     np.testing.assert_allclose(rates_of(clf), 0.01 * np.array(expected)[::3])
+
+
+@pytest.mark.parametrize("lr_decay", ["constant", "coslog", WarmUp("step", 2)], ids=str)
+def test_rates_of_ntk_are_the_schedules_times_the_factor_of_each_group(iris_like, lr_decay):
+    found = []
+
+    class RecordGroups(Callback):
+        def on_batch_end(self, net, training, **kwargs):
+            if training:
+                groups = net.optimizer_.param_groups
+                found.append({group["rate_factor"]: group["lr"] for group in groups})
+
+    clf = tiny(lr_decay=lr_decay, parametrization="ntk", feature_scale=True, max_epochs=6)
+    clf.set_params(learning_rate=0.01, callbacks=[RecordGroups()]).fit(*iris_like)
+    expected = resolve_schedule("lr_decay", lr_decay).simulate(18, batches_per_epoch=3)
+    assert len(found) == 18
+    for of_groups, factor in zip(found, expected, strict=True):
+        assert set(of_groups) == {96.0, 8.0, 1.6}  # 4 inputs of 4 units
+        for rate_factor, rate in of_groups.items():
+            assert rate == pytest.approx(0.01 * factor * rate_factor)
+    np.testing.assert_allclose(rates_of(clf), 0.01 * np.array(expected)[::3])
+
+
+@pytest.mark.parametrize("dropout_decay", ["constant", "flat_cosine", "linear"])
+def test_the_probability_of_dropout_follows_its_schedule(iris_like, dropout_decay):
+    found = []
+
+    class RecordDropout(Callback):
+        def on_batch_end(self, net, training, **kwargs):
+            if training:
+                layers = [m for m in net.module_.modules() if isinstance(m, Dropout)]
+                found.append([layer.p for layer in layers])
+
+    clf = tiny(hidden_layer_sizes=(5, 4), dropout=(0.4, 0.2), dropout_decay=dropout_decay)
+    clf.set_params(max_epochs=6, lr_decay="cosine", callbacks=[RecordDropout()]).fit(*iris_like)
+    factors = resolve_schedule("dropout_decay", dropout_decay).simulate(18, batches_per_epoch=3)
+    np.testing.assert_allclose(found, np.outer(factors, [0.4, 0.2]))
+    assert [m.p for m in clf.module_.modules() if isinstance(m, Dropout)] == [0.4, 0.2]
 
 
 @pytest.mark.parametrize(
@@ -310,6 +350,7 @@ class OwnDropout(torch.nn.Sequential):
         {"batch_size": 20, "optimizer": "rmsprop", "dropout": 0.4, "shuffle": False},
         {"batch_size": 20, "optimizer": torch.optim.NAdam, "max_grad_norm": 0.1},
         {"batch_size": 20, "module": OwnDropout},
+        {"preset": "tabular", "lr_decay": "constant", "dropout_decay": "constant"},
     ],
     ids=str,
 )
@@ -333,13 +374,18 @@ def test_without_warm_start_fit_begins_anew_and_forgets_the_moments(iris_like):
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "rmsprop", "adamw", torch.optim.LBFGS])
-def test_a_warm_start_may_change_the_optimiser(iris_like, optimizer):
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_warm_start_may_change_the_optimiser(iris_like, optimizer, preset):
     for first, second in [("adam", optimizer), (optimizer, "adam")]:
-        clf = tiny(warm_start=True, optimizer=first).fit(*iris_like)
+        clf = tiny(preset=preset, warm_start=True, optimizer=first).fit(*iris_like)
         assert clf.set_params(optimizer=second).fit(*iris_like).n_iter_ == 6
 
 
-@pytest.mark.parametrize("change", [{"hidden_layer_sizes": (5,)}, {"batch_norm": True}], ids=str)
+@pytest.mark.parametrize(
+    "change",
+    [{"hidden_layer_sizes": (5,)}, {"batch_norm": True}, {"feature_scale": True}],
+    ids=str,
+)
 def test_a_warm_start_refuses_other_layers(iris_like, change):
     clf = tiny(warm_start=True).fit(*iris_like).set_params(**change)
     before = dict(vars(clf))

@@ -31,6 +31,7 @@ SETTINGS = [
 def seconds_per_batch(X, y, layers, batch_size, n_threads, n_epochs):
     clf = NeuralClassifier(
         layers,
+        preset="plain",
         batch_size=batch_size,
         max_epochs=n_epochs,
         n_iter_no_change=None,

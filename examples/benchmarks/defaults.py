@@ -1,0 +1,338 @@
+"""
+Defaults: NeuralClassifier() beside the neighbours' defaults
+============================================================
+
+Ten tables, five splits each, every classifier as it comes out of the box. Five of the
+tables were looked at when skkd's defaults were chosen; the other five report.
+
+``python examples/benchmarks/defaults.py FOLDER`` prints the tables and draws the picture of
+the docs. What is done already is read from ``--out`` and not done again. pytabkit and
+LightGBM are left out where they are not installed.
+"""
+
+import argparse
+import json
+import logging
+import tempfile
+import warnings
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+import pandas as pd
+from sklearn.compose import make_column_selector, make_column_transformer
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.impute import SimpleImputer
+from sklearn.metrics import log_loss, roc_auc_score
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
+from tables import DECIDING, REPORTED, load_split
+from threadpoolctl import threadpool_limits
+from tqdm import tqdm
+
+from skkd import NeuralClassifier
+
+YARDSTICK = "RealMLP-TD-S"
+
+
+# %%
+# The contenders
+# --------------
+# Each is a function of a seed and a number of threads.
+
+
+def neural(seed, threads, **settings):
+    return NeuralClassifier(random_state=seed, n_threads=threads, **settings)
+
+
+def mlp(seed, threads):
+    return make_pipeline(numbers(StandardScaler()), MLPClassifier(random_state=seed))
+
+
+def raw_mlp(seed, threads):
+    return make_pipeline(numbers("passthrough"), MLPClassifier(random_state=seed))
+
+
+def skorch_net(seed, threads):
+    import torch
+    from skorch import NeuralNetClassifier
+
+    class Net(torch.nn.Sequential):
+        def __init__(self):
+            layers = torch.nn.LazyLinear(100), torch.nn.ReLU(), torch.nn.LazyLinear(26)
+            super().__init__(*layers)
+
+    torch.manual_seed(seed)
+    net = NeuralNetClassifier(Net, criterion=torch.nn.CrossEntropyLoss, verbose=0)
+    return make_pipeline(numbers(StandardScaler()), net)
+
+
+def numbers(scaler):
+    """Any table as float32, categories one-hot."""
+    categories = make_column_selector(dtype_exclude="number")
+    fill = make_pipeline(SimpleImputer(), scaler)
+    encode = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
+    split = make_column_transformer((encode, categories), remainder=fill)
+    return make_pipeline(FunctionTransformer(pd.DataFrame), split, FunctionTransformer(as_float32))
+
+
+def as_float32(X):
+    """What torch takes."""
+    return np.asarray(X, dtype=np.float32)
+
+
+def real_mlp_s(seed, threads):
+    from pytabkit import RealMLP_TD_S_Classifier
+
+    return RealMLP_TD_S_Classifier(device="cpu", random_state=seed, n_threads=threads)
+
+
+def real_mlp(seed, threads):
+    from pytabkit import RealMLP_TD_Classifier
+
+    return RealMLP_TD_Classifier(device="cpu", random_state=seed, n_threads=threads)
+
+
+def lightgbm(seed, threads):
+    from lightgbm import LGBMClassifier
+
+    return LGBMClassifier(random_state=seed, n_jobs=threads, verbose=-1)
+
+
+def boosting(seed, threads):
+    return HistGradientBoostingClassifier(random_state=seed)
+
+
+CONTENDERS = {
+    "NeuralClassifier": neural,
+    "RealMLP-TD-S": real_mlp_s,
+    "RealMLP-TD": real_mlp,
+    "LightGBM": lightgbm,
+    "HistGradientBoosting": boosting,
+    "MLPClassifier, scaled": mlp,
+    "MLPClassifier, raw": raw_mlp,
+    "skorch": skorch_net,
+}
+
+#: What the ablation leaves out of the defaults, one at a time.
+ABLATIONS = {
+    "standard scaling": {"preprocessor": "standard"},
+    "ReLU": {"activation": "relu"},
+    "no feature scale": {"feature_scale": False},
+    "biases start at 0": {"bias_init": "zeros"},
+    "no dropout": {"dropout": 0.0},
+    "constant dropout": {"dropout_decay": "constant"},
+    "label smoothing .05": {"label_smoothing": 0.05},
+    "no label smoothing": {"label_smoothing": 0.0},
+    "constant rate": {"lr_decay": "constant"},
+    "cosine": {"lr_decay": "cosine"},
+    "beta2 .999": {"optimizer__betas": (0.9, 0.999)},
+    "standard parametrization": {"parametrization": "standard"},
+    "256 epochs": {"max_epochs": 256},
+    "batches of 256": {"batch_size": 256},
+    "32 epochs": {"max_epochs": 32},
+    "two layers of 256": {"hidden_layer_sizes": (256, 256)},
+    "best epoch of 80 %": {"early_stopping": True, "validation_fraction": 0.2},
+    "plain": {"preset": "plain"},
+}
+
+
+# %%
+# One measurement
+# ---------------
+
+
+def measure(folder, table, split, contender, threads):
+    """Errors, log-loss, AUC and seconds of one contender on one split."""
+    X_train, X_test, y_train, y_test = load_split(folder, table, split)
+    if isinstance(X_train, pd.DataFrame) and not contender.startswith(("Neural", "without")):
+        X_train, X_test = as_categories(X_train, X_test)
+    classes, codes = np.unique(y_train, return_inverse=True)
+    start = perf_counter()
+    clf = maker(contender)(split, threads).fit(X_train, codes)
+    fitted = perf_counter()
+    p = np.asarray(clf.predict_proba(X_test), dtype=np.float64)[:, : len(classes)]
+    answered = perf_counter()
+    p = np.clip(p, 1e-7, 1)
+    p /= p.sum(axis=1, keepdims=True)
+    truth = np.searchsorted(classes, y_test)
+    scores = p[:, 1] if len(classes) == 2 else p
+    return {
+        "table": table,
+        "split": split,
+        "contender": contender,
+        "n_test": len(truth),
+        "error": float(100 * np.mean(p.argmax(axis=1) != truth)),
+        "log_loss": float(log_loss(truth, p, labels=range(len(classes)))),
+        "auc": float(roc_auc_score(truth, scores, multi_class="ovr")),
+        "fit": fitted - start,
+        "predict": answered - fitted,
+    }
+
+
+def maker(contender):
+    if contender in CONTENDERS:
+        return CONTENDERS[contender]
+    settings = ABLATIONS[contender.removeprefix("without: ")]
+    return lambda seed, threads: neural(seed, threads, **settings)
+
+
+def as_categories(*tables):
+    """Strings as categories, missing ones as one of their own."""
+    text = tables[0].select_dtypes(exclude="number").columns
+    known = {name: sorted(set(tables[0][name].fillna("missing"))) for name in text}
+    return [
+        table.assign(
+            **{
+                name: pd.Categorical(table[name].fillna("missing"), categories=known[name])
+                for name in text
+            }
+        )
+        for table in tables
+    ]
+
+
+# %%
+# Tables and picture
+# ------------------
+
+
+def error_table(results):
+    """Mean errors: a row per contender, a column per table."""
+    return results.pivot_table(index="contender", columns="table", values="error")
+
+
+def summary(results, tables):
+    """A row per contender: how it compares on some tables."""
+    some = results[results["table"].isin(tables)]
+    errors = error_table(some)
+    reference = errors.loc[YARDSTICK] if YARDSTICK in errors.index else errors.iloc[0]
+    ranks = errors.rank()
+    losses = some.pivot_table(index="contender", columns="table", values="log_loss")
+    fits = some.pivot_table(index="contender", columns="table", values="fit")
+    lines = []
+    for who in errors.index:
+        shared = errors.columns[errors.loc[who].notna() & reference.notna()]
+        lines.append(
+            {
+                "contender": who,
+                "tables": len(shared),
+                "mean rank": ranks.loc[who, shared].mean(),
+                f"error over {YARDSTICK}'s": (errors.loc[who] / reference)[shared].mean(),
+                "lower log-loss": int((losses.loc[who] < losses.loc[reference.name])[shared].sum()),
+                "fit over its": np.median((fits.loc[who] / fits.loc[reference.name])[shared]),
+                **duels(some, who),
+            }
+        )
+    return pd.DataFrame(lines).set_index("contender").sort_values("mean rank")
+
+
+def duels(results, who):
+    """How often NeuralClassifier wins, ties and loses against another, by standard error."""
+    by_split = results.pivot_table(
+        index=["table", "split"], columns="contender", values=["error", "n_test"]
+    )
+    counts = {"won": 0, "tied": 0, "lost": 0}
+    if who == "NeuralClassifier" or ("error", "NeuralClassifier") not in by_split:
+        return counts
+    ours, theirs = by_split["error", "NeuralClassifier"], by_split["error", who]
+    rows = by_split["n_test", "NeuralClassifier"]
+    for table in {table for table, _ in by_split.index}:
+        both = pd.DataFrame({"ours": ours, "theirs": theirs, "rows": rows}).loc[table].dropna()
+        if len(both) == 0:
+            continue
+        share = both[["ours", "theirs"]].to_numpy().mean() / 100
+        error = 100 * np.sqrt(2 * share * (1 - share) / both["rows"].sum())
+        lead = (both["theirs"] - both["ours"]).mean()
+        counts["won" if lead > error else "lost" if lead < -error else "tied"] += 1
+    return counts
+
+
+def draw(results, path):
+    """Error over that of RealMLP-TD-S, a dot for each table and contender."""
+    import matplotlib.pyplot as plt
+
+    names = [who for who in CONTENDERS if who in set(results["contender"])]
+    errors = error_table(results)
+    relative = errors / errors.loc[YARDSTICK]
+    figure, axes = plt.subplots(figsize=(8, 0.5 * len(names) + 1.4), layout="constrained")
+    for height, who in enumerate(reversed(names)):
+        values = relative.loc[who].dropna()
+        axes.plot(values, [height] * len(values), "o", alpha=0.5, color="tab:blue")
+        axes.plot(values.median(), height, "|", color="black", markersize=16)
+    axes.set_yticks(range(len(names)), reversed(names))
+    axes.axvline(1, color="grey", linewidth=1)
+    axes.set_xscale("log")
+    ticks = [0.7, 1, 1.5, 2, 3, 5]
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks], minor=False)
+    axes.minorticks_off()
+    axes.set_xlabel(f"test error over {YARDSTICK}'s (a dot per table, | the median)")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=110)
+    print("the picture is in", path)
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Compare defaults on real tables.")
+    parser.add_argument("folder", type=Path, help="where the files of the tables are")
+    parser.add_argument("--tables", nargs="+", default=[*DECIDING, *REPORTED])
+    parser.add_argument("--contenders", nargs="+", default=list(CONTENDERS))
+    parser.add_argument("--ablation", action="store_true", help="each part of the defaults off")
+    parser.add_argument("--splits", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=1)
+    default = Path(tempfile.gettempdir()) / "defaults"
+    parser.add_argument("--out", type=Path, default=default, help="folder of results and picture")
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    warnings.simplefilter("ignore")
+    logging.disable(logging.WARNING)
+    journal = options.out / "results.jsonl"
+    done = read(journal)
+    contenders = list(options.contenders)
+    if options.ablation:
+        contenders = ["NeuralClassifier", *(f"without: {name}" for name in ABLATIONS)]
+    wanted = [
+        (table, split, who)
+        for split in range(options.splits)
+        for table in options.tables
+        for who in contenders
+    ]
+    have = {(line["table"], line["split"], line["contender"]) for line in done}
+    import torch
+
+    torch.set_num_threads(options.threads)
+    for table, split, who in tqdm([task for task in wanted if task not in have], unit="fit"):
+        try:
+            with threadpool_limits(options.threads):
+                done.append(measure(options.folder, table, split, who, options.threads))
+        except ImportError as error:
+            tqdm.write(f"{who} is left out: {error}")
+            continue
+        with journal.open("a") as file:
+            file.write(json.dumps(done[-1]) + "\n")
+    report(pd.DataFrame([r for r in done if (r["table"], r["split"], r["contender"]) in wanted]))
+    if not options.ablation:
+        draw(pd.DataFrame(done), options.out / "defaults.png")
+
+
+def read(journal):
+    if not journal.exists():
+        return []
+    return [json.loads(line) for line in journal.read_text().splitlines()]
+
+
+def report(results):
+    with pd.option_context("display.width", 200, "display.max_columns", 30):
+        for value in ("error", "log_loss", "auc", "fit", "predict"):
+            print(f"\n{value}")
+            table = results.pivot_table(index="contender", columns="table", values=value)
+            print(table.to_string(float_format="{:.3f}".format, na_rep=""))
+        for title, tables in (("deciding", DECIDING), ("reported", REPORTED)):
+            if set(results["table"]) & set(tables):
+                print(f"\n{title} tables")
+                print(summary(results, tables).to_string(float_format="{:.3f}".format))
+
+
+if __name__ == "__main__":
+    main()

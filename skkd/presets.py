@@ -1,0 +1,116 @@
+"""What "auto" means: two sets of values for the parameters of a classifier.
+
+"tabular" is the default: a recipe for tables, after RealMLP (Holzmüller, Grinsztajn and
+Steinwart 2024, "Better by default", arXiv:2407.04491), chosen by
+``examples/benchmarks/defaults.py``. "plain" is the network of the textbooks, with the
+numbers of scikit-learn's MLPClassifier (but for the penalty, which that divides by the
+number of rows in a batch).
+"""
+
+from skkd.initializers import Normal
+from skkd.parameters import check_option
+
+__all__ = ["PRESETS", "changed", "with_preset"]
+
+PRESETS = {
+    "tabular": {
+        "hidden_layer_sizes": (256, 256, 256),
+        "activation": "selu",
+        "bias_init": Normal(std=1.0),
+        "parametrization": "ntk",
+        "feature_scale": True,
+        "dropout": 0.15,
+        "dropout_decay": "flat_cosine",
+        "label_smoothing": 0.1,
+        "optimizer__betas": (0.9, 0.95),
+        "learning_rate": 0.0025,
+        "weight_decay": 0.0,
+        "lr_decay": "coslog",
+        "max_epochs": 64,
+        "preprocessor": "robust",
+    },
+    "plain": {
+        "hidden_layer_sizes": (100,),
+        "activation": "relu",
+        "bias_init": "zeros",
+        "parametrization": "standard",
+        "feature_scale": False,
+        "dropout": 0.0,
+        "dropout_decay": "constant",
+        "label_smoothing": 0.0,
+        "learning_rate": 0.001,
+        "weight_decay": 0.0001,
+        "lr_decay": "constant",
+        "batch_size": 200,
+        "max_epochs": 200,
+        "preprocessor": "standard",
+    },
+}
+
+#: The optimisers that NTK rates are made for: for others they would be far too high.
+ADAMS = ("adam", "adamw")
+
+
+def with_preset(estimator, in_parts=False):
+    """A copy of an estimator in which no parameter is "auto" that a preset knows.
+
+    Parameters
+    ----------
+    estimator : NeuralClassifier
+    in_parts : bool, default=False
+        Whether `partial_fit` asks, which has no end that a schedule could lead to.
+
+    Returns
+    -------
+    NeuralClassifier
+
+    Examples
+    --------
+    >>> from skkd import NeuralClassifier
+    >>> settings = with_preset(NeuralClassifier(preset="plain", max_epochs=5))
+    >>> settings.hidden_layer_sizes, settings.max_epochs
+    ((100,), 5)
+    """
+    check_option("preset", estimator.preset, tuple(PRESETS))
+    values = _suitable_values(estimator, in_parts)
+    settings = changed(estimator)
+    for name, value in values.items():
+        if _is_auto(getattr(settings, name, "auto")):
+            setattr(settings, name, value)
+    if _is_auto(estimator.learning_rate) and settings.parametrization == "standard":
+        settings.learning_rate = PRESETS["plain"]["learning_rate"]
+    return settings
+
+
+def changed(estimator, **parameters):
+    """A shallow copy of an estimator with other parameters, for reading alone.
+
+    Parameters
+    ----------
+    estimator : NeuralClassifier
+    **parameters : object
+
+    Returns
+    -------
+    NeuralClassifier
+    """
+    copied = type(estimator).__new__(type(estimator))
+    vars(copied).update(vars(estimator) | parameters)
+    return copied
+
+
+def _suitable_values(estimator, in_parts):
+    """The values of the preset, changed where they do not suit the other parameters."""
+    values = dict(PRESETS["plain" if estimator.module is not None else estimator.preset])
+    if not (isinstance(estimator.optimizer, str) and estimator.optimizer in ADAMS):
+        values["parametrization"] = "standard"
+        values.pop("optimizer__betas", None)
+    if in_parts:
+        values |= {"lr_decay": "constant", "dropout_decay": "constant"}
+    elif estimator.early_stopping and values["lr_decay"] == "coslog":
+        values["lr_decay"] = "cosine"  # whose loss stands still only when it is over
+    return values
+
+
+def _is_auto(value):
+    return isinstance(value, str) and value == "auto"

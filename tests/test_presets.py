@@ -1,0 +1,214 @@
+"""What "auto" means: the values of a preset, and nothing that the user says otherwise."""
+
+import re
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
+
+from skkd import DistilledClassifier, NeuralClassifier
+from skkd.presets import PRESETS, with_preset
+
+PLAIN, TABULAR = PRESETS["plain"], PRESETS["tabular"]
+
+both_presets = pytest.mark.parametrize("preset", PRESETS)
+both_classifiers = pytest.mark.parametrize("kind", [NeuralClassifier, DistilledClassifier])
+
+
+class TwoLayers(torch.nn.Sequential):
+    def __init__(self, n_features, n_classes):
+        super().__init__(
+            torch.nn.Linear(n_features, 8), torch.nn.ReLU(), torch.nn.Linear(8, n_classes)
+        )
+
+
+def resolved(names, *args, **params):
+    settings = vars(with_preset(NeuralClassifier(*args, **params)))
+    return {name: settings[name] for name in names}
+
+
+def names_that_are_auto(estimator):
+    return {name for name, value in estimator.get_params(deep=False).items() if value == "auto"}
+
+
+@both_classifiers
+@both_presets
+def test_auto_is_the_value_of_the_preset(preset, kind):
+    settings = with_preset(kind(preset=preset))
+    for name, value in PRESETS[preset].items():
+        assert getattr(settings, name) == value, name
+    assert type(settings) is kind
+
+
+@both_presets
+def test_a_preset_decides_about_parameters_that_are_auto_and_about_options_alone(preset):
+    known = {name for name in PRESETS[preset] if "__" not in name}
+    assert known <= names_that_are_auto(NeuralClassifier())
+    undecided = names_that_are_auto(with_preset(NeuralClassifier(preset=preset)))
+    assert undecided == names_that_are_auto(NeuralClassifier()) - known
+    assert undecided <= {"init", "batch_size"}  # which the layers and the rows decide
+
+
+def test_the_tabular_preset_is_the_default():
+    assert NeuralClassifier().preset == DistilledClassifier().preset == "tabular"
+
+
+EXPLICIT = {
+    "hidden_layer_sizes": (7,),
+    "activation": "tanh",
+    "bias_init": 0.3,
+    "parametrization": "ntk",
+    "feature_scale": True,
+    "dropout": 0.4,
+    "label_smoothing": 0.2,
+    "learning_rate": 0.123,
+    "weight_decay": 0.5,
+    "lr_decay": "step",
+    "batch_size": 17,
+    "max_epochs": 3,
+    "preprocessor": None,
+    "optimizer__betas": (0.5, 0.6),
+}
+
+
+@both_presets
+@pytest.mark.parametrize("name", EXPLICIT)
+def test_explicit_values_win(name, preset):
+    for params in ({}, {"optimizer": "sgd"}, {"module": TwoLayers}, {"early_stopping": True}):
+        clf = NeuralClassifier(preset=preset, **params, **{name: EXPLICIT[name]})
+        assert getattr(with_preset(clf), name) == EXPLICIT[name]
+
+
+@pytest.mark.parametrize("value", [False, 0, 0.0, None, ()], ids=repr)
+def test_explicit_values_that_are_false_win_too(value):
+    assert resolved(["feature_scale"], feature_scale=value) == {"feature_scale": value}
+
+
+@both_presets
+def test_a_preset_is_what_its_values_are_when_they_are_spelt_out(preset, iris_like):
+    X, y = iris_like
+    (other,) = set(PRESETS) - {preset}
+    small = {"hidden_layer_sizes": (8,), "max_epochs": 3, "batch_size": 30, "random_state": 0}
+    by_name = NeuralClassifier(preset=preset, **small).fit(X, y)
+    # The betas, which the plain preset leaves to torch.
+    spelt_out = {"optimizer__betas": (0.9, 0.999)} | PRESETS[preset] | small
+    by_value = NeuralClassifier(preset=other, **spelt_out).fit(X, y)
+    assert by_name.loss_curve_ == by_value.loss_curve_
+    np.testing.assert_array_equal(by_name.predict_proba(X), by_value.predict_proba(X))
+
+
+def test_a_custom_module_takes_the_plain_numbers():
+    assert resolved(PLAIN, module=TwoLayers) == PLAIN
+    assert not hasattr(with_preset(NeuralClassifier(module=TwoLayers)), "optimizer__betas")
+
+
+def test_a_custom_module_is_trained_alike_with_both_presets(iris_like):
+    X, y = iris_like
+    clf = NeuralClassifier(module=TwoLayers, max_epochs=3, random_state=0)
+    default = clf.fit(X, y).predict_proba(X)
+    plain = clf.set_params(preset="plain").fit(X, y).predict_proba(X)
+    np.testing.assert_array_equal(default, plain)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "rmsprop", torch.optim.LBFGS, torch.optim.Adam])
+def test_another_optimizer_gets_the_plain_learning_rate_and_no_betas(optimizer):
+    settings = with_preset(NeuralClassifier(optimizer=optimizer))
+    assert settings.parametrization == "standard"
+    assert settings.learning_rate == PLAIN["learning_rate"]
+    assert not hasattr(settings, "optimizer__betas")
+    assert settings.hidden_layer_sizes == TABULAR["hidden_layer_sizes"]
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw"])
+def test_adam_gets_the_rate_and_the_betas_of_the_preset(optimizer):
+    names = ["learning_rate", "parametrization", "optimizer__betas"]
+    assert resolved(names, optimizer=optimizer) == {name: TABULAR[name] for name in names}
+
+
+def test_the_standard_parametrization_gets_the_plain_learning_rate():
+    found = resolved(["learning_rate", "activation"], parametrization="standard")
+    assert found == {
+        "learning_rate": PLAIN["learning_rate"],
+        "activation": TABULAR["activation"],
+    }
+
+
+def test_early_stopping_has_a_schedule_that_does_not_rise_again():
+    assert resolved(["lr_decay"], early_stopping=True) == {"lr_decay": "cosine"}
+    assert resolved(["lr_decay"], early_stopping=True, preset="plain") == {"lr_decay": "constant"}
+    assert resolved(["lr_decay"], early_stopping=True, lr_decay="coslog") == {"lr_decay": "coslog"}
+
+
+def test_partial_fit_has_a_constant_rate_unless_told_otherwise(iris_like):
+    X, y = iris_like
+    clf = NeuralClassifier((4,), max_epochs=3, random_state=0)
+    for _ in range(3):
+        clf.partial_fit(X, y, classes=[0, 1, 2])
+    rates = [record["learning_rate"] for record in clf.history_]
+    np.testing.assert_allclose(rates, TABULAR["learning_rate"])
+    falling = clone(clf).set_params(lr_decay="linear")
+    for _ in range(3):
+        falling.partial_fit(X, y, classes=[0, 1, 2])
+    assert falling.history_[2]["learning_rate"] < falling.history_[0]["learning_rate"]
+
+
+@both_presets
+@pytest.mark.parametrize(
+    "params", [{}, {"module": TwoLayers}, {"optimizer": "sgd"}, {"early_stopping": True}], ids=str
+)
+def test_resolving_never_changes_the_estimator(preset, params):
+    clf = NeuralClassifier(preset=preset, **params)
+    before = dict(vars(clf))
+    settings = with_preset(clf)
+    assert settings is not clf
+    assert vars(clf) == before
+    assert list(vars(clf)) == list(before)
+
+
+@both_classifiers
+def test_fitting_leaves_auto_in_the_parameters(kind, iris_like):
+    X, y = iris_like
+    clf = kind((4,), max_epochs=2) if kind is NeuralClassifier else kind(max_epochs=2)
+    fit_params = {} if kind is NeuralClassifier else {"teacher_proba": np.eye(3)[y]}
+    before = clf.get_params()
+    clf.fit(X, y, **fit_params)
+    assert clf.get_params() == before
+    assert clf.learning_rate == clf.lr_decay == clf.preprocessor == "auto"
+    assert not hasattr(clf, "optimizer__betas")
+    assert clone(clf).get_params() == before
+
+
+def test_a_preset_may_change_between_fits(iris_like):
+    clf = NeuralClassifier((4,), max_epochs=2, random_state=0)
+    default = clf.fit(*iris_like).loss_curve_
+    assert clf.set_params(preset="plain").fit(*iris_like).loss_curve_ != default
+    assert clf.set_params(preset="tabular").fit(*iris_like).loss_curve_ == default
+
+
+@both_classifiers
+def test_a_grid_over_presets(kind, iris_like):
+    X, y = iris_like
+    params = {"hidden_layer_sizes": (8,), "max_epochs": 10, "random_state": 0}
+    if kind is DistilledClassifier:
+        params |= {"fit_teacher": True, "teacher": NeuralClassifier(**params)}
+    search = GridSearchCV(
+        kind(**params), {"preset": list(PRESETS)}, scoring="neg_log_loss", cv=2, error_score="raise"
+    ).fit(X, y)
+    assert len(set(search.cv_results_["mean_test_score"])) == len(PRESETS)
+    assert search.best_params_["preset"] in PRESETS
+
+
+@both_classifiers
+@pytest.mark.parametrize("preset", ["fancy", None, 1, ["plain"], "auto"], ids=repr)
+def test_an_unknown_preset_is_refused_with_those_that_there_are(preset, kind, iris_like):
+    allowed = re.escape(f"preset={preset!r} is not allowed: give one of 'tabular', 'plain'")
+    for params in ({}, {"module": TwoLayers}):
+        clf = kind(preset=preset, **params)
+        before = dict(vars(clf))
+        with pytest.raises(ValueError, match=allowed):
+            clf.fit(*iris_like)
+        with pytest.raises(ValueError, match=allowed):
+            clf.partial_fit(*iris_like, classes=[0, 1, 2])
+        assert vars(clf) == before
