@@ -34,6 +34,7 @@ from skkd.schedules import (
     CosLog,
     Cyclic,
     ExponentialDecay,
+    FlatCosine,
     LinearDecay,
     MultiStepDecay,
     OneCycle,
@@ -66,14 +67,14 @@ groups = {
     "by batch": {
         "LinearDecay": LinearDecay(),
         "CosineDecay": CosineDecay(),
-        "CosineRestarts": CosineRestarts(period=15),
-        "CosLog": CosLog(cycles=4),
+        "FlatCosine": FlatCosine(),
+        "OneCycle": OneCycle(rise=0.3),
     },
     "cycles, by batch": {
+        "CosineRestarts": CosineRestarts(period=15),
+        "CosLog": CosLog(cycles=4),
         "Cyclic": Cyclic(step_size=100),
         'Cyclic\nmode="triangular2"': Cyclic(step_size=100, mode="triangular2"),
-        'Cyclic\nmode="exp_range"': Cyclic(step_size=100, mode="exp_range", gamma=0.998),
-        "OneCycle": OneCycle(rise=0.3),
     },
     "after a warm-up": {
         "WarmUp\nconstant": WarmUp("constant", n_epochs=20),
@@ -103,8 +104,9 @@ save(figure, "schedules.png")
 # ---------------------------------
 # Two half moons with so much noise that nobody can tell them apart everywhere: the batches
 # contradict each other to the end, so there is something to settle. Everything but the rate
-# is the same: plain SGD without momentum, batches of 16, 30 epochs. A rate of 1.0 is good
-# to begin with and far too high to end with; 0.1 is what one would choose as a constant.
+# is the same: a plain network, SGD without momentum, batches of 16, 30 epochs. A rate of 1.0
+# is good to begin with and far too high to end with; 0.1 is what one would choose as a
+# constant.
 
 X, y = make_moons(3000, noise=0.3, random_state=0)
 X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.5, random_state=0)
@@ -125,6 +127,7 @@ def curves_of(learning_rate, lr_decay, seed):
     """Log-loss and accuracy of the test rows after each epoch."""
     clf = NeuralClassifier(
         (32,),
+        preset="plain",
         optimizer="sgd",
         momentum=0.0,
         nesterov=False,

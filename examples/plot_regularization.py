@@ -12,7 +12,8 @@ it from being too sure. Each picture also shows where there is nothing to cure.
 # --------------------
 # In training BatchNorm standardises each unit by the mean and the variance of the *batch*, so
 # the answer for a row depends on which rows happen to be beside it. For inference it keeps
-# running averages, and a row gets one answer. Both modes of one fitted network:
+# running averages, and a row gets one answer. Both modes of one fitted network
+# (``preset="plain"``, as everywhere below: no regulariser but the one that is looked at):
 
 import argparse
 import tempfile
@@ -52,6 +53,7 @@ X_train, X_test, y_train, y_test = split(X, y, random_state=0)
 deep = partial(
     NeuralClassifier,
     (64,) * 6,
+    preset="plain",
     learning_rate=0.01,
     lr_decay="cosine",
     batch_size=64,
@@ -159,6 +161,7 @@ SMOOTHING = 0.1
 wide = partial(
     NeuralClassifier,
     (128, 128),
+    preset="plain",
     learning_rate=0.002,
     batch_size=32,
     max_epochs=30,
