@@ -404,6 +404,9 @@ class DistilledClassifier(NeuralClassifier):
             return super()._make_criterion(settings)
         return TaughtLoss(self.temperature, self.alpha, settings.label_smoothing)
 
+    def _is_calibrated(self):
+        return self.alpha == 0 and super()._is_calibrated()
+
     def _hear_teacher(self, X, y, sample_weight, seed, remember):
         """The teacher that was asked, and what it says of the rows."""
         if self.teacher is None:

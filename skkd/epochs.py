@@ -4,13 +4,20 @@ A noisy table is learned in a few epochs and then by heart; a clean one gains to
 A schedule whose rate falls to its lowest more than once (CosLog, CosineRestarts) offers
 as many lengths, all of which one training passes. The longest is taken that is not
 worse than a shorter one by more than the standard error of their difference.
+
+What is compared is the log-loss at the temperature that suits the held-out rows best:
+how sure a network is changes with the epochs and with label smoothing, and is no reason
+to prefer one that knows less (Berta, Holzmüller, Jordan and Bach 2025, "Rethinking early
+stopping: refine, then calibrate", arXiv:2501.19195). The fitted network gets the
+temperature of its length.
 """
 
 import numpy as np
+from scipy.optimize import minimize_scalar
 
 from skkd.network import log_softmax
 
-__all__ = ["FEWEST_ROWS", "EpochChoice"]
+__all__ = ["FEWEST_ROWS", "EpochChoice", "best_temperature"]
 
 #: With fewer rows there is too little to hold out.
 FEWEST_ROWS = 200
@@ -30,14 +37,17 @@ class EpochChoice:
     ----------
     n_epochs : int or None
         The choice as of now.
+    temperature : float
+        At which its log-loss is lowest.
     losses : dict of int to float
-        Held-out log-loss at each length that was reached.
+        Held-out log-loss at each length that was reached, at its best temperature.
     """
 
     def __init__(self, lengths, held_out):
         self.lengths = lengths
         self.held_out = held_out
         self.n_epochs = None
+        self.temperature = 1.0
         self.losses = {}
         self.best_row_losses = None
 
@@ -59,13 +69,48 @@ class EpochChoice:
         if record["epoch"] not in self.lengths:
             return False
         labels, weights = self.held_out.targets["labels"], self.held_out.targets["weights"]
-        log_p = log_softmax(network().logits(self.held_out.rows))
-        row_losses = -log_p[np.arange(len(labels)), labels]
+        logits = network().logits(self.held_out.rows)
+        temperature = best_temperature(logits, labels, weights)
+        row_losses = -log_softmax(logits / temperature)[np.arange(len(labels)), labels]
         self.losses[record["epoch"]] = float(np.average(row_losses, weights=weights))
         if self.n_epochs is not None and _is_worse(row_losses - self.best_row_losses, weights):
             return True
-        self.n_epochs, self.best_row_losses = record["epoch"], row_losses
+        self.n_epochs, self.temperature = record["epoch"], temperature
+        self.best_row_losses = row_losses
         return False
+
+
+def best_temperature(logits, labels, weights):
+    """The temperature at which the log-loss is lowest, one more row of unknown class included.
+
+    Without that row, n right answers would ask for a temperature of 0, however small n.
+
+    Parameters
+    ----------
+    logits : ndarray of shape (n_rows, n_classes)
+    labels : ndarray of int of shape (n_rows,)
+    weights : ndarray of shape (n_rows,)
+        Mean 1, or thereabouts.
+
+    Returns
+    -------
+    float
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> sure = np.tile([9.0, 0.0], (3000, 1))  # and right twice of three times
+    >>> labels = np.array([0, 0, 1] * 1000)
+    >>> round(9 / best_temperature(sure, labels, np.ones(3000)), 2)  # log 2
+    0.69
+    """
+    rows = np.arange(len(labels))
+
+    def total_loss(log_temperature):
+        log_p = log_softmax(logits / np.exp(log_temperature))
+        return -weights @ log_p[rows, labels] - log_p.mean()
+
+    return float(np.exp(minimize_scalar(total_loss, bounds=(-4.0, 6.0), method="bounded").x))
 
 
 def _is_worse(differences, weights):

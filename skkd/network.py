@@ -192,6 +192,21 @@ class Network:
             answers.append(answer)
         return answers[0] if len(answers) == 1 else np.concatenate(answers)
 
+    def at_temperature(self, temperature):
+        """The same network with its logits divided by a number.
+
+        Parameters
+        ----------
+        temperature : float
+
+        Returns
+        -------
+        Network
+        """
+        output = {name: self.state[name] for name in ("output.weight", "output.bias")}
+        scaled = {name: (array / temperature).astype(array.dtype) for name, array in output.items()}
+        return Network(self.input_view, self.architecture, self.state | scaled)
+
     def module(self):
         """A new torch module with the fitted weights, in eval mode."""
         import torch

@@ -125,8 +125,9 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     max_epochs : int or "auto", default="auto"
         With the tabular preset "auto" chooses: a first fit without a
         `validation_fraction` of the rows (or watching `X_val`) finds the number of
-        epochs, of those after which the rate is lowest, that held-out rows ask for; the
-        second fit has all rows. A number saves the first fit.
+        epochs, of those after which the rate is lowest, and the temperature of the
+        logits that held-out rows ask for; the second fit has all rows. A number saves
+        the first fit; probabilities are then as cautious as label smoothing makes them.
     early_stopping : bool, default=False
         Stop when the log-loss of true labels on held-out rows stops improving, and keep
         the weights of its best epoch. The rows are `X_val` or a stratified split.
@@ -188,7 +189,8 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     best_epoch_ : int or None
         The epoch whose weights early stopping kept.
     held_out_losses_ : dict of int to float, or None
-        By which `max_epochs` was chosen: number of epochs to log-loss.
+        By which `max_epochs` was chosen: number of epochs to log-loss, at its best
+        temperature.
     network_ : skkd.network.Network or skkd.module_network.ModuleNetwork
         The fitted network as plain data.
     module_ : torch.nn.Module
@@ -374,11 +376,12 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         train, split_off = split_examples(examples, validation_fraction=fraction, seed=split_seed)
         valid = split_off if splits else held_out
         previous = self._previous(goes_on, schedule_begins_anew=True)
-        n_epochs, held_out_losses = settings.max_epochs, None
+        n_epochs, choice = settings.max_epochs, None
         if self._chooses_n_epochs(settings, train):
-            n_epochs, held_out_losses = self._choose_n_epochs(
+            choice = self._choose_n_epochs(
                 settings, train, held_out, classes, split_seed, seed=seed, previous=previous
             )
+            n_epochs = choice.n_epochs
         view = self.network_.input_view if goes_on else self._fit_view(settings, train, classes)
         task = {"X": X, "y": y, "metadata": {"sample_weight": sample_weight}}
         callbacks = EpochCallbacks.of(self, n_epochs, task)
@@ -401,8 +404,10 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             before_epoch=callbacks.begin_epoch if callbacks else None,
             on_epoch=end_epoch if callbacks else None,
         )
+        if choice is not None and self._is_calibrated():
+            fitted.network = fitted.network.at_temperature(choice.temperature)
         self._publish(fitted, classes, goes_on, keeps_training_state=self.warm_start)
-        self.held_out_losses_ = held_out_losses
+        self.held_out_losses_ = None if choice is None else choice.losses
         if callbacks:
             callbacks.end({"network_": self.network_, "classes_": classes})
         return self
@@ -659,7 +664,7 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         return is_left_open and len(ends) > 1 and len(train) >= FEWEST_ROWS
 
     def _choose_n_epochs(self, settings, train, held_out, classes, split_seed, **training):
-        """The number of epochs that held-out rows ask for, and their losses."""
+        """The number of epochs and the temperature that held-out rows ask for."""
         if held_out is None:
             split = {"validation_fraction": self.validation_fraction, "seed": split_seed}
             train, held_out = split_examples(train, **split, warns=False)
@@ -678,7 +683,11 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             on_epoch=choice.hear,
             **training,
         )
-        return choice.n_epochs, choice.losses
+        return choice
+
+    def _is_calibrated(self):
+        """Whether probabilities are those of the labels, not an imitation of a teacher's."""
+        return self.module is None
 
     def _previous(self, goes_on, schedule_begins_anew=False):
         """The last fit, to go on from, or None."""

@@ -1,0 +1,226 @@
+"""The number of epochs, chosen on held-out rows."""
+
+from unittest import mock
+
+import numpy as np
+import pytest
+from sklearn.metrics import log_loss
+from skorch.callbacks import Callback
+
+from skkd import DistilledClassifier, NeuralClassifier
+from skkd.epochs import FEWEST_ROWS, EpochChoice, best_temperature
+from skkd.examples import Examples
+from skkd.network import softmax
+from skkd.schedules import Constant, CosineRestarts, CosLog, FlatCosine
+
+SMALL = {"hidden_layer_sizes": (32,), "random_state": 1}
+
+
+def table(n_rows=600, noise=0.0, seed=0):
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((n_rows, 6))
+    y = X[:, 0] * X[:, 1] + 0.3 * X[:, 2] > 0
+    flipped = rng.random(n_rows) < noise
+    return X, np.where(flipped, rng.random(n_rows) < 0.5, y)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "n_epochs", "ends"),
+    [
+        (CosLog(), 64, [4, 13, 30, 64]),
+        (CosLog(cycles=1), 10, [10]),
+        (CosLog(), 2, [1, 2]),
+        (CosineRestarts(period=2), 20, [2, 6, 14, 20]),
+        (CosineRestarts(period=5, period_factor=1), 15, [5, 10, 15]),
+        (CosineRestarts(period=30), 20, [20]),
+        (Constant(), 7, [7]),
+        (FlatCosine(), 7, [7]),
+    ],
+    ids=str,
+)
+def test_a_schedule_names_the_epochs_after_which_its_rate_is_lowest(schedule, n_epochs, ends):
+    assert schedule.ends(n_epochs) == ends
+
+
+@pytest.mark.parametrize("schedule", [CosLog(), CosineRestarts(period=3)], ids=str)
+def test_just_before_an_end_the_rate_is_lower_than_before_and_after(schedule):
+    n_epochs, per_epoch = 60, 100
+    rates = schedule.simulate(n_epochs * per_epoch, batches_per_epoch=per_epoch)
+    for end in schedule.ends(n_epochs)[:-1]:
+        around = rates[(end - 1) * per_epoch : (end + 1) * per_epoch]
+        assert min(around) < 0.02
+
+
+class Answers:
+    """A network whose logits are known."""
+
+    def __init__(self, logits):
+        self.answer = logits
+
+    def logits(self, rows):
+        return self.answer
+
+
+def heard(losses, lengths=(1, 2, 3), weights=None):
+    """The choice after hearing epochs whose rows have these log-losses."""
+    n_rows = len(losses[0])
+    weights = np.ones(n_rows) if weights is None else np.asarray(weights)
+    targets = {"labels": np.zeros(n_rows, dtype=int), "weights": weights}
+    choice = EpochChoice(lengths, Examples(np.zeros((n_rows, 1)), targets))
+    stops = []
+    with mock.patch("skkd.epochs.best_temperature", return_value=1.0):
+        for epoch, row_losses in enumerate(losses, start=1):
+            p = np.exp(-np.asarray(row_losses, dtype=float))
+            logits = np.log(np.column_stack([p, 1 - p]))
+            stops.append(choice.hear({"epoch": epoch}, lambda logits=logits: Answers(logits)))
+    return choice, stops
+
+
+def test_the_longest_is_chosen_that_is_not_clearly_worse():
+    choice, stops = heard([[1.0, 1.0, 1.0], [0.5, 0.5, 0.5], [0.2, 0.9, 0.5]])
+    assert choice.n_epochs == 3  # worse by .033, with a standard error of .2
+    assert stops == [False, False, False]
+    assert choice.losses == pytest.approx({1: 1.0, 2: 0.5, 3: 1.6 / 3})
+
+
+def test_a_clearly_worse_length_ends_the_search():
+    choice, stops = heard([[0.5, 0.5, 0.5], [0.6, 0.7, 0.6]])
+    assert choice.n_epochs == 1
+    assert stops == [False, True]
+
+
+def test_epochs_between_the_lengths_are_not_asked():
+    choice, stops = heard([[0.5], [0.1], [0.4]], lengths=(1, 3))
+    assert set(choice.losses) == {1, 3}
+    assert stops == [False] * 3
+
+
+def test_rows_of_weight_0_say_nothing_and_weight_2_is_a_row_twice():
+    losses = [[0.5, 0.5, 0.5, 0.5], [0.7, 0.2, 0.6, 9.0]]
+    weighted, _ = heard(losses, weights=[1, 2, 1, 0])
+    repeated, _ = heard([[row[i] for i in (0, 1, 1, 2)] for row in losses])
+    assert weighted.losses == pytest.approx(repeated.losses)
+    assert weighted.n_epochs == repeated.n_epochs
+
+
+def random_logits(n_rows=500, seed=0):
+    rng = np.random.default_rng(seed)
+    logits = rng.standard_normal((n_rows, 3))
+    labels = np.array([rng.choice(3, p=p) for p in softmax(logits)])
+    return logits, labels, np.ones(n_rows)
+
+
+@pytest.mark.parametrize("temperature", [0.1, 0.5, 2.0, 20.0])
+def test_the_best_temperature_undoes_a_temperature(temperature):
+    logits, labels, weights = random_logits()
+    before = best_temperature(logits, labels, weights)
+    assert before == pytest.approx(1.0, abs=0.15)
+    after = best_temperature(logits / temperature, labels, weights)
+    assert after == pytest.approx(before / temperature, rel=1e-3)
+
+
+def test_no_temperature_is_better_than_the_best():
+    logits, labels, weights = random_logits(5000)
+    best = best_temperature(logits, labels, weights)
+    losses = [log_loss(labels, softmax(logits / t)) for t in (best / 1.1, best, best * 1.1)]
+    assert losses[1] == min(losses)
+
+
+@pytest.mark.parametrize("n_rows", [5, 50, 500])
+def test_right_answers_alone_make_it_no_surer_than_their_number_allows(n_rows):
+    logits = np.tile([1.0, 0.0], (n_rows, 1))
+    labels, weights = np.zeros(n_rows, dtype=int), np.ones(n_rows)
+    p = softmax(logits / best_temperature(logits, labels, weights))[0, 1]
+    assert p == pytest.approx(0.5 / (n_rows + 1), rel=0.01)  # Laplace's rule, with one row
+
+
+def test_noisy_labels_are_learned_for_fewer_epochs_than_a_rule():
+    wide = {"hidden_layer_sizes": (256, 256), "random_state": 1}
+    rule = NeuralClassifier(**wide).fit(*table(1500))
+    noisy = NeuralClassifier(**wide).fit(*table(1500, noise=0.7))
+    assert noisy.n_iter_ < rule.n_iter_
+    assert noisy.n_iter_ in noisy.held_out_losses_
+    assert len(noisy.history_) == noisy.n_iter_
+
+
+def test_probabilities_get_the_temperature_that_held_out_rows_ask_for():
+    X, y = table(3000)
+    X_test, y_test = table(2000, seed=1)
+    chosen = NeuralClassifier(label_smoothing=0.4, **SMALL).fit(X, y)
+    given = NeuralClassifier(label_smoothing=0.4, max_epochs=chosen.n_iter_, **SMALL).fit(X, y)
+    assert (chosen.predict(X_test) == given.predict(X_test)).all()
+    loss, of_given = (log_loss(y_test, clf.predict_proba(X_test)) for clf in (chosen, given))
+    assert loss < 0.7 * of_given
+    ratio = chosen.decision_function(X_test) / given.decision_function(X_test)
+    assert np.ptp(ratio) < 1e-4 * ratio.mean()
+
+
+def test_a_choice_of_all_epochs_is_the_fit_of_that_number_but_for_its_temperature():
+    X, y = table()
+    chosen = NeuralClassifier(**SMALL).fit(X, y)
+    assert chosen.n_iter_ == 64
+    given = NeuralClassifier(max_epochs=64, **SMALL).fit(X, y)
+    assert given.held_out_losses_ is None
+    for name, array in given.network_.state.items():
+        if not name.startswith("output."):
+            np.testing.assert_array_equal(chosen.network_.state[name], array)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"max_epochs": 3},
+        {"preset": "plain", "n_iter_no_change": 1, "tol": 10.0},
+        {"early_stopping": True, "n_iter_no_change": 1, "tol": 10.0},
+        {"lr_decay": "cosine"},
+    ],
+    ids=str,
+)
+def test_nothing_is_chosen_where_there_is_one_length(settings):
+    assert NeuralClassifier(**SMALL, **settings).fit(*table(300)).held_out_losses_ is None
+
+
+def test_few_rows_are_all_trained_on():
+    for n_rows, chooses in [(FEWEST_ROWS - 1, False), (FEWEST_ROWS, True)]:
+        clf = NeuralClassifier((4,), random_state=0).fit(*table(n_rows))
+        assert (clf.held_out_losses_ is not None) == chooses
+
+
+def test_rows_of_ones_own_replace_the_split():
+    X, y = table(noise=1.0)
+    X_val, y_val = table(300, noise=1.0, seed=1)
+    own = NeuralClassifier(**SMALL).fit(X, y, X_val=X_val, y_val=y_val)
+    split = NeuralClassifier(**SMALL).fit(X, y)
+    assert own.held_out_losses_ != split.held_out_losses_
+    assert "valid_loss" in own.history_[0]
+
+
+def test_callbacks_hear_of_the_second_fit_alone():
+    begun = []
+
+    class Count(Callback):
+        def on_train_begin(self, net, **kwargs):
+            begun.append(net)
+
+    NeuralClassifier((4,), random_state=0, callbacks=[Count()]).fit(*table(300))
+    assert len(begun) == 1
+
+
+def test_a_rare_class_is_no_obstacle_and_no_warning():
+    X, y = table(300)
+    y = y.astype(int)
+    y[0] = 2
+    clf = NeuralClassifier((4,), random_state=0).fit(X, y)
+    assert clf.predict_proba(X).shape == (300, 3)
+
+
+def test_a_student_chooses_by_true_labels_and_keeps_the_temperature_of_its_teacher():
+    X, y = table(1500, noise=0.7)
+    by_heart = np.column_stack([~y, y]) * 0.98 + 0.01  # a teacher that has learned by heart
+    settings = {"hidden_layer_sizes": (256, 256), "random_state": 1}
+    student = DistilledClassifier(alpha=1.0, **settings).fit(X, y, teacher_proba=by_heart)
+    assert student.n_iter_ < 64
+    assert student.student_.held_out_losses_ == student.held_out_losses_
+    sure = np.abs(student.predict_proba(X) - 0.5).mean()
+    untaught = NeuralClassifier(**settings).fit(X, y)
+    assert sure > np.abs(untaught.predict_proba(X) - 0.5).mean()
