@@ -312,7 +312,7 @@ def main():
         with journal.open("a") as file:
             file.write(json.dumps(done[-1]) + "\n")
     report(pd.DataFrame([r for r in done if (r["table"], r["split"], r["contender"]) in wanted]))
-    if not options.ablation:
+    if not options.ablation and any(line["contender"] == YARDSTICK for line in done):
         draw(pd.DataFrame(done), options.out / "defaults.png")
 
 

@@ -8,8 +8,8 @@ another machine. In each round the contenders take turns, and a ratio is the med
 rounds' ratios.
 
 ``python examples/benchmarks/speed.py`` prints the tables, writes them as CSV and draws the
-picture of the docs. It takes some ten minutes: a contest that has taken 45 seconds begins no
-further round. ``--works a b`` and ``--rounds 3`` do less, ``--quick`` does the least: a minute
+picture of the docs. It takes a quarter of an hour: a contest that has taken 100 seconds begins
+no further round. ``--works a b`` and ``--rounds 3`` do less, ``--quick`` does the least: a minute
 of one round. Quiet cores do better.
 """
 
@@ -75,9 +75,16 @@ def with_weights(z, y, weights, teacher):
     return weights * nn.functional.cross_entropy(z, y, reduction="none")
 
 
+def smoothed(z, y, weights, teacher):
+    return nn.functional.cross_entropy(z, y, label_smoothing=0.1, reduction="none")
+
+
 def with_teacher(z, y, weights, teacher):
     return distillation_loss(y, z, teacher, temperature=2.0, alpha=0.5)
 
+
+#: The network of the default preset, but for its sizes.
+LIKE_THE_PRESET = {"dropout": 0.15, "activation": nn.SELU, "feature_scale": True}
 
 #: What is compared with what: name -> (ours, the others).
 CONTESTS = {
@@ -98,6 +105,10 @@ CONTESTS = {
     "BatchNorm and dropout": (
         lambda *args: skkd_fit(*args, batch_norm=True, dropout=0.2),
         {"fused loop": lambda *args: loop_fit(*args, batch_norm=True, dropout=0.2)},
+    ),
+    "default preset": (
+        lambda *args: skkd_fit(*args, preset="tabular", weight_decay=0.0),
+        {"fused loop": lambda *args: loop_fit(*args, row_loss=smoothed, **LIKE_THE_PRESET)},
     ),
     "distillation": (
         lambda *args: skkd_fit(*args, distilling=True),
