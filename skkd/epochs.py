@@ -3,7 +3,7 @@
 A noisy table is learned in a few epochs and then by heart; a clean one gains to the last.
 A schedule whose rate falls to its lowest more than once (CosLog, CosineRestarts) offers
 as many lengths, all of which one training passes. The longest is taken that is not
-worse than a shorter one by more than the standard error of their difference.
+worse than the best by more than the standard error of their difference.
 
 What is compared is the log-loss at the temperature that suits the held-out rows best:
 how sure a network is changes with the epochs and with label smoothing, and is no reason
@@ -17,10 +17,35 @@ from scipy.optimize import minimize_scalar
 
 from skkd.network import log_softmax
 
-__all__ = ["FEWEST_ROWS", "EpochChoice", "best_temperature"]
+__all__ = ["FEWEST_HELD_OUT", "FEWEST_ROWS", "EpochChoice", "best_temperature", "effective_rows"]
 
 #: With fewer rows there is too little to hold out.
 FEWEST_ROWS = 200
+
+#: Fewer held-out rows say nothing.
+FEWEST_HELD_OUT = 10
+
+
+def effective_rows(weights):
+    """How many rows of equal weight say as much (Kish 1965, "Survey sampling").
+
+    Parameters
+    ----------
+    weights : ndarray of shape (n_rows,)
+
+    Returns
+    -------
+    float
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> float(effective_rows(np.array([2.0, 2.0, 0.0])))
+    2.0
+    >>> round(float(effective_rows(np.array([9.0, 1.0]))), 2)
+    1.22
+    """
+    return weights.sum() ** 2 / (weights**2).sum()
 
 
 class EpochChoice:
@@ -46,6 +71,8 @@ class EpochChoice:
     def __init__(self, lengths, held_out):
         self.lengths = lengths
         self.held_out = held_out
+        weights = held_out.targets["weights"]
+        self.weights = weights * (effective_rows(weights) / weights.sum())
         self.n_epochs = None
         self.temperature = 1.0
         self.losses = {}
@@ -68,15 +95,18 @@ class EpochChoice:
         """
         if record["epoch"] not in self.lengths:
             return False
-        labels, weights = self.held_out.targets["labels"], self.held_out.targets["weights"]
+        labels, weights = self.held_out.targets["labels"], self.weights
         logits = network().logits(self.held_out.rows)
         temperature = best_temperature(logits, labels, weights)
         row_losses = -log_softmax(logits / temperature)[np.arange(len(labels)), labels]
-        self.losses[record["epoch"]] = float(np.average(row_losses, weights=weights))
-        if self.n_epochs is not None and _is_worse(row_losses - self.best_row_losses, weights):
+        loss = float(np.average(row_losses, weights=weights))
+        if self.losses and _is_worse(row_losses - self.best_row_losses, weights):
+            self.losses[record["epoch"]] = loss
             return True
+        if loss < min(self.losses.values(), default=np.inf):
+            self.best_row_losses = row_losses
+        self.losses[record["epoch"]] = loss
         self.n_epochs, self.temperature = record["epoch"], temperature
-        self.best_row_losses = row_losses
         return False
 
 
@@ -90,7 +120,7 @@ def best_temperature(logits, labels, weights):
     logits : ndarray of shape (n_rows, n_classes)
     labels : ndarray of int of shape (n_rows,)
     weights : ndarray of shape (n_rows,)
-        Mean 1, or thereabouts.
+        Their sum is the number of rows that counts.
 
     Returns
     -------

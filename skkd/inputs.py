@@ -68,7 +68,7 @@ def _validated(estimator, X, ensure_all_finite=True, **settings):
     if sparse.issparse(X):
         return validate_data(estimator, X, ensure_all_finite=ensure_all_finite, **settings)
     X = validate_data(estimator, X, ensure_all_finite=False, **settings)
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         is_finite = np.isfinite(np.add.reduce(X, axis=None))
     if not is_finite:
         allow_nan = ensure_all_finite == "allow-nan"

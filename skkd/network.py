@@ -89,7 +89,7 @@ def log_softmax(logits):
     >>> log_softmax(np.array([[0.0, 1000.0]]))
     array([[-1000.,     0.]])
     """
-    shifted = logits - logits.max(axis=1, keepdims=True)
+    shifted = np.subtract(logits, logits.max(axis=1, keepdims=True), dtype=np.float64)
     return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
 
 
@@ -154,16 +154,20 @@ class Network:
         hidden_layer_sizes, activation, batch_norm, dropout, feature_scale.
     state : dict of str to ndarray
         The module's state dict, in the dtype it was trained in.
+    temperature : float, default=1.0
+        Logits are divided by it. A training that goes on goes on without it.
     """
 
     input_view: object
     architecture: dict
     state: dict
+    temperature: float = 1.0
     layers: tuple = field(init=False, repr=False)
 
     def __post_init__(self):
         # Derived from `state`, so a pickle does not hold the weights twice.
-        object.__setattr__(self, "layers", tuple(_dense_layers(self.architecture, self.state)))
+        state = self._state_at_temperature()
+        object.__setattr__(self, "layers", tuple(_dense_layers(self.architecture, state)))
 
     def logits(self, rows):
         """Logits of rows as the user has them.
@@ -193,7 +197,7 @@ class Network:
         return answers[0] if len(answers) == 1 else np.concatenate(answers)
 
     def at_temperature(self, temperature):
-        """The same network with its logits divided by a number.
+        """The same network at another temperature.
 
         Parameters
         ----------
@@ -203,9 +207,14 @@ class Network:
         -------
         Network
         """
+        return Network(self.input_view, self.architecture, self.state, temperature)
+
+    def _state_at_temperature(self):
+        if self.temperature == 1:
+            return self.state
         output = {name: self.state[name] for name in ("output.weight", "output.bias")}
-        scaled = {name: (array / temperature).astype(array.dtype) for name, array in output.items()}
-        return Network(self.input_view, self.architecture, self.state | scaled)
+        scaled = {name: a / a.dtype.type(self.temperature) for name, a in output.items()}
+        return self.state | scaled
 
     def module(self):
         """A new torch module with the fitted weights, in eval mode."""
@@ -215,7 +224,8 @@ class Network:
 
         first = next(iter(self.state.values()))
         mlp = MLP(**self.architecture, init="zeros", dtype=getattr(torch, first.dtype.name))
-        mlp.load_state_dict({name: torch.tensor(a, device="cpu") for name, a in self.state.items()})
+        state = self._state_at_temperature()
+        mlp.load_state_dict({name: torch.tensor(a, device="cpu") for name, a in state.items()})
         return mlp.eval()
 
     def __getstate__(self):
@@ -223,6 +233,7 @@ class Network:
             "input_view": self.input_view,
             "architecture": self.architecture,
             "state": self.state,
+            "temperature": self.temperature,
         }
 
     def __setstate__(self, state):

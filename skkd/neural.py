@@ -10,7 +10,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from skkd import __version__
-from skkd.epochs import FEWEST_ROWS, EpochChoice
+from skkd.epochs import FEWEST_HELD_OUT, FEWEST_ROWS, EpochChoice, effective_rows
 from skkd.examples import Examples, split_examples
 from skkd.inputs import (
     check_labels,
@@ -123,11 +123,13 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     shuffle : bool, default=True
         Whether each epoch visits the rows in a new order.
     max_epochs : int or "auto", default="auto"
-        With the tabular preset "auto" chooses: a first fit without a
-        `validation_fraction` of the rows (or watching `X_val`) finds the number of
-        epochs, of those after which the rate is lowest, and the temperature of the
-        logits that held-out rows ask for; the second fit has all rows. A number saves
-        the first fit; probabilities are then as cautious as label smoothing makes them.
+        With a schedule that has several ends, as that of the tabular preset, "auto"
+        chooses among them: a first fit without a `validation_fraction` of the rows (or
+        watching `X_val`) finds the number of epochs and the temperature of the logits
+        that held-out rows ask for; the second fit has all rows. Not so with fewer than
+        200 rows, where a warm start goes on, with `early_stopping` and for
+        `partial_fit`. A number saves the first fit; probabilities are then as cautious
+        as label smoothing makes them.
     early_stopping : bool, default=False
         Stop when the log-loss of true labels on held-out rows stops improving, and keep
         the weights of its best epoch. The rows are `X_val` or a stratified split.
@@ -377,11 +379,11 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         valid = split_off if splits else held_out
         previous = self._previous(goes_on, schedule_begins_anew=True)
         n_epochs, choice = settings.max_epochs, None
-        if self._chooses_n_epochs(settings, train):
+        if not goes_on and self._chooses_n_epochs(settings, train):
             choice = self._choose_n_epochs(
-                settings, train, held_out, classes, split_seed, seed=seed, previous=previous
+                settings, train, held_out, classes, split_seed, seed=seed
             )
-            n_epochs = choice.n_epochs
+            n_epochs = n_epochs if choice is None else choice.n_epochs
         view = self.network_.input_view if goes_on else self._fit_view(settings, train, classes)
         task = {"X": X, "y": y, "metadata": {"sample_weight": sample_weight}}
         callbacks = EpochCallbacks.of(self, n_epochs, task)
@@ -404,7 +406,7 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             before_epoch=callbacks.begin_epoch if callbacks else None,
             on_epoch=end_epoch if callbacks else None,
         )
-        if choice is not None and self._is_calibrated():
+        if choice is not None and self._is_calibrated() and len(fitted.history) == n_epochs:
             fitted.network = fitted.network.at_temperature(choice.temperature)
         self._publish(fitted, classes, goes_on, keeps_training_state=self.warm_start)
         self.held_out_losses_ = None if choice is None else choice.losses
@@ -507,7 +509,7 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         -------
         ndarray of shape (n_rows, n_classes), or (n_rows,) for two classes, float64
         """
-        logits = self._logits(X)
+        logits = self._logits(X).astype(np.float64, copy=False)
         return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
 
     def predictor(self):
@@ -661,18 +663,20 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         """Whether `max_epochs` is "auto" and a fit may end where another has its best epoch."""
         is_left_open = isinstance(self.max_epochs, str) and not self.early_stopping
         ends = resolve_schedule("lr_decay", settings.lr_decay).ends(settings.max_epochs)
-        return is_left_open and len(ends) > 1 and len(train) >= FEWEST_ROWS
+        has_enough = effective_rows(train.targets["weights"]) >= FEWEST_ROWS
+        return is_left_open and len(ends) > 1 and has_enough
 
     def _choose_n_epochs(self, settings, train, held_out, classes, split_seed, **training):
-        """The number of epochs and the temperature that held-out rows ask for."""
+        """The number of epochs and the temperature that held-out rows ask for, or None."""
         if held_out is None:
             split = {"validation_fraction": self.validation_fraction, "seed": split_seed}
             train, held_out = split_examples(train, **split, warns=False)
-        goes_on = training["previous"] is not None
-        view = self.network_.input_view if goes_on else self._fit_view(settings, train, classes)
+        if effective_rows(held_out.targets["weights"]) < FEWEST_HELD_OUT:
+            return None
+        view = self._fit_view(settings, train, classes)
         schedule = resolve_schedule("lr_decay", settings.lr_decay)
         choice = EpochChoice(schedule.ends(settings.max_epochs), held_out)
-        quiet = changed(settings, callbacks=None)
+        quiet = changed(settings, callbacks=None, verbose=min(int(settings.verbose), 1))
         self._fit_examples(
             quiet,
             view,
@@ -734,6 +738,7 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         self.history_ = history
         self.loss_curve_ = [record["train_loss"] for record in history]
         self.n_iter_ = len(history)
+        self.held_out_losses_ = None
         if fitted.best_epoch is not None:
             self.best_epoch_ = epochs_before + fitted.best_epoch
         elif not (goes_on and self.early_stopping):  # where an earlier epoch was better

@@ -80,7 +80,9 @@ def make_optimizer(
     parameters = [p for p in module.parameters() if p.requires_grad]
     if "weight_decay" not in inspect.signature(optimizer_class).parameters:
         return optimizer_class(parameters, **settings)
-    is_decoupled = optimizer_class is torch.optim.AdamW or options.get("decoupled_weight_decay")
+    is_decoupled = issubclass(optimizer_class, torch.optim.AdamW) or options.get(
+        "decoupled_weight_decay"
+    )
     groups = {}
     for parameter in parameters:
         factor = (rate_factors or {}).get(parameter, 1.0)
@@ -175,7 +177,12 @@ def quick_step_of(optimizer):
     counts = _counts_in_one_tensor(state for of_group in states for state in of_group)
     steps = [bind(*pair) for pair in zip(optimizer.param_groups, states, strict=True)]
 
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+
     def quick_step():
+        if any(p.grad is None for p in parameters):  # a module that does not use all of them
+            optimizer.step()
+            return
         if counts is not None:
             counts.add_(1)
         for step in steps:

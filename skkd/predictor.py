@@ -80,7 +80,9 @@ class Predictor:
                 f"X={received} is not allowed: give a floating ndarray of shape (n_rows, "
                 f"{self.n_features})."
             )
-        if not np.isfinite(np.add.reduce(X, axis=None)):
+        with np.errstate(over="ignore", invalid="ignore"):
+            is_finite = np.isfinite(np.add.reduce(X, axis=None))
+        if not is_finite:
             self._refuse_infinities(X)
         if isinstance(self.network.input_view, PassThrough):
             X = X.astype(self.dtype, copy=False)

@@ -104,8 +104,9 @@ def rows_per_block(n_features):
 class View:
     """What all views share: rows pass in blocks."""
 
-    #: The `preprocessor` that X is read for, whatever the parameter says by now.
-    preprocessor: object = "standard"
+    #: How X is read, whatever the parameter says by now: as for any string, None or a
+    #: transformer.
+    preprocessor: object = "auto"
 
     def blocks(self, rows, most=None):
         """Consecutive blocks of rows, transformed.
@@ -287,7 +288,7 @@ class TransformerView(View):
             refuse(
                 "preprocessor",
                 transformer,
-                "'auto', None or a transformer with fit and transform",
+                "'auto', 'robust', 'standard', None or a transformer with fit and transform",
                 TypeError,
             )
         if inspect.isclass(transformer):

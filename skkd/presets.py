@@ -38,6 +38,7 @@ PRESETS = {
         "dropout": 0.0,
         "dropout_decay": "constant",
         "label_smoothing": 0.0,
+        "optimizer__betas": (0.9, 0.999),
         "learning_rate": 0.001,
         "weight_decay": 0.0001,
         "lr_decay": "constant",
@@ -102,14 +103,21 @@ def changed(estimator, **parameters):
 def _suitable_values(estimator, in_parts):
     """The values of the preset, changed where they do not suit the other parameters."""
     values = dict(PRESETS["plain" if estimator.module is not None else estimator.preset])
-    if not (isinstance(estimator.optimizer, str) and estimator.optimizer in ADAMS):
+    if not _is_adam(estimator.optimizer):
         values["parametrization"] = "standard"
         values.pop("optimizer__betas", None)
     if in_parts:
         values |= {"lr_decay": "constant", "dropout_decay": "constant"}
+        values["preprocessor"] = "standard"  # the first rows may have columns of no width
     elif estimator.early_stopping and values["lr_decay"] == "coslog":
         values["lr_decay"] = "cosine"  # whose loss stands still only when it is over
     return values
+
+
+def _is_adam(optimizer):
+    is_torchs = getattr(optimizer, "__module__", "").startswith("torch.optim")
+    name = optimizer.__name__.lower() if is_torchs else optimizer
+    return isinstance(name, str) and name in ADAMS
 
 
 def _is_auto(value):

@@ -32,9 +32,9 @@ QUARTILES = (0.25, 0.5, 0.75)
 def centre_and_scale(scaling, blocks, rows, numeric, sample_weight):
     """Centre and scale of the numeric columns, missing values left out.
 
-    A column without any number has centre 0. What has no width has scale 1 where
-    scaling is "standard", and an infinite one where it is "robust": the network never
-    sees it. Sparse rows are scaled as the dense ones would be.
+    A column without any number has centre 0. It, and any other without a width, has
+    scale 1 where scaling is "standard", and an infinite one where it is "robust": the
+    network never sees it. Sparse rows are scaled as the dense ones would be.
 
     Parameters
     ----------
@@ -54,13 +54,17 @@ def centre_and_scale(scaling, blocks, rows, numeric, sample_weight):
         return np.empty(0), np.empty(0)
     if scaling == "robust":
         rows = rows.tocsc() if sparse.issparse(rows) else rows
-        columns = (_column(rows, j) for j in numeric)
-        found = [_median_and_width(column, sample_weight) for column in columns]
+        found = [
+            _of_mostly_zeros(rows, j, sample_weight)
+            or _median_and_width(_column(rows, j), sample_weight)
+            for j in numeric
+        ]
         centre, scale = (np.array(values) for values in zip(*found, strict=True))
     else:
         centre, scale = _mean_and_deviation(blocks, rows, numeric, sample_weight)
     all_missing = np.isnan(centre)
-    return np.where(all_missing, 0.0, centre), np.where(all_missing, 1.0, scale)
+    widest = np.inf if scaling == "robust" else 1.0
+    return np.where(all_missing, 0.0, centre), np.where(all_missing, widest, scale)
 
 
 def standardise(values, centre, scale):
@@ -142,8 +146,23 @@ def _median_and_width(values, weight):
         return np.nan, np.nan
     lower, median, upper = _quantiles(values, weight, QUARTILES)
     with np.errstate(over="ignore"):
-        width = upper - lower or values.max() / 2 - values.min() / 2
-    return median, width or np.inf
+        width = min(upper - lower, np.finfo(np.float64).max)
+    return median, width or values.max() / 2 - values.min() / 2 or np.inf
+
+
+def _of_mostly_zeros(rows, j, weight):
+    """Median and width of a sparse column whose quartiles are all 0; None for any other."""
+    if not sparse.issparse(rows):
+        return None
+    stored = slice(rows.indptr[j], rows.indptr[j + 1])
+    values = rows.data[stored]
+    share = len(values) / rows.shape[0]
+    if weight is not None:
+        share = weight[rows.indices[stored]].sum() / weight.sum()
+    if share >= QUARTILES[0] * (1 - 1e-9) or np.isnan(values).any():
+        return None
+    highest, lowest = values.max(initial=0.0), values.min(initial=0.0)
+    return 0.0, float(highest) / 2 - float(lowest) / 2 or np.inf
 
 
 def _quantiles(values, weight, shares):

@@ -104,7 +104,7 @@ class Schedule(BaseEstimator):
         Returns
         -------
         list of int
-            In ascending order; the last is `n_epochs`.
+            In ascending order, none above `n_epochs`.
         """
         return [n_epochs]
 
@@ -319,11 +319,12 @@ class CosineRestarts(Schedule):
         return _cosine(epoch / period, 1, self.end_factor)
 
     def ends(self, n_epochs):
-        ends, period = [self.period], self.period
-        while ends[-1] < n_epochs:
+        ends, end, period = [], self.period, self.period
+        while end <= n_epochs:
+            ends.append(end)
             period *= self.period_factor
-            ends.append(ends[-1] + period)
-        return [*ends[:-1], n_epochs]
+            end += period
+        return ends or [n_epochs]  # the rate is still high at the end of a part of a period
 
 
 class LinearDecay(Schedule):
@@ -563,6 +564,11 @@ class WarmUp(Schedule):
         resolve_schedule("schedule", self.schedule)
         check_number("n_epochs", self.n_epochs, low=0)
         check_number("start_factor", self.start_factor, low=0, high=1)
+
+    def ends(self, n_epochs):
+        rest = max(1, round(n_epochs - self.n_epochs))
+        ramp = n_epochs - rest
+        return [ramp + end for end in resolve_schedule("schedule", self.schedule).ends(rest)]
 
     def at_batch(self, batch, batches_per_epoch, n_epochs):
         schedule = resolve_schedule("schedule", self.schedule)

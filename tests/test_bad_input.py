@@ -95,7 +95,7 @@ PARAMETERS = [
     ("class_weight", [1, 2], TypeError, "a dict, 'balanced' or None"),
     ("class_weight", {0: -1, 1: 1}, ValueError, "weights >= 0"),
     ("preprocessor", "minmax", ValueError, "'auto', 'robust', 'standard', None or a transf"),
-    ("preprocessor", 3, TypeError, "'auto', None or a transformer with fit and transform"),
+    ("preprocessor", 3, TypeError, "'auto', 'robust', 'standard', None or a transformer with fit"),
     ("categorical_features", None, ValueError, "'from_dtype', names, indices or a mask"),
     ("categorical_features", [2], ValueError, "'from_dtype', names, indices or a mask"),
     ("categorical_features", ["a"], ValueError, "'from_dtype', names, indices or a mask"),

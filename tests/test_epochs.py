@@ -1,5 +1,6 @@
 """The number of epochs, chosen on held-out rows."""
 
+from typing import ClassVar
 from unittest import mock
 
 import numpy as np
@@ -11,7 +12,7 @@ from skkd import DistilledClassifier, NeuralClassifier
 from skkd.epochs import FEWEST_ROWS, EpochChoice, best_temperature
 from skkd.examples import Examples
 from skkd.network import softmax
-from skkd.schedules import Constant, CosineRestarts, CosLog, FlatCosine
+from skkd.schedules import Constant, CosineRestarts, CosLog, FlatCosine, WarmUp
 
 SMALL = {"hidden_layer_sizes": (32,), "random_state": 1}
 
@@ -30,9 +31,10 @@ def table(n_rows=600, noise=0.0, seed=0):
         (CosLog(), 64, [4, 13, 30, 64]),
         (CosLog(cycles=1), 10, [10]),
         (CosLog(), 2, [1, 2]),
-        (CosineRestarts(period=2), 20, [2, 6, 14, 20]),
+        (CosineRestarts(period=2), 20, [2, 6, 14]),
         (CosineRestarts(period=5, period_factor=1), 15, [5, 10, 15]),
         (CosineRestarts(period=30), 20, [20]),
+        (WarmUp("coslog", 4), 68, [8, 17, 34, 68]),
         (Constant(), 7, [7]),
         (FlatCosine(), 7, [7]),
     ],
@@ -47,8 +49,10 @@ def test_just_before_an_end_the_rate_is_lower_than_before_and_after(schedule):
     n_epochs, per_epoch = 60, 100
     rates = schedule.simulate(n_epochs * per_epoch, batches_per_epoch=per_epoch)
     for end in schedule.ends(n_epochs)[:-1]:
-        around = rates[(end - 1) * per_epoch : (end + 1) * per_epoch]
-        assert min(around) < 0.02
+        lowest = rates[end * per_epoch - 1]
+        assert lowest < 0.2
+        assert lowest < rates[round((end - 0.5) * per_epoch)]
+        assert lowest < max(rates[end * per_epoch : (end + 3) * per_epoch])
 
 
 class Answers:
@@ -134,13 +138,95 @@ def test_right_answers_alone_make_it_no_surer_than_their_number_allows(n_rows):
     assert p == pytest.approx(0.5 / (n_rows + 1), rel=0.01)  # Laplace's rule, with one row
 
 
-def test_noisy_labels_are_learned_for_fewer_epochs_than_a_rule():
-    wide = {"hidden_layer_sizes": (256, 256), "random_state": 1}
-    rule = NeuralClassifier(**wide).fit(*table(1500))
-    noisy = NeuralClassifier(**wide).fit(*table(1500, noise=0.7))
-    assert noisy.n_iter_ < rule.n_iter_
-    assert noisy.n_iter_ in noisy.held_out_losses_
-    assert len(noisy.history_) == noisy.n_iter_
+def test_losses_that_creep_up_are_compared_with_the_best():
+    losses = [np.full(20, 0.5) + 0.04 * epoch + 0.1 * (np.arange(20) % 2) for epoch in range(4)]
+    losses[1][::2] -= 0.1  # not clearly worse
+    choice, stops = heard(losses, lengths=(1, 2, 3, 4))
+    assert choice.n_epochs == 2
+    assert stops == [False, False, True, True]
+
+
+@pytest.mark.parametrize("factor", [1e-6, 1.0, 1e6])
+def test_a_factor_of_all_weights_changes_neither_choice_nor_temperature(factor):
+    logits, labels, weights = random_logits(300)
+    choices = []
+    for scale in (1.0, factor):
+        targets = {"labels": labels, "weights": scale * weights}
+        choices.append(EpochChoice([1], Examples(np.zeros((300, 1)), targets)))
+        choices[-1].hear({"epoch": 1}, lambda: Answers(logits))
+    assert choices[0].temperature == pytest.approx(choices[1].temperature)
+    assert choices[0].losses == pytest.approx(choices[1].losses)
+
+
+def test_one_heavy_row_counts_as_one_row():
+    _, labels, weights = random_logits(300)
+    weights[0] = 1e9
+    choice = EpochChoice([1], Examples(np.zeros((300, 1)), {"labels": labels, "weights": weights}))
+    assert choice.weights.sum() == pytest.approx(1.0, abs=1e-5)
+
+
+class EndsAt4(EpochChoice):
+    """Chooses 4 epochs whatever it hears."""
+
+    def hear(self, record, network):
+        self.n_epochs, self.losses, self.temperature = 4, {4: 0.5}, 2.0
+        self.rows_seen.append(len(self.held_out))
+        return record["epoch"] >= 13
+
+    rows_seen: ClassVar[list] = []
+
+
+def test_the_fit_has_as_many_epochs_as_are_chosen_and_all_rows(monkeypatch):
+    monkeypatch.setattr("skkd.neural.EpochChoice", EndsAt4)
+    X, y = table()
+    clf = NeuralClassifier(**SMALL).fit(X, y)
+    assert set(EndsAt4.rows_seen) == {60}
+    assert len(EndsAt4.rows_seen) == 13
+    assert clf.n_iter_ == len(clf.history_) == 4
+    assert clf.held_out_losses_ == {4: 0.5}
+    assert clf.network_.temperature == 2.0
+    given = NeuralClassifier(max_epochs=64, **SMALL, callbacks=[("stop", StopAt(4))]).fit(X, y)
+    np.testing.assert_allclose(2 * clf.decision_function(X), given.decision_function(X), rtol=1e-5)
+
+
+class StopAt(Callback):
+    def __init__(self, epoch):
+        self.epoch = epoch
+
+    def on_epoch_end(self, net, **kwargs):
+        if len(net.history) == self.epoch:
+            raise KeyboardInterrupt
+
+
+def test_a_fit_that_a_callback_ends_has_no_temperature_of_another_length():
+    clf = NeuralClassifier(**SMALL, callbacks=[("stop", StopAt(2))]).fit(*table())
+    assert clf.n_iter_ == 2
+    assert clf.network_.temperature == 1.0
+
+
+def test_a_warm_start_goes_on_without_a_choice():
+    X, y = table()
+    clf = NeuralClassifier(**SMALL, warm_start=True).fit(X, y)
+    assert clf.held_out_losses_ is not None
+    first = clf.n_iter_
+    assert clf.fit(X, y).held_out_losses_ is None
+    assert clf.n_iter_ == first + 64
+
+
+def test_partial_fit_goes_on_from_the_weights_before_their_temperature():
+    X, y = table()
+    clf = NeuralClassifier(**SMALL, warm_start=True).fit(X, y)
+    loss = clf.loss_curve_[-1]
+    assert clf.network_.temperature != 1.0
+    clf.partial_fit(X, y)
+    assert clf.held_out_losses_ is None
+    assert clf.loss_curve_[-1] < loss + 0.05
+
+
+def test_too_few_held_out_rows_choose_nothing():
+    X, y = table()
+    clf = NeuralClassifier(**SMALL).fit(X, y, X_val=X[:5], y_val=y[:5])
+    assert clf.held_out_losses_ is None
 
 
 def test_probabilities_get_the_temperature_that_held_out_rows_ask_for():

@@ -7,7 +7,13 @@ import pytest
 import torch
 
 from skkd import NeuralClassifier, settings
-from skkd.optimizers import OPTIMIZERS, load_state, make_optimizer, state_as_arrays
+from skkd.optimizers import (
+    OPTIMIZERS,
+    load_state,
+    make_optimizer,
+    quick_step_of,
+    state_as_arrays,
+)
 from skkd.presets import PRESETS
 
 close = torch.testing.assert_close
@@ -351,3 +357,18 @@ def test_moments_belong_to_their_parameters_whatever_the_groups():
     for parameter in parameters:
         moment = second.state[parameter]["exp_avg"]
         assert torch.equal(moment, first.state[parameter]["exp_avg"])
+
+
+def test_a_step_without_some_gradient_is_the_optimisers_own():
+    module, twin = small_module(), small_module()
+    twin.load_state_dict(module.state_dict())
+    optimizers = [make_optimizer("adam", m, learning_rate=0.1) for m in (module, twin)]
+    for m, optimizer in zip((module, twin), optimizers, strict=True):
+        step(optimizer, m, 0)
+    quick = quick_step_of(optimizers[0])
+    for m in (module, twin):
+        next(m.parameters()).grad = None
+    quick()
+    optimizers[1].step()
+    for new, wanted in zip(module.parameters(), twin.parameters(), strict=True):
+        assert torch.equal(new, wanted)

@@ -247,3 +247,42 @@ def test_rows_as_far_apart_as_numbers_go_are_finite():
     largest = np.finfo(float).max
     X = np.array([[-largest], [0.0], [1.0], [largest]])
     assert np.isfinite(seen(X)).all()
+
+
+def test_partial_fit_sees_columns_that_begin_constant():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((400, 2))
+    y = X[:, 0] > 0
+    X[:20, 0], y[:20] = 0.0, np.arange(20) % 2
+    clf = NeuralClassifier((16,), random_state=0)
+    for start in list(range(0, 400, 20)) * 3:
+        clf.partial_fit(X[start : start + 20], y[start : start + 20], classes=[False, True])
+    assert clf.score(X[20:], y[20:]) > 0.9
+
+
+def test_a_column_without_any_number_in_fit_is_never_seen():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((300, 2))
+    y = X[:, 1] > 0
+    X[:, 0] = np.nan
+    clf = NeuralClassifier((8,), max_epochs=5, random_state=0).fit(X, y)
+    other = X.copy()
+    other[:, 0] = 5.0
+    np.testing.assert_array_equal(clf.predict_proba(X), clf.predict_proba(other))
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_mostly_empty_sparse_columns_are_scaled_as_dense_ones(weighted):
+    X = sparse.random(200, 30, density=0.1, random_state=0, format="csr")
+    X.data -= 0.5
+    weight = np.random.default_rng(0).uniform(0.5, 2.0, 200) if weighted else None
+    settings = {"labels": np.zeros(200), "sample_weight": weight}
+    of_sparse = fit_view("robust", X, **settings)
+    of_dense = fit_view("robust", X.toarray(), **settings)
+    np.testing.assert_allclose(of_sparse.centre, of_dense.centre)
+    np.testing.assert_allclose(of_sparse.scale, of_dense.scale)
+
+
+def test_quartiles_at_both_ends_of_the_numbers_have_a_finite_distance():
+    X = np.tile([-1e308, 1e308], 50).reshape(-1, 1)
+    assert np.isfinite(fit_view("robust", X, np.zeros(100)).scale).all()

@@ -350,7 +350,12 @@ class OwnDropout(torch.nn.Sequential):
         {"batch_size": 20, "optimizer": "rmsprop", "dropout": 0.4, "shuffle": False},
         {"batch_size": 20, "optimizer": torch.optim.NAdam, "max_grad_norm": 0.1},
         {"batch_size": 20, "module": OwnDropout},
-        {"preset": "tabular", "lr_decay": "constant", "dropout_decay": "constant"},
+        {
+            "preset": "tabular",
+            "lr_decay": "constant",
+            "dropout_decay": "constant",
+            "preprocessor": "standard",
+        },
     ],
     ids=str,
 )
