@@ -35,6 +35,9 @@ from skkd import NeuralClassifier
 
 YARDSTICK = "RealMLP-TD-S"
 
+#: The picture ends here: gradient boosting fails on the rare classes of shuttle.
+MOST = 4
+
 
 # %%
 # The contenders
@@ -258,14 +261,14 @@ def draw(results, path):
     relative = errors / errors.loc[YARDSTICK]
     figure, axes = plt.subplots(figsize=(8, 0.5 * len(names) + 1.4), layout="constrained")
     for height, who in enumerate(reversed(names)):
-        values = relative.loc[who].dropna()
+        values = relative.loc[who].dropna().clip(upper=MOST)
         axes.plot(values, [height] * len(values), "o", alpha=0.5, color="tab:blue")
         axes.plot(values.median(), height, "|", color="black", markersize=16)
     axes.set_yticks(range(len(names)), reversed(names))
     axes.axvline(1, color="grey", linewidth=1)
     axes.set_xscale("log")
-    ticks = [0.7, 1, 1.5, 2, 3, 5]
-    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks], minor=False)
+    ticks = {0.7: "0.7", 1: "1", 1.5: "1.5", 2: "2", 3: "3", MOST: f"{MOST} or more"}
+    axes.set_xticks(list(ticks), list(ticks.values()), minor=False)
     axes.minorticks_off()
     axes.set_xlabel(f"test error over {YARDSTICK}'s (a dot per table, | the median)")
     axes.spines[["top", "right"]].set_visible(False)

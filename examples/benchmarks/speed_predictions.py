@@ -112,5 +112,7 @@ def in_onnx_runtime(model, output):
 
     options = SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
+    # Threads that wait by spinning would slow down whoever comes next.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"])
     return lambda X: session.run([output], {"X": X})[0]
