@@ -78,6 +78,13 @@ class EpochChoice:
         self.losses = {}
         self.best_row_losses = None
 
+    @property
+    def learned_nothing(self):
+        """Whether class frequencies alone would have done as well."""
+        shares = np.bincount(self.held_out.targets["labels"], weights=self.weights)
+        shares = shares[shares > 0] / shares.sum()
+        return bool(min(self.losses.values()) >= -shares @ np.log(shares))
+
     def hear(self, record, network):
         """Take note of an epoch.
 

@@ -103,7 +103,7 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Or a torch optimiser class. Further arguments are set as
         ``optimizer__<name>``, for example ``optimizer__betas=(0.9, 0.95)``.
     learning_rate : float or "auto", default="auto"
-        With "ntk" that of a layer of 256 inputs.
+        The size of a step; with "ntk" that of a layer of 256 inputs.
     momentum : float in [0, 1), default=0.9
         Of "sgd" and "rmsprop".
     nesterov : bool, default=True
@@ -119,7 +119,7 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         "linear", "flat_cosine", "coslog", "cyclic", "one_cycle", or an object with
         settings of its own. "auto" is "constant" for `partial_fit`.
     batch_size : int or "auto", default="auto"
-        No more than there are rows. A last batch of one row joins the one before.
+        Rows per step, at most all. A last batch of one row joins the one before.
     shuffle : bool, default=True
         Whether each epoch visits the rows in a new order.
     max_epochs : int or "auto", default="auto"
@@ -191,10 +191,11 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     best_epoch_ : int or None
         The epoch whose weights early stopping kept.
     held_out_losses_ : dict of int to float, or None
-        By which `max_epochs` was chosen: number of epochs to log-loss, at its best
-        temperature.
+        Number of epochs to log-loss of held-out rows, at its best temperature, as far as
+        lengths were tried: the longest was taken that is not worse than the lowest by
+        more than the standard error. None where nothing was chosen.
     network_ : skkd.network.Network or skkd.module_network.ModuleNetwork
-        The fitted network as plain data.
+        The fitted network as plain data; its `temperature` divides the logits.
     module_ : torch.nn.Module
         A new module with the fitted weights, in eval mode.
     training_state_ : dict
@@ -222,13 +223,14 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     weight_decay          0.0                              0.0001
     lr_decay              "coslog"                         "constant"
     batch_size            n_rows / 32, from 32 to 256      200
-    max_epochs            64, or fewer                     200
+    max_epochs            of 4, 13, 30 and 64              200
     preprocessor          "robust"                         "standard"
     ====================  ===============================  =====================
 
     Where other parameters do not suit them, these values give way: another optimiser than
-    Adam has the standard parametrisation, which has the plain learning rate;
-    `partial_fit`, which has no end, a constant rate; `early_stopping` a "cosine".
+    Adam has the standard parametrisation, which has the plain learning rate; LBFGS all
+    rows in a batch, no dropout and the learning rate 1; `partial_fit`, which has no end,
+    a constant rate and "standard" scaling; `early_stopping` a "cosine".
 
     The loss of a batch of ``B`` rows is ``sum_i w_i CE(y_i, z_i) / B``, with ``z`` the
     logits and weights ``w`` scaled to mean 1 over all rows; a row of weight 2 counts
@@ -687,6 +689,11 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             on_epoch=choice.hear,
             **training,
         )
+        if choice.learned_nothing:
+            warn(
+                "on held-out rows the network is no better than the class frequencies: the "
+                f"labels are noise, or learning_rate={settings.learning_rate!r} is too high."
+            )
         return choice
 
     def _is_calibrated(self):

@@ -7,6 +7,8 @@ numbers of scikit-learn's MLPClassifier (but for the penalty, which that divides
 number of rows in a batch).
 """
 
+import sys
+
 from skkd.initializers import Normal
 from skkd.parameters import check_option
 
@@ -78,7 +80,7 @@ def with_preset(estimator, in_parts=False):
     for name, value in values.items():
         if _is_auto(getattr(settings, name, "auto")):
             setattr(settings, name, value)
-    if _is_auto(estimator.learning_rate) and settings.parametrization == "standard":
+    if _is_auto(estimator.learning_rate) and estimator.parametrization == "standard":
         settings.learning_rate = PRESETS["plain"]["learning_rate"]
     return settings
 
@@ -105,7 +107,12 @@ def _suitable_values(estimator, in_parts):
     values = dict(PRESETS["plain" if estimator.module is not None else estimator.preset])
     if not _is_adam(estimator.optimizer):
         values["parametrization"] = "standard"
+        values["learning_rate"] = PRESETS["plain"]["learning_rate"]
         values.pop("optimizer__betas", None)
+    if _is_lbfgs(estimator.optimizer) and values["dropout"]:  # noise leads it astray
+        values["dropout"] = 0.0
+        if _is_auto(estimator.batch_size):
+            values |= {"batch_size": sys.maxsize, "learning_rate": 1.0}
     if in_parts:
         values |= {"lr_decay": "constant", "dropout_decay": "constant"}
         values["preprocessor"] = "standard"  # the first rows may have columns of no width
@@ -118,6 +125,10 @@ def _is_adam(optimizer):
     is_torchs = getattr(optimizer, "__module__", "").startswith("torch.optim")
     name = optimizer.__name__.lower() if is_torchs else optimizer
     return isinstance(name, str) and name in ADAMS
+
+
+def _is_lbfgs(optimizer):
+    return getattr(optimizer, "__name__", "") == "LBFGS"
 
 
 def _is_auto(value):

@@ -1,5 +1,6 @@
 """The number of epochs, chosen on held-out rows."""
 
+import warnings
 from typing import ClassVar
 from unittest import mock
 
@@ -273,8 +274,8 @@ def test_few_rows_are_all_trained_on():
 
 
 def test_rows_of_ones_own_replace_the_split():
-    X, y = table(noise=1.0)
-    X_val, y_val = table(300, noise=1.0, seed=1)
+    X, y = table(noise=0.5)
+    X_val, y_val = table(300, noise=0.5, seed=1)
     own = NeuralClassifier(**SMALL).fit(X, y, X_val=X_val, y_val=y_val)
     split = NeuralClassifier(**SMALL).fit(X, y)
     assert own.held_out_losses_ != split.held_out_losses_
@@ -310,3 +311,13 @@ def test_a_student_chooses_by_true_labels_and_keeps_the_temperature_of_its_teach
     sure = np.abs(student.predict_proba(X) - 0.5).mean()
     untaught = NeuralClassifier(**settings).fit(X, y)
     assert sure > np.abs(untaught.predict_proba(X) - 0.5).mean()
+
+
+def test_a_rate_that_is_far_too_high_is_told():
+    with pytest.warns(UserWarning, match=r"no better than the class frequencies.*learning_rate=9"):
+        NeuralClassifier(learning_rate=9.0, **SMALL).fit(*table())
+
+
+def test_a_network_that_learns_is_not_told_so():
+    with warnings.catch_warnings(action="error"):
+        NeuralClassifier(**SMALL).fit(*table())

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
+from sklearn.datasets import load_wine
 from sklearn.model_selection import GridSearchCV
 
 from skkd import DistilledClassifier, NeuralClassifier
@@ -111,7 +112,7 @@ def test_a_custom_module_is_trained_alike_with_both_presets(iris_like):
     np.testing.assert_array_equal(default, plain)
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "rmsprop", torch.optim.LBFGS, torch.optim.NAdam])
+@pytest.mark.parametrize("optimizer", ["sgd", "rmsprop", torch.optim.NAdam])
 def test_another_optimizer_gets_the_plain_learning_rate_and_no_betas(optimizer):
     settings = with_preset(NeuralClassifier(optimizer=optimizer))
     assert settings.parametrization == "standard"
@@ -211,3 +212,12 @@ def test_an_unknown_preset_is_refused_with_those_that_there_are(preset, kind, ir
         with pytest.raises(ValueError, match=allowed):
             clf.partial_fit(*iris_like, classes=[0, 1, 2])
         assert vars(clf) == before
+
+
+def test_lbfgs_has_all_rows_at_once_no_dropout_and_its_own_rate():
+    names = ["dropout", "learning_rate"]
+    lbfgs = {"optimizer": torch.optim.LBFGS}
+    assert resolved(names, **lbfgs) == {"dropout": 0.0, "learning_rate": 1.0}
+    X, y = load_wine(return_X_y=True)
+    clf = NeuralClassifier(max_epochs=10, random_state=0, **lbfgs).fit(X, y)
+    assert clf.score(X, y) > 0.95
