@@ -148,8 +148,7 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         mean and standard deviation and does not clip. Both encode categories one-hot,
         and standardise images by channel. None takes numbers as they are: right behind
         a scaler or an encoder of one's own. A transformer is cloned and fitted on the
-        training rows. Whatever it
-        is, it is part of the fitted classifier.
+        training rows. Whatever it is, it is part of the fitted classifier.
     categorical_features : "from_dtype", or array-like, default="from_dtype"
         Columns that are encoded: those of dtype object, string, category or bool
         (an object column of numbers is numeric, one of digits in quotes is not), or,
@@ -381,9 +380,10 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         valid = split_off if splits else held_out
         previous = self._previous(goes_on, schedule_begins_anew=True)
         n_epochs, choice = settings.max_epochs, None
-        if not goes_on and self._chooses_n_epochs(settings, train):
+        lengths = [] if goes_on else self._lengths_to_choose_from(settings, train)
+        if len(lengths) > 1:
             choice = self._choose_n_epochs(
-                settings, train, held_out, classes, split_seed, seed=seed
+                settings, lengths, train, held_out, classes, split_seed, seed=seed
             )
             n_epochs = n_epochs if choice is None else choice.n_epochs
         view = self.network_.input_view if goes_on else self._fit_view(settings, train, classes)
@@ -661,14 +661,14 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             settings.preprocessor, train.rows, labels, train.targets["weights"], categorical
         )
 
-    def _chooses_n_epochs(self, settings, train):
-        """Whether `max_epochs` is "auto" and a fit may end where another has its best epoch."""
+    def _lengths_to_choose_from(self, settings, train):
+        """Where a training may end, if `max_epochs` is "auto" and some rows can be held out."""
         is_left_open = isinstance(self.max_epochs, str) and not self.early_stopping
-        ends = resolve_schedule("lr_decay", settings.lr_decay).ends(settings.max_epochs)
-        has_enough = effective_rows(train.targets["weights"]) >= FEWEST_ROWS
-        return is_left_open and len(ends) > 1 and has_enough
+        if not is_left_open or effective_rows(train.targets["weights"]) < FEWEST_ROWS:
+            return []
+        return resolve_schedule("lr_decay", settings.lr_decay).ends(settings.max_epochs)
 
-    def _choose_n_epochs(self, settings, train, held_out, classes, split_seed, **training):
+    def _choose_n_epochs(self, settings, lengths, train, held_out, classes, split_seed, **training):
         """The number of epochs and the temperature that held-out rows ask for, or None."""
         if held_out is None:
             split = {"validation_fraction": self.validation_fraction, "seed": split_seed}
@@ -676,8 +676,7 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         if effective_rows(held_out.targets["weights"]) < FEWEST_HELD_OUT:
             return None
         view = self._fit_view(settings, train, classes)
-        schedule = resolve_schedule("lr_decay", settings.lr_decay)
-        choice = EpochChoice(schedule.ends(settings.max_epochs), held_out)
+        choice = EpochChoice(lengths, held_out)
         quiet = changed(settings, callbacks=None, verbose=min(int(settings.verbose), 1))
         self._fit_examples(
             quiet,

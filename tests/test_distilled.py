@@ -254,15 +254,17 @@ def test_answers_win_over_a_teacher_which_is_then_not_asked():
     assert student.teacher_agreement_ > 0.9
 
 
-def test_label_smoothing_acts_on_the_label_term_alone():
+@pytest.mark.parametrize(("settings", "other"), [(SMALL, 0.3), (TABULAR, 0.0)])
+def test_label_smoothing_acts_on_the_label_term_alone(settings, other):
     proba = FOREST.predict_proba(X)
-    smooth = DistilledClassifier(alpha=1, label_smoothing=0.3, **SMALL)
-    plain = DistilledClassifier(alpha=1, **SMALL).fit(X, y, teacher_proba=proba)
-    smooth.fit(X, y, teacher_proba=proba)
-    np.testing.assert_array_equal(plain.predict_proba(X), smooth.predict_proba(X))
-    smooth.set_params(alpha=0.5).fit(X, y, teacher_proba=proba)
-    plain.set_params(alpha=0.5).fit(X, y, teacher_proba=proba)
-    assert abs(plain.predict_proba(X) - smooth.predict_proba(X)).max() > 0.01
+    first = DistilledClassifier(alpha=1, **settings)
+    second = DistilledClassifier(alpha=1, label_smoothing=other, **settings)
+    first.fit(X, y, teacher_proba=proba)
+    second.fit(X, y, teacher_proba=proba)
+    np.testing.assert_array_equal(first.predict_proba(X), second.predict_proba(X))
+    first.set_params(alpha=0.5).fit(X, y, teacher_proba=proba)
+    second.set_params(alpha=0.5).fit(X, y, teacher_proba=proba)
+    assert abs(first.predict_proba(X) - second.predict_proba(X)).max() > 0.01
 
 
 def test_class_weights_act_on_both_terms():
@@ -291,17 +293,6 @@ def test_the_seed_of_the_network_does_not_depend_on_the_teacher():
     np.testing.assert_array_equal(
         seeded.fit(X, y).predict_proba(X), NeuralClassifier(**SMALL).fit(X, y).predict_proba(X)
     )
-
-
-def test_label_smoothing_of_the_preset_acts_on_the_label_term_alone():
-    proba = FOREST.predict_proba(X)
-    sharp = DistilledClassifier(alpha=1, label_smoothing=0.0, **TABULAR)
-    smooth = DistilledClassifier(alpha=1, **TABULAR).fit(X, y, teacher_proba=proba)
-    sharp.fit(X, y, teacher_proba=proba)
-    np.testing.assert_array_equal(smooth.predict_proba(X), sharp.predict_proba(X))
-    smooth.set_params(alpha=0.5).fit(X, y, teacher_proba=proba)
-    sharp.set_params(alpha=0.5).fit(X, y, teacher_proba=proba)
-    assert abs(smooth.predict_proba(X) - sharp.predict_proba(X)).max() > 0.01
 
 
 def test_verbose_shows_how_far_the_teacher_is(capsys):

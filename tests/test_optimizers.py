@@ -209,16 +209,21 @@ def test_a_module_without_matrices_has_an_optimiser():
     assert len(optimizer.param_groups) == 1
 
 
+def factors_of(module):
+    return {parameter: 0.1 * i for i, parameter in enumerate(module.parameters(), start=1)}
+
+
+@pytest.mark.parametrize("rate_factors", [lambda module: None, factors_of])
 @pytest.mark.parametrize("optimizer", [*OPTIMIZERS, torch.optim.NAdam])
-def test_training_goes_on_bit_for_bit_from_arrays(optimizer):
+def test_training_goes_on_bit_for_bit_from_arrays(optimizer, rate_factors):
     settings = {"learning_rate": 0.05, "weight_decay": 0.01, "momentum": 0.9, "nesterov": True}
     module = small_module()
-    first = make_optimizer(optimizer, module, **settings)
+    first = make_optimizer(optimizer, module, rate_factors=rate_factors(module), **settings)
     for seed in range(3):
         step(first, module, seed)
     state = state_as_arrays(first, [*module.parameters()])
     resumed = copy.deepcopy(module)
-    second = make_optimizer(optimizer, resumed, **settings)
+    second = make_optimizer(optimizer, resumed, rate_factors=rate_factors(resumed), **settings)
     load_state(second, state, [*resumed.parameters()])
     for seed in range(3, 6):
         step(first, module, seed)
@@ -278,10 +283,6 @@ def test_the_fused_kernel_gives_way_to_another_choice():
     assert optimizer.param_groups[0]["foreach"]
 
 
-def factors_of(module):
-    return {parameter: 0.1 * i for i, parameter in enumerate(module.parameters(), start=1)}
-
-
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_rate_factors_are_factors_of_the_learning_rate_of_a_group(name):
     module = small_module()
@@ -327,24 +328,6 @@ def test_a_penalty_is_part_of_the_gradient_whatever_the_rate_factor_is(name):
         weights = {is_weight(parameter) for parameter in group["params"]}
         assert group["weight_decay"] == 0.5 * weights.pop()
         assert not weights
-
-
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_training_goes_on_bit_for_bit_from_arrays_with_rate_factors_too(optimizer):
-    settings = {"learning_rate": 0.05, "weight_decay": 0.01, "momentum": 0.9}
-    module = small_module()
-    first = make_optimizer(optimizer, module, rate_factors=factors_of(module), **settings)
-    for seed in range(3):
-        step(first, module, seed)
-    resumed = copy.deepcopy(module)
-    second = make_optimizer(optimizer, resumed, rate_factors=factors_of(resumed), **settings)
-    state = state_as_arrays(first, [*module.parameters()])
-    load_state(second, state, [*resumed.parameters()])
-    for seed in range(3, 6):
-        step(first, module, seed)
-        step(second, resumed, seed)
-    for new, wanted in zip(resumed.parameters(), module.parameters(), strict=True):
-        assert torch.equal(new, wanted)
 
 
 def test_moments_belong_to_their_parameters_whatever_the_groups():
