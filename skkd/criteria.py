@@ -1,20 +1,33 @@
 """What a network learns from: the training loss of each row, and its derivative.
 
 Called, a criterion gives one loss per row, for autograd to differentiate. `gradient`
-gives the same losses and, by hand, their derivative by the logits: with ``p`` the
-softmax of the logits ``z``,
+gives the same losses and, by hand, their derivative by the logits. That of the
+cross-entropy ``CE(y, z)`` is ``softmax(z) - y``; those of the losses of a teacher are,
+with ``p = softmax(z/T)``, ``q = softmax(t/T)`` and ``m = (q + p) / 2``,
 
-=======================================  ===========================
-CE(y, z)                                 p - y
-T^2 KL(softmax(t/T) || softmax(z/T))     T (softmax(z/T) - softmax(t/T))
-=======================================  ===========================
+================  ===========================  =========================
+"kl"              T (p - q)
+"reverse_kl"      T p (g - sum_j p_j g_j)      g = log p - log q
+"jensen_shannon"  T p (g - sum_j p_j g_j)      g = (log p - log m) / 2
+"brier"           T p (g - sum_j p_j g_j)      g = 2 (p - q)
+"logit_mse"       (z - mean(z) - t + mean(t)) / K
+================  ===========================  =========================
+
+where ``g`` is, up to a constant, the derivative of the loss by ``p``, divided by ``T^2``.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
 
-from skkd.losses import cross_entropy, distillation_loss, one_hot, smooth_labels
+from skkd.losses import (
+    TEACHER_LOSSES,
+    cross_entropy,
+    distillation_loss,
+    one_hot,
+    smooth_labels,
+)
 
 __all__ = ["LabelLoss", "TaughtLoss"]
 
@@ -94,6 +107,8 @@ class TaughtLoss:
     ----------
     temperature, alpha : float
     label_smoothing : float, default=0.0
+    teacher_loss : str, default="kl"
+        A name in :data:`skkd.losses.TEACHER_LOSSES`.
 
     Examples
     --------
@@ -107,6 +122,7 @@ class TaughtLoss:
     temperature: float
     alpha: float
     label_smoothing: float = 0.0
+    teacher_loss: str = "kl"
 
     def __call__(self, logits, targets):
         """One loss per row.
@@ -114,7 +130,10 @@ class TaughtLoss:
         Parameters
         ----------
         logits : torch.Tensor of shape (n_rows, n_classes)
-        targets : dict with "labels", codes of shape (n_rows,), and "teacher_logits"
+        targets : dict
+            "labels", codes of shape (n_rows,); "teacher_logits", finite; and, where the
+            weight of the teacher differs between rows, "alpha", of shape (n_rows,). Where
+            it is 1 the label is any code: it does not matter.
 
         Returns
         -------
@@ -125,7 +144,8 @@ class TaughtLoss:
             logits,
             targets["teacher_logits"],
             temperature=self.temperature,
-            alpha=self.alpha,
+            alpha=targets.get("alpha", self.alpha),
+            teacher_loss=self.teacher_loss,
         )
 
     def gradient(self, logits, targets):
@@ -141,17 +161,66 @@ class TaughtLoss:
         losses : torch.Tensor of shape (n_rows,)
         derivative : torch.Tensor of shape (n_rows, n_classes)
         """
-        T, alpha = self.temperature, self.alpha
-        log_q = _log_softmax_by_class(targets["teacher_logits"] / T)
+        alpha = targets.get("alpha", self.alpha)
+        losses, derivative = self._of_teacher(logits, targets["teacher_logits"], alpha)
+        varies = isinstance(alpha, torch.Tensor)
+        if bool((alpha < 1).any()) if varies else alpha < 1:
+            of_labels, by_labels = LabelLoss(self.label_smoothing).gradient(logits, targets)
+            if varies:
+                losses.addcmul_(of_labels, 1 - alpha)
+                derivative.addcmul_(by_labels, (1 - alpha).unsqueeze(1))
+            else:
+                losses.add_(of_labels, alpha=1 - alpha)
+                derivative.add_(by_labels, alpha=1 - alpha)
+        return losses, derivative
+
+    def _of_teacher(self, logits, teacher_logits, alpha):
+        """The term of the teacher, alpha times, and its derivative."""
+        T = self.temperature
+        if self.teacher_loss != "kl":
+            losses = TEACHER_LOSSES[self.teacher_loss](teacher_logits, logits, T).mul_(alpha)
+            derivative = DERIVATIVES[self.teacher_loss](teacher_logits, logits, T)
+            return losses, derivative.mul_(alpha).t()
+        log_q = _log_softmax_by_class(teacher_logits / T)
         log_p = _log_softmax_by_class(logits / T)
         q = log_q.exp()
         losses = (q * log_q.sub_(log_p)).sum(0).mul_(alpha * T**2)
-        derivative = log_p.exp_().sub_(q).mul_(alpha * T).t()
-        if alpha < 1:
-            of_labels, by_labels = LabelLoss(self.label_smoothing).gradient(logits, targets)
-            losses.add_(of_labels, alpha=1 - alpha)
-            derivative.add_(by_labels, alpha=1 - alpha)
-        return losses, derivative
+        return losses, log_p.exp_().sub_(q).mul_(alpha * T).t()
+
+
+def _by_reverse_kl(teacher_logits, logits, T):
+    log_q, log_p = _log_softmax_by_class(teacher_logits / T), _log_softmax_by_class(logits / T)
+    return _through_softmax(log_p.exp(), log_p - log_q).mul_(T)
+
+
+def _by_jensen_shannon(teacher_logits, logits, T):
+    log_q, log_p = _log_softmax_by_class(teacher_logits / T), _log_softmax_by_class(logits / T)
+    log_m = torch.logaddexp(log_q, log_p).sub_(math.log(2))
+    return _through_softmax(log_p.exp(), log_p - log_m).mul_(T / 2)
+
+
+def _by_brier(teacher_logits, logits, T):
+    q = _log_softmax_by_class(teacher_logits / T).exp_()
+    p = _log_softmax_by_class(logits / T).exp_()
+    return _through_softmax(p, p - q).mul_(2 * T)
+
+
+def _by_logit_mse(teacher_logits, logits, T):
+    difference = (logits - teacher_logits).t()
+    return (difference - difference.mean(0)).div_(len(difference))
+
+
+#: Derivatives by the logits, of shape (n_classes, n_rows).
+DERIVATIVES = {
+    "reverse_kl": _by_reverse_kl,
+    "jensen_shannon": _by_jensen_shannon,
+    "logit_mse": _by_logit_mse,
+    "brier": _by_brier,
+}
+
+
+def _through_softmax(p, g):
+    return p * (g - (p * g).sum(0))
 
 
 def _log_softmax_by_class(logits):

@@ -1,4 +1,4 @@
-"""Losses: worked numbers, identities, other libraries, and the gradients of Hinton's loss."""
+"""Losses: worked numbers, identities, other libraries, limits and gradients."""
 
 import numpy as np
 import pytest
@@ -8,13 +8,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import special, stats
+from scipy.spatial.distance import jensenshannon
+from sklearn.metrics import brier_score_loss
 
 from skkd.losses import (
+    TEACHER_LOSSES,
+    brier,
     cross_entropy,
     distillation_loss,
     entropy,
+    forward_kl,
+    jensen_shannon,
     kl_divergence,
+    logit_mse,
     one_hot,
+    reverse_kl,
     smooth_labels,
     softmax_with_temperature,
     temper,
@@ -337,3 +345,214 @@ def test_gradients_pass_gradcheck(alpha):
     assert torch.autograd.gradcheck(
         lambda z: distillation_loss(y, z, t, temperature=3.0, alpha=alpha), z
     )
+
+
+def binary_kl(p, q):
+    return special.rel_entr(p, q) + special.rel_entr(1 - p, 1 - q)
+
+
+#: Of two classes with the probabilities p and 1 - p (student), q and 1 - q (teacher).
+TWO_CLASSES = {
+    "kl": lambda p, q: binary_kl(q, p),
+    "reverse_kl": binary_kl,
+    "jensen_shannon": lambda p, q: (binary_kl(q, (p + q) / 2) + binary_kl(p, (p + q) / 2)) / 2,
+    "brier": lambda p, q: 2 * (p - q) ** 2,
+}
+
+#: At infinite temperature each is a multiple of the squared distance of the logits.
+SHARE_OF_LOGIT_MSE = {
+    "kl": lambda K: 1,
+    "reverse_kl": lambda K: 1,
+    "jensen_shannon": lambda K: 1 / 4,
+    "logit_mse": lambda K: 1,
+    "brier": lambda K: 2 / K,
+}
+
+every_teacher_loss = pytest.mark.parametrize("name", TEACHER_LOSSES)
+
+
+@pytest.mark.parametrize("temperature", TEMPERATURES)
+@pytest.mark.parametrize("name", TWO_CLASSES)
+def test_two_classes_have_a_closed_form(name, temperature):
+    z, t = random_logits(n_classes=2), random_logits(n_classes=2, seed=3)
+    p, q = (special.expit((x[:, 0] - x[:, 1]).numpy() / temperature) for x in (z, t))
+    found = TEACHER_LOSSES[name](t, z, temperature)
+    np.testing.assert_allclose(found, temperature**2 * TWO_CLASSES[name](p, q), rtol=1e-9)
+
+
+def test_logit_mse_of_two_classes_is_an_eighth_of_the_squared_difference_of_log_odds():
+    z, t = random_logits(n_classes=2), random_logits(n_classes=2, seed=3)
+    close(logit_mse(t, z), ((z - t)[:, 0] - (z - t)[:, 1]) ** 2 / 8)
+
+
+@every_teacher_loss
+@pytest.mark.parametrize("n_classes", [2, 3, 10])
+def test_high_temperature_approaches_a_multiple_of_the_logit_mse(name, n_classes):
+    z, t = random_logits(n_classes=n_classes), random_logits(n_classes=n_classes, seed=3)
+    expected = SHARE_OF_LOGIT_MSE[name](n_classes) * logit_mse(t, z)
+    close(TEACHER_LOSSES[name](t, z, 3e3), expected, rtol=1e-2, atol=0)
+    found = gradient(lambda z: TEACHER_LOSSES[name](t, z, 3e3), z)
+    slope = SHARE_OF_LOGIT_MSE[name](n_classes) / n_classes
+    close(found, slope * (centred(z) - centred(t)), atol=1e-2, rtol=0)
+
+
+@every_teacher_loss
+@pytest.mark.parametrize("temperature", TEMPERATURES)
+def test_a_student_equal_to_its_teacher_costs_nothing(name, temperature):
+    t = random_logits()
+    loss = TEACHER_LOSSES[name]
+    close(loss(t, t + 7, temperature), torch.zeros(6).double(), atol=1e-12, rtol=0)
+    slope = gradient(lambda z: loss(t, z, temperature), t)
+    close(slope, torch.zeros_like(t), atol=1e-12, rtol=0)
+    assert loss(t, random_logits(seed=9), temperature).mean() > 0.1
+
+
+@every_teacher_loss
+@quick
+@given(batches(3), st.floats(0.5, 20), st.floats(-100, 100))
+def test_a_teacher_loss_is_one_finite_value_per_row_and_ignores_shifts(name, batch, T, shift):
+    z, q, _ = batch
+    loss = TEACHER_LOSSES[name]
+    plain = loss(q.log(), z, T)
+    assert plain.shape == (len(z),)
+    assert (plain >= 0).all()
+    assert torch.isfinite(plain).all()
+    close(loss(q.log() + shift, z - shift, T), plain, atol=1e-9, rtol=1e-7)
+    slope = gradient(lambda z: loss(q.log(), z, T), z)
+    close(slope.sum(dim=-1), torch.zeros_like(plain), atol=1e-10 * float(1 + plain.max()), rtol=0)
+
+
+@every_teacher_loss
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 20.0])
+def test_zeros_and_huge_logits_have_finite_losses_and_gradients(name, dtype, temperature):
+    huge = torch.tensor([[1e4, -1e4, 0.0], [-1e4, 1e4, 1e4], [0.0, 0.0, 0.0]], dtype=dtype)
+    certain = torch.eye(3, dtype=dtype).log()
+    for t in (huge, -huge, certain, 0 * huge):
+        for z in (huge, -huge, 0 * huge):
+            loss = TEACHER_LOSSES[name](t, z, temperature)
+            assert torch.isfinite(loss).all()
+            assert (loss >= 0).all()
+            slope = gradient(lambda z, t=t: TEACHER_LOSSES[name](t, z, temperature), z)
+            assert torch.isfinite(slope).all()
+
+
+@every_teacher_loss
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 4.0])
+def test_gradients_of_a_teacher_loss_pass_gradcheck(name, temperature):
+    z, t = random_logits(3, scale=1.0).requires_grad_(), random_logits(3, seed=3, scale=1.0)
+    assert torch.autograd.gradcheck(lambda z: TEACHER_LOSSES[name](t, z, temperature), z)
+
+
+@quick
+@given(batches(3, zeros=False), st.floats(0.5, 20))
+def test_reverse_kl_is_kl_with_the_sides_swapped(batch, temperature):
+    _, p, q = batch
+    close(reverse_kl(p.log(), q.log(), temperature), forward_kl(q.log(), p.log(), temperature))
+
+
+def test_forward_kl_is_the_teacher_term_bit_for_bit():
+    y, z, t = random_labels(), random_logits(), random_logits(seed=3)
+    at = {"temperature": 3.0, "alpha": 1.0}
+    assert torch.equal(forward_kl(t, z, 3.0), distillation_loss(y, z, t, **at))
+
+
+def test_a_zero_of_the_teacher_costs_reverse_kl_a_lot_yet_no_less_than_any_other_probability():
+    z = torch.zeros(1, 2)
+    probabilities = torch.tensor([0.5, 1e-3, 1e-20, 1e-38, 1e-44, 0.0])
+    for loss in (reverse_kl, logit_mse):
+        costs = [float(loss(torch.tensor([[1.0, p]]).log(), z)) for p in probabilities]
+        assert costs == sorted(costs)
+        assert 20 < costs[-1] < 1e4
+
+
+@quick
+@given(batches(3))
+def test_jensen_shannon_is_scipys(batch):
+    _, p, q = batch
+    expected = jensenshannon(p.numpy(), q.numpy(), axis=1) ** 2
+    np.testing.assert_allclose(jensen_shannon(q.log(), p.log()), expected, atol=1e-12)
+
+
+@quick
+@given(batches(3), st.floats(0.5, 20))
+def test_jensen_shannon_is_symmetric_and_bounded(batch, temperature):
+    _, p, q = batch
+    found = jensen_shannon(q.log(), p.log(), temperature)
+    close(found, jensen_shannon(p.log(), q.log(), temperature))
+    assert (found <= temperature**2 * np.log(2) * (1 + 1e-12)).all()
+
+
+@quick
+@given(batches(4))
+def test_the_root_of_jensen_shannon_is_a_metric(batch):
+    _, p, q, r = batch
+
+    def distance(p, q):
+        return jensen_shannon(p.log(), q.log()).sqrt()
+
+    assert (distance(p, r) <= distance(p, q) + distance(q, r) + 1e-7).all()
+
+
+@quick
+@given(batches(3), st.floats(0.01, 0.99))
+def test_jensen_shannon_with_a_share_is_what_the_mixture_leaves_of_the_entropy(batch, beta):
+    _, p, q = batch
+    mixed = entropy(beta * q + (1 - beta) * p)
+    expected = mixed - beta * entropy(q) - (1 - beta) * entropy(p)
+    found = jensen_shannon(q.log(), p.log(), beta=beta)
+    close(found, expected, atol=1e-12, rtol=1e-9)
+    assert (found <= np.log(2) + 1e-12).all()
+
+
+def test_jensen_shannon_runs_from_kl_to_reverse_kl():
+    z, t = random_logits(scale=1.0), random_logits(seed=3, scale=1.0)
+    beta = 1e-6
+    close(jensen_shannon(t, z, beta=beta) / beta, forward_kl(t, z), rtol=1e-3, atol=0)
+    close(jensen_shannon(t, z, beta=1 - beta) / beta, reverse_kl(t, z), rtol=1e-3, atol=0)
+
+
+@pytest.mark.parametrize("beta", [0, 1, -0.1, float("nan")])
+def test_a_share_that_mixes_nothing_is_refused(beta):
+    with pytest.raises(ValueError, match="beta=.* is not allowed: give a number in"):
+        jensen_shannon(torch.zeros(1, 2), torch.zeros(1, 2), beta=beta)
+
+
+def test_brier_against_certainty_is_scikit_learns_score():
+    y, z = random_labels(50), random_logits(50)
+    probabilities = torch.softmax(z, dim=-1).numpy()
+    expected = brier_score_loss(y.numpy(), probabilities, labels=range(4), scale_by_half=False)
+    found = brier(one_hot(y, 4, torch.float64).log(), z).mean()
+    assert float(found) == pytest.approx(expected, rel=1e-9)
+
+
+def test_logit_mse_ignores_the_temperature_and_has_the_gradient_of_its_name():
+    z, t = random_logits(), random_logits(seed=3)
+    assert torch.equal(logit_mse(t, z, 0.5), logit_mse(t, z, 20.0))
+    close(gradient(lambda z: logit_mse(t, z), z), (centred(z) - centred(t)) / 4)
+    expected = F.mse_loss(centred(z), centred(t), reduction="none").mean(dim=-1) / 2
+    close(logit_mse(t, z), expected)
+
+
+@every_teacher_loss
+def test_the_distillation_loss_takes_any_teacher_loss(name):
+    y, z, t = random_labels(), random_logits(), random_logits(seed=3)
+    found = distillation_loss(y, z, t, temperature=2.0, alpha=0.3, teacher_loss=name)
+    close(found, 0.7 * cross_entropy(y, z) + 0.3 * TEACHER_LOSSES[name](t, z, 2.0))
+
+
+def test_an_unknown_teacher_loss_is_refused():
+    z = torch.zeros(1, 2)
+    with pytest.raises(ValueError, match="teacher_loss='mse' is not allowed: give one of 'kl', "):
+        distillation_loss(z, z, z, temperature=1.0, alpha=0.5, teacher_loss="mse")
+
+
+@every_teacher_loss
+def test_alpha_may_differ_between_rows(name):
+    y, z, t = random_labels(), random_logits(), random_logits(seed=3)
+    alpha = torch.tensor([0.0, 0.3, 1.0, 0.5, 1.0, 0.0], dtype=torch.float64)
+    at = {"temperature": 2.0, "teacher_loss": name}
+    found = distillation_loss(y, z, t, alpha=alpha, **at)
+    for row, share in enumerate(alpha.tolist()):
+        one = slice(row, row + 1)
+        close(found[one], distillation_loss(y[one], z[one], t[one], alpha=share, **at))
