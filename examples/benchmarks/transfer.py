@@ -1,0 +1,156 @@
+"""
+Transfer sets: what they cost, and how real their rows look
+===========================================================
+
+Run as ``python transfer.py speed``: how long each sampler takes to learn a table and to
+make four times as many rows, and how much memory; and how much farther the nearest row
+of a random block is than the nearest of all. Run as ``python transfer.py rows FOLDER``
+(a folder with the data sets of ``tables.py``): how well a forest tells the rows from
+real ones that no sampler saw (area under the ROC curve: 0.5 is not at all, 1 is always),
+how many are copies of rows they were made from, and the agreement on them of two forests.
+"""
+
+import sys
+import time
+import tracemalloc
+
+import numpy as np
+import pandas as pd
+from sklearn.compose import make_column_selector, make_column_transformer
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OrdinalEncoder
+from tables import load_split
+
+from skkd.transfer import Gibbs, Munge, Spunge
+from skkd.transfer.attributes import Attributes
+from skkd.transfer.neighbours import embed, nearest_others
+
+TABLES = [(20_000, 54), (100_000, 50)]
+SAMPLERS = [Spunge(), Munge(), Munge(p=0.25), Gibbs(), Gibbs(p=1.0), Gibbs(max_features=0.3)]
+
+
+def mixed_table(n_rows, n_columns, seed=0):
+    """Correlated numbers, whole numbers and small codes, in equal parts."""
+    rng = np.random.default_rng(seed)
+    hidden = rng.standard_normal((n_rows, 8))
+    X = hidden @ rng.standard_normal((8, n_columns)) + rng.standard_normal((n_rows, n_columns))
+    X[:, 1::3] = np.round(X[:, 1::3] * 10)
+    X[:, 2::3] = X[:, 2::3] > 0
+    return X
+
+
+def cost(sampler, X, n_new):
+    """Seconds to learn, seconds to sample, and megabytes at most while doing both in batches."""
+    began = time.perf_counter()
+    sampler.fit(X)
+    learned = time.perf_counter()
+    for _ in sampler.batches(n_new, random_state=0):
+        pass
+    sampled = time.perf_counter()
+    tracemalloc.start()
+    try:
+        for _ in type(sampler)(**sampler.get_params()).fit(X).batches(20_000, random_state=0):
+            pass
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    return learned - began, sampled - learned, peak / 2**20
+
+
+def speed():
+    print("   rows columns  sampler                      fit s  sample s   new rows/s  peak MB")
+    for n_rows, n_columns in TABLES:
+        X = mixed_table(n_rows, n_columns)
+        for sampler in SAMPLERS:
+            fitting, sampling, peak = cost(sampler, X, 4 * n_rows)
+            print(
+                f"{n_rows:7} {n_columns:7}  {sampler!r:26} {fitting:7.1f} {sampling:9.1f} "
+                f"{4 * n_rows / sampling:12.0f} {peak:8.0f}",
+                flush=True,
+            )
+
+
+def distances():
+    """The nearest of a random block, against the nearest of all rows."""
+    print("   rows columns  block rows  mean distance  of all = 1")
+    for n_rows, n_columns in TABLES:
+        points = embed(Attributes(mixed_table(n_rows, n_columns)), np.arange(n_rows))
+        nearest = nearest_others(points)[1][:2000].mean()
+        for block_rows in (2000, 5000, 10_000, 20_000):
+            block = points[:block_rows]
+            mean = nearest_others(block)[1][:2000].mean()
+            print(f"{n_rows:7} {n_columns:7} {block_rows:11} {mean:14.3f} {mean / nearest:11.2f}")
+
+
+def forest(seed, n_trees=100):
+    encoder = make_column_transformer(
+        (
+            OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1),
+            make_column_selector(dtype_exclude=np.number),
+        ),
+        remainder="passthrough",
+    )
+    trees = RandomForestClassifier(n_trees, min_samples_leaf=2, random_state=seed)
+    return make_pipeline(encoder, trees)
+
+
+def area_of_a_judge(real, made):
+    """How well a forest tells made rows from real ones."""
+    rows = np.concatenate([real, made])
+    is_made = np.repeat([0, 1], [len(real), len(made)])
+    judge = forest(seed=0).set_params(columntransformer="passthrough")
+    return roc_auc_score(
+        is_made, cross_val_predict(judge, rows, is_made, method="predict_proba")[:, 1]
+    )
+
+
+def share_of_copies(X, made):
+    """The share of made rows that equal one of X."""
+    known = {row.tobytes() for row in np.ascontiguousarray(X)}
+    return np.mean([row.tobytes() in known for row in np.ascontiguousarray(made)])
+
+
+def as_codes(*tables):
+    """Tables as arrays, their names and gaps as codes of one and the same list."""
+    codes = []
+    for name in tables[0].columns:
+        cells = np.concatenate([np.asarray(table[name], dtype=object) for table in tables])
+        cells = np.array([str(cell) for cell in cells])
+        numbers = tables[0][name].dtype.kind in "fiu"
+        codes.append(cells.astype(float) if numbers else np.unique(cells, return_inverse=True)[1])
+    cuts = np.cumsum([len(table) for table in tables])[:-1]
+    return np.split(np.column_stack(codes).astype(float), cuts)
+
+
+def looks(folder):
+    print("table      sampler                      judge  copies  agreement (real rows)")
+    for name in ("magic", "adult", "covertype"):
+        X, X_test, y, _ = load_split(folder, name, 0)
+        X, X_test = pd.DataFrame(X), pd.DataFrame(X_test[:5000])
+        halves = [forest(seed).fit(X.iloc[seed::2], y[seed::2]) for seed in (0, 1)]
+        on_real = np.mean(halves[0].predict(X_test) == halves[1].predict(X_test))
+        for sampler in SAMPLERS:
+            made = sampler.fit(X).sample(len(X_test), random_state=0)
+            known, real, new = as_codes(X, X_test, made)
+            agreement = np.mean(halves[0].predict(made) == halves[1].predict(made))
+            print(
+                f"{name:10} {sampler!r:26} {area_of_a_judge(real, new):7.3f} "
+                f"{share_of_copies(known, new):7.3f} {agreement:10.3f} ({on_real:.3f})",
+                flush=True,
+            )
+
+
+def main():
+    task, *folder = sys.argv[1:] or ["speed"]
+    if task == "rows":
+        looks(*folder)
+    else:
+        speed()
+        distances()
+
+
+if __name__ == "__main__":
+    main()

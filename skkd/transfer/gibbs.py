@@ -1,0 +1,197 @@
+"""Gibbs sampling with trees: each attribute drawn anew from p(x_a | all others).
+
+Fakoor, Mueller, Erickson, Chaudhari and Smola 2020, "Fast, accurate, and simple models
+for tabular data via augmented distillation" (arXiv:2006.14284), begin at real rows and
+draw one attribute after another from its conditional distribution, which a network with
+self-attention gives. Here, a classification or regression tree gives it, as in
+
+- Reiter 2005, "Using CART to generate partially synthetic public use microdata", Journal
+  of Official Statistics 21
+- Doove, van Buuren and Dusseldorp 2014, "Recursive partitioning for missing data
+  imputation in the presence of interaction effects", Computational Statistics and Data
+  Analysis 72
+
+Attribute a of a row is that of a random observed row (the donor) in the leaf to which
+the tree of a, grown on all other attributes, leads:
+
+    x_a <- x_a of a random row of leaf_a(x without a)
+
+So every value is an observed one, a gap included, whatever the type.
+
+A tree of a number is grown on its ranks, since a few huge values would claim all splits.
+Gaps are below all numbers. Nominal values enter as their codes.
+"""
+
+import numpy as np
+from scipy.stats import rankdata
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+
+from skkd.parameters import check_integer, check_number
+from skkd.transfer.sampler import Sampler, shuffled_copies
+
+__all__ = ["Gibbs", "Leaves"]
+
+#: Of the values of a nominal attribute, the tree tells apart the most frequent ones.
+MOST_CLASSES = 50
+
+
+class Gibbs(Sampler):
+    """Attributes drawn anew, one after another, given all others (Gibbs sampling).
+
+    The most faithful and the slowest of the samplers: `fit` grows one tree for each
+    attribute.
+
+    Parameters
+    ----------
+    n_rounds : int >= 1, default=1
+        How often each attribute is drawn. The rows of one round stay near real ones.
+    p : float in [0, 1], default=0.5
+        Probability that an attribute of a row is drawn in a round, else kept.
+    min_samples_leaf : int >= 1, default=5
+        Rows of a leaf, at least. The more, the looser attributes hang together.
+    max_features : float in (0, 1], default=1.0
+        Of the other attributes, the share that each split looks at. Less is faster.
+    max_rows : int >= 2, default=20_000
+        A tree is grown on at most as many random rows; all rows are donors.
+
+    Attributes
+    ----------
+    attributes_ : skkd.transfer.attributes.Attributes
+    leaves_ : list of Leaves
+        By attribute.
+
+    Notes
+    -----
+    Sources: Fakoor et al. 2020 (arXiv:2006.14284) for Gibbs sampling from real rows;
+    Reiter 2005, "Using CART to generate partially synthetic public use microdata", for
+    donors from the leaves of trees, with at least 5 rows in a leaf.
+
+    Measured on one core: to learn 20,000 rows takes 4 s where 10 of 12 attributes are
+    numbers, and 1 minute where 36 of 54 are, 16 s with ``max_features=0.3``. More rows
+    than `max_rows` add little. Then it makes 70,000 rows per second.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x = np.linspace(0, 1, 200)
+    >>> rows = Gibbs().fit(np.column_stack([x, x**2])).sample(1000, random_state=0)
+    >>> bool(np.abs(rows[:, 1] - rows[:, 0] ** 2).max() < 0.1)
+    True
+    """
+
+    def __init__(self, n_rounds=1, p=0.5, min_samples_leaf=5, max_features=1.0, max_rows=20_000):
+        self.n_rounds = n_rounds
+        self.p = p
+        self.min_samples_leaf = min_samples_leaf
+        self.max_features = max_features
+        self.max_rows = max_rows
+
+    def check(self):
+        check_integer("n_rounds", self.n_rounds, low=1)
+        check_number("p", self.p, low=0, high=1)
+        check_integer("min_samples_leaf", self.min_samples_leaf, low=1)
+        check_number("max_features", self.max_features, low=0, high=1, low_open=True)
+        check_integer("max_rows", self.max_rows, low=2)
+
+    def learn(self):
+        self._inputs = _inputs(self.attributes_)
+        random_state = np.random.RandomState(0)
+        n_rows = self.attributes_.n_rows
+        rows = random_state.permutation(n_rows)[: self.max_rows]
+        self.leaves_ = [
+            Leaves(self._tree(a, rows), self._without(a, np.arange(n_rows)))
+            for a in range(self.attributes_.n_attributes)
+        ]
+
+    def _tree(self, a, rows):
+        """The tree of an attribute, which is told nothing about the attribute itself."""
+        settings = {
+            "min_samples_leaf": min(self.min_samples_leaf, len(rows)),
+            "max_features": float(self.max_features),
+            "random_state": 0,
+        }
+        targets = self._inputs[rows, a]
+        if a < self.attributes_.n_numeric:
+            tree = DecisionTreeRegressor(**settings)
+            targets = rankdata(targets) / len(targets)
+        else:
+            tree = DecisionTreeClassifier(**settings)
+            targets = _frequent(targets)
+        return tree.fit(self._without(a, rows), targets)
+
+    def _without(self, a, rows):
+        """Inputs with attribute a held constant, so that no split is at it."""
+        inputs = self._inputs[rows]
+        inputs[:, a] = 0
+        return inputs
+
+    def draw(self, n_rows, random_state):
+        attributes = self.attributes_
+        for rows in shuffled_copies(attributes.n_rows, n_rows, random_state):
+            donors = np.tile(rows[:, None], attributes.n_attributes)
+            inputs = self._inputs[rows]
+            for _ in range(self.n_rounds):
+                for a in random_state.permutation(attributes.n_attributes):
+                    at = np.flatnonzero(random_state.random_sample(len(rows)) < self.p)
+                    if len(at):
+                        donors[at, a] = self.leaves_[a].donors(inputs[at], random_state)
+                        inputs[at, a] = self._inputs[donors[at, a], a]
+            yield donors, attributes.numbers_at(donors)
+
+
+class Leaves:
+    """The rows in each leaf of a tree.
+
+    Parameters
+    ----------
+    tree : DecisionTreeClassifier or DecisionTreeRegressor
+        Fitted.
+    inputs : ndarray of float32 of shape (n_rows, n_features)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X, y = np.array([[0.0], [1.0], [2.0], [3.0]], dtype=np.float32), [0, 0, 1, 1]
+    >>> leaves = Leaves(DecisionTreeClassifier().fit(X, y), X)
+    >>> np.unique(leaves.donors(np.full((20, 1), 9, dtype=np.float32), np.random.RandomState(0)))
+    array([2, 3])
+    """
+
+    def __init__(self, tree, inputs):
+        self.tree = tree.tree_
+        leaves = self.tree.apply(inputs)
+        self.rows = np.argsort(leaves, kind="stable")
+        self.counts = np.bincount(leaves, minlength=self.tree.node_count)
+        self.starts = np.cumsum(self.counts) - self.counts
+
+    def donors(self, inputs, random_state):
+        """A random row of the leaf of each input.
+
+        Parameters
+        ----------
+        inputs : ndarray of float32 of shape (n, n_features)
+        random_state : numpy.random.RandomState
+
+        Returns
+        -------
+        ndarray of int of shape (n,)
+        """
+        leaves = self.tree.apply(inputs)
+        lots = random_state.random_sample(len(leaves)) * self.counts[leaves]
+        return self.rows[self.starts[leaves] + lots.astype(np.intp)]
+
+
+def _inputs(attributes):
+    """What trees see of the rows: numbers, gaps as far below as they reach up, and codes."""
+    below = attributes.low - (attributes.high - attributes.low)
+    numbers = np.where(np.isnan(attributes.numbers), below, attributes.numbers)
+    return np.hstack([numbers, attributes.codes]).astype(np.float32)
+
+
+def _frequent(codes):
+    """Codes, all but the most frequent ones put together."""
+    values, codes, counts = np.unique(codes, return_inverse=True, return_counts=True)
+    if len(values) <= MOST_CLASSES:
+        return codes
+    frequent = np.argsort(-counts, kind="stable")[: MOST_CLASSES - 1]
+    return np.where(np.isin(codes, frequent), codes, -1)

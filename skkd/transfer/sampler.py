@@ -1,0 +1,199 @@
+"""What all samplers of synthetic rows share: learn a table, give rows in its container.
+
+Rows are made in blocks, so that memory is bounded by what is asked for at once; the
+same seed gives the same rows, whether they come in one container or in many.
+"""
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+
+from skkd.parameters import check_integer
+from skkd.transfer.attributes import Attributes
+
+__all__ = ["BLOCK_ROWS", "Sampler", "shuffled_copies"]
+
+#: Rows that are made at a time.
+BLOCK_ROWS = 10_000
+
+
+class Sampler(BaseEstimator):
+    """Synthetic rows like those of a table: subclass it and write `draw`.
+
+    A *transfer set* is made of rows that only a teacher labels; a sampler makes the
+    rows. It never sees labels.
+
+    What every sampler of `skkd.transfer` promises: nominal values and gaps are swapped
+    among rows, never invented; columns of integers stay integers; one-hot groups stay
+    one-hot; numbers stay between the smallest and the largest that were observed. In a
+    sparse matrix zeros are swapped like gaps, so it stays about as sparse; inside, it is
+    dense, of at most 10^8 cells.
+
+    Attributes
+    ----------
+    attributes_ : skkd.transfer.attributes.Attributes
+        Holds a reference to the table that was fitted.
+
+    Examples
+    --------
+    Rows of which every attribute comes from a row of its own:
+
+    >>> import numpy as np
+    >>> class Marginals(Sampler):
+    ...     def draw(self, n_rows, random_state):
+    ...         attributes = self.attributes_
+    ...         shape = (n_rows, attributes.n_attributes)
+    ...         donors = random_state.randint(attributes.n_rows, size=shape)
+    ...         yield donors, attributes.numbers_at(donors)
+    >>> X = np.array([[0, 10, 5], [1, 20, 6], [2, 30, 7]])
+    >>> Marginals().fit(X).sample(4, random_state=0)
+    array([[ 0, 20,  5],
+           [ 1, 20,  7],
+           [ 0, 30,  5],
+           [ 0, 10,  7]])
+    """
+
+    def fit(self, X, categorical=()):
+        """Learn the rows of a table.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or table of shape (n_rows, n_columns)
+            A reference to it is kept; it is never changed.
+        categorical : sequence of int, default=()
+            Indices of columns that are nominal whatever they hold. Columns of strings,
+            categories, dates or booleans, of at most two values, and one-hot groups
+            are found without being named.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            For infinities, naming the column, and for parameters out of bounds.
+        """
+        self.check()
+        self.attributes_ = Attributes(X, categorical)
+        self.learn()
+        return self
+
+    def check(self):
+        """Raise ValueError or TypeError if a parameter is not usable."""
+
+    def learn(self):
+        """Learn from `attributes_` what `draw` needs."""
+
+    def draw(self, n_rows, random_state):
+        """Describe synthetic rows, block by block.
+
+        Parameters
+        ----------
+        n_rows : int
+            Of all blocks together.
+        random_state : numpy.random.RandomState
+
+        Yields
+        ------
+        donors : ndarray of int of shape (n, n_attributes)
+            The observed row that each attribute is taken from.
+        numbers : ndarray of float64 of shape (n, n_numeric)
+            The values of the numeric attributes; NaN where the donor's is.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define draw(n_rows, random_state)")
+
+    def sample(self, n_rows, random_state=None):
+        """Synthetic rows.
+
+        Parameters
+        ----------
+        n_rows : int
+        random_state : int, RandomState or None, default=None
+
+        Returns
+        -------
+        container of n_rows rows
+            Of the type of X and with its columns and types; an array for a list.
+
+        Examples
+        --------
+        >>> from skkd.transfer import Munge
+        >>> Munge().fit([[0.1, 3], [0.2, 4], [0.9, 9]]).sample(2, random_state=0).shape
+        (2, 2)
+        """
+        parts = list(self.batches(n_rows, random_state, BLOCK_ROWS))
+        return parts[0] if len(parts) == 1 else self.attributes_.container.join(parts)
+
+    def batches(self, n_rows, random_state=None, batch_rows=BLOCK_ROWS):
+        """The rows of `sample` in several containers, made when they are asked for.
+
+        Parameters
+        ----------
+        n_rows : int
+            Of all batches together.
+        random_state : int, RandomState or None, default=None
+        batch_rows : int, default=10_000
+            Of each batch; the last one may be smaller.
+
+        Yields
+        ------
+        container of at most batch_rows rows
+
+        Examples
+        --------
+        >>> from skkd.transfer import Munge
+        >>> sampler = Munge().fit([[0.1, 3], [0.2, 4], [0.9, 9]])
+        >>> [len(batch) for batch in sampler.batches(5, random_state=0, batch_rows=2)]
+        [2, 2, 1]
+        """
+        check_integer("n_rows", n_rows, low=1)
+        check_integer("batch_rows", batch_rows, low=1)
+        blocks = self.draw(n_rows, check_random_state(random_state))
+        for donors, numbers in _rebatched(blocks, batch_rows):
+            yield self.attributes_.rows(donors, numbers)
+
+
+def shuffled_copies(n_observed, n_rows, random_state):
+    """Observed rows to begin with: whole copies of the table, each in an order of its own.
+
+    Parameters
+    ----------
+    n_observed, n_rows : int
+    random_state : numpy.random.RandomState
+
+    Yields
+    ------
+    ndarray of int
+        At most `BLOCK_ROWS` of them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> [rows] = shuffled_copies(3, 7, np.random.RandomState(0))
+    >>> np.bincount(rows[:6]), len(rows)
+    (array([2, 2, 2]), 7)
+    """
+    waiting = np.empty(0, dtype=np.intp)
+    while n_rows > 0:
+        while len(waiting) < min(n_rows, BLOCK_ROWS):
+            waiting = np.concatenate([waiting, random_state.permutation(n_observed)])
+        block, waiting = np.split(waiting, [min(n_rows, BLOCK_ROWS)])
+        n_rows -= len(block)
+        yield block
+
+
+def _rebatched(blocks, batch_rows):
+    """Pairs of arrays, cut and joined so that all but the last have batch_rows rows."""
+    waiting, n_waiting = [], 0
+    for block in blocks:
+        waiting.append(block)
+        n_waiting += len(block[0])
+        if n_waiting >= batch_rows:
+            joined = [np.concatenate(arrays) for arrays in zip(*waiting, strict=True)]
+            n_whole = n_waiting // batch_rows * batch_rows
+            for start in range(0, n_whole, batch_rows):
+                yield tuple(array[start : start + batch_rows] for array in joined)
+            waiting, n_waiting = [[a[n_whole:] for a in joined]], n_waiting - n_whole
+    if n_waiting:
+        yield tuple(np.concatenate(arrays) for arrays in zip(*waiting, strict=True))

@@ -1,0 +1,91 @@
+"""SPUNGE: real rows with a few attributes drawn anew, and a little noise.
+
+After the code of AutoGluon (function `spunge_augment`), which calls it a simple version
+of MUNGE: it needs no neighbours, so it is the fastest. For each row
+
+    x_a <- the value of a random row,      for max(1, floor(share d)) random attributes
+    x_a <- x_a + N(0, (noise sd_a)^2),     with probability p, if a is a number
+
+with sd_a the standard deviation of attribute a.
+"""
+
+import numpy as np
+
+from skkd.parameters import check_number
+from skkd.transfer.sampler import Sampler, shuffled_copies
+
+__all__ = ["Spunge"]
+
+
+class Spunge(Sampler):
+    """A few attributes drawn from their marginals, and noise on numbers (SPUNGE).
+
+    Parameters
+    ----------
+    share : float in [0, 1], default=0.1
+        Of the attributes, those that each row takes from random other rows; at least
+        one attribute, unless it is 0.
+    noise : float >= 0, default=0.1
+        Standard deviation of the noise on numbers, in standard deviations of the
+        attribute. Nominal attributes get none, nor do zeros of a sparse matrix.
+    p : float in [0, 1], default=0.1
+        Probability that a number gets noise.
+
+    Attributes
+    ----------
+    attributes_ : skkd.transfer.attributes.Attributes
+    noise_scales_ : ndarray of float64 of shape (n_numeric,)
+        Standard deviation of the noise.
+
+    Notes
+    -----
+    Source: the code of AutoGluon, `spunge_augment`. There
+    `frac_perturb` is both share and p, and a row gets from 1 to that many attributes
+    drawn anew; here always as many.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X = np.arange(20).reshape(10, 2)
+    >>> Spunge(noise=0).fit(X).sample(5, random_state=0)  # one of both is from elsewhere
+    array([[ 6,  5],
+           [16,  1],
+           [ 8,  7],
+           [10, 19],
+           [ 0,  3]])
+    """
+
+    def __init__(self, share=0.1, noise=0.1, p=0.1):
+        self.share = share
+        self.noise = noise
+        self.p = p
+
+    def check(self):
+        check_number("share", self.share, low=0, high=1)
+        check_number("noise", self.noise, low=0)
+        check_number("p", self.p, low=0, high=1)
+
+    def learn(self):
+        numbers = self.attributes_.numbers
+        self.noise_scales_ = self.noise * np.array([np.nanstd(column) for column in numbers.T])
+
+    def draw(self, n_rows, random_state):
+        for rows in shuffled_copies(self.attributes_.n_rows, n_rows, random_state):
+            donors = self._donors(rows, random_state)
+            numbers = self.attributes_.numbers_at(donors)
+            is_noisy = random_state.random_sample(numbers.shape) < self.p
+            noise = random_state.standard_normal(numbers.shape) * self.noise_scales_
+            noisy = self.attributes_.fit_in(numbers + noise)
+            yield donors, np.where(is_noisy, noisy, numbers)
+
+    def _donors(self, rows, random_state):
+        attributes = self.attributes_
+        donors = np.tile(rows[:, None], attributes.n_attributes)
+        if self.share == 0:
+            return donors
+        n_drawn = max(1, int(self.share * attributes.n_attributes))
+        lots = random_state.random_sample(donors.shape)
+        drawn = np.argpartition(lots, n_drawn - 1, axis=1)[:, :n_drawn]
+        others = random_state.randint(attributes.n_rows, size=drawn.shape)
+        np.put_along_axis(donors, drawn, others, axis=1)
+        return donors
