@@ -3,14 +3,16 @@
 import numpy as np
 from sklearn import get_config
 from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
+from sklearn.utils import get_tags
 from sklearn.utils.validation import has_fit_parameter
 
 from skkd.parameters import refuse, warn
 from skkd.teacher_cache import remembered_teacher
 from skkd.teachers import Opinion, ask, members_of, noted, unwrapped
 
-__all__ = ["fit_and_hear"]
+__all__ = ["fit_and_hear", "part_that_stays_fitted", "seeded_clone", "sees_labels", "weights_for"]
 
 
 def fit_and_hear(teacher, X, y, sample_weight, *, seed, remember=True, memory=None, **settings):
@@ -41,8 +43,8 @@ def fit_and_hear(teacher, X, y, sample_weight, *, seed, remember=True, memory=No
     random_state = np.random.RandomState(seed)
     fitted, opinions = [], []
     for member, weight in members_of(teacher):
-        fresh = _seeded_clone(member, random_state)
-        weights = _weights_for(fresh, sample_weight)
+        fresh = seeded_clone(member, random_state)
+        weights = weights_for(fresh, sample_weight)
 
         def fit_and_ask(fresh=fresh, weights=weights):
             with noted(f"Raised by fit of teacher, a {type(fresh).__name__}."):
@@ -59,11 +61,28 @@ def fit_and_hear(teacher, X, y, sample_weight, *, seed, remember=True, memory=No
     return (fitted if is_list else fitted[0][0]), opinions
 
 
-def _seeded_clone(teacher, random_state):
-    if not (hasattr(teacher, "fit") and hasattr(teacher, "get_params")):
-        allowed = "a classifier that can be cloned and fitted, or fit_teacher=False"
-        refuse("teacher", teacher, allowed)
-    fresh = clone(teacher)
+def seeded_clone(teacher, random_state, otherwise="fit_teacher=False"):
+    """An unfitted copy of a teacher, whose random states are all settled.
+
+    Parameters
+    ----------
+    teacher : estimator
+        Fitted or not; it stays as it is.
+    random_state : numpy.random.RandomState
+        Each random state in the teacher that is None gets a seed drawn from it.
+    otherwise : str, default="fit_teacher=False"
+        What the user may set instead, for the message where there is nothing to clone.
+
+    Returns
+    -------
+    estimator
+    """
+    is_estimator = hasattr(teacher, "fit") and hasattr(teacher, "get_params")
+    if isinstance(teacher, type) or not is_estimator:
+        refuse("teacher", teacher, f"a classifier that can be cloned and fitted, or {otherwise}")
+    advice = "CatBoost's cat_features must be a tuple for it: clone cannot copy a list of them."
+    with noted(f"Raised by clone of teacher, a {type(teacher).__name__}. {advice}"):
+        fresh = clone(teacher)
     params = fresh.get_params()
     unseeded = [
         name
@@ -74,8 +93,66 @@ def _seeded_clone(teacher, random_state):
     return fresh.set_params(**dict(zip(unseeded, seeds, strict=True)))
 
 
-def _weights_for(teacher, sample_weight):
-    """The arguments that bring weights to a teacher's `fit`."""
+def part_that_stays_fitted(estimator):
+    """The name of a parameter that a clone keeps as it was fitted, with the labels it saw.
+
+    A frozen classifier inside of a stack, say, or the teacher of a student. Transformers
+    that were fitted without labels are none.
+
+    Parameters
+    ----------
+    estimator : estimator
+
+    Returns
+    -------
+    str or None
+    """
+    for name, part in sorted(estimator.get_params().items()):
+        is_prefit = name.split("__")[-1] == "cv" and isinstance(part, str) and part == "prefit"
+        if is_prefit or (isinstance(part, FrozenEstimator) and _knows_labels(unwrapped(part))):
+            return name
+    return None
+
+
+def sees_labels(transformer):
+    """Whether a transformer, or a part of it, is fitted with labels, as far as it says so.
+
+    Parameters
+    ----------
+    transformer : object
+
+    Returns
+    -------
+    bool
+    """
+    parts = [transformer]
+    if hasattr(transformer, "get_params"):
+        parts += transformer.get_params().values()
+    return any(
+        get_tags(part).target_tags.required or hasattr(part, "score_func")
+        for part in parts
+        if hasattr(part, "__sklearn_tags__") and not isinstance(part, type)
+    )
+
+
+def _knows_labels(part):
+    return hasattr(part, "predict") or not hasattr(part, "transform") or sees_labels(part)
+
+
+def weights_for(teacher, sample_weight):
+    """The arguments that bring weights to a teacher's `fit`.
+
+    Parameters
+    ----------
+    teacher : estimator
+    sample_weight : array-like of shape (n_rows,) or None
+
+    Returns
+    -------
+    dict of str to array-like
+        Empty where there are no weights, or where the teacher takes none: then with a
+        warning.
+    """
     if sample_weight is None:
         return {}
     name = _name_of_weights(teacher)
