@@ -7,10 +7,12 @@ __version__ = "0.1.0.dev0"
 __all__ = [
     "DistilledClassifier",
     "NeuralClassifier",
+    "encodings",
     "initializers",
     "losses",
     "modules",
     "schedules",
+    "transfer",
 ]
 
 #: Where the estimators live.

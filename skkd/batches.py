@@ -31,9 +31,16 @@ class Rows(Dataset):
     dtype : torch.dtype
         Of the batches and of every floating target.
     device : torch.device
+    n_labelled : int, default=None
+        Only so many come in every pass. The others, a transfer set, take turns: as many
+        of them in each pass, at most.
     """
 
-    def __init__(self, X, targets, *, view=None, dtype=torch.float32, device="cpu"):
+    def __init__(
+        self, X, targets, *, view=None, dtype=torch.float32, device="cpu", n_labelled=None
+    ):
+        self.n_labelled = n_labelled
+        self.turn = 0  #: how many of the others have had theirs
         self.dtype = dtype
         self.device = device
         self.view = view
@@ -47,6 +54,25 @@ class Rows(Dataset):
 
     def __len__(self):
         return self.X.shape[0]
+
+    @property
+    def n_per_pass(self):
+        """How many rows one pass has."""
+        n_labelled = len(self) if self.n_labelled is None else self.n_labelled
+        return n_labelled + min(len(self) - n_labelled, n_labelled)
+
+    def next_pass(self):
+        """The rows of the next pass: all labelled ones, and those of the others whose turn it is.
+
+        Returns
+        -------
+        torch.Tensor of int64 of shape (n_per_pass,)
+        """
+        n_others = len(self) - self.n_labelled
+        n_new = self.n_per_pass - self.n_labelled
+        others = self.n_labelled + (self.turn + torch.arange(n_new)) % n_others
+        self.turn = (self.turn + n_new) % n_others
+        return torch.cat([torch.arange(self.n_labelled), others])
 
     def __getitem__(self, row):
         X, targets = self.take(torch.tensor([row]))
@@ -81,29 +107,44 @@ class Batches:
     ----------
     rows : Rows
     batch_size : int
+        Labelled rows of a batch, more or less; those of a transfer set come on top, so
+        that a pass has as many batches with them as without.
     generator : torch.Generator, default=None
         Shuffles the rows anew in each pass; None keeps their order. A single batch
         of all rows is never shuffled: its order means nothing.
+    takes_turns : bool, default=True
+        Whether a pass has no more of a transfer set than labelled rows; otherwise it has
+        all rows, and nobody's turn is over.
     """
 
-    def __init__(self, rows, batch_size, generator=None):
+    def __init__(self, rows, batch_size, generator=None, takes_turns=True):
         self.rows = rows
         self.dataset = rows
-        self.batch_size = batch_size
         self.generator = generator
-        self.bounds = batch_bounds(len(rows), batch_size)
+        self.n_rows = rows.n_per_pass if takes_turns else len(rows)
+        n_steering = (rows.n_labelled or len(rows)) if takes_turns else len(rows)
+        self.bounds = [
+            (start * self.n_rows // n_steering, stop * self.n_rows // n_steering)
+            for start, stop in batch_bounds(n_steering, batch_size)
+        ]
+        self.batch_size = max(stop - start for start, stop in self.bounds)
 
     def __len__(self):
         return len(self.bounds)
 
     def __iter__(self):
-        if self.generator is None or len(self.bounds) == 1:
+        is_shuffled = self.generator is not None and len(self.bounds) > 1
+        takes_all = self.n_rows == len(self.rows)
+        if takes_all and not is_shuffled:
             for start, stop in self.bounds:
                 yield self.rows.take(slice(start, stop))
             return
-        order = torch.randperm(len(self.rows), generator=self.generator, device="cpu").to(
-            self.rows.device
-        )
+        order = torch.arange(self.n_rows)
+        if is_shuffled:
+            order = torch.randperm(len(order), generator=self.generator, device="cpu")
+        if not takes_all:
+            order = self.rows.next_pass()[order]
+        order = order.to(self.rows.device)
         for bounds in self._groups():
             X, targets = self.rows.take(order[bounds[0][0] : bounds[-1][1]])
             sizes = [stop - start for start, stop in bounds]

@@ -1,36 +1,39 @@
 """DistilledClassifier: a neural network taught by a frozen teacher."""
 
-import numbers
-import os
+import time
 
 import numpy as np
-from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from skkd.inputs import count_rows, encode
+from skkd.calibration import calibration_temperature
+from skkd.candidates import Candidate
+from skkd.encodings import resolve_encoding, without_teacher
+from skkd.inputs import count_rows, encode, is_plain_table, nominal_columns
 from skkd.neural import (
     NeuralClassifier,
     all_or_nothing,
     runs_one_epoch_at_a_time,
+    unwrapped_rows,
     without_array_api,
 )
-from skkd.parameters import check_flag, check_integer, check_number, check_option, refuse
-from skkd.soft_labels import align, check_probabilities, in_order, mix, named_columns
-from skkd.teacher_cache import as_memory
-from skkd.teacher_fitting import fit_and_hear
-from skkd.teachers import (
-    Opinion,
-    agreement_with,
-    freeze,
-    hear,
-    input_tags_of,
-    is_fitted,
-    unwrapped,
-)
+from skkd.parameters import is_auto, refuse, warn
+from skkd.presets import is_narrow
+from skkd.soft_labels import align, mix
+from skkd.teachers import WeakTeacherWarning, agreement_with, freeze, input_tags_of, is_fitted
+from skkd.teaching import check_teaching, classes_of, hear_teacher, opinions_of, read_answers
+from skkd.transfer import Munge, resolve_augment
+from skkd.transfer_set import TransferSet
 
 __all__ = ["DistilledClassifier"]
+
+#: The weight of a teacher, if it gets any, and MUNGE's p, where they are "auto".
+AUTO_ALPHA, AUTO_MUNGE = 0.5, 0.25
+
+#: A teacher that was fitted on the held-out rows tells of them through the synthetic rows
+#: beside them: a transfer set must be better by a quarter.
+HANDICAP = 4 / 3
 
 
 def _learns_in_parts(estimator):
@@ -71,8 +74,37 @@ class DistilledClassifier(NeuralClassifier):
         ``sklearn.frozen.FrozenEstimator``. None needs `teacher_proba` in `fit`.
     temperature : float, default=1.0
         ``T``: above 1 the teacher's small probabilities weigh more.
-    alpha : float in [0, 1], default=0.5
-        Weight of the teacher. It never means L2: that is `weight_decay`.
+    alpha : float in [0, 1] or "auto", default="auto"
+        Weight of the teacher. It never means L2: that is `weight_decay`. "auto" holds out
+        rows of a table of at least 200, fits to the others with labels alone, with
+        ``alpha=0.5``, and with a transfer set; the one with the lowest log-loss of true
+        labels is fitted again, to all rows, and its probabilities are calibrated as those
+        of a :class:`NeuralClassifier`. A transfer set must be better by a quarter: a
+        teacher that was fitted on the held-out rows tells of them. For fewer rows it is .5.
+    teacher_loss : str, default="kl"
+        How far the student is from the teacher: "kl", "reverse_kl", "jensen_shannon",
+        "logit_mse" or "brier", see :data:`skkd.losses.TEACHER_LOSSES`. They differ in
+        size, so with another one `alpha` wants another value.
+    augment : "auto", "munge", "spunge", "gibbs", sampler, callable or None, default="auto"
+        How synthetic rows are made, which the teacher labels: see :mod:`skkd.transfer`. In
+        each epoch come as many of them as there are rows with labels. "auto" takes MUNGE
+        for tables of at least 200 rows if that helps on held-out rows, and none where
+        the teacher cannot be asked, for sparse matrices and for custom modules.
+    augment_size : int or "auto", default="auto"
+        Synthetic rows; "auto" makes ten for each row, but at most 100,000, or as many as
+        there are rows.
+    augment_seconds : float, default=None
+        No more rows are made and labelled after so many seconds. The clock then decides
+        what is learned, not the seed alone.
+    soft_labels : {"auto", "in_sample", "out_of_bag", "out_of_fold"}, default="auto"
+        What the teacher says of the rows of `fit`: "in_sample" asks it, "out_of_bag" those
+        members of a fitted forest that did not see the row (these must be the rows it was
+        fitted on), "out_of_fold" clones of it, each fitted to four fifths of the rows. A
+        teacher that keeps its rows in memory, such as TabPFN, needs "out_of_fold". "auto"
+        is "in_sample".
+    calibrate_teacher : bool, default=False
+        Whether its logits are divided by the temperature at which its log-loss of the
+        labels is lowest. Wants soft labels of rows that it has not seen.
     proba_floor : float in (0, 1), default=1e-7
         Smallest probability of the teacher before its logarithm. Forests give exact
         zeros; with ``temperature > 1`` the floor decides how soft they become. It acts on
@@ -113,7 +145,8 @@ class DistilledClassifier(NeuralClassifier):
     dropout_decay : str or skkd.schedules.Schedule, default="auto"
         How that probability falls during training; schedules as for `lr_decay`.
     label_smoothing : float in [0, 1) or "auto", default="auto"
-        Acts on the label term only.
+        Acts on the label term only. "auto" is 0 where a network of layers up to 64
+        units has a teacher.
     optimizer : {"sgd", "adam", "adamw", "rmsprop"} or class, default="adam"
     learning_rate : float or "auto", default="auto"
     momentum : float in [0, 1), default=0.9
@@ -141,6 +174,9 @@ class DistilledClassifier(NeuralClassifier):
         Times `sample_weight`; weights act on both terms.
     preprocessor : {"auto", "robust", "standard"}, None or transformer, default="auto"
         What the student sees of X; the teacher sees X as it is.
+    numeric_encoding : str or skkd.encodings.PiecewiseLinear, default=None
+        "piecewise_linear" spreads numbers over bins between quantiles of their columns,
+        "teacher_bins" between the thresholds at which the teacher's trees split them.
     categorical_features : "from_dtype", or array-like, default="from_dtype"
         Columns that are encoded one-hot.
     warm_start : bool, default=False
@@ -164,11 +200,22 @@ class DistilledClassifier(NeuralClassifier):
         The teacher that was asked; None with `teacher_proba`. Treat it as read-only: a
         teacher fitted here is remembered, and may be the very object that other
         estimators of a search hold.
+    alpha_ : float
+        The weight that the teacher had; 0 where labels alone were better.
+    candidate_losses_ : dict of str to float, or None
+        Log-loss on held-out rows of what was compared: "labels", "teacher" and "transfer
+        set". None where nothing was.
+    n_transfer_rows_ : int
+        Rows that the teacher alone has labelled, synthetic or from `X_unlabeled`.
+    teacher_temperature_ : float
+        1 without `calibrate_teacher`.
+    teacher_seconds_ : float
+        What the teacher took, to be fitted and asked.
     teacher_agreement_ : float
         The balanced accuracy of its soft labels on the rows of `fit`.
     student_ : NeuralClassifier
         The network alone, fitted, without any reference to the teacher: what to ship.
-    classes_, n_features_in_, n_iter_, history_, network_, module_, ...
+    classes_, n_features_in_, n_iter_, n_steps_, history_, network_, module_, ...
         See :class:`NeuralClassifier`.
 
     References
@@ -193,7 +240,13 @@ class DistilledClassifier(NeuralClassifier):
         teacher=None,
         *,
         temperature=1.0,
-        alpha=0.5,
+        alpha="auto",
+        teacher_loss="kl",
+        augment="auto",
+        augment_size="auto",
+        augment_seconds=None,
+        soft_labels="auto",
+        calibrate_teacher=False,
         proba_floor=1e-7,
         fit_teacher=False,
         on_class_mismatch="raise",
@@ -227,6 +280,7 @@ class DistilledClassifier(NeuralClassifier):
         tol=1e-4,
         class_weight=None,
         preprocessor="auto",
+        numeric_encoding=None,
         categorical_features="from_dtype",
         warm_start=False,
         callbacks=None,
@@ -266,6 +320,7 @@ class DistilledClassifier(NeuralClassifier):
             tol=tol,
             class_weight=class_weight,
             preprocessor=preprocessor,
+            numeric_encoding=numeric_encoding,
             categorical_features=categorical_features,
             warm_start=warm_start,
             callbacks=callbacks,
@@ -279,13 +334,29 @@ class DistilledClassifier(NeuralClassifier):
         self.teacher = teacher
         self.temperature = temperature
         self.alpha = alpha
+        self.teacher_loss = teacher_loss
+        self.augment = augment
+        self.augment_size = augment_size
+        self.augment_seconds = augment_seconds
+        self.soft_labels = soft_labels
+        self.calibrate_teacher = calibrate_teacher
         self.proba_floor = proba_floor
         self.fit_teacher = fit_teacher
         self.on_class_mismatch = on_class_mismatch
         self.teacher_batch_size = teacher_batch_size
         self.memory = memory
 
-    def fit(self, X, y, sample_weight=None, *, teacher_proba=None, X_val=None, y_val=None):
+    def fit(
+        self,
+        X,
+        y,
+        sample_weight=None,
+        *,
+        teacher_proba=None,
+        X_unlabeled=None,
+        X_val=None,
+        y_val=None,
+    ):
         """Ask the teacher about the rows, and fit the network.
 
         Parameters
@@ -298,6 +369,9 @@ class DistilledClassifier(NeuralClassifier):
             Answers that the teacher gave earlier, in the order of the sorted labels, or
             in columns that are named after them; they win over `teacher`. Pipelines and
             searches hand them on and slice them, as they do weights.
+        X_unlabeled : like X, default=None
+            Rows without labels, of any number: the teacher labels them. They are worth
+            several times as many synthetic ones. In a search give ``(X_unlabeled,)``.
         X_val, y_val : like X and y, default=None
             See :meth:`NeuralClassifier.fit`.
 
@@ -307,7 +381,8 @@ class DistilledClassifier(NeuralClassifier):
             Itself.
         """
         with all_or_nothing(self), without_array_api():
-            return self._fit(X, y, sample_weight, X_val, y_val, teacher_proba=teacher_proba)
+            taught = {"teacher_proba": teacher_proba, "X_unlabeled": unwrapped_rows(X_unlabeled)}
+            return self._fit(X, y, sample_weight, X_val, y_val, **taught)
 
     @available_if(_learns_in_parts)
     def partial_fit(self, X, y, classes=None, sample_weight=None, *, teacher_proba=None):
@@ -331,7 +406,13 @@ class DistilledClassifier(NeuralClassifier):
         """
         with all_or_nothing(self), without_array_api():
             taught = {"teacher_proba": teacher_proba, "remember": False}
-            return self._partial_fit(X, y, classes, sample_weight, **taught)
+            self._partial_fit(X, y, classes, sample_weight, **taught)
+            self.alpha_, self.candidate_losses_, self.n_transfer_rows_ = (
+                self._fixed_alpha(),
+                None,
+                0,
+            )
+            return self
 
     @property
     def student_(self):
@@ -339,8 +420,18 @@ class DistilledClassifier(NeuralClassifier):
         check_is_fitted(self)
         own = set(self._get_param_names()) - set(NeuralClassifier._get_param_names())
         params = self.get_params(deep=False)
+        params["numeric_encoding"] = without_teacher(self.numeric_encoding)
         student = NeuralClassifier(**{k: v for k, v in params.items() if k not in own})
-        left_behind = ("teacher_", "teacher_agreement_", "training_state_")
+        left_behind = (
+            "teacher_",
+            "teacher_agreement_",
+            "teacher_temperature_",
+            "teacher_seconds_",
+            "alpha_",
+            "candidate_losses_",
+            "n_transfer_rows_",
+            "training_state_",
+        )
         fitted = {k: v for k, v in vars(self).items() if k.endswith("_")}
         vars(student).update({k: v for k, v in fitted.items() if k not in left_behind})
         student.history_ = list(self.history_)
@@ -371,80 +462,180 @@ class DistilledClassifier(NeuralClassifier):
                 refuse(name, value, allowed)
         return super().set_params(**params)
 
-    def _make_targets(self, X, y, classes, sample_weight, seed, teacher_proba=None, remember=True):
-        self._check_own_settings()
+    def _make_targets(
+        self,
+        X,
+        y,
+        classes,
+        sample_weight,
+        seed,
+        teacher_proba=None,
+        X_unlabeled=None,
+        remember=True,
+    ):
+        check_teaching(self, teacher_proba, X_unlabeled)
         own_classes, _ = encode(y, classes)  # complains before a teacher costs anything
+        began = time.perf_counter()
         if teacher_proba is None:
-            teacher, opinions = self._hear_teacher(X, y, sample_weight, seed, remember)
+            teacher, opinions = hear_teacher(self, X, y, sample_weight, seed, remember)
         else:
-            teacher, opinions = None, [_read_answers(teacher_proba, own_classes, count_rows(X))]
+            teacher, opinions = None, [read_answers(teacher_proba, own_classes, count_rows(X))]
+        self.teacher_seconds_ = time.perf_counter() - began
         if self.on_class_mismatch == "teacher" and classes is None:
-            classes = _classes_of(opinions, own_classes)
+            classes = classes_of(opinions, own_classes)
         classes, codes = encode(y, classes)
-        soft_labels = mix(
-            [
-                align(o.probabilities, o.classes, classes, self.on_class_mismatch, o.whose)
-                for o in opinions
-            ],
-            [o.weight for o in opinions],
-        )
+        soft_labels = self._mixed(opinions, classes)
         silent = soft_labels.sum(axis=1) == 0
         weights = ~silent * (1.0 if sample_weight is None else sample_weight)
         fitted_here = teacher is not None and self.fit_teacher
         self.teacher_ = teacher
         self.teacher_agreement_ = agreement_with(soft_labels, codes, weights, fitted_here)
+        self.teacher_temperature_ = 1.0
+        if self.calibrate_teacher:
+            self.teacher_temperature_ = calibration_temperature(
+                soft_labels, codes, weights, proba_floor=self.proba_floor
+            )
         soft_labels[silent, codes[silent]] = 1.0  # nothing to say of these but their label
-        teacher_logits = np.log(np.maximum(soft_labels, self.proba_floor))
-        return classes, {"labels": codes, "teacher_logits": teacher_logits}
+        return classes, {"labels": codes, "teacher_logits": self._teacher_logits(soft_labels)}
 
-    def _make_criterion(self, settings):
+    def _ask_about(self, rows, classes):
+        """The teacher's soft labels of rows of a transfer set."""
+        began = time.perf_counter()
+        soft_labels = self._mixed(opinions_of(self, rows), classes)
+        self.teacher_seconds_ += time.perf_counter() - began
+        return soft_labels
+
+    def _mixed(self, opinions, classes):
+        """Soft labels out of several opinions; all zero where nobody says anything."""
+        aligned = [
+            align(o.probabilities, o.classes, classes, self.on_class_mismatch, o.whose)
+            for o in opinions
+        ]
+        return mix(aligned, [o.weight for o in opinions])
+
+    def _teacher_logits(self, soft_labels):
+        return np.log(np.maximum(soft_labels, self.proba_floor)) / self.teacher_temperature_
+
+    def _make_criterion(self, settings, alpha=None):
         from skkd.criteria import TaughtLoss
 
-        if self.alpha == 0:
+        alpha = self._fixed_alpha() if alpha is None else alpha
+        if alpha == 0:
             return super()._make_criterion(settings)
-        return TaughtLoss(self.temperature, self.alpha, settings.label_smoothing)
+        smoothing = settings.label_smoothing
+        if is_auto(self.label_smoothing) and is_narrow(settings):
+            smoothing = 0.0  # the teacher's labels are soft, and a small network spares its units
+        return TaughtLoss(self.temperature, alpha, smoothing, self.teacher_loss)
 
-    def _is_calibrated(self):
-        return self.alpha == 0 and super()._is_calibrated()
+    def _fixed_alpha(self):
+        """The weight of the teacher where nothing is chosen."""
+        return getattr(self, "alpha_", AUTO_ALPHA) if is_auto(self.alpha) else self.alpha
 
-    def _hear_teacher(self, X, y, sample_weight, seed, remember):
-        """The teacher that was asked, and what it says of the rows."""
-        if self.teacher is None:
-            refuse("teacher", None, "a fitted classifier, or teacher_proba in fit")
-        settings = {
-            "batch_size": self.teacher_batch_size,
-            "progress": bool(self.verbose),
-            "memory": as_memory(self.memory),
+    def _candidates(
+        self,
+        settings,
+        X,
+        classes,
+        of_classes,
+        can_choose,
+        seed,
+        teacher_proba=None,
+        X_unlabeled=None,
+        remember=True,
+    ):
+        is_left_open = is_auto(self.alpha)
+        goes_on = self.warm_start and self.__sklearn_is_fitted__()
+        alpha = AUTO_ALPHA if is_left_open and not goes_on else self._fixed_alpha()
+        if alpha == 0:
+            return super()._candidates(settings, X, classes, of_classes, can_choose, seed)
+        shared = {
+            "row_loss": self._make_criterion(settings, alpha),
+            "alpha": alpha,
+            "is_calibrated": is_left_open and self.module is None,
         }
-        if self.fit_teacher:
-            # Without an integer seed no two fits ask for the same teacher.
-            remember = isinstance(self.random_state, numbers.Integral)
-            settings |= {"remember": remember, "seed": seed}
-            return fit_and_hear(self.teacher, X, y, sample_weight, **settings)
-        not_fitted = ValueError(
-            "teacher is not fitted. Fit it first; inside of a grid over teachers, which "
-            "unfits them, wrap each fitted one in sklearn.frozen.FrozenEstimator; or set "
-            "fit_teacher=True to have a clone of it fitted on the rows of each fit."
-        )
-        if not is_fitted(self.teacher):
-            raise not_fitted
-        try:
-            return unwrapped(self.teacher), hear(self.teacher, X, remember=remember, **settings)
-        except NotFittedError as error:
-            raise not_fitted from error
+        transfer_set = self._transfer_set(X, classes, of_classes, seed, can_choose, X_unlabeled)
+        candidates = []
+        if transfer_set is None or is_auto(self.augment):
+            candidates.append(Candidate("teacher", **shared))
+        if is_left_open and can_choose:
+            by_itself = super()._make_criterion(settings)
+            candidates.append(Candidate("labels", by_itself, is_calibrated=self.module is None))
+        if transfer_set is not None:
+            shared["handicap"] = HANDICAP
+            with_more = Candidate("transfer set", transfer_set=transfer_set, **shared)
+            # Where nothing can be held out the first is taken.
+            is_wanted = X_unlabeled is not None or not is_auto(self.augment)
+            candidates.insert(0 if is_wanted else len(candidates), with_more)
+        return candidates
 
-    def _check_own_settings(self):
-        check_number("temperature", self.temperature, low=0, low_open=True)
-        check_number("alpha", self.alpha, low=0, high=1)
-        check_number("proba_floor", self.proba_floor, low=0, high=1, low_open=True, high_open=True)
-        check_flag("fit_teacher", self.fit_teacher)
-        options = ("raise", "teacher", "intersect")
-        check_option("on_class_mismatch", self.on_class_mismatch, options)
-        if self.teacher_batch_size is not None:
-            check_integer("teacher_batch_size", self.teacher_batch_size, low=1)
-        is_place = isinstance(self.memory, (str, os.PathLike)) and self.memory != ""
-        if not (self.memory is None or is_place or hasattr(self.memory, "cache")):
-            refuse("memory", self.memory, "a folder, a joblib.Memory or None")
+    def _transfer_set(self, X, classes, of_classes, seed, can_choose, X_unlabeled):
+        """The rows that only the teacher labels, not made yet; None if there are to be none."""
+        sampler = None
+        if is_auto(self.augment):
+            if (
+                can_choose
+                and self.teacher is not None
+                and is_plain_table(X)
+                and self.module is None
+            ):
+                sampler = Munge(p=AUTO_MUNGE)
+        elif self.augment is not None:
+            sampler = resolve_augment(self.augment)
+        if self.teacher_ is None or (sampler is None and X_unlabeled is None):
+            return None
+        names = getattr(self, "feature_names_in_", None)
+        return TransferSet(
+            X,
+            ask=lambda rows: self._ask_about(rows, classes),
+            read=lambda rows: self._read_rows(rows, reset=False, as_fitted=False),
+            logits=self._teacher_logits,
+            of_classes=of_classes,
+            X_unlabeled=X_unlabeled,
+            sampler=sampler,
+            size=self.augment_size,
+            seconds=self.augment_seconds,
+            categorical=nominal_columns(self.categorical_features, X, names),
+            seed=seed,
+        )
+
+    def _publish_choice(self, candidate, choice, goes_on):
+        super()._publish_choice(candidate, choice, goes_on)
+        self.alpha_ = candidate.alpha
+        transfer_set = candidate.transfer_set
+        self.n_transfer_rows_ = 0 if transfer_set is None else transfer_set.n_rows
+        self.candidate_losses_ = None
+        if choice is not None:
+            self.candidate_losses_ = {name: one.loss for name, one in choice.choices.items()}
+        if choice is not None:
+            self._warn_of_weak_teacher(choice)
+
+    def _warn_of_weak_teacher(self, choice):
+        """Say so where a teacher knows no more of held-out rows than a network by itself."""
+        by_itself = choice.choices.get("labels")
+        teacher_logits = choice.held_out.targets.get("teacher_logits")
+        if not is_auto(self.alpha) or by_itself is None or teacher_logits is None:
+            return
+        loss, is_worse = by_itself.against(teacher_logits)
+        if is_worse:
+            warn(
+                "on held-out rows the teacher is no better than the network by itself: its "
+                f"log-loss is {loss:.4g}, that of the labels alone {by_itself.loss:.4g}.",
+                WeakTeacherWarning,
+            )
+
+    def _thresholds(self, settings, X):
+        encoding = resolve_encoding("numeric_encoding", settings.numeric_encoding)
+        if encoding is None or not encoding.asks_teacher:
+            return None
+        from skkd.tree_thresholds import thresholds_of
+
+        thresholds = {} if self.teacher_ is None else thresholds_of(self.teacher_, X)
+        if not thresholds:
+            warn(
+                "numeric_encoding asks for a teacher whose trees split columns of X, and there "
+                "is none: its bins lie between quantiles instead, as with 'piecewise_linear'."
+            )
+        return thresholds or None
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -463,27 +654,3 @@ class DistilledClassifier(NeuralClassifier):
         frozen = self.__class__.__new__(self.__class__)
         vars(frozen).update(vars(self) | {"teacher": freeze(self.teacher)})
         return super(DistilledClassifier, frozen).__sklearn_clone__()
-
-
-def _read_answers(teacher_proba, classes, n_rows):
-    """The caller's own soft labels, as an opinion."""
-    probabilities = check_probabilities(teacher_proba, n_rows, name="teacher_proba")
-    return Opinion(probabilities, named_columns(teacher_proba, classes), whose="teacher_proba")
-
-
-def _classes_of(opinions, own_classes):
-    """The classes that teachers know, for a student that takes them over."""
-    named = [np.asarray(o.classes).tolist() for o in opinions if o.classes is not None]
-    known = {label for labels in named for label in labels}
-    own = set(own_classes.tolist())
-    if not known or known == own:
-        return own_classes
-    if not own <= known:
-        raise ValueError(
-            f"y holds {in_order(own - known)}, which no teacher knows ({in_order(known)}): "
-            "on_class_mismatch='teacher' wants labels that a teacher knows, 'intersect' those of y."
-        )
-    try:
-        return np.unique(np.asarray(list(known)))
-    except TypeError as error:
-        raise ValueError(f"teachers know labels of several types: {known}.") from error

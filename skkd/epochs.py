@@ -57,6 +57,9 @@ class EpochChoice:
         Numbers of epochs to choose among, in ascending order.
     held_out : skkd.examples.Examples
         Their labels and weights count.
+    rival : EpochChoice, default=None
+        Of another training: this one ends where it is behind by more than two standard
+        errors at the last length but one.
 
     Attributes
     ----------
@@ -66,9 +69,16 @@ class EpochChoice:
         At which its log-loss is lowest.
     losses : dict of int to float
         Held-out log-loss at each length that was reached, at its best temperature.
+    row_losses : dict of int to ndarray of shape (n_rows,)
+        The same of each row.
+    is_behind : bool
+        Whether the rival has won.
     """
 
-    def __init__(self, lengths, held_out):
+    def __init__(self, lengths, held_out, rival=None):
+        self.rival = rival
+        self.row_losses = {}
+        self.is_behind = False
         self.lengths = lengths
         self.held_out = held_out
         weights = held_out.targets["weights"]
@@ -77,6 +87,11 @@ class EpochChoice:
         self.temperature = 1.0
         self.losses = {}
         self.best_row_losses = None
+
+    @property
+    def loss(self):
+        """The log-loss at the length chosen."""
+        return self.losses[self.n_epochs]
 
     @property
     def learned_nothing(self):
@@ -102,19 +117,68 @@ class EpochChoice:
         """
         if record["epoch"] not in self.lengths:
             return False
-        labels, weights = self.held_out.targets["labels"], self.weights
-        logits = network().logits(self.held_out.rows)
-        temperature = best_temperature(logits, labels, weights)
-        row_losses = -log_softmax(logits / temperature)[np.arange(len(labels)), labels]
+        return self.judge(record["epoch"], network())
+
+    def judge(self, epoch, network):
+        """Compare the network after some epochs with those before, and with the rival.
+
+        Parameters
+        ----------
+        epoch : int
+        network : skkd.network.Network
+
+        Returns
+        -------
+        bool
+            Whether going on is no use.
+        """
+        weights = self.weights
+        row_losses, temperature = self._row_losses(network.logits(self.held_out.rows))
         loss = float(np.average(row_losses, weights=weights))
+        self.row_losses[epoch] = row_losses
         if self.losses and _is_worse(row_losses - self.best_row_losses, weights):
-            self.losses[record["epoch"]] = loss
+            self.losses[epoch] = loss
             return True
         if loss < min(self.losses.values(), default=np.inf):
             self.best_row_losses = row_losses
-        self.losses[record["epoch"]] = loss
-        self.n_epochs, self.temperature = record["epoch"], temperature
-        return False
+        self.losses[epoch] = loss
+        self.n_epochs, self.temperature = epoch, temperature
+        self.is_behind = self._is_behind(epoch)
+        return self.is_behind
+
+    def against(self, logits):
+        """How another classifier does on the held-out rows, at its own best temperature.
+
+        Parameters
+        ----------
+        logits : ndarray of shape (n_rows, n_classes)
+            Its logits of these rows.
+
+        Returns
+        -------
+        loss : float
+            Its log-loss.
+        is_worse : bool
+            Whether that is higher than ours by more than the standard error.
+        """
+        theirs, _ = self._row_losses(logits)
+        is_worse = _is_worse(theirs - self.row_losses[self.n_epochs], self.weights)
+        return float(np.average(theirs, weights=self.weights)), is_worse
+
+    def _row_losses(self, logits):
+        labels = self.held_out.targets["labels"]
+        temperature = best_temperature(logits, labels, self.weights)
+        log_p = log_softmax(logits / temperature)
+        return -log_p[np.arange(len(labels)), labels], temperature
+
+    def _is_behind(self, epoch):
+        """Whether the rival is ahead at the last length but one: who learns slowly may gain."""
+        if self.rival is None or list(self.lengths[-2:-1]) != [epoch]:
+            return False
+        if epoch not in self.rival.row_losses:
+            return False
+        differences = self.row_losses[epoch] - self.rival.row_losses[epoch]
+        return _is_worse(differences, self.weights, errors=2.0)
 
 
 def best_temperature(logits, labels, weights):
@@ -150,8 +214,8 @@ def best_temperature(logits, labels, weights):
     return float(np.exp(minimize_scalar(total_loss, bounds=(-4.0, 6.0), method="bounded").x))
 
 
-def _is_worse(differences, weights):
-    """Whether the weighted mean is above zero by more than its standard error."""
+def _is_worse(differences, weights, errors=1.0):
+    """Whether the weighted mean is above zero by more than so many standard errors."""
     mean = np.average(differences, weights=weights)
     error = np.sqrt(np.sum((weights * (differences - mean)) ** 2)) / weights.sum()
-    return bool(mean > error)
+    return bool(mean > errors * error)

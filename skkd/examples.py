@@ -1,8 +1,9 @@
 """Rows together with what the network is to learn about them, and how they are split."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy import sparse
 from sklearn.utils import _safe_indexing
 
 from skkd.parameters import refuse, warn
@@ -20,10 +21,16 @@ class Examples:
     rows : ndarray, sparse matrix or Table; for a transformer the user's own X
     targets : dict of str to ndarray of shape (n_rows, ...)
         "labels" (codes), "weights" and whatever else the training loss reads.
+    index : ndarray of int of shape (n_rows,), default=None
+        Which of the caller's rows they are; None where they are none of them.
+    n_labelled : int, default=None
+        The first so many have labels, the others a teacher's answer only; None: all have.
     """
 
     rows: object
     targets: dict
+    index: np.ndarray | None = None
+    n_labelled: int | None = None
 
     def __len__(self):
         return len(self.targets["labels"])
@@ -41,7 +48,41 @@ class Examples:
         """
         is_table = isinstance(self.rows, Table)
         rows = self.rows[index] if is_table else _safe_indexing(self.rows, index)
-        return Examples(rows, {name: target[index] for name, target in self.targets.items()})
+        targets = {name: target[index] for name, target in self.targets.items()}
+        return Examples(rows, targets, None if self.index is None else self.index[index])
+
+    def with_target(self, name, values):
+        """The same examples with another target, or one more.
+
+        Parameters
+        ----------
+        name : str
+        values : ndarray of shape (n_rows, ...)
+
+        Returns
+        -------
+        skkd.examples.Examples
+        """
+        return replace(self, targets=self.targets | {name: values})
+
+    def followed_by(self, unlabelled):
+        """These examples, and behind them others that have a teacher's answer only.
+
+        Parameters
+        ----------
+        unlabelled : Examples
+            With the same targets.
+
+        Returns
+        -------
+        skkd.examples.Examples
+        """
+        targets = {
+            name: np.concatenate([target, unlabelled.targets[name]])
+            for name, target in self.targets.items()
+        }
+        rows = _joined(self.rows, unlabelled.rows)
+        return Examples(rows, targets, self.index, n_labelled=len(self))
 
 
 def split_examples(examples, *, validation_fraction=None, seed=None, warns=True):
@@ -75,7 +116,41 @@ def split_examples(examples, *, validation_fraction=None, seed=None, warns=True)
         rows, valid = rows[train], examples.take(rows[watched])
     train = examples if len(rows) == len(weights) else examples.take(rows)
     weights = train.targets["weights"]
-    return Examples(train.rows, train.targets | {"weights": weights / weights.mean()}), valid
+    targets = train.targets | {"weights": weights / weights.mean()}
+    return Examples(train.rows, targets, train.index), valid
+
+
+def _joined(above, below):
+    """Rows of the same kind below each other."""
+    if isinstance(above, Table) or isinstance(below, Table):
+        names = above.names if isinstance(above, Table) else below.names
+        pairs = zip(_columns(above), _columns(below), strict=True)
+        return Table([_joined_columns(*pair) for pair in pairs], names)
+    if sparse.issparse(above):
+        return sparse.vstack([above, below], format="csr")
+    if isinstance(above, np.ndarray):
+        return np.concatenate([above, below])
+    from skkd.transfer.containers import container_of
+
+    return container_of(above).join([above, below])
+
+
+def _columns(rows):
+    return rows.columns if isinstance(rows, Table) else list(rows.T)
+
+
+def _joined_columns(above, below):
+    """One column out of two; of categories if either is, as where all values of one are missing."""
+    is_mixed = (above.dtype == object) != (below.dtype == object)
+    return np.concatenate([_as_objects(c) if is_mixed else c for c in (above, below)])
+
+
+def _as_objects(column):
+    if column.dtype == object:
+        return column
+    objects = column.astype(object)
+    objects[np.isnan(column)] = None
+    return objects
 
 
 def split_rows(codes, fraction, random_state, warns=True):

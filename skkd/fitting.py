@@ -53,6 +53,7 @@ class Fitted:
     history: list
     best_epoch: int | None
     training_state: dict
+    n_steps: int = 0
 
 
 def fit_examples(
@@ -98,7 +99,7 @@ def fit_examples(
     device = resolve_device(settings.device)
     dtype = getattr(torch, settings.dtype)
     generator = torch.Generator().manual_seed(seed)
-    batch_size = _batch_size(settings.batch_size, len(train))
+    batch_size = _batch_size(settings.batch_size, train.n_labelled or len(train))
     with _surroundings(settings, device, seed, n_threads=1):
         module, as_network = _build(settings, view, n_classes, generator, dtype, batch_size)
         module.to(device)
@@ -122,7 +123,13 @@ def fit_examples(
         )
         outcome = fit_network(module, rows, watched, recipe, state)
         training_state = outcome.training_state | _generator_states(settings, generator)
-    return Fitted(as_network(outcome.state), outcome.history, outcome.best_epoch, training_state)
+    return Fitted(
+        as_network(outcome.state),
+        outcome.history,
+        outcome.best_epoch,
+        training_state,
+        outcome.n_steps,
+    )
 
 
 @contextmanager
@@ -272,7 +279,14 @@ def _to_rows(examples, view, dtype, device):
         and len(examples) * view.n_features * numpy_dtype.itemsize > DENSE_BYTES
     )
     X = examples.rows if stays_sparse else transform_in_blocks(view, examples.rows, numpy_dtype)
-    return Rows(X, examples.targets, view=view, dtype=dtype, device=device)
+    return Rows(
+        X,
+        examples.targets,
+        view=view,
+        dtype=dtype,
+        device=device,
+        n_labelled=examples.n_labelled,
+    )
 
 
 def _check_logits(module, rows, n_classes):

@@ -17,6 +17,8 @@ __all__ = [
     "class_weights",
     "count_rows",
     "encode",
+    "is_plain_table",
+    "nominal_columns",
     "resolve_categorical",
 ]
 
@@ -248,6 +250,31 @@ def resolve_categorical(categorical_features, rows, names):
     if requested.dtype.kind in "OUS" and all(name in known for name in requested.tolist()):
         return sorted({known[name] for name in requested.tolist()})
     return refuse("categorical_features", categorical_features, allowed)
+
+
+def nominal_columns(categorical_features, X, names):
+    """Indices of the columns that are categorical by request, in rows of any container.
+
+    Parameters
+    ----------
+    categorical_features : "from_dtype", or array-like of names, of indices or a mask
+    X : container with a shape, or nested list
+    names : ndarray of str or None
+        Of the columns.
+
+    Returns
+    -------
+    list of int
+    """
+    if sparse.issparse(X):
+        return []
+    rows = X if hasattr(X, "shape") else np.asarray(X, dtype=object)
+    return resolve_categorical(categorical_features, rows, names)
+
+
+def is_plain_table(X):
+    """Whether rows have columns, few enough to look at one by one: no text, no images."""
+    return not sparse.issparse(X) and len(getattr(X, "shape", (0, 0))) == 2
 
 
 def _keep_types(X):

@@ -10,7 +10,9 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from skkd import __version__
-from skkd.epochs import FEWEST_HELD_OUT, FEWEST_ROWS, EpochChoice, effective_rows
+from skkd.candidates import Candidate, choose
+from skkd.encodings import resolve_encoding
+from skkd.epochs import FEWEST_HELD_OUT, FEWEST_ROWS, effective_rows
 from skkd.examples import Examples, split_examples
 from skkd.inputs import (
     check_labels,
@@ -149,6 +151,10 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         and standardise images by channel. None takes numbers as they are: right behind
         a scaler or an encoder of one's own. A transformer is cloned and fitted on the
         training rows. Whatever it is, it is part of the fitted classifier.
+    numeric_encoding : str or skkd.encodings.PiecewiseLinear, default=None
+        "piecewise_linear" spreads each number over up to 12 bins between quantiles of
+        its column, beside the scaled number; ``PiecewiseLinear(n_bins=24)`` over more.
+        For a `preprocessor` named by a string.
     categorical_features : "from_dtype", or array-like, default="from_dtype"
         Columns that are encoded: those of dtype object, string, category or bool
         (an object column of numbers is numeric, one of digits in quotes is not), or,
@@ -181,6 +187,8 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Only if X had names.
     n_iter_ : int
         Epochs run, those of earlier warm starts and partial fits included.
+    n_steps_ : int
+        Steps of the optimiser in these epochs.
     history_ : list of dict of float
         Per epoch: "epoch", "learning_rate" (of its first batch), "train_loss",
         "seconds", with held-out rows "valid_loss" and "valid_accuracy", and what skorch
@@ -214,7 +222,7 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     bias_init             Normal(std=1.0)                  "zeros"
     parametrization       "ntk"                            "standard"
     feature_scale         True                             False
-    dropout               0.15                             0.0
+    dropout               0.15 in layers of 256 or more    0.0
     dropout_decay         "flat_cosine"                    "constant"
     label_smoothing       0.1                              0.0
     optimizer__betas      (0.9, 0.95)                      (0.9, 0.999)
@@ -222,9 +230,12 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     weight_decay          0.0                              0.0001
     lr_decay              "coslog"                         "constant"
     batch_size            n_rows / 32, from 32 to 256      200
-    max_epochs            of 4, 13, 30 and 64              200
+    max_epochs            of 4, 13, 30 and 64, see below   200
     preprocessor          "robust"                         "standard"
     ====================  ===============================  =====================
+
+    Narrow networks learn more slowly: `max_epochs` may be 132, too, where no layer is wider
+    than 128 units, and 269 where none is wider than 64.
 
     Where other parameters do not suit them, these values give way: another optimiser than
     Adam has the standard parametrisation, which has the plain learning rate; LBFGS all
@@ -278,6 +289,7 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         tol=1e-4,
         class_weight=None,
         preprocessor="auto",
+        numeric_encoding=None,
         categorical_features="from_dtype",
         warm_start=False,
         callbacks=None,
@@ -316,6 +328,7 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         self.tol = tol
         self.class_weight = class_weight
         self.preprocessor = preprocessor
+        self.numeric_encoding = numeric_encoding
         self.categorical_features = categorical_features
         self.warm_start = warm_start
         self.callbacks = callbacks
@@ -374,18 +387,32 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             **taught,
         )
         held_out = self._read_held_out(X_val, y_val, classes, of_classes, as_fitted=goes_on)
-        splits = self.early_stopping and held_out is None
+        splits = bool(self.early_stopping) and held_out is None
         fraction = self.validation_fraction if splits else None
+        settings.thresholds = None if goes_on else self._thresholds(settings, X)
         train, split_off = split_examples(examples, validation_fraction=fraction, seed=split_seed)
         valid = split_off if splits else held_out
         previous = self._previous(goes_on, schedule_begins_anew=True)
-        n_epochs, choice = settings.max_epochs, None
-        lengths = [] if goes_on else self._lengths_to_choose_from(settings, train)
-        if len(lengths) > 1:
-            choice = self._choose_n_epochs(
-                settings, lengths, train, held_out, classes, split_seed, seed=seed
+        lengths = [] if goes_on else self._lengths_to_choose_from(settings)
+        can_choose = not goes_on and effective_rows(train.targets["weights"]) >= FEWEST_ROWS
+        candidates = self._candidates(
+            settings, X, classes, of_classes, can_choose, teacher_seed, **taught
+        )
+        candidate, n_epochs, choice = candidates[0], settings.max_epochs, None
+        if can_choose and (len(lengths) > 1 or len(candidates) > 1):
+            choice = self._choose(
+                settings,
+                candidates,
+                lengths,
+                train,
+                valid if self.early_stopping else held_out,
+                classes,
+                split_seed,
+                seed=seed,
             )
-            n_epochs = n_epochs if choice is None else choice.n_epochs
+        if choice is not None:
+            candidate = choice.candidate
+            n_epochs = choice.n_epochs if len(lengths) > 1 else n_epochs
         view = self.network_.input_view if goes_on else self._fit_view(settings, train, classes)
         task = {"X": X, "y": y, "metadata": {"sample_weight": sample_weight}}
         callbacks = EpochCallbacks.of(self, n_epochs, task)
@@ -398,8 +425,9 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
         fitted = self._fit_examples(
             settings,
+            candidate.row_loss,
             view,
-            train,
+            candidate.examples(train),
             valid,
             classes,
             n_epochs=n_epochs,
@@ -408,10 +436,10 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             before_epoch=callbacks.begin_epoch if callbacks else None,
             on_epoch=end_epoch if callbacks else None,
         )
-        if choice is not None and self._is_calibrated() and len(fitted.history) == n_epochs:
+        if choice is not None and self._fits(choice, fitted, lengths):
             fitted.network = fitted.network.at_temperature(choice.temperature)
         self._publish(fitted, classes, goes_on, keeps_training_state=self.warm_start)
-        self.held_out_losses_ = None if choice is None else choice.losses
+        self._publish_choice(candidate, choice, goes_on)
         if callbacks:
             callbacks.end({"network_": self.network_, "classes_": classes})
         return self
@@ -450,11 +478,19 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         examples, classes, _ = self._read(
             X, y, sample_weight, classes, reset=not goes_on, seed=teacher_seed, **taught
         )
+        settings.thresholds = None if goes_on else self._thresholds(settings, X)
         train, _ = split_examples(examples)
         view = self.network_.input_view if goes_on else self._fit_view(settings, train, classes)
-        previous = self._previous(goes_on)
         fitted = self._fit_examples(
-            settings, view, train, None, classes, n_epochs=1, seed=seed, previous=previous
+            settings,
+            self._make_criterion(settings),
+            view,
+            train,
+            None,
+            classes,
+            n_epochs=1,
+            seed=seed,
+            previous=self._previous(goes_on),
         )
         self._publish(fitted, classes, goes_on, keeps_training_state=True)
         return self
@@ -578,7 +614,7 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         for name, value in params.items():
             owner, _, setting = name.partition("__")
             current = params.get(owner, getattr(self, owner, None))
-            if setting and isinstance(current, str):
+            if setting and (isinstance(current, str) or (current is None and owner in OBJECTS)):
                 where = f", of {OBJECTS[owner]}" if owner in OBJECTS else ""
                 allowed = f"{owner} as an object with that setting{where}, not {current!r}"
                 refuse(name, value, allowed)
@@ -623,7 +659,8 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             sample_weight = sample_weight / sample_weight.max()
         of_classes = class_weights(self.class_weight, classes, codes, sample_weight)
         weights = of_classes[codes] * (1.0 if sample_weight is None else sample_weight)
-        return Examples(rows, targets | {"weights": weights}), classes, of_classes
+        examples = Examples(rows, targets | {"weights": weights}, index=np.arange(n_rows))
+        return examples, classes, of_classes
 
     def _read_rows(self, X, *, reset, as_fitted):
         """X as the input view takes it: the fitted one, or the one to be fitted."""
@@ -643,7 +680,7 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             raise ValueError(f"{missing}=None is not allowed: X_val and y_val go together.")
         if X_val is None:
             return None
-        X_val, y_val = _unwrapped(X_val), _unwrapped(y_val)
+        X_val, y_val = unwrapped_rows(X_val), unwrapped_rows(y_val)
         rows = self._read_rows(X_val, reset=False, as_fitted=as_fitted)
         _, codes = encode(check_labels(self, y_val, count_rows(X_val)), classes, name="y_val")
         weights = of_classes[codes]
@@ -658,36 +695,60 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         if isinstance(self.preprocessor, str):
             categorical = resolve_categorical(self.categorical_features, train.rows, names)
         return fit_view(
-            settings.preprocessor, train.rows, labels, train.targets["weights"], categorical
+            settings.preprocessor,
+            train.rows,
+            labels,
+            train.targets["weights"],
+            categorical,
+            encoding=resolve_encoding("numeric_encoding", settings.numeric_encoding),
+            thresholds=settings.thresholds,
         )
 
-    def _lengths_to_choose_from(self, settings, train):
-        """Where a training may end, if `max_epochs` is "auto" and some rows can be held out."""
-        is_left_open = isinstance(self.max_epochs, str) and not self.early_stopping
-        if not is_left_open or effective_rows(train.targets["weights"]) < FEWEST_ROWS:
+    def _thresholds(self, settings, X):
+        """Where a teacher's trees split the columns of X, if the numeric encoding asks."""
+        return None
+
+    def _lengths_to_choose_from(self, settings):
+        """Where a training may end: if `max_epochs` is "auto", wherever its rate is lowest."""
+        if self.early_stopping:
             return []
+        if not isinstance(self.max_epochs, str):
+            return [settings.max_epochs]
         return resolve_schedule("lr_decay", settings.lr_decay).ends(settings.max_epochs)
 
-    def _choose_n_epochs(self, settings, lengths, train, held_out, classes, split_seed, **training):
-        """The number of epochs and the temperature that held-out rows ask for, or None."""
-        if held_out is None:
+    def _candidates(self, settings, X, classes, of_classes, can_choose, seed):
+        """The ways to learn that are worth comparing; the first is taken if that cannot be."""
+        row_loss = self._make_criterion(settings)
+        return [Candidate("labels", row_loss, is_calibrated=self.module is None)]
+
+    def _choose(
+        self, settings, candidates, lengths, train, held_out, classes, split_seed, **training
+    ):
+        """What held-out rows ask for, of the candidates and the numbers of epochs; or None."""
+        is_split_off = held_out is None or held_out.index is not None
+        if is_split_off:
             split = {"validation_fraction": self.validation_fraction, "seed": split_seed}
             train, held_out = split_examples(train, **split, warns=False)
         if effective_rows(held_out.targets["weights"]) < FEWEST_HELD_OUT:
             return None
         view = self._fit_view(settings, train, classes)
-        choice = EpochChoice(lengths, held_out)
         quiet = changed(settings, callbacks=None, verbose=min(int(settings.verbose), 1))
-        self._fit_examples(
-            quiet,
-            view,
-            train,
-            None,
-            classes,
-            n_epochs=settings.max_epochs,
-            on_epoch=choice.hear,
-            **training,
-        )
+        valid = held_out if self.early_stopping else None
+
+        def fit(candidate, examples, on_epoch):
+            return self._fit_examples(
+                quiet,
+                candidate.row_loss,
+                view,
+                examples,
+                valid,
+                classes,
+                n_epochs=settings.max_epochs,
+                on_epoch=on_epoch,
+                **training,
+            )
+
+        choice = choose(candidates, lengths, train, held_out, fit, is_split_off)
         if choice.learned_nothing:
             warn(
                 "on held-out rows the network is no better than the class frequencies: the "
@@ -695,9 +756,15 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             )
         return choice
 
-    def _is_calibrated(self):
-        """Whether probabilities are those of the labels, not an imitation of a teacher's."""
-        return self.module is None
+    @staticmethod
+    def _fits(choice, fitted, lengths):
+        """Whether the temperature of a choice suits what was fitted afterwards."""
+        as_long = len(lengths) < 2 or len(fitted.history) == choice.n_epochs
+        return choice.candidate.is_calibrated and as_long
+
+    def _publish_choice(self, candidate, choice, goes_on):
+        """Set what was found on held-out rows."""
+        self.held_out_losses_ = None if choice is None else choice.losses
 
     def _previous(self, goes_on, schedule_begins_anew=False):
         """The last fit, to go on from, or None."""
@@ -710,18 +777,11 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             state = state | {"epochs_done": 0}
         return Fitted(self.network_, self.history_, self.best_epoch_, state)
 
-    def _fit_examples(self, settings, view, train, valid, classes, **training):
+    def _fit_examples(self, settings, row_loss, view, train, valid, classes, **training):
         from skkd.fitting import fit_examples
 
-        return fit_examples(
-            settings,
-            self._make_criterion(settings),
-            view,
-            train,
-            valid,
-            n_classes=len(classes),
-            **training,
-        )
+        n_classes = len(classes)
+        return fit_examples(settings, row_loss, view, train, valid, n_classes=n_classes, **training)
 
     def _classes_of_all_calls(self, classes, goes_on):
         if classes is None:
@@ -744,6 +804,7 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         self.history_ = history
         self.loss_curve_ = [record["train_loss"] for record in history]
         self.n_iter_ = len(history)
+        self.n_steps_ = fitted.n_steps + (self.n_steps_ if goes_on else 0)
         self.held_out_losses_ = None
         if fitted.best_epoch is not None:
             self.best_epoch_ = epochs_before + fitted.best_epoch
@@ -802,6 +863,6 @@ def all_or_nothing(estimator):
         raise
 
 
-def _unwrapped(value):
+def unwrapped_rows(value):
     """The content of a tuple of one, which keeps searches from slicing it."""
     return value[0] if isinstance(value, tuple) and len(value) == 1 else value

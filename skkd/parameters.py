@@ -88,3 +88,8 @@ def _interval(noun, low, high, low_open=False, high_open=False):
     if low is None:
         return f"{noun} {'<' if high_open else '<='} {high}"
     return f"{noun} in {'(' if low_open else '['}{low}, {high}{')' if high_open else ']'}"
+
+
+def is_auto(value):
+    """Whether a parameter is left to the estimator."""
+    return isinstance(value, str) and value == "auto"

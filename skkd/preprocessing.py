@@ -1,7 +1,7 @@
 """The input view: what the network sees of the user's rows.
 
 ================  ===========================================================
-ColumnView        numbers imputed and scaled, categories one-hot encoded
+ColumnView        numbers imputed, scaled and perhaps binned, categories one-hot
 ChannelView       images: each channel standardised
 PassThrough       preprocessor=None: the numbers as they are
 TransformerView   the user's own scikit-learn transformer
@@ -23,8 +23,9 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.utils import _safe_indexing, check_array
 from sklearn.utils.validation import _num_samples, has_fit_parameter
 
+from skkd.encodings import Bins
 from skkd.parameters import refuse
-from skkd.scaling import centre_and_scale, smooth_clip, standardise
+from skkd.scaling import centre_and_scale, distinct_values, smooth_clip, standardise
 from skkd.tables import Table, as_numbers
 
 __all__ = [
@@ -44,7 +45,15 @@ MAX_CATEGORIES = 256
 BLOCK_BYTES = 2**23
 
 
-def fit_view(preprocessor, rows, labels, sample_weight=None, categorical=()):
+def fit_view(
+    preprocessor,
+    rows,
+    labels,
+    sample_weight=None,
+    categorical=(),
+    encoding=None,
+    thresholds=None,
+):
     """Fit the view that the parameter `preprocessor` asks for.
 
     Parameters
@@ -57,6 +66,10 @@ def fit_view(preprocessor, rows, labels, sample_weight=None, categorical=()):
     sample_weight : ndarray of shape (n_rows,), default=None
     categorical : sequence of int, default=()
         Indices of categorical columns, besides the object columns of a Table.
+    encoding : skkd.encodings.PiecewiseLinear, default=None
+        Of numeric columns, beside their scaled numbers.
+    thresholds : dict of int to (ndarray, ndarray), default=None
+        Where a teacher's trees split columns, and their gains, by index of the column.
 
     Returns
     -------
@@ -66,8 +79,13 @@ def fit_view(preprocessor, rows, labels, sample_weight=None, categorical=()):
         return PassThrough(n_features=_n_columns(rows))
     if isinstance(preprocessor, str):
         if not isinstance(rows, Table) and rows.ndim > 2:
+            if encoding is not None:
+                refuse("numeric_encoding", encoding, "None for rows of more than two dimensions")
             return ChannelView.fit(rows, sample_weight)
-        return ColumnView.fit(rows, sample_weight, categorical, preprocessor)
+        view = ColumnView.fit(rows, sample_weight, categorical, preprocessor)
+        if encoding is not None:
+            view.bins = _fit_bins(encoding, view, rows, sample_weight, thresholds)
+        return view
     return TransformerView.fit(preprocessor, rows, labels, sample_weight)
 
 
@@ -204,7 +222,7 @@ class OneHot:
 
 @dataclass(eq=False)
 class ColumnView(View):
-    """Numeric columns imputed by their centre and scaled, then one-hot columns.
+    """Numeric columns imputed by their centre and scaled, their bins, then one-hot columns.
 
     Centre and scale (:mod:`skkd.scaling`) are weighted by the sample weights; a missing
     number becomes the centre. Categories are encoded by :class:`OneHot`, where missing
@@ -218,11 +236,14 @@ class ColumnView(View):
     n_columns: int
     names: list  #: of the columns, for error messages
     clips: bool = False  #: whether scaled numbers are clipped, smoothly
+    bins: Bins | None = None  #: components of the numeric columns
 
     @property
     def n_features(self):
         """Width of what the network sees."""
-        return len(self.numeric) + sum(encoder.n_indicators for encoder in self.one_hot)
+        n_components = 0 if self.bins is None else len(self.bins)
+        n_indicators = sum(encoder.n_indicators for encoder in self.one_hot)
+        return len(self.numeric) + n_components + n_indicators
 
     @classmethod
     def fit(cls, rows, sample_weight=None, categorical=(), scaling="standard"):
@@ -252,11 +273,10 @@ class ColumnView(View):
             rows = rows.toarray() if sparse.issparse(rows) else rows
             numbers = rows if not self.one_hot else rows[:, self.numeric]
         scaled = standardise(numbers, self.centre, self.scale)
+        others = [] if self.bins is None else [self.bins.transform(scaled)]
+        others += [e.transform(_categories(rows, e.column)) for e in self.one_hot]
         scaled = smooth_clip(scaled) if self.clips else scaled
-        if not self.one_hot:
-            return scaled
-        indicators = [e.transform(_categories(rows, e.column)) for e in self.one_hot]
-        return np.concatenate([scaled, *indicators], axis=1)
+        return np.concatenate([scaled, *others], axis=1) if others else scaled
 
     def _numbers(self, table, j):
         values = table.columns[j]
@@ -314,6 +334,19 @@ class TransformerView(View):
         return check_array(
             seen, allow_nd=True, dtype="numeric", input_name="what preprocessor returns"
         )
+
+
+def _fit_bins(encoding, view, rows, sample_weight, thresholds):
+    """The bins of a view's numeric columns; a column without thresholds has none."""
+    if sparse.issparse(rows):
+        rows = rows.tocsc(copy=True)
+        rows.sum_duplicates()
+    edges = []
+    for j in view.numeric.tolist():
+        values, weight = distinct_values(rows, j, sample_weight)
+        splits = None if thresholds is None else thresholds.get(j, ((), ()))
+        edges.append(encoding.edges(values, weight, splits))
+    return Bins.fit(edges, view.centre, view.scale)
 
 
 def _one_hot(rows, j):

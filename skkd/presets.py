@@ -7,12 +7,15 @@ numbers of scikit-learn's MLPClassifier (but for the penalty, which that divides
 number of rows in a batch).
 """
 
+import numbers
 import sys
 
 from skkd.initializers import Normal
-from skkd.parameters import check_option
+from skkd.parameters import check_option, is_auto
+from skkd.schedules import CosLog
+from skkd.settings import layer_sizes
 
-__all__ = ["PRESETS", "changed", "with_preset"]
+__all__ = ["PRESETS", "changed", "is_narrow", "with_preset"]
 
 PRESETS = {
     "tabular": {
@@ -50,6 +53,15 @@ PRESETS = {
     },
 }
 
+#: Units of the widest layer of a narrow network.
+NARROW = 64
+
+#: Widest layer, waves of the rate, and their epochs.
+LONGER = ((NARROW, 6, 269), (128, 5, 132))
+
+#: Layers of fewer units are too small to learn by heart: none of them is dropped.
+WIDE = 256
+
 #: The optimisers that NTK rates are made for: for others they would be far too high.
 ADAMS = ("adam", "adamw")
 
@@ -78,9 +90,11 @@ def with_preset(estimator, in_parts=False):
     values = _suitable_values(estimator, in_parts)
     settings = changed(estimator)
     for name, value in values.items():
-        if _is_auto(getattr(settings, name, "auto")):
+        if is_auto(getattr(settings, name, "auto")):
             setattr(settings, name, value)
-    if _is_auto(estimator.learning_rate) and estimator.parametrization == "standard":
+    if is_auto(estimator.dropout) and settings.dropout and estimator.module is None:
+        settings.dropout = _where_wide(settings.dropout, settings.hidden_layer_sizes)
+    if is_auto(estimator.learning_rate) and estimator.parametrization == "standard":
         settings.learning_rate = PRESETS["plain"]["learning_rate"]
     return settings
 
@@ -111,14 +125,58 @@ def _suitable_values(estimator, in_parts):
         values.pop("optimizer__betas", None)
     if _is_lbfgs(estimator.optimizer) and values["dropout"]:  # noise leads it astray
         values["dropout"] = 0.0
-        if _is_auto(estimator.batch_size):
+        if is_auto(estimator.batch_size):
             values |= {"batch_size": sys.maxsize, "learning_rate": 1.0}
+    has_waves = values["lr_decay"] == "coslog"
+    if has_waves:
+        values |= _long_enough(estimator)
     if in_parts:
         values |= {"lr_decay": "constant", "dropout_decay": "constant"}
         values["preprocessor"] = "standard"  # the first rows may have columns of no width
-    elif estimator.early_stopping and values["lr_decay"] == "coslog":
+    elif estimator.early_stopping and has_waves:
         values["lr_decay"] = "cosine"  # whose loss stands still only when it is over
     return values
+
+
+def _long_enough(estimator):
+    """Schedule and epochs: a narrow network learns more slowly, and an epoch of it is cheap.
+
+    More waves of the rate follow those of a wide one, each twice as long as the last.
+    """
+    sizes = estimator.hidden_layer_sizes
+    if is_auto(sizes) or not (is_auto(estimator.lr_decay) and is_auto(estimator.max_epochs)):
+        return {}
+    sizes = layer_sizes(sizes)
+    if not sizes or not all(isinstance(size, numbers.Real) for size in sizes):
+        return {}
+    for most, waves, epochs in LONGER:
+        if max(sizes) <= most:
+            return {"lr_decay": CosLog(waves), "max_epochs": epochs}
+    return {}
+
+
+def is_narrow(settings):
+    """Whether no layer of the built-in network has more than 64 units.
+
+    Parameters
+    ----------
+    settings : NeuralClassifier
+        With the values of its preset.
+
+    Returns
+    -------
+    bool
+    """
+    sizes = layer_sizes(settings.hidden_layer_sizes)
+    return settings.module is None and max(sizes, default=0) <= NARROW
+
+
+def _where_wide(dropout, hidden_layer_sizes):
+    """The dropout of each layer."""
+    sizes = layer_sizes(hidden_layer_sizes)
+    if not all(isinstance(size, numbers.Real) for size in sizes):  # no sizes: `fit` says so
+        return dropout
+    return tuple(dropout if size >= WIDE else 0.0 for size in sizes)
 
 
 def _is_adam(optimizer):
@@ -129,7 +187,3 @@ def _is_adam(optimizer):
 
 def _is_lbfgs(optimizer):
     return getattr(optimizer, "__name__", "") == "LBFGS"
-
-
-def _is_auto(value):
-    return isinstance(value, str) and value == "auto"

@@ -16,7 +16,14 @@ from sklearn.preprocessing import StandardScaler
 
 from skkd.tables import Table
 
-__all__ = ["SCALINGS", "centre_and_scale", "smooth_clip", "standardise"]
+__all__ = [
+    "SCALINGS",
+    "centre_and_scale",
+    "distinct_values",
+    "quantiles",
+    "smooth_clip",
+    "standardise",
+]
 
 SCALINGS = ("robust", "standard")
 
@@ -119,6 +126,72 @@ def smooth_clip(scaled):
     return scaled
 
 
+def quantiles(values, weight, shares):
+    """The smallest values that at least these shares of the weight do not exceed.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_values,)
+    weight : ndarray of shape (n_values,) or None
+    shares : sequence of float in [0, 1]
+
+    Returns
+    -------
+    ndarray of shape (n_shares,)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> quantiles(np.array([3.0, 1.0, 2.0]), np.array([1.0, 1.0, 2.0]), [0.25, 0.75, 1.0])
+    array([1., 2., 3.])
+    """
+    if weight is None:
+        return np.quantile(values, shares, method="inverted_cdf")
+    order = np.argsort(values, kind="stable")
+    weights_up_to = np.cumsum(weight[order])
+    least = np.multiply(shares, weights_up_to[-1] * (1 - 1e-12))  # sums are rounded
+    return values[order[np.searchsorted(weights_up_to, least)]]
+
+
+def distinct_values(rows, j, weight=None):
+    """The different values of a numeric column that have a weight, missing ones left out.
+
+    Parameters
+    ----------
+    rows : ndarray, csc matrix or Table
+    j : int
+        Index of the column.
+    weight : ndarray of shape (n_rows,), default=None
+
+    Returns
+    -------
+    values : ndarray of shape (n_values,), float64
+        In ascending order.
+    weight : ndarray of shape (n_values,)
+        Of each.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> distinct_values(np.array([[2.0], [1.0], [2.0], [np.nan]]), 0)
+    (array([1., 2.]), array([1., 2.]))
+    """
+    weight = np.ones(rows.shape[0]) if weight is None else weight
+    if sparse.issparse(rows):
+        stored = slice(rows.indptr[j], rows.indptr[j + 1])
+        values = np.append(rows.data[stored], 0.0).astype(np.float64)
+        is_zero = np.ones(rows.shape[0], dtype=bool)
+        is_zero[rows.indices[stored]] = False
+        weight = np.append(weight[rows.indices[stored]], weight[is_zero].sum())
+    else:
+        values = _column(rows, j)
+    counts = ~np.isnan(values) & (weight > 0)
+    order = np.flatnonzero(counts)[np.argsort(values[counts], kind="stable")]
+    values, weight = values[order], weight[order]
+    first = np.flatnonzero(np.diff(values, prepend=np.nan) != 0)
+    return values[first], np.add.reduceat(weight, first) if len(first) else weight
+
+
 def _mean_and_deviation(blocks, rows, numeric, sample_weight):
     if sparse.issparse(rows):
         scaler = StandardScaler(with_mean=False)
@@ -144,7 +217,7 @@ def _median_and_width(values, weight):
         values, weight = values[is_known], None if weight is None else weight[is_known]
     if len(values) == 0:
         return np.nan, np.nan
-    lower, median, upper = _quantiles(values, weight, QUARTILES)
+    lower, median, upper = quantiles(values, weight, QUARTILES)
     with np.errstate(over="ignore"):
         width = min(upper - lower, np.finfo(np.float64).max)
     return median, width or values.max() / 2 - values.min() / 2 or np.inf
@@ -163,16 +236,6 @@ def _of_mostly_zeros(rows, j, weight):
         return None
     highest, lowest = values.max(initial=0.0), values.min(initial=0.0)
     return 0.0, float(highest) / 2 - float(lowest) / 2 or np.inf
-
-
-def _quantiles(values, weight, shares):
-    """The smallest values that at least these shares of the weight do not exceed."""
-    if weight is None:
-        return np.quantile(values, shares, method="inverted_cdf")
-    order = np.argsort(values, kind="stable")
-    weights_up_to = np.cumsum(weight[order])
-    least = np.multiply(shares, weights_up_to[-1] * (1 - 1e-12))  # sums are rounded
-    return values[order[np.searchsorted(weights_up_to, least)]]
 
 
 def _column(rows, j):

@@ -4,6 +4,7 @@ import copy
 import inspect
 from difflib import get_close_matches
 
+from skkd.encodings import resolve_encoding
 from skkd.initializers import resolve_bias_init, resolve_init
 from skkd.network import ACTIVATIONS
 from skkd.parameters import check_flag, check_integer, check_number, check_option, refuse
@@ -45,6 +46,8 @@ OBJECTS = {
     "dropout_decay": "skkd.schedules",
     "init": "skkd.initializers",
     "bias_init": "skkd.initializers",
+    "numeric_encoding": "skkd.encodings",
+    "augment": "skkd.transfer",
 }
 
 OPTIMIZERS = ("sgd", "adam", "adamw", "rmsprop")
@@ -259,6 +262,11 @@ def _check_surroundings(est):
         refuse(
             "preprocessor", est.preprocessor, "'auto', 'robust', 'standard', None or a transformer"
         )
+    encoding = est.numeric_encoding
+    resolve_encoding("numeric_encoding", encoding, has_teacher=hasattr(est, "teacher"))
+    if encoding is not None and not isinstance(est.preprocessor, str):
+        allowed = "None together with a preprocessor that is None or a transformer"
+        refuse("numeric_encoding", encoding, allowed)
     check_flag("warm_start", est.warm_start)
     copies_of_callbacks(est.callbacks)
     verbose = int(est.verbose) if isinstance(est.verbose, bool) else est.verbose

@@ -30,6 +30,7 @@ from skkd.teacher_cache import remembered_answer
 __all__ = [
     "Opinion",
     "TeacherMismatchWarning",
+    "WeakTeacherWarning",
     "agreement_with",
     "ask",
     "freeze",
@@ -50,6 +51,10 @@ FEWEST_ROWS = 30
 
 class TeacherMismatchWarning(UserWarning):
     """A teacher knows no more of these rows than chance does."""
+
+
+class WeakTeacherWarning(UserWarning):
+    """A teacher knows no more of these rows than a network learns by itself."""
 
 
 @dataclass

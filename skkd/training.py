@@ -61,6 +61,7 @@ class Outcome:
     history: list  #: one dict of plain floats per epoch
     best_epoch: int | None
     training_state: dict  #: "optimizer", "moments" and "epochs_done", to go on from
+    n_steps: int  #: of the optimiser, in this call
 
 
 class Plateau:
@@ -144,6 +145,7 @@ def fit_network(module, train, valid, recipe, previous=None):
             "moments": state_as_arrays(net.optimizer_, net.trained),
             "epochs_done": net.epochs_done,
         },
+        n_steps=net.n_steps,
     )
 
 
@@ -202,6 +204,7 @@ class _Net(NeuralNetClassifier):
     def initialize(self):
         super().initialize()
         self.epochs_done = 0
+        self.n_steps = 0
         self.records = []
         self.lowest = {}  # of each loss so far
         self.best_state = None
@@ -227,7 +230,7 @@ class _Net(NeuralNetClassifier):
             return super().get_iterator(dataset, training)
         if training:
             return Batches(dataset, self.recipe.batch_size, self.recipe.shuffle_generator)
-        return Batches(dataset, max(self.recipe.batch_size, 1024))
+        return Batches(dataset, max(self.recipe.batch_size, 1024), takes_turns=False)
 
     def notify(self, method_name, **cb_kwargs):
         """Call our own hook, then the callbacks', in which stopping is no Ctrl-C."""
@@ -291,8 +294,9 @@ class _Net(NeuralNetClassifier):
         if not self.somebody_hears_batches:
             self.history.new_batch()  # skorch's Checkpoint looks at the last one
         self.epochs_done += 1
+        self.n_steps += len(batches)
         total = torch.cat(losses).double().sum()
-        self.epoch_record["train_loss"] = float(total) / len(batches.rows)  # waits for a GPU
+        self.epoch_record["train_loss"] = float(total) / batches.rows.n_per_pass  # waits for a GPU
 
     def _choose_how_to_differentiate(self, rows):
         """How gradients come about: by hand where that is possible, else by autograd.

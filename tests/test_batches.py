@@ -82,6 +82,79 @@ def test_a_last_batch_of_one_row_joins_the_one_before(n_rows, batch_size, sizes)
     assert [len(batch) for batch in numbers_of(Batches(make_rows(n_rows), batch_size))] == sizes
 
 
+def with_transfer_set(n_labelled, n_others):
+    """Numbered rows, of which so many have labels."""
+    rows = make_rows(n_labelled + n_others)
+    rows.n_labelled = n_labelled
+    return rows
+
+
+@pytest.mark.parametrize("shuffles", [False, True], ids=["in_order", "shuffled"])
+@pytest.mark.parametrize("n_others", [1, 7, 9, 10, 11, 20, 34, 100])
+@pytest.mark.parametrize("batch_size", [1, 3, 4, 10, 99])
+def test_each_pass_has_all_labelled_rows_and_the_others_in_turn(batch_size, n_others, shuffles):
+    n_labelled = 10
+    generator = torch.Generator().manual_seed(0) if shuffles else None
+    batches = Batches(with_transfer_set(n_labelled, n_others), batch_size, generator)
+    n_new = min(n_others, n_labelled)
+    n_passes = -(-n_others // n_labelled)
+    turns = []
+    for _ in range(2 * n_passes):
+        seen = list(itertools.chain(*numbers_of(batches)))
+        assert sorted(row for row in seen if row < n_labelled) == list(range(n_labelled))
+        turns.append([row for row in seen if row >= n_labelled])
+        assert len(turns[-1]) == len(set(turns[-1])) == n_new
+    others = set(range(n_labelled, n_labelled + n_others))
+    assert set(itertools.chain(*turns[:n_passes])) == others
+    counts = np.bincount(list(itertools.chain(*turns)), minlength=n_labelled + n_others)
+    assert np.ptp(counts[n_labelled:]) <= 1  # nobody comes twice more often than another
+
+
+@pytest.mark.parametrize("n_others", [1, 2, 5, 13, 40, 1000])
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 7, 12, 13, 39, 40])
+@pytest.mark.parametrize("n_labelled", [2, 13, 14, 27, 40])
+def test_a_pass_has_as_many_batches_with_a_transfer_set_as_without(
+    n_labelled, batch_size, n_others
+):
+    alone = [len(batch) for batch in numbers_of(Batches(make_rows(n_labelled), batch_size))]
+    batches = Batches(with_transfer_set(n_labelled, n_others), batch_size)
+    sizes = [len(batch) for batch in numbers_of(batches)]
+    assert len(sizes) == len(alone) == len(batches)
+    assert sum(sizes) == n_labelled + min(n_labelled, n_others) == batches.rows.n_per_pass
+    for size, of_labelled in zip(sizes, alone, strict=True):
+        assert of_labelled <= size <= 2 * of_labelled + 1
+    if n_others >= n_labelled:
+        assert sizes == [2 * size for size in alone]
+
+
+def test_who_looks_at_all_rows_sees_them_in_order_and_ends_nobodys_turn():
+    rows = with_transfer_set(5, 20)
+    for _ in range(3):
+        looking = Batches(rows, 6, takes_turns=False)
+        assert list(itertools.chain(*numbers_of(looking))) == list(range(25))
+        assert len(looking) == len(batch_bounds(25, 6))
+    assert rows.turn == 0
+    assert numbers_of(Batches(rows, 5)) == [[*range(5), *range(5, 10)]]
+    assert numbers_of(Batches(rows, 5)) == [[*range(5), *range(10, 15)]]
+
+
+@pytest.mark.parametrize("n_others", [3, 30])
+def test_sparse_rows_of_a_transfer_set_come_as_dense_ones(n_others):
+    X = sparse.random_array((10 + n_others, 6), density=0.3, rng=0, format="csr")
+    view = fit_view("auto", X, None)
+    targets = {"labels": np.arange(10 + n_others)}
+    kinds = [
+        Batches(rows, 4, torch.Generator().manual_seed(0))
+        for rows in (
+            Rows(X, targets, view=view, n_labelled=10),
+            Rows(view.transform(X), targets, n_labelled=10),
+        )
+    ]
+    for (of_sparse, codes), (dense, expected) in zip(*kinds, strict=True):
+        assert codes["labels"].tolist() == expected["labels"].tolist()
+        torch.testing.assert_close(of_sparse, dense)
+
+
 @pytest.mark.parametrize("batch_size", [2, 3, 8])
 @pytest.mark.parametrize("n_rows", range(2, 40))
 def test_no_batch_has_a_single_row_and_none_is_much_too_large(n_rows, batch_size):

@@ -20,6 +20,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.utils import get_tags
 
 from skkd import DistilledClassifier, NeuralClassifier
+from skkd.presets import PRESETS
 from skkd.teachers import TeacherMismatchWarning
 
 X, y = load_iris(return_X_y=True)
@@ -34,6 +35,7 @@ SMALL = {
 
 
 TABULAR = {"hidden_layer_sizes": (16,), "max_epochs": 20, "random_state": 0}
+TABULAR_SMOOTHING = PRESETS["tabular"]["label_smoothing"]
 
 
 @pytest.mark.parametrize(
@@ -67,7 +69,8 @@ def test_the_student_learns_the_teacher_not_the_labels():
     X, y = load_digits(return_X_y=True)
     noisy = np.where(np.random.default_rng(0).random(len(y)) < 0.4, (y + 1) % 10, y)
     teacher = RandomForestClassifier(30, random_state=0).fit(X, y)
-    taught = DistilledClassifier(teacher, alpha=1, **SMALL).fit(X[::2], noisy[::2])
+    taught = DistilledClassifier(teacher, alpha=1, augment=None, **SMALL)
+    taught.fit(X[::2], noisy[::2])
     alone = NeuralClassifier(**SMALL).fit(X[::2], noisy[::2])
     assert taught.score(X[1::2], y[1::2]) > alone.score(X[1::2], y[1::2]) + 0.05
 
@@ -75,6 +78,7 @@ def test_the_student_learns_the_teacher_not_the_labels():
 @pytest.mark.parametrize("settings", [SMALL, TABULAR | {"dropout": 0.0}], ids=["plain", "tabular"])
 def test_weights_act_on_both_terms(settings):
     settings = settings | {"dtype": "float64", "batch_size": 10**6, "shuffle": False}
+    settings |= {"alpha": 0.5, "augment": None}
     weights = np.random.default_rng(0).integers(0, 3, len(y)).astype(float)
     rows = np.repeat(np.arange(len(y)), weights.astype(int))
     one = DistilledClassifier(FOREST, temperature=2, **settings).fit(X, y, sample_weight=weights)
@@ -254,7 +258,21 @@ def test_answers_win_over_a_teacher_which_is_then_not_asked():
     assert student.teacher_agreement_ > 0.9
 
 
-@pytest.mark.parametrize(("settings", "other"), [(SMALL, 0.3), (TABULAR, 0.0)])
+@pytest.mark.parametrize(("width", "smooths"), [(64, False), (65, True)])
+def test_labels_beside_the_teacher_of_a_small_network_are_not_smoothed(width, smooths):
+    proba = FOREST.predict_proba(X)
+    settings = {"hidden_layer_sizes": width, "max_epochs": 3, "random_state": 0, "alpha": 0.5}
+    auto = DistilledClassifier(**settings).fit(X, y, teacher_proba=proba)
+    value = TABULAR_SMOOTHING if smooths else 0.0
+    given = DistilledClassifier(label_smoothing=value, **settings)
+    given.fit(X, y, teacher_proba=proba)
+    np.testing.assert_array_equal(auto.predict_proba(X), given.predict_proba(X))
+    given.set_params(label_smoothing=TABULAR_SMOOTHING - value)
+    given.fit(X, y, teacher_proba=proba)
+    assert abs(auto.predict_proba(X) - given.predict_proba(X)).max() > 1e-4
+
+
+@pytest.mark.parametrize(("settings", "other"), [(SMALL, 0.3), (TABULAR, 0.3)])
 def test_label_smoothing_acts_on_the_label_term_alone(settings, other):
     proba = FOREST.predict_proba(X)
     first = DistilledClassifier(alpha=1, **settings)

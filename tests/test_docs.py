@@ -93,7 +93,7 @@ def documented(section):
 
 
 def public_things():
-    public = ("losses", "schedules", "initializers", "modules")
+    public = ("losses", "schedules", "initializers", "modules", "encodings", "transfer")
     for module in (skkd, *(importlib.import_module(f"skkd.{name}") for name in public)):
         for name in module.__all__:
             thing = getattr(module, name)

@@ -16,8 +16,9 @@ PACKAGE = Path(skkd.__file__).parent
 #: From the bottom up. A module imports from its own layer and from those below it.
 LAYERS = [
     {"parameters", "tables", "losses", "network", "soft_labels", "fingerprints"},
-    {"schedules", "initializers", "scaling"},
+    {"schedules", "initializers", "scaling", "encodings", "transfer"},
     {
+        "calibration",
         "criteria",
         "epochs",
         "examples",
@@ -33,11 +34,13 @@ LAYERS = [
         "sklearn_callbacks",
         "teacher_cache",
         "teachers",
+        "tree_thresholds",
     },
-    {"backprop", "batches", "predictor", "teacher_fitting"},
+    {"backprop", "batches", "candidates", "predictor", "transfer_set"},
+    {"out_of_bag", "out_of_fold", "teacher_fitting"},
     {"training"},
     {"fitting"},
-    {"neural"},
+    {"neural", "teaching"},
     {"distilled"},
 ]
 
@@ -45,12 +48,18 @@ LAYERS = [
 LATE_UPWARDS = {("network", "modules")}  # a fitted network as a torch module, for who asks
 
 WITHOUT_TORCH = [
+    "calibration",
+    "candidates",
     "distilled",
+    "encodings",
+    "epochs",
     "examples",
     "fingerprints",
     "inputs",
     "neural",
     "network",
+    "out_of_bag",
+    "out_of_fold",
     "parameters",
     "predictor",
     "preprocessing",
@@ -67,9 +76,18 @@ WITHOUT_TORCH += [
     "teacher_cache",
     "teacher_fitting",
     "teachers",
+    "teaching",
+    "transfer",
+    "transfer_set",
+    "tree_thresholds",
 ]
 
-MODULES = sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__")
+#: Files by module; those of a package count as one module.
+FILES = {path.stem: [path] for path in PACKAGE.glob("*.py") if path.stem != "__init__"}
+FILES |= {
+    path.parent.name: sorted(path.parent.glob("*.py")) for path in PACKAGE.glob("*/__init__.py")
+}
+MODULES = sorted(FILES)
 
 
 def layer_of(module):
@@ -81,7 +99,12 @@ def layer_of(module):
 
 def imports_of(module):
     """(dotted name, whether it is imported inside of a function) of each import."""
-    tree = ast.parse((PACKAGE / f"{module}.py").read_text(encoding="utf-8"))
+    for path in FILES[module]:
+        yield from imports_of_file(path)
+
+
+def imports_of_file(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
     late = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
@@ -91,7 +114,7 @@ def imports_of(module):
             for alias in node.names:
                 yield alias.name, id(node) in late
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"skkd/{module}.py has a relative import"
+            assert node.level == 0, f"{path.name} has a relative import"
             if node.module == "skkd":
                 for alias in node.names:
                     if alias.name != "__version__":

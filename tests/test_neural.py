@@ -72,6 +72,7 @@ EFFECTS = {
     "tol": (0.0, PLATEAU),
     "class_weight": ({0: 5, 1: 1, 2: 1}, {}),
     "preprocessor": (None, {}),
+    "numeric_encoding": ("piecewise_linear", {}),
     "categorical_features": ([3], {}),
     "warm_start": (True, {}),
     "dtype": ("float64", {}),

@@ -433,7 +433,7 @@ def test_a_transformer_takes_any_sparse_format(iris_like):
 @pytest.mark.slow
 def test_200_000_sparse_rows_of_5_000_columns_fit_within_a_gigabyte():
     code = """
-    import resource
+    from pathlib import Path
     import numpy as np
     from scipy import sparse
     from skkd import NeuralClassifier
@@ -446,9 +446,10 @@ def test_200_000_sparse_rows_of_5_000_columns_fit_within_a_gigabyte():
     y = columns[::per_row] < n_columns // 2
     clf = NeuralClassifier((8,), batch_size=1000, max_epochs=1, random_state=0).fit(X, y)
     clf.predict(X[:20_000])
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2)
+    # The peak of this process: that of getrusage includes the one that started it.
+    print(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
     """
     run = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True
     )
-    assert float(run.stdout) < 1
+    assert int(run.stdout) < 1024**2

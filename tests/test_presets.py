@@ -10,7 +10,8 @@ from sklearn.datasets import load_wine
 from sklearn.model_selection import GridSearchCV
 
 from skkd import DistilledClassifier, NeuralClassifier
-from skkd.presets import PRESETS, with_preset
+from skkd.presets import NARROW, PRESETS, WIDE, is_narrow, with_preset
+from skkd.schedules import resolve_schedule
 
 PLAIN, TABULAR = PRESETS["plain"], PRESETS["tabular"]
 
@@ -39,8 +40,54 @@ def names_that_are_auto(estimator):
 def test_auto_is_the_value_of_the_preset(preset, kind):
     settings = with_preset(kind(preset=preset))
     for name, value in PRESETS[preset].items():
-        assert getattr(settings, name) == value, name
+        assert getattr(settings, name) == value or name == "dropout", name
     assert type(settings) is kind
+
+
+@both_classifiers
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [
+        ("auto", (0.15, 0.15, 0.15)),
+        ((WIDE, WIDE - 1, 1000, 3), (0.15, 0.0, 0.15, 0.0)),
+        (WIDE, (0.15,)),
+        (np.int64(32), (0.0,)),
+        ((), ()),
+    ],
+    ids=str,
+)
+def test_the_tabular_preset_drops_units_of_wide_layers_alone(kind, sizes, expected):
+    assert with_preset(kind(hidden_layer_sizes=sizes)).dropout == expected
+    assert with_preset(kind(hidden_layer_sizes=sizes, preset="plain")).dropout == 0.0
+    assert with_preset(kind(hidden_layer_sizes=sizes, dropout=0.15)).dropout == 0.15
+
+
+@both_classifiers
+@pytest.mark.parametrize(
+    ("sizes", "n_epochs"),
+    [("auto", 64), (NARROW, 269), ((NARROW, 3), 269), ((NARROW + 1, 3), 132), (129, 64), ((), 64)],
+    ids=str,
+)
+def test_narrow_networks_of_the_tabular_preset_train_for_longer(kind, sizes, n_epochs):
+    settings = with_preset(kind(hidden_layer_sizes=sizes))
+    assert settings.max_epochs == n_epochs
+    ends = resolve_schedule("lr_decay", settings.lr_decay).ends(n_epochs)
+    assert ends[:4] == [4, 13, 30, 64]  # and more of the same, each twice as long
+    assert ends[-1] == n_epochs
+    assert is_narrow(settings) == (n_epochs == 269 or sizes == ())
+    for given in ({"max_epochs": 64}, {"lr_decay": "coslog"}, {"preset": "plain"}):
+        plain = with_preset(kind(**{"hidden_layer_sizes": sizes, **given}))
+        assert plain.max_epochs == (200 if "preset" in given else 64)
+        assert plain.lr_decay in ("coslog", "constant")
+    assert with_preset(kind(hidden_layer_sizes=sizes), in_parts=True).lr_decay == "constant"
+    assert with_preset(kind(hidden_layer_sizes=sizes, early_stopping=True)).lr_decay == "cosine"
+
+
+def test_a_narrow_network_has_no_dropout_and_a_wide_one_has(iris_like):
+    for width, drops in [(WIDE - 1, False), (WIDE, True)]:
+        clf = NeuralClassifier((width,), max_epochs=2, random_state=0)
+        found = clf.fit(*iris_like).loss_curve_
+        assert (found != clone(clf).set_params(dropout=0.0).fit(*iris_like).loss_curve_) == drops
 
 
 @both_presets
@@ -91,7 +138,7 @@ def test_explicit_values_that_are_false_win_too(value):
 def test_a_preset_is_what_its_values_are_when_they_are_spelt_out(preset, iris_like):
     X, y = iris_like
     (other,) = set(PRESETS) - {preset}
-    small = {"hidden_layer_sizes": (8,), "max_epochs": 3, "batch_size": 30, "random_state": 0}
+    small = {"hidden_layer_sizes": (WIDE,), "max_epochs": 3, "batch_size": 30, "random_state": 0}
     by_name = NeuralClassifier(preset=preset, **small).fit(X, y)
     # The betas, which the plain preset leaves to torch.
     spelt_out = {"optimizer__betas": (0.9, 0.999)} | PRESETS[preset] | small

@@ -22,6 +22,8 @@ API_PAGES = {
     "skkd.schedules": "schedules.rst",
     "skkd.initializers": "initializers.rst",
     "skkd.modules": "modules.rst",
+    "skkd.transfer": "transfer.rst",
+    "skkd.encodings": "encodings.rst",
 }
 
 
@@ -42,7 +44,7 @@ def check_api_pages(app):
 
     for module, page in API_PAGES.items():
         text = (Path(app.srcdir) / "api" / page).read_text(encoding="utf-8")
-        listed = set(re.findall(r"^(?:   |\.\. autodata:: )(\w+)$", text, flags=re.MULTILINE))
+        listed = set(re.findall(r"^(?:   |\.\. (?:auto)?data:: )(\w+)$", text, flags=re.MULTILINE))
         public = set(importlib.import_module(module).__all__)
         if listed != public:
             raise ExtensionError(

@@ -1,0 +1,157 @@
+"""The transfer set of one fit: rows without labels, collected or made, that a teacher labels."""
+
+import time
+
+import numpy as np
+from scipy import sparse
+from sklearn.utils import _safe_indexing
+
+from skkd.examples import Examples
+from skkd.inputs import count_rows
+from skkd.teachers import noted
+
+__all__ = ["TransferSet", "auto_size"]
+
+#: Rows that are made, and asked about, at a time.
+BATCH_ROWS = 10_000
+
+#: Synthetic rows by default: so many for each row, but no more than so many in all.
+TIMES, MOST = 10, 100_000
+
+
+def auto_size(n_rows):
+    """How many synthetic rows a table of so many rows gets, unless told otherwise.
+
+    Parameters
+    ----------
+    n_rows : int
+
+    Returns
+    -------
+    int
+
+    Examples
+    --------
+    >>> auto_size(1000), auto_size(50_000), auto_size(300_000)
+    (10000, 100000, 300000)
+    """
+    return max(n_rows, min(TIMES * n_rows, MOST))
+
+
+class TransferSet:
+    """Rows that only a teacher labels, made when they are first asked for.
+
+    Synthetic rows resemble those of the examples that ask first: of a part of the
+    table where others are held out, which nothing must tell of.
+
+    Parameters
+    ----------
+    X : container of n_rows rows
+        As the caller has it.
+    ask : callable
+        Rows as the caller has them -> aligned soft labels of shape (n, n_classes).
+    read : callable
+        Rows as the caller has them -> as the input view takes them.
+    logits : callable
+        Soft labels -> teacher's logits.
+    of_classes : ndarray of shape (n_classes,)
+        Weights of the classes. A row has the mean of them that its soft label says.
+    X_unlabeled : container of rows, default=None
+    sampler : skkd.transfer.Sampler, default=None
+        Not fitted.
+    size : int or "auto", default="auto"
+        Synthetic rows.
+    seconds : float, default=None
+        No more synthetic rows are made after so many.
+    categorical : sequence of int, default=()
+    seed : int, default=0
+
+    Attributes
+    ----------
+    n_rows : int
+        Made and collected so far.
+    """
+
+    def __init__(
+        self,
+        X,
+        ask,
+        read,
+        logits,
+        of_classes,
+        *,
+        X_unlabeled=None,
+        sampler=None,
+        size="auto",
+        seconds=None,
+        categorical=(),
+        seed=0,
+    ):
+        self.X, self.ask, self.read, self.logits = X, ask, read, logits
+        self.of_classes = of_classes
+        self.X_unlabeled, self.sampler = X_unlabeled, sampler
+        self.size, self.seconds, self.categorical, self.seed = size, seconds, categorical, seed
+        self.n_rows = 0
+        self.examples = None
+
+    def __call__(self, labelled):
+        """The transfer set, in an order without meaning.
+
+        Parameters
+        ----------
+        labelled : skkd.examples.Examples
+            Of the first caller: the rows that synthetic ones are to resemble.
+
+        Returns
+        -------
+        skkd.examples.Examples
+        """
+        if self.examples is None:
+            random_state = np.random.RandomState(self.seed)
+            parts = list(self._parts(labelled, random_state))
+            examples = parts[0]
+            for part in parts[1:]:
+                examples = examples.followed_by(part)
+            self.examples = examples.take(random_state.permutation(len(examples)))
+            self.n_rows = len(self.examples)
+        return self.examples
+
+    def _parts(self, labelled, random_state):
+        """What the teacher says of the rows that were collected, and of those that are made."""
+        if self.X_unlabeled is not None:
+            with noted("Raised about the rows of X_unlabeled."):
+                yield self._labelled_by_teacher(self.X_unlabeled)
+        if self.sampler is not None:
+            yield from map(self._labelled_by_teacher, self._synthetic_rows(labelled, random_state))
+
+    def _synthetic_rows(self, labelled, random_state):
+        """Containers of rows as the caller has them."""
+        X = self.X if labelled.index is None else _picked(self.X, labelled.index)
+        self.sampler.fit(X, categorical=self.categorical)
+        size = auto_size(count_rows(X)) if self.size == "auto" else int(self.size)
+        end = None if self.seconds is None else time.monotonic() + self.seconds
+        for rows in self.sampler.batches(size, random_state, BATCH_ROWS):
+            yield rows
+            if end is not None and time.monotonic() > end:
+                return
+
+    def _labelled_by_teacher(self, rows):
+        rows_of_view = self.read(rows)  # complains before the teacher is asked
+        soft_labels = self.ask(rows)
+        weights = soft_labels @ self.of_classes  # 0 where the teacher says nothing
+        targets = {
+            "labels": soft_labels.argmax(axis=1),
+            "teacher_logits": self.logits(soft_labels),
+            "weights": weights / (weights.mean() or 1.0),
+            "alpha": np.ones(len(weights)),
+        }
+        return Examples(rows_of_view, targets)
+
+
+def _picked(X, index):
+    """Some of the rows; not every sparse format, nor what is merely array-like, can be sliced."""
+    if sparse.issparse(X):
+        X = X.tocsr()
+    elif not hasattr(X, "__getitem__"):
+        X = np.asarray(X)
+    return _safe_indexing(X, index)
