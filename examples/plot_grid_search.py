@@ -86,6 +86,7 @@ teacher = make_pipeline(
 student = DistilledClassifier(
     teacher,
     fit_teacher=True,
+    augment=None,
     preset="plain",
     hidden_layer_sizes=(32,),
     learning_rate=0.01,
@@ -135,6 +136,7 @@ print(heat.round(3).to_string())
 
 noise_student = DistilledClassifier(
     alpha=1.0,
+    augment=None,
     preset="plain",
     hidden_layer_sizes=(64,),
     learning_rate=0.01,

@@ -206,6 +206,16 @@ def error_table(results):
     return results.pivot_table(index="contender", columns="table", values="error")
 
 
+def relative_errors(results):
+    """Errors over the yardstick's, by contender and table, of the splits that both have."""
+    errors = results.pivot_table(index=["table", "split"], columns="contender", values="error")
+    yardstick = pd.DataFrame(
+        {who: errors[YARDSTICK].where(errors[who].notna()) for who in errors.columns}
+    )
+    errors = errors.where(yardstick.notna())
+    return (errors.groupby("table").mean() / yardstick.groupby("table").mean()).T
+
+
 def summary(results, tables):
     """A row per contender: how it compares on some tables."""
     some = results[results["table"].isin(tables)]
@@ -257,8 +267,7 @@ def draw(results, path):
     import matplotlib.pyplot as plt
 
     names = [who for who in CONTENDERS if who in set(results["contender"])]
-    errors = error_table(results)
-    relative = errors / errors.loc[YARDSTICK]
+    relative = relative_errors(results)
     figure, axes = plt.subplots(figsize=(8, 0.5 * len(names) + 1.4), layout="constrained")
     for height, who in enumerate(reversed(names)):
         values = relative.loc[who].dropna().clip(upper=MOST)

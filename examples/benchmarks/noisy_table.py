@@ -34,6 +34,9 @@ SETTINGS = {
     "defaults, early stopping": STOPPED,
 }
 
+#: The loss of the textbook, without a choice.
+TEXTBOOK = {"alpha": 0.5, "augment": None}
+
 
 def read(path):
     """The rows to draw from, and those to test on, each as (X, y)."""
@@ -56,7 +59,7 @@ def accuracies(X, y, X_test, y_test, seed):
     forest = make_forest().fit(X, y)
     yield "forest", "teacher", forest.score(X_test, y_test)
     for name, settings in SETTINGS.items():
-        student = DistilledClassifier(forest, random_state=seed, **settings).fit(X, y)
+        student = DistilledClassifier(forest, random_state=seed, **(TEXTBOOK | settings)).fit(X, y)
         yield name, "student", student.score(X_test, y_test)
         if "alpha" not in settings:
             untaught = NeuralClassifier(random_state=seed, **settings).fit(X, y)

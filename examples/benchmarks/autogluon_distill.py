@@ -1,0 +1,122 @@
+"""
+Distillation by AutoGluon, on the splits of distillation.py
+===========================================================
+
+``python examples/benchmarks/autogluon_distill.py FOLDER`` fits AutoGluon's predictor, lets
+it teach its own network (`TabularPredictor.distill`), and writes both into the journals of
+``examples/benchmarks/distillation.py``, whose report then shows them. It does nothing without
+AutoGluon, and needs no skkd: the two may ask for different versions of torch.
+"""
+
+import argparse
+import shutil
+import tempfile
+import warnings
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+import pandas as pd
+from distillation_scores import DECIDING, REPORTED, Journal, floored, load, scores, tables_at
+from threadpoolctl import threadpool_limits
+from tqdm import tqdm
+
+TEACHER, STUDENT = "AutoGluon teacher", "AutoGluon distill"
+
+
+def as_table(X, y=None):
+    """A DataFrame with named columns, and the labels among them."""
+    table = X.copy() if isinstance(X, pd.DataFrame) else pd.DataFrame(X).add_prefix("x")
+    return table if y is None else table.assign(label=np.asarray(y))
+
+
+def fit_predictor(train, folder, options):
+    from autogluon.tabular import TabularPredictor
+
+    predictor = TabularPredictor(label="label", path=str(folder), verbosity=0)
+    return predictor.fit(train, time_limit=options.time_limit, num_cpus=options.threads)
+
+
+def distill(predictor, options):
+    """The name of the network that the predictor taught."""
+    settings = {"hyperparameters": {"NN_TORCH": {}}, "time_limit": options.time_limit}
+    names = predictor.distill(**settings, verbosity=0)
+    return next(name for name in names if "NeuralNet" in name)
+
+
+def ask(predictor, X, y, model):
+    """Scores of a model, and its seconds."""
+    start = perf_counter()
+    p = predictor.predict_proba(X, model=model)
+    seconds = perf_counter() - start
+    return {**scores(floored(p[sorted(p.columns)]), y), "predict": seconds}
+
+
+def measure(table, split, options):
+    """A line for the predictor and one for its student."""
+    X_train, X_test, y_train, y_test = load(options.folder, table, split)
+    train, test = as_table(X_train, y_train), as_table(X_test)
+    folder = Path(tempfile.mkdtemp(dir=options.out))
+    try:
+        start = perf_counter()
+        predictor = fit_predictor(train, folder / "predictor", options)
+        fitted = perf_counter()
+        model = distill(predictor, options)
+        distilled = perf_counter()
+        common = {"kind": "contender", "table": table, "split": split}
+        best = [name for name in predictor.model_names() if not name.endswith("_DSTL")]
+        teacher = predictor.leaderboard().set_index("model").loc[best, "score_val"].idxmax()
+        return [
+            {
+                **common,
+                "arm": TEACHER,
+                "fit": fitted - start,
+                **ask(predictor, test, y_test, teacher),
+            },
+            {
+                **common,
+                "arm": STUDENT,
+                "fit": distilled - fitted,
+                **ask(predictor, test, y_test, model),
+            },
+        ]
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Distil by AutoGluon.")
+    parser.add_argument("folder", type=Path, nargs="?", help="where the files of the tables are")
+    parser.add_argument("--tables", nargs="+", default=[*DECIDING, *REPORTED])
+    parser.add_argument("--splits", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--time_limit", type=float, help="seconds, of fit and of distil each")
+    default = Path(tempfile.gettempdir()) / "distillation"
+    parser.add_argument("--out", type=Path, default=default, help="that of distillation.py")
+    options = parser.parse_args()
+    try:
+        import autogluon.tabular  # noqa: F401
+    except ImportError as error:
+        print(f"AutoGluon is left out: {error}")
+        return
+    warnings.simplefilter("ignore")
+    options.out.mkdir(parents=True, exist_ok=True)
+    tasks = [
+        (t, s) for t in tables_at(options.folder, options.tables) for s in range(options.splits)
+    ]
+    for table, split in tqdm(tasks, unit="split"):
+        journal = Journal(options.out, table)
+        if journal.has(kind="contender", table=table, split=split, arm=STUDENT):
+            continue
+        try:
+            with threadpool_limits(options.threads):
+                lines = measure(table, split, options)
+        except Exception as error:  # its distillation fails on some tables
+            tqdm.write(f"{table}, split {split} failed: {error!r}")
+            continue
+        for line in lines:
+            journal.add(line)
+
+
+if __name__ == "__main__":
+    main()

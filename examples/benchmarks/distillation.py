@@ -1,0 +1,377 @@
+"""
+Distillation: students beside their twins that learn from labels alone
+======================================================================
+
+Eight tables, four teachers, two sizes of student. ``DistilledClassifier(teacher)`` as it
+comes out of the box meets the same network without a teacher: with `NeuralClassifier`'s
+defaults, and with as many steps of the optimiser, the same encoding and its own best epoch;
+the better of the two counts. Four of the tables were looked at when the defaults were
+chosen; the other four report.
+
+``python examples/benchmarks/distillation.py FOLDER`` prints the tables and draws the picture
+of the docs. What is done already is read from ``--out`` and not done again, teachers
+included: that folder grows to tens of gigabytes. ``--jobs 2`` has a process for each table.
+"""
+
+import argparse
+import logging
+import math
+import pickle
+import subprocess
+import sys
+import tempfile
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from time import perf_counter
+
+import joblib
+from distillation_report import draw, report
+from distillation_scores import (
+    DECIDING,
+    KEY,
+    REPORTED,
+    Journal,
+    fidelity,
+    floored,
+    is_right,
+    load,
+    only_one_right,
+    read_all,
+    scores,
+    tables_at,
+)
+from distillation_teachers import TEACHERS, fit_teacher
+from sklearn.datasets import load_digits
+from threadpoolctl import threadpool_limits
+from tqdm import tqdm
+
+from skkd import DistilledClassifier, NeuralClassifier
+from skkd.batches import batch_bounds
+from skkd.teacher_cache import forget
+
+#: The arms: settings of DistilledClassifier besides its defaults.
+VARIANTS = {
+    "distilled": {},
+    "labels only": {"alpha": 0.0},
+    "teacher only": {"alpha": 1.0},
+    "alpha auto": {"alpha": "auto"},
+    "same rows": {"augment": None},
+    "munge": {"augment": "munge"},
+    "spunge": {"augment": "spunge"},
+    "gibbs": {"augment": "gibbs"},
+    "in sample": {"soft_labels": "in_sample"},
+    "out of bag": {"soft_labels": "out_of_bag"},
+    "out of fold": {"soft_labels": "out_of_fold"},
+    "teacher bins": {"numeric_encoding": "teacher_bins"},
+    "plain": {"preset": "plain"},
+}
+
+#: What the equal-steps twin takes over from a student; `student_` has the nearest encoding
+#: that needs no teacher.
+ENCODING = ("preprocessor", "categorical_features", "numeric_encoding")
+
+
+# %%
+# One split of one table
+# ----------------------
+
+
+@dataclass
+class Split:
+    """Rows, and where results go."""
+
+    table: str
+    split: int
+    rows: tuple
+    journal: Journal
+    out: Path
+    threads: int
+
+    def key(self, kind, **more):
+        return {"kind": kind, "table": self.table, "split": self.split, **more}
+
+    def fit_and_ask(self, clf):
+        """Fit a classifier; its numbers and its probabilities of the test rows."""
+        X_train, _, y_train, y_test = self.rows
+        forget()  # what a teacher said to another student
+        start = perf_counter()
+        clf.fit(X_train, y_train)
+        seconds = perf_counter() - start
+        p, predict = self.ask(clf)
+        return {**scores(p, y_test), "fit": seconds, "predict": predict}, p
+
+    def ask(self, clf):
+        start = perf_counter()
+        p = clf.predict_proba(self.rows[1])
+        return floored(p), perf_counter() - start
+
+    @property
+    def common(self):
+        """Settings of every network."""
+        return {"n_threads": self.threads, "random_state": self.split}
+
+
+def the_teacher(place, name):
+    """The fitted teacher, from disk where it is there, and its probabilities."""
+    key = place.key("teacher", teacher=name)
+    path = place.out / "teachers" / f"{place.table}-{place.split}-{name}.joblib"
+    found = place.journal.find(**key)
+    if found and path.exists():
+        return joblib.load(path), found[1]
+    X_train, _, y_train, y_test = place.rows
+    teacher, seconds = fit_teacher(path, name, X_train, y_train, place.split, place.threads)
+    p, predict = place.ask(teacher)
+    size = path.stat().st_size / 1000
+    line = {**scores(p, y_test), "fit": seconds, "predict": predict, "kB": size}
+    place.journal.add({**key, **line}, p)
+    return teacher, p
+
+
+# %%
+# Students and twins
+# ------------------
+
+
+def sizes(student):
+    return tuple(int(size) for size in student.split("-"))
+
+
+def steps_per_epoch(batch_size, n_rows):
+    if batch_size == "auto":
+        batch_size = min(max(n_rows // 32, 32), 256)
+    return len(batch_bounds(n_rows, min(batch_size, n_rows)))
+
+
+def steps_of(fitted, n_rows):
+    """Steps of the optimiser of a fit; a first fit that only chooses does not count."""
+    if hasattr(fitted, "n_steps_"):
+        return int(fitted.n_steps_)
+    return fitted.n_iter_ * steps_per_epoch(fitted.batch_size, n_rows)
+
+
+def rows_of_training(classifier, n_rows):
+    """Those that early stopping does not hold out."""
+    share = classifier.validation_fraction if classifier.early_stopping else 0
+    return n_rows - math.ceil(share * n_rows)
+
+
+def seconds_of_asking(fitted):
+    """The teacher's own part of a fit, if it is known."""
+    return getattr(fitted, "teacher_seconds_", None)
+
+
+def encoding_of(student):
+    """What a student sees of X, as far as it is not the default."""
+    known, defaults = student.get_params(deep=False), NeuralClassifier().get_params()
+    return {name: known[name] for name in ENCODING if known[name] != defaults[name]}
+
+
+def size_in_kb(classifier):
+    return len(pickle.dumps(classifier)) / 1000
+
+
+def measure_student(place, student, name, arm, teacher, p_teacher):
+    """A distilled student and its twins, all beside its teacher."""
+    key = place.key("distilled", student=student, teacher=name, arm=arm)
+    if place.journal.find(**key):
+        return
+    settings = {"hidden_layer_sizes": sizes(student), **place.common, **VARIANTS[arm]}
+    clf = DistilledClassifier(teacher, **settings)
+    line, p = place.fit_and_ask(clf)
+    y_test = place.rows[3]
+    line["ask"] = seconds_of_asking(clf)
+    line["n_steps"] = steps_of(clf, rows_of_training(clf, len(place.rows[2])))
+    line["kB"] = size_in_kb(clf.student_)
+    line |= fidelity(p_teacher, p, y_test)
+    twins = {
+        "defaults": twin_of_defaults(place, student),
+        "equal steps": twin_of_equal_steps(
+            place, student, line["n_steps"], encoding_of(clf.student_)
+        ),
+    }
+    line["twins"] = {
+        of: {
+            **twin,
+            **fidelity(p_teacher, p_twin, y_test),
+            "over_student": only_one_right(p_twin, p, y_test),
+        }
+        for of, (twin, p_twin) in twins.items()
+    }
+    place.journal.add({**key, **line}, p)
+
+
+def twin_of_defaults(place, student):
+    key = place.key("twin", student=student, arm="defaults")
+    return measure_twin(place, key, NeuralClassifier(sizes(student), **place.common))
+
+
+def twin_of_equal_steps(place, student, n_steps, encoding):
+    """As many steps, rounded up to epochs, and a rate that falls until their end."""
+    keeps_best = {"early_stopping": True, "n_iter_no_change": None}
+    twin = NeuralClassifier(sizes(student), **keeps_best, **encoding, **place.common)
+    n_rows = rows_of_training(twin, len(place.rows[2]))
+    epochs = math.ceil(n_steps / steps_per_epoch(twin.batch_size, n_rows))
+    twin.set_params(max_epochs=epochs)
+    key = place.key("twin", student=student, arm="equal steps", epochs=epochs)
+    return measure_twin(place, {**key, "encoding": str(encoding) if encoding else ""}, twin)
+
+
+def measure_twin(place, key, twin):
+    """The twin's numbers and probabilities; it has no teacher, so it is fitted once."""
+    found = place.journal.find(**key)
+    if found:
+        return found
+    line, p = place.fit_and_ask(twin)
+    n_rows = rows_of_training(twin, len(place.rows[2]))
+    line |= {"n_steps": steps_of(twin, n_rows), "best_epoch": twin.best_epoch_}
+    line = {**key, **line, "kB": size_in_kb(twin)}
+    place.journal.add(line, p)
+    return line, p
+
+
+def measure_mean(place, student, arm, teachers):
+    """Student minus twin in the mean over teachers: its sum and sum of squares over rows.
+
+    Teachers share twin and test rows: their differences are no independent ones.
+    """
+    key = place.key("mean", student=student, arm=arm, teachers=sorted(teachers))
+    if place.journal.has(**key):
+        return
+    y_test = place.rows[3]
+    totals = {}
+    for name in teachers:
+        line, p = place.journal.find(
+            **place.key("distilled", student=student, teacher=name, arm=arm)
+        )
+        for of, twin in line["twins"].items():
+            _, p_twin = place.journal.find(**{part: twin.get(part) for part in KEY})
+            lead = is_right(p, y_test).astype(float) - is_right(p_twin, y_test)
+            totals[of] = totals.get(of, 0) + lead / len(teachers)
+    moments = {of: [float(lead.sum()), float((lead**2).sum())] for of, lead in totals.items()}
+    place.journal.add({**key, "n_test": len(y_test), "twins": moments})
+
+
+# %%
+# Everything
+# ----------
+
+
+def run_table(options, table):
+    """All that is wanted of a table and not in its journal yet."""
+    journal = Journal(options.out, table)
+    total = options.splits * len(options.teachers) * len(options.students) * len(options.arms)
+    with tqdm(total=total, desc=table, unit="student", mininterval=1) as progress:
+        for split in range(options.splits):
+            rows = load(options.folder, table, split)
+            place = Split(table, split, rows, journal, options.out, options.threads)
+            for teacher in options.teachers:
+                run_teacher(place, teacher, options, progress)
+            for student, arm in product(options.students, options.arms):
+                measure_mean(place, student, arm, options.teachers)
+
+
+def run_teacher(place, name, options, progress):
+    """All students of one teacher on one split."""
+    tasks = list(product(options.students, options.arms))
+    keys = [place.key("distilled", student=s, teacher=name, arm=arm) for s, arm in tasks]
+    missing = [task for task, key in zip(tasks, keys, strict=True) if not place.journal.find(**key)]
+    progress.update(len(tasks) - len(missing))
+    if not missing:
+        return
+    teacher, p_teacher = the_teacher(place, name)
+    for student, arm in missing:
+        measure_student(place, student, name, arm, teacher, p_teacher)
+        progress.update()
+
+
+def run_in_processes(options):
+    """One process for each table, `jobs` at a time."""
+
+    def run(table):
+        one = argparse.Namespace(
+            **vars(options) | {"tables": [table], "jobs": 1, "only": "measure"}
+        )
+        command = [sys.executable, __file__, *arguments_of(one)]
+        return subprocess.run(command).returncode
+
+    with ThreadPoolExecutor(options.jobs) as pool:
+        codes = dict(zip(options.tables, pool.map(run, options.tables), strict=True))
+    for table in (table for table, code in codes.items() if code):
+        print(f"{table} failed: its lines are incomplete")
+
+
+def arguments_of(options):
+    """The command line that has these options."""
+    words = [str(options.folder)] if options.folder else []
+    for name, value in vars(options).items():
+        if name != "folder" and value is not None:
+            words += [f"--{name}", *map(str, value if isinstance(value, list) else [value])]
+    return words
+
+
+def known_arms(wanted):
+    """Those whose parameters there are."""
+    arms = []
+    for arm in wanted:
+        try:
+            DistilledClassifier(**VARIANTS[arm])
+            arms.append(arm)
+        except TypeError as error:
+            print(f"{arm} is left out: {error}")
+    return arms
+
+
+def parse():
+    parser = argparse.ArgumentParser(description="Compare students with and without a teacher.")
+    parser.add_argument("folder", type=Path, nargs="?", help="where the files of the tables are")
+    parser.add_argument("--tables", nargs="+", default=[*DECIDING, *REPORTED])
+    parser.add_argument("--teachers", nargs="+", default=list(TEACHERS), choices=TEACHERS)
+    parser.add_argument("--students", nargs="+", default=["32-32", "128-128"])
+    parser.add_argument("--arms", nargs="+", default=["distilled"], choices=VARIANTS)
+    parser.add_argument("--splits", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=1, help="tables at a time")
+    parser.add_argument("--only", choices=("measure", "report"))
+    default = Path(tempfile.gettempdir()) / "distillation"
+    parser.add_argument("--out", type=Path, default=default, help="results, teachers, picture")
+    return parser.parse_args()
+
+
+def warm_up():
+    """What only the first fit of a process takes."""
+    X, y = load_digits(return_X_y=True)
+    NeuralClassifier(8, max_epochs=2).fit(X[:300], y[:300]).predict_proba(X)
+
+
+def measure(options):
+    import torch
+
+    torch.set_num_threads(options.threads)
+    with threadpool_limits(options.threads):
+        warm_up()
+        for table in options.tables:
+            run_table(options, table)
+
+
+def main():
+    options = parse()
+    options.out.mkdir(parents=True, exist_ok=True)
+    warnings.simplefilter("ignore")
+    logging.disable(logging.WARNING)
+    options.tables = tables_at(options.folder, options.tables)
+    options.arms = known_arms(options.arms)
+    if options.only != "report":
+        run_in_processes(options) if options.jobs > 1 else measure(options)
+    if options.only == "measure":
+        return
+    lines = read_all(options.out)
+    for arm in options.arms:
+        report(lines, arm, options)
+    draw(lines, options.arms[0], options, options.out / "distillation.png")
+
+
+if __name__ == "__main__":
+    main()
