@@ -72,7 +72,10 @@ class Rows(Dataset):
         n_new = self.n_per_pass - self.n_labelled
         others = self.n_labelled + (self.turn + torch.arange(n_new)) % n_others
         self.turn = (self.turn + n_new) % n_others
-        return torch.cat([torch.arange(self.n_labelled), others])
+        labelled = torch.arange(self.n_labelled)
+        # In turns, for those who do not shuffle: no batch without labels.
+        places = torch.cat([labelled / self.n_labelled, torch.arange(n_new) / max(n_new, 1)])
+        return torch.cat([labelled, others])[places.argsort(stable=True)]
 
     def __getitem__(self, row):
         X, targets = self.take(torch.tensor([row]))
@@ -121,8 +124,9 @@ class Batches:
         self.rows = rows
         self.dataset = rows
         self.generator = generator
-        self.n_rows = rows.n_per_pass if takes_turns else len(rows)
-        n_steering = (rows.n_labelled or len(rows)) if takes_turns else len(rows)
+        self.takes_turns = takes_turns and rows.n_labelled is not None
+        self.n_rows = rows.n_per_pass if self.takes_turns else len(rows)
+        n_steering = rows.n_labelled if self.takes_turns else len(rows)
         self.bounds = [
             (start * self.n_rows // n_steering, stop * self.n_rows // n_steering)
             for start, stop in batch_bounds(n_steering, batch_size)
@@ -134,15 +138,14 @@ class Batches:
 
     def __iter__(self):
         is_shuffled = self.generator is not None and len(self.bounds) > 1
-        takes_all = self.n_rows == len(self.rows)
-        if takes_all and not is_shuffled:
+        if not self.takes_turns and not is_shuffled:
             for start, stop in self.bounds:
                 yield self.rows.take(slice(start, stop))
             return
         order = torch.arange(self.n_rows)
         if is_shuffled:
             order = torch.randperm(len(order), generator=self.generator, device="cpu")
-        if not takes_all:
+        if self.takes_turns:
             order = self.rows.next_pass()[order]
         order = order.to(self.rows.device)
         for bounds in self._groups():

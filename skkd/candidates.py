@@ -87,7 +87,9 @@ def choose(candidates, lengths, train, held_out, fit, is_split_off=True):
     """
     best, lowest, choices = None, math.inf, {}
     for candidate in candidates:
-        choice = EpochChoice(lengths, held_out, rival=best)
+        # Who is favoured by its teacher must not make others give up.
+        is_fair = not is_split_off or not best or best.candidate.handicap <= candidate.handicap
+        choice = EpochChoice(lengths, held_out, rival=best if is_fair else None)
         fitted = fit(candidate, candidate.examples(train), choice.hear if lengths else None)
         if not choice.losses:
             choice.judge(len(fitted.history), fitted.network)

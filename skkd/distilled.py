@@ -22,7 +22,14 @@ from skkd.parameters import is_auto, refuse, warn
 from skkd.presets import is_narrow
 from skkd.soft_labels import align, mix
 from skkd.teachers import WeakTeacherWarning, agreement_with, freeze, input_tags_of, is_fitted
-from skkd.teaching import check_teaching, classes_of, hear_teacher, opinions_of, read_answers
+from skkd.teaching import (
+    asks_out_of_sample,
+    check_teaching,
+    classes_of,
+    hear_teacher,
+    opinions_of,
+    read_answers,
+)
 from skkd.transfer import Munge, resolve_augment
 from skkd.transfer_set import TransferSet
 
@@ -41,6 +48,9 @@ def _learns_in_parts(estimator):
     if estimator.fit_teacher:
         allowed = "False for partial_fit, whose batches teach no teacher"
         refuse("fit_teacher", estimator.fit_teacher, allowed, AttributeError)
+    if asks_out_of_sample(estimator):
+        allowed = "'auto' or 'in_sample' for partial_fit, whose batches are but parts of the rows"
+        refuse("soft_labels", estimator.soft_labels, allowed, AttributeError)
     return runs_one_epoch_at_a_time(estimator)
 
 
@@ -78,8 +88,8 @@ class DistilledClassifier(NeuralClassifier):
         Weight of the teacher. It never means L2: that is `weight_decay`. "auto" holds out
         rows of a table of at least 200, fits to the others with labels alone, with
         ``alpha=0.5``, and with a transfer set; the one with the lowest log-loss of true
-        labels is fitted again, to all rows, and its probabilities are calibrated as those
-        of a :class:`NeuralClassifier`. A transfer set must be better by a quarter: a
+        labels is fitted again, to all rows, and its probabilities are calibrated on the
+        held-out ones (not with `early_stopping`). A transfer set must be better by a quarter: a
         teacher that was fitted on the held-out rows tells of them. For fewer rows it is .5.
     teacher_loss : str, default="kl"
         How far the student is from the teacher: "kl", "reverse_kl", "jensen_shannon",
@@ -388,7 +398,8 @@ class DistilledClassifier(NeuralClassifier):
     def partial_fit(self, X, y, classes=None, sample_weight=None, *, teacher_proba=None):
         """Train for one epoch on some rows, going on from the last call.
 
-        With `early_stopping` or `fit_teacher` there is no such method.
+        With `early_stopping`, `fit_teacher` or out-of-sample `soft_labels` there is no such
+        method.
 
         Parameters
         ----------
@@ -544,7 +555,7 @@ class DistilledClassifier(NeuralClassifier):
         remember=True,
     ):
         is_left_open = is_auto(self.alpha)
-        goes_on = self.warm_start and self.__sklearn_is_fitted__()
+        goes_on = bool(self.warm_start) and self.__sklearn_is_fitted__()
         alpha = AUTO_ALPHA if is_left_open and not goes_on else self._fixed_alpha()
         if alpha == 0:
             return super()._candidates(settings, X, classes, of_classes, can_choose, seed)
@@ -553,7 +564,12 @@ class DistilledClassifier(NeuralClassifier):
             "alpha": alpha,
             "is_calibrated": is_left_open and self.module is None,
         }
-        transfer_set = self._transfer_set(X, classes, of_classes, seed, can_choose, X_unlabeled)
+        sampler = self._sampler(X, can_choose)
+        transfer_set = None
+        if self.teacher_ is not None and not (sampler is None and X_unlabeled is None):
+            transfer_set = self._transfer_set(
+                X, X_unlabeled, sampler, classes, of_classes, seed, goes_on
+            )
         candidates = []
         if transfer_set is None or is_auto(self.augment):
             candidates.append(Candidate("teacher", **shared))
@@ -568,33 +584,34 @@ class DistilledClassifier(NeuralClassifier):
             candidates.insert(0 if is_wanted else len(candidates), with_more)
         return candidates
 
-    def _transfer_set(self, X, classes, of_classes, seed, can_choose, X_unlabeled):
-        """The rows that only the teacher labels, not made yet; None if there are to be none."""
-        sampler = None
-        if is_auto(self.augment):
-            if (
-                can_choose
-                and self.teacher is not None
-                and is_plain_table(X)
-                and self.module is None
-            ):
-                sampler = Munge(p=AUTO_MUNGE)
-        elif self.augment is not None:
-            sampler = resolve_augment(self.augment)
-        if self.teacher_ is None or (sampler is None and X_unlabeled is None):
+    def _sampler(self, X, can_choose):
+        """What makes synthetic rows, not fitted; or None."""
+        if self.augment is None:
             return None
-        names = getattr(self, "feature_names_in_", None)
+        if not is_auto(self.augment):
+            return resolve_augment(self.augment)
+        # What a transformer or a module of one's own takes may be anything.
+        reads_columns = isinstance(self.preprocessor, (str, type(None))) and self.module is None
+        suits = can_choose and reads_columns and is_plain_table(X)
+        return Munge(p=AUTO_MUNGE) if suits else None
+
+    def _transfer_set(self, X, X_unlabeled, sampler, classes, of_classes, seed, goes_on):
+        """The rows that only the teacher labels, not made yet."""
+        categorical = ()
+        if sampler is not None and isinstance(self.preprocessor, str):
+            names = getattr(self, "feature_names_in_", None)
+            categorical = nominal_columns(self.categorical_features, X, names)
         return TransferSet(
             X,
             ask=lambda rows: self._ask_about(rows, classes),
-            read=lambda rows: self._read_rows(rows, reset=False, as_fitted=False),
+            read=lambda rows: self._read_rows(rows, reset=False, as_fitted=goes_on),
             logits=self._teacher_logits,
             of_classes=of_classes,
             X_unlabeled=X_unlabeled,
             sampler=sampler,
             size=self.augment_size,
             seconds=self.augment_seconds,
-            categorical=nominal_columns(self.categorical_features, X, names),
+            categorical=categorical,
             seed=seed,
         )
 
@@ -604,9 +621,8 @@ class DistilledClassifier(NeuralClassifier):
         transfer_set = candidate.transfer_set
         self.n_transfer_rows_ = 0 if transfer_set is None else transfer_set.n_rows
         self.candidate_losses_ = None
-        if choice is not None:
+        if choice is not None and len(choice.choices) > 1:
             self.candidate_losses_ = {name: one.loss for name, one in choice.choices.items()}
-        if choice is not None:
             self._warn_of_weak_teacher(choice)
 
     def _warn_of_weak_teacher(self, choice):

@@ -129,7 +129,14 @@ def _joined(above, below):
     if sparse.issparse(above):
         return sparse.vstack([above, below], format="csr")
     if isinstance(above, np.ndarray):
-        return np.concatenate([above, below])
+        return np.concatenate([above, below.toarray() if sparse.issparse(below) else below])
+    if isinstance(above, (list, tuple)):
+        return [*above, *(below.tolist() if isinstance(below, np.ndarray) else below)]
+    if type(above) is not type(below):
+        received = f"{type(below).__name__} below {type(above).__name__}"
+        refuse("X_unlabeled or what augment makes", received, "rows in the container of X")
+    if len(above.shape) == 1:  # texts, say
+        return np.concatenate([np.asarray(above, dtype=object), np.asarray(below, dtype=object)])
     from skkd.transfer.containers import container_of
 
     return container_of(above).join([above, below])

@@ -22,6 +22,9 @@ __all__ = [
     "resolve_categorical",
 ]
 
+#: Of a plain table.
+MOST_COLUMNS = 1000
+
 
 def check_rows(estimator, X, *, reset, preprocessor, dtype, allow_nd=False):
     """The caller's rows in the form that an input view takes.
@@ -167,7 +170,8 @@ def class_weights(class_weight, classes, codes, sample_weight):
             refuse("class_weight", class_weight, "a dict, 'balanced' or None")
         counts = np.bincount(codes, weights=sample_weight, minlength=len(classes))
         present = counts > 0
-        factors = counts.sum() / (present.sum() * np.where(present, counts, 1.0))
+        factors = np.ones(len(counts))  # soft labels may name a class that no row has
+        factors[present] = counts.sum() / (present.sum() * counts[present])
     elif class_weight is None or isinstance(class_weight, dict):
         factors = compute_class_weight(class_weight, classes=classes, y=classes[codes])
     else:
@@ -274,7 +278,9 @@ def nominal_columns(categorical_features, X, names):
 
 def is_plain_table(X):
     """Whether rows have columns, few enough to look at one by one: no text, no images."""
-    return not sparse.issparse(X) and len(getattr(X, "shape", (0, 0))) == 2
+    if sparse.issparse(X) or not hasattr(X, "shape"):
+        return False
+    return len(X.shape) == 2 and X.shape[1] <= MOST_COLUMNS
 
 
 def _keep_types(X):

@@ -436,7 +436,7 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             before_epoch=callbacks.begin_epoch if callbacks else None,
             on_epoch=end_epoch if callbacks else None,
         )
-        if choice is not None and self._fits(choice, fitted, lengths):
+        if choice is not None and self._temperature_suits(choice, fitted):
             fitted.network = fitted.network.at_temperature(choice.temperature)
         self._publish(fitted, classes, goes_on, keeps_training_state=self.warm_start)
         self._publish_choice(candidate, choice, goes_on)
@@ -756,10 +756,9 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             )
         return choice
 
-    @staticmethod
-    def _fits(choice, fitted, lengths):
-        """Whether the temperature of a choice suits what was fitted afterwards."""
-        as_long = len(lengths) < 2 or len(fitted.history) == choice.n_epochs
+    def _temperature_suits(self, choice, fitted):
+        """Whether the temperature of a choice is that of what was fitted afterwards."""
+        as_long = len(fitted.history) == choice.n_epochs and not self.early_stopping
         return choice.candidate.is_calibrated and as_long
 
     def _publish_choice(self, candidate, choice, goes_on):

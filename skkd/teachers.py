@@ -234,7 +234,7 @@ def ask(teacher, X, *, batch_size=None, progress=False):
     with _modes_kept(teacher), _bar(n_rows, progress) as advance:
         for batch in batches:
             shape = getattr(batch, "shape", (n_rows,))
-            rows = f"a {type(batch).__name__} of shape {shape}, X as it was given to fit"
+            rows = f"a {type(batch).__name__} of shape {shape}, as the caller has them"
             with noted(f"Raised by teacher, a {type(teacher).__name__}, asked about {rows}."):
                 answer = way(batch)
             answers.append(as_array(answer))

@@ -15,7 +15,14 @@ from skkd.teacher_fitting import fit_and_hear
 from skkd.teachers import Opinion, hear, is_fitted, members_of, unwrapped
 from skkd.transfer import resolve_augment
 
-__all__ = ["check_teaching", "classes_of", "hear_teacher", "opinions_of", "read_answers"]
+__all__ = [
+    "asks_out_of_sample",
+    "check_teaching",
+    "classes_of",
+    "hear_teacher",
+    "opinions_of",
+    "read_answers",
+]
 
 #: The names in `skkd.losses.TEACHER_LOSSES`, which is not read before torch is needed.
 LOSSES = ("kl", "reverse_kl", "jensen_shannon", "logit_mse", "brier")
@@ -37,7 +44,7 @@ def check_teaching(student, teacher_proba, X_unlabeled):
     check_option("teacher_loss", student.teacher_loss, LOSSES)
     check_option("soft_labels", student.soft_labels, SOFT_LABELS)
     check_flag("calibrate_teacher", student.calibrate_teacher)
-    if student.calibrate_teacher and not _asks_out_of_sample(student) and teacher_proba is None:
+    if student.calibrate_teacher and not asks_out_of_sample(student) and teacher_proba is None:
         allowed = "False, or soft_labels 'out_of_bag' or 'out_of_fold': rows it has not seen"
         refuse("calibrate_teacher", True, allowed)
     check_number("proba_floor", student.proba_floor, low=0, high=1, low_open=True, high_open=True)
@@ -72,7 +79,7 @@ def _check_augment(student):
 
 def _check_without_teacher(student, X_unlabeled):
     """Refuse what only a teacher could answer, beside answers that replace it."""
-    if _asks_out_of_sample(student):
+    if asks_out_of_sample(student):
         refuse("soft_labels", student.soft_labels, "'auto' or 'in_sample' beside teacher_proba")
     if not (student.augment is None or is_auto(student.augment)):
         refuse("augment", student.augment, "'auto' or None together with teacher_proba")
@@ -108,7 +115,7 @@ def hear_teacher(student, X, y, sample_weight, seed, remember):
         remember = isinstance(student.random_state, numbers.Integral)
         settings |= {"remember": remember, "seed": seed}
         teacher, opinions = fit_and_hear(student.teacher, X, y, sample_weight, **settings)
-        return teacher, _honest(student, teacher, opinions, X, y, sample_weight, settings)
+        return teacher, _as_asked(student, teacher, opinions, X, y, sample_weight, settings)
     not_fitted = ValueError(
         "teacher is not fitted. Fit it first; inside of a grid over teachers, which "
         "unfits them, wrap each fitted one in sklearn.frozen.FrozenEstimator; or set "
@@ -119,11 +126,11 @@ def hear_teacher(student, X, y, sample_weight, seed, remember):
     teacher = unwrapped(student.teacher)
     settings |= {"remember": remember}
     try:
-        opinions = [] if _asks_out_of_sample(student) else hear(teacher, X, **settings)
+        opinions = [] if asks_out_of_sample(student) else hear(teacher, X, **settings)
     except NotFittedError as error:
         raise not_fitted from error
     settings |= {"seed": seed}
-    return teacher, _honest(student, teacher, opinions, X, y, sample_weight, settings)
+    return teacher, _as_asked(student, teacher, opinions, X, y, sample_weight, settings)
 
 
 def opinions_of(student, rows):
@@ -198,13 +205,14 @@ def _ways_to_ask(student):
     }
 
 
-def _asks_out_of_sample(student):
+def asks_out_of_sample(student):
+    """Whether `soft_labels` are to come from who has not seen the rows."""
     return student.soft_labels in ("out_of_bag", "out_of_fold")
 
 
-def _honest(student, teacher, opinions, X, y, sample_weight, settings):
+def _as_asked(student, teacher, opinions, X, y, sample_weight, settings):
     """The opinions, or those of members that did not see the rows, as `soft_labels` asks."""
-    if not _asks_out_of_sample(student):
+    if not asks_out_of_sample(student):
         return opinions
     members = members_of(teacher)
     if student.soft_labels == "out_of_bag":

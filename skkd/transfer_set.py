@@ -15,6 +15,9 @@ __all__ = ["TransferSet", "auto_size"]
 #: Rows that are made, and asked about, at a time.
 BATCH_ROWS = 10_000
 
+#: The same where the clock decides how many.
+CLOCKED_ROWS = 500
+
 #: Synthetic rows by default: so many for each row, but no more than so many in all.
 TIMES, MOST = 10, 100_000
 
@@ -112,6 +115,10 @@ class TransferSet:
             examples = parts[0]
             for part in parts[1:]:
                 examples = examples.followed_by(part)
+            weights = examples.targets["weights"]
+            is_heard = weights > 0  # of the others the teacher says nothing
+            mean = weights[is_heard].mean() if is_heard.any() else 1.0
+            examples = examples.with_target("weights", weights / mean)
             self.examples = examples.take(random_state.permutation(len(examples)))
             self.n_rows = len(self.examples)
         return self.examples
@@ -122,15 +129,19 @@ class TransferSet:
             with noted("Raised about the rows of X_unlabeled."):
                 yield self._labelled_by_teacher(self.X_unlabeled)
         if self.sampler is not None:
-            yield from map(self._labelled_by_teacher, self._synthetic_rows(labelled, random_state))
+            for rows in self._synthetic_rows(labelled, random_state):
+                with noted("Raised about synthetic rows: augment=None makes none."):
+                    labelled_by_teacher = self._labelled_by_teacher(rows)
+                yield labelled_by_teacher
 
     def _synthetic_rows(self, labelled, random_state):
         """Containers of rows as the caller has them."""
         X = self.X if labelled.index is None else _picked(self.X, labelled.index)
+        end = None if self.seconds is None else time.monotonic() + self.seconds
         self.sampler.fit(X, categorical=self.categorical)
         size = auto_size(count_rows(X)) if self.size == "auto" else int(self.size)
-        end = None if self.seconds is None else time.monotonic() + self.seconds
-        for rows in self.sampler.batches(size, random_state, BATCH_ROWS):
+        batch_rows = BATCH_ROWS if end is None else CLOCKED_ROWS
+        for rows in self.sampler.batches(size, random_state, batch_rows):
             yield rows
             if end is not None and time.monotonic() > end:
                 return
@@ -138,12 +149,11 @@ class TransferSet:
     def _labelled_by_teacher(self, rows):
         rows_of_view = self.read(rows)  # complains before the teacher is asked
         soft_labels = self.ask(rows)
-        weights = soft_labels @ self.of_classes  # 0 where the teacher says nothing
         targets = {
             "labels": soft_labels.argmax(axis=1),
             "teacher_logits": self.logits(soft_labels),
-            "weights": weights / (weights.mean() or 1.0),
-            "alpha": np.ones(len(weights)),
+            "weights": soft_labels @ self.of_classes,
+            "alpha": np.ones(len(soft_labels)),
         }
         return Examples(rows_of_view, targets)
 

@@ -134,8 +134,13 @@ def test_who_looks_at_all_rows_sees_them_in_order_and_ends_nobodys_turn():
         assert list(itertools.chain(*numbers_of(looking))) == list(range(25))
         assert len(looking) == len(batch_bounds(25, 6))
     assert rows.turn == 0
-    assert numbers_of(Batches(rows, 5)) == [[*range(5), *range(5, 10)]]
-    assert numbers_of(Batches(rows, 5)) == [[*range(5), *range(10, 15)]]
+    assert numbers_of(Batches(rows, 5)) == [[0, 5, 1, 6, 2, 7, 3, 8, 4, 9]]
+    assert numbers_of(Batches(rows, 5)) == [[0, 10, 1, 11, 2, 12, 3, 13, 4, 14]]
+
+
+def test_rows_in_their_order_have_labelled_ones_in_every_batch():
+    for batch in numbers_of(Batches(with_transfer_set(20, 60), 4)):
+        assert sum(number < 20 for number in batch) == len(batch) // 2
 
 
 @pytest.mark.parametrize("n_others", [3, 30])

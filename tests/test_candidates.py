@@ -159,10 +159,11 @@ def test_a_handicap_does_not_count_on_rows_that_no_teacher_can_have_seen():
     assert choice.candidate.name == "one"
 
 
-def test_one_that_was_given_up_is_not_chosen_whatever_the_handicap_of_the_other():
+def test_one_with_a_handicap_makes_nobody_give_up():
     values = {"one": [0.5, 0.9, 0.9], "two": [0.02, 0.02, 0.9]}
     choice, _ = chosen(values, lengths=(1, 2, 3), one={"handicap": 1e6})
-    assert choice.candidate.name == "one"
+    assert choice.candidate.name == "two"
+    assert not choice.choices["two"].is_behind
 
 
 @pytest.mark.parametrize(

@@ -203,14 +203,14 @@ def test_rows_of_which_the_teacher_says_nothing_have_no_weight():
     made = transfer_set(lambda rows: soft_labels, X_unlabeled=np.eye(3))
     examples = made(labelled())
     by_row = dict(zip(examples.rows.argmax(axis=1), examples.targets["weights"], strict=True))
-    assert by_row == pytest.approx({0: 0.0, 1: 3.0, 2: 0.0})
+    assert by_row == pytest.approx({0: 0.0, 1: 1.0, 2: 0.0})
     assert np.isfinite(examples.targets["teacher_logits"]).all()
     silent = transfer_set(lambda rows: np.zeros((3, 2)), X_unlabeled=np.eye(3))(labelled())
     np.testing.assert_array_equal(silent.targets["weights"], np.zeros(3))
 
 
 def test_seconds_end_it_after_a_batch_at_the_earliest(monkeypatch):
-    monkeypatch.setattr("skkd.transfer_set.BATCH_ROWS", 40)
+    monkeypatch.setattr("skkd.transfer_set.CLOCKED_ROWS", 40)
     now = iter(range(100))
     monkeypatch.setattr(time, "monotonic", lambda: next(now))  # a batch takes a second
     for seconds, n_rows in [(1e-9, 40), (0.5, 40), (1.0, 80), (2.5, 120), (50.0, 200)]:
@@ -777,6 +777,10 @@ def test_every_loss_learns_from_a_transfer_set(name):
     assert np.isfinite(student.loss_curve_).all()
 
 
+def one_row(X, n_rows, random_state):
+    return X[:1]
+
+
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
@@ -795,9 +799,9 @@ def test_every_loss_learns_from_a_transfer_set(name):
         ({"calibrate_teacher": 1}, "calibrate_teacher=1 is not allowed: give True or False"),
         ({"calibrate_teacher": True}, "calibrate_teacher=True is not allowed: give False, or"),
         ({"soft_labels": "out_of_bag"}, "teacher=.*soft_labels='out_of_fold'"),
-        ({"augment": lambda X, n, random_state: X[:1]}, "returned 1 rows where n_rows=90"),
+        ({"augment": one_row}, "returned 1 rows where n_rows=90"),
     ],
-    ids=lambda value: str(value)[:40] if isinstance(value, dict) else "",
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )
 def test_settings_that_cannot_be_are_named_and_leave_the_student_unfitted(setting, message):
     student = DistilledClassifier(Knows(), **TAUGHT | setting)
