@@ -87,14 +87,15 @@ def choose(candidates, lengths, train, held_out, fit, is_split_off=True):
     """
     best, lowest, choices = None, math.inf, {}
     for candidate in candidates:
+        handicap = candidate.handicap if is_split_off else 1.0
         # Who is favoured by its teacher must not make others give up.
-        is_fair = not is_split_off or not best or best.candidate.handicap <= candidate.handicap
-        choice = EpochChoice(lengths, held_out, rival=best if is_fair else None)
+        is_fair = best is None or best.handicap <= handicap
+        choice = EpochChoice(lengths, held_out, best if is_fair else None, handicap)
         fitted = fit(candidate, candidate.examples(train), choice.hear if lengths else None)
         if not choice.losses:
             choice.judge(len(fitted.history), fitted.network)
         choice.candidate, choices[candidate.name] = candidate, choice
-        loss = choice.loss * (candidate.handicap if is_split_off else 1.0)
+        loss = choice.loss * handicap
         if loss < lowest and not (best and choice.is_behind):
             best, lowest = choice, loss
     best.choices = choices

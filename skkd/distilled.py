@@ -89,8 +89,9 @@ class DistilledClassifier(NeuralClassifier):
         rows of a table of at least 200, fits to the others with labels alone, with
         ``alpha=0.5``, and with a transfer set; the one with the lowest log-loss of true
         labels is fitted again, to all rows, and its probabilities are calibrated on the
-        held-out ones (not with `early_stopping`). A transfer set must be better by a quarter: a
-        teacher that was fitted on the held-out rows tells of them. For fewer rows it is .5.
+        held-out ones (not with `early_stopping`). Without `X_val`, a transfer set that was not
+        asked for must be better by a quarter: a teacher that was fitted on the held-out rows
+        tells of them. For fewer rows it is .5.
     teacher_loss : str, default="kl"
         How far the student is from the teacher: "kl", "reverse_kl", "jensen_shannon",
         "logit_mse" or "brier", see :data:`skkd.losses.TEACHER_LOSSES`. They differ in
@@ -212,6 +213,9 @@ class DistilledClassifier(NeuralClassifier):
         estimators of a search hold.
     alpha_ : float
         The weight that the teacher had; 0 where labels alone were better.
+    candidate_ : str
+        What was learned from: "labels", "teacher" or "transfer set" (and labels, but for
+        ``alpha=1``).
     candidate_losses_ : dict of str to float, or None
         Log-loss on held-out rows of what was compared: "labels", "teacher" and "transfer
         set". None where nothing was.
@@ -418,11 +422,9 @@ class DistilledClassifier(NeuralClassifier):
         with all_or_nothing(self), without_array_api():
             taught = {"teacher_proba": teacher_proba, "remember": False}
             self._partial_fit(X, y, classes, sample_weight, **taught)
-            self.alpha_, self.candidate_losses_, self.n_transfer_rows_ = (
-                self._fixed_alpha(),
-                None,
-                0,
-            )
+            self.alpha_ = self._fixed_alpha()
+            self.candidate_ = "teacher" if self.alpha_ > 0 else "labels"
+            self.candidate_losses_, self.n_transfer_rows_ = None, 0
             return self
 
     @property
@@ -439,6 +441,7 @@ class DistilledClassifier(NeuralClassifier):
             "teacher_temperature_",
             "teacher_seconds_",
             "alpha_",
+            "candidate_",
             "candidate_losses_",
             "n_transfer_rows_",
             "training_state_",
@@ -571,17 +574,19 @@ class DistilledClassifier(NeuralClassifier):
                 X, X_unlabeled, sampler, classes, of_classes, seed, goes_on
             )
         candidates = []
-        if transfer_set is None or is_auto(self.augment):
+        is_asked_for = X_unlabeled is not None or not (
+            self.augment is None or is_auto(self.augment)
+        )
+        if transfer_set is None or is_left_open or not is_asked_for:
             candidates.append(Candidate("teacher", **shared))
         if is_left_open and can_choose:
             by_itself = super()._make_criterion(settings)
             candidates.append(Candidate("labels", by_itself, is_calibrated=self.module is None))
         if transfer_set is not None:
-            shared["handicap"] = HANDICAP
+            shared["handicap"] = 1.0 if is_asked_for else HANDICAP
             with_more = Candidate("transfer set", transfer_set=transfer_set, **shared)
             # Where nothing can be held out the first is taken.
-            is_wanted = X_unlabeled is not None or not is_auto(self.augment)
-            candidates.insert(0 if is_wanted else len(candidates), with_more)
+            candidates.insert(0 if is_asked_for else len(candidates), with_more)
         return candidates
 
     def _sampler(self, X, can_choose):
@@ -618,6 +623,7 @@ class DistilledClassifier(NeuralClassifier):
     def _publish_choice(self, candidate, choice, goes_on):
         super()._publish_choice(candidate, choice, goes_on)
         self.alpha_ = candidate.alpha
+        self.candidate_ = candidate.name
         transfer_set = candidate.transfer_set
         self.n_transfer_rows_ = 0 if transfer_set is None else transfer_set.n_rows
         self.candidate_losses_ = None

@@ -40,7 +40,7 @@ def check_teaching(student, teacher_proba, X_unlabeled):
         As `fit` got them.
     """
     check_number("temperature", student.temperature, low=0, low_open=True)
-    _check_or_auto(check_number, "alpha", student.alpha, low=0, high=1)
+    _check_or_auto(check_number, "alpha", student.alpha, "a number in [0, 1]", low=0, high=1)
     check_option("teacher_loss", student.teacher_loss, LOSSES)
     check_option("soft_labels", student.soft_labels, SOFT_LABELS)
     check_flag("calibrate_teacher", student.calibrate_teacher)
@@ -61,18 +61,19 @@ def check_teaching(student, teacher_proba, X_unlabeled):
         _check_without_teacher(student, X_unlabeled)
 
 
-def _check_or_auto(check, name, value, **bounds):
+def _check_or_auto(check, name, value, allowed, **bounds):
     if is_auto(value):
         return
-    if isinstance(value, str):
-        refuse(name, value, "'auto' or a number")
-    check(name, value, **bounds)
+    try:
+        check(name, value, **bounds)
+    except (TypeError, ValueError) as error:
+        refuse(name, value, f"'auto' or {allowed}", type(error))
 
 
 def _check_augment(student):
     if not (student.augment is None or is_auto(student.augment)):
         resolve_augment(student.augment)
-    _check_or_auto(check_integer, "augment_size", student.augment_size, low=1)
+    _check_or_auto(check_integer, "augment_size", student.augment_size, "an integer >= 1", low=1)
     if student.augment_seconds is not None:
         check_number("augment_seconds", student.augment_seconds, low=0, low_open=True)
 

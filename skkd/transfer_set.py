@@ -138,10 +138,16 @@ class TransferSet:
         """Containers of rows as the caller has them."""
         X = self.X if labelled.index is None else _picked(self.X, labelled.index)
         end = None if self.seconds is None else time.monotonic() + self.seconds
-        self.sampler.fit(X, categorical=self.categorical)
+        with noted("Raised by augment."):
+            self.sampler.fit(X, categorical=self.categorical)
         size = auto_size(count_rows(X)) if self.size == "auto" else int(self.size)
         batch_rows = BATCH_ROWS if end is None else CLOCKED_ROWS
-        for rows in self.sampler.batches(size, random_state, batch_rows):
+        batches = self.sampler.batches(size, random_state, batch_rows)
+        while True:
+            with noted("Raised by augment."):
+                rows = next(batches, None)
+            if rows is None:
+                return
             yield rows
             if end is not None and time.monotonic() > end:
                 return

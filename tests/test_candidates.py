@@ -454,3 +454,18 @@ def test_labels_that_are_noise_and_a_teacher_that_guesses_are_no_error():
 def test_other_weights_are_refused(value, message):
     with pytest.raises((ValueError, TypeError), match=message):
         DistilledClassifier(Knows(), alpha=value, **QUICK).fit(X, y)
+
+
+@pytest.mark.parametrize("how", [{"augment": "munge"}, {"augment": None}])
+def test_a_transfer_set_that_is_asked_for_competes_with_the_teacher_without_a_handicap(how):
+    rows = {} if how["augment"] else {"X_unlabeled": table(300, seed=5)[0]}
+    clf = DistilledClassifier(Knows(), **QUICK | how).fit(X, y, **rows)
+    assert set(clf.candidate_losses_) == {"transfer set", "teacher", "labels"}
+    assert clf.candidate_ == min(clf.candidate_losses_, key=clf.candidate_losses_.get)
+
+
+def test_one_that_cannot_make_up_for_its_handicap_is_given_up_with_half_to_go():
+    values = {"one": [0.5, 0.2, 0.1], "two": [0.5, 0.19, 0.01]}
+    choice, _ = chosen(values, lengths=(1, 2, 3), two={"handicap": 1.2})
+    assert choice.candidate.name == "one"
+    assert 3 not in choice.choices["two"].losses
