@@ -14,7 +14,7 @@ import numpy as np
 
 from skkd.epochs import EpochChoice
 
-__all__ = ["Candidate", "choose"]
+__all__ = ["Candidate", "Trial", "choose"]
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,27 @@ class Candidate:
         )
 
 
+class Trial(EpochChoice):
+    """How one candidate did on the held-out rows, among others.
+
+    Parameters
+    ----------
+    candidate : Candidate
+    lengths, held_out, rival, handicap
+        See :class:`skkd.epochs.EpochChoice`.
+
+    Attributes
+    ----------
+    trials : dict of str to Trial
+        Of all candidates, by name, as they were when they ended or were given up.
+    """
+
+    def __init__(self, candidate, lengths, held_out, rival=None, handicap=1.0):
+        super().__init__(lengths, held_out, rival, handicap)
+        self.candidate = candidate
+        self.trials = {}
+
+
 def choose(candidates, lengths, train, held_out, fit, is_split_off=True):
     """Fit each candidate to some rows, and compare them on others.
 
@@ -81,22 +102,21 @@ def choose(candidates, lengths, train, held_out, fit, is_split_off=True):
 
     Returns
     -------
-    EpochChoice
-        Of the best candidate. It has two more attributes: `candidate`, and `choices`, a
-        dict of name to the EpochChoice of each (of one that was given up, as it was then).
+    Trial
+        Of the best candidate.
     """
-    best, lowest, choices = None, math.inf, {}
+    best, lowest, trials = None, math.inf, {}
     for candidate in candidates:
         handicap = candidate.handicap if is_split_off else 1.0
         # Who is favoured by its teacher must not make others give up.
         is_fair = best is None or best.handicap <= handicap
-        choice = EpochChoice(lengths, held_out, best if is_fair else None, handicap)
-        fitted = fit(candidate, candidate.examples(train), choice.hear if lengths else None)
-        if not choice.losses:
-            choice.judge(len(fitted.history), fitted.network)
-        choice.candidate, choices[candidate.name] = candidate, choice
-        loss = choice.loss * handicap
-        if loss < lowest and not (best and choice.is_behind):
-            best, lowest = choice, loss
-    best.choices = choices
+        trial = Trial(candidate, lengths, held_out, best if is_fair else None, handicap)
+        fitted = fit(candidate, candidate.examples(train), trial.hear if lengths else None)
+        if not trial.losses:
+            trial.judge(len(fitted.history), fitted.network)
+        trials[candidate.name] = trial
+        loss = trial.loss * handicap
+        if loss < lowest and not trial.is_behind:
+            best, lowest = trial, loss
+    best.trials = trials
     return best

@@ -627,13 +627,13 @@ class DistilledClassifier(NeuralClassifier):
         transfer_set = candidate.transfer_set
         self.n_transfer_rows_ = 0 if transfer_set is None else transfer_set.n_rows
         self.candidate_losses_ = None
-        if choice is not None and len(choice.choices) > 1:
-            self.candidate_losses_ = {name: one.loss for name, one in choice.choices.items()}
+        if choice is not None and len(choice.trials) > 1:
+            self.candidate_losses_ = {name: one.loss for name, one in choice.trials.items()}
             self._warn_of_weak_teacher(choice)
 
     def _warn_of_weak_teacher(self, choice):
         """Say so where a teacher knows no more of held-out rows than a network by itself."""
-        by_itself = choice.choices.get("labels")
+        by_itself = choice.trials.get("labels")
         teacher_logits = choice.held_out.targets.get("teacher_logits")
         if not is_auto(self.alpha) or by_itself is None or teacher_logits is None:
             return

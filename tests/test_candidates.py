@@ -133,14 +133,14 @@ def test_the_lowest_loss_wins_wherever_it_stands():
         choice, calls = chosen({name: values[name] for name in order})
         assert choice.candidate.name == "good"
         assert calls == order
-        assert choice.choices["good"].loss < choice.choices["bad"].loss
-        assert choice.loss == choice.choices["good"].loss
+        assert choice.trials["good"].loss < choice.trials["bad"].loss
+        assert choice.loss == choice.trials["good"].loss
 
 
 def test_of_equals_the_first_is_kept():
     choice, _ = chosen({"one": [0.9], "two": [0.9]})
     assert choice.candidate.name == "one"
-    assert len({one.loss for one in choice.choices.values()}) == 1
+    assert len({one.loss for one in choice.trials.values()}) == 1
 
 
 def test_a_handicap_decides_between_equals_and_near_equals():
@@ -163,7 +163,7 @@ def test_one_with_a_handicap_makes_nobody_give_up():
     values = {"one": [0.5, 0.9, 0.9], "two": [0.02, 0.02, 0.9]}
     choice, _ = chosen(values, lengths=(1, 2, 3), one={"handicap": 1e6})
     assert choice.candidate.name == "two"
-    assert not choice.choices["two"].is_behind
+    assert not choice.trials["two"].is_behind
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_one_that_is_clearly_behind_at_the_last_length_but_one_is_given_up():
     choice, calls = chosen(worse, lengths=(1, 2, 3))
     assert choice.candidate.name == "one"
     assert calls == ["one", "two", "two stopped at 2"]
-    assert set(choice.choices) == {"one", "two"}
+    assert set(choice.trials) == {"one", "two"}
 
 
 def test_one_that_learns_slowly_but_catches_up_runs_to_the_end():
@@ -468,4 +468,4 @@ def test_one_that_cannot_make_up_for_its_handicap_is_given_up_with_half_to_go():
     values = {"one": [0.5, 0.2, 0.1], "two": [0.5, 0.19, 0.01]}
     choice, _ = chosen(values, lengths=(1, 2, 3), two={"handicap": 1.2})
     assert choice.candidate.name == "one"
-    assert 3 not in choice.choices["two"].losses
+    assert 3 not in choice.trials["two"].losses

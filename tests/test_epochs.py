@@ -10,6 +10,7 @@ from sklearn.metrics import log_loss
 from skorch.callbacks import Callback
 
 from skkd import DistilledClassifier, NeuralClassifier
+from skkd.candidates import Trial
 from skkd.epochs import FEWEST_ROWS, EpochChoice, best_temperature
 from skkd.examples import Examples
 from skkd.network import softmax
@@ -166,7 +167,7 @@ def test_one_heavy_row_counts_as_one_row():
     assert choice.weights.sum() == pytest.approx(1.0, abs=1e-5)
 
 
-class EndsAt4(EpochChoice):
+class EndsAt4(Trial):
     """Chooses 4 epochs whatever it hears."""
 
     def hear(self, record, network):
@@ -178,7 +179,7 @@ class EndsAt4(EpochChoice):
 
 
 def test_the_fit_has_as_many_epochs_as_are_chosen_and_all_rows(monkeypatch):
-    monkeypatch.setattr("skkd.candidates.EpochChoice", EndsAt4)
+    monkeypatch.setattr("skkd.candidates.Trial", EndsAt4)
     X, y = table()
     clf = NeuralClassifier(**SMALL).fit(X, y)
     assert set(EndsAt4.rows_seen) == {60}
