@@ -69,8 +69,11 @@ class Trial(EpochChoice):
     Parameters
     ----------
     candidate : Candidate
-    lengths, held_out, rival, handicap
+    lengths, held_out, rival
         See :class:`skkd.epochs.EpochChoice`.
+
+    handicap : float, default=1.0
+        What its loss is multiplied by, before losses are compared at the end.
 
     Attributes
     ----------
@@ -79,8 +82,9 @@ class Trial(EpochChoice):
     """
 
     def __init__(self, candidate, lengths, held_out, rival=None, handicap=1.0):
-        super().__init__(lengths, held_out, rival, handicap)
+        super().__init__(lengths, held_out, rival)
         self.candidate = candidate
+        self.handicap = handicap
         self.trials = {}
 
 

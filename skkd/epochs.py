@@ -60,8 +60,6 @@ class EpochChoice:
     rival : EpochChoice, default=None
         Of another training: this one ends where it is behind by more than two standard
         errors at the last length but one.
-    handicap : float, default=1.0
-        Above 1, this one also ends there if its loss so many times is above the rival's.
 
     Attributes
     ----------
@@ -77,9 +75,8 @@ class EpochChoice:
         Whether the rival has won.
     """
 
-    def __init__(self, lengths, held_out, rival=None, handicap=1.0):
+    def __init__(self, lengths, held_out, rival=None):
         self.rival = rival
-        self.handicap = handicap
         self.row_losses = {}
         self.is_behind = False
         self.lengths = lengths
@@ -180,8 +177,6 @@ class EpochChoice:
             return False
         if epoch not in self.rival.row_losses:
             return False
-        if self.handicap > 1 and self.losses[epoch] * self.handicap > self.rival.losses[epoch]:
-            return True
         differences = self.row_losses[epoch] - self.rival.row_losses[epoch]
         return _is_worse(differences, self.weights, errors=2.0)
 

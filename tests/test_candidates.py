@@ -462,10 +462,3 @@ def test_a_transfer_set_that_is_asked_for_competes_with_the_teacher_without_a_ha
     clf = DistilledClassifier(Knows(), **QUICK | how).fit(X, y, **rows)
     assert set(clf.candidate_losses_) == {"transfer set", "teacher", "labels"}
     assert clf.candidate_ == min(clf.candidate_losses_, key=clf.candidate_losses_.get)
-
-
-def test_one_that_cannot_make_up_for_its_handicap_is_given_up_with_half_to_go():
-    values = {"one": [0.5, 0.2, 0.1], "two": [0.5, 0.19, 0.01]}
-    choice, _ = chosen(values, lengths=(1, 2, 3), two={"handicap": 1.2})
-    assert choice.candidate.name == "one"
-    assert 3 not in choice.trials["two"].losses
