@@ -235,7 +235,8 @@ def test_the_student_of_a_150_mb_forest_has_less_than_100_kb():
     X, y = random.standard_normal((20_000, 20)), random.randint(2, size=20_000)
     forest = ExtraTreesClassifier(80, max_features=1, random_state=0, n_jobs=2).fit(X, y)
     assert len(pickle.dumps(forest)) > 150e6
-    student = DistilledClassifier(forest, hidden_layer_sizes=(64, 64), max_epochs=1)
+    settings = {"alpha": 1.0, "augment": None, "max_epochs": 1, "random_state": 0}
+    student = DistilledClassifier(forest, hidden_layer_sizes=(64, 64), **settings)
     student.fit(X, y)
     assert len(pickle.dumps(student.student_)) < 100e3
     np.testing.assert_array_equal(student.student_.predict_proba(X), student.predict_proba(X))
