@@ -251,8 +251,7 @@ def _refuse_rows_it_was_not_fitted_on(tree, X, times_drawn, features, tolerance)
 
     def astray(weights):
         found = np.bincount(leaves, weights, minlength=len(grown))
-        # Before scikit-learn 1.9 rows of weight 0 were drawn and not counted: more is no fault.
-        return np.maximum(grown - found, 0)[is_leaf].sum() / grown[0]
+        return abs(found - grown)[is_leaf].sum() / 2 / grown[0]
 
     # A row that was drawn twice is one row of weight 2, or two rows.
     if min(astray(None), astray(times_drawn[drawn])) > tolerance:

@@ -168,6 +168,8 @@ def _picked(X, index):
     """Some of the rows; not every sparse format, nor what is merely array-like, can be sliced."""
     if sparse.issparse(X):
         X = X.tocsr()
+    elif hasattr(X, "itercolumns"):  # pyarrow's, which scikit-learn 1.6 cannot index
+        return X.take(index)
     elif not hasattr(X, "__getitem__"):
         X = np.asarray(X)
     return _safe_indexing(X, index)

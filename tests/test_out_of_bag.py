@@ -6,6 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
+import sklearn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
@@ -110,6 +111,10 @@ def test_each_row_hears_the_trees_that_did_not_see_it(n_trees, seed, max_samples
         np.testing.assert_allclose(row, np.mean(voices, axis=0) if voices else 0, atol=1e-15)
 
 
+@pytest.mark.skipif(
+    tuple(map(int, sklearn.__version__.split(".")[:2])) < (1, 9),
+    reason="older trees count rows of weight 0, and lead gaps, in other ways: they are refused",
+)
 def test_sample_weights_draw_other_bags_and_they_are_found(iris_like):
     X, y = iris_like
     weights = np.where(np.arange(90) % 3, 1.0, 0.0)
@@ -120,6 +125,10 @@ def test_sample_weights_draw_other_bags_and_they_are_found(iris_like):
         np.testing.assert_array_equal(out_of_bag(teacher, X)[0], expected)
 
 
+@pytest.mark.skipif(
+    tuple(map(int, sklearn.__version__.split(".")[:2])) < (1, 9),
+    reason="older trees count rows of weight 0, and lead gaps, in other ways: they are refused",
+)
 def test_missing_values_and_sparse_rows_reach_the_trees(iris_like):
     sparse = pytest.importorskip("scipy.sparse")
     X, y = iris_like

@@ -252,7 +252,7 @@ def test_synthetic_rows_of_every_sparse_format(kind):
         lambda frame: frame.assign(work=None, sex=None, native=None),
         lambda frame: frame.assign(work="unheard of"),
         lambda frame: frame.assign(hours=1),
-        lambda frame: frame.assign(sex=frame["sex"].astype(str)),
+        lambda frame: frame.assign(sex=frame["sex"].astype(object).astype(str)),
         lambda frame: frame.astype({"age": object, "native": object}),
     ],
     ids=["no work", "no category", "unknown", "integers", "strings", "objects"],
@@ -326,7 +326,7 @@ def test_a_table_with_words_and_gaps(wrap):
 def test_tables_of_other_libraries(library):
     package = pytest.importorskip(library)
     frame, labels = mixed()
-    frame["sex"] = frame["sex"].astype(str)
+    frame["sex"] = frame["sex"].astype(object).astype(str)
     read = package.from_pandas if library == "polars" else package.Table.from_pandas
     of_pandas, of_other = (
         DistilledClassifier(OfTables(), alpha=1, augment="munge", augment_size=50, **QUICK).fit(
@@ -345,7 +345,9 @@ def test_behind_a_transformer_of_ones_own(library):
     package = pytest.importorskip(library)
     (frame, labels), (more, _) = mixed(), mixed(50, seed=1)
     frame.index = np.arange(len(frame))[::-1] * 3
-    frame, more = (part.assign(sex=part["sex"].astype(str)) for part in (frame, more))
+    frame, more = (
+        part.assign(sex=part["sex"].astype(object).astype(str)) for part in (frame, more)
+    )
     if library == "polars":
         frame, more = package.from_pandas(frame), package.from_pandas(more)
     one_hot = OneHotEncoder(handle_unknown="ignore")
