@@ -574,9 +574,8 @@ class DistilledClassifier(NeuralClassifier):
                 X, X_unlabeled, sampler, classes, of_classes, seed, goes_on
             )
         candidates = []
-        is_asked_for = X_unlabeled is not None or not (
-            self.augment is None or is_auto(self.augment)
-        )
+        makes_rows_asked_for = sampler is not None and not is_auto(self.augment)
+        is_asked_for = makes_rows_asked_for or X_unlabeled is not None
         if transfer_set is None or is_left_open or not is_asked_for:
             candidates.append(Candidate("teacher", **shared))
         if is_left_open and can_choose:

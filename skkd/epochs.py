@@ -86,7 +86,6 @@ class EpochChoice:
         self.n_epochs = None
         self.temperature = 1.0
         self.losses = {}
-        self.best_row_losses = None
 
     @property
     def loss(self):
@@ -136,12 +135,10 @@ class EpochChoice:
         row_losses, temperature = self._row_losses(network.logits(self.held_out.rows))
         loss = float(np.average(row_losses, weights=weights))
         self.row_losses[epoch] = row_losses
-        if self.losses and _is_worse(row_losses - self.best_row_losses, weights):
-            self.losses[epoch] = loss
-            return True
-        if loss < min(self.losses.values(), default=np.inf):
-            self.best_row_losses = row_losses
+        best = min(self.losses, key=self.losses.get, default=epoch)
         self.losses[epoch] = loss
+        if _is_worse(row_losses - self.row_losses[best], weights):
+            return True
         self.n_epochs, self.temperature = epoch, temperature
         self.is_behind = self._is_behind(epoch)
         return self.is_behind

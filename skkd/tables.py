@@ -10,7 +10,7 @@ from datetime import date, time, timedelta
 
 import numpy as np
 
-__all__ = ["Table", "is_table", "read_table"]
+__all__ = ["Table", "columns_of", "is_table", "read_numbers", "read_objects", "read_table"]
 
 #: How the names of numeric types begin, in lower case, in any of the libraries.
 NUMBERS = ("int", "uint", "float", "double", "halffloat", "decimal")
@@ -83,7 +83,7 @@ def read_table(X):
     """
     if _is_pandas(X) and all(isinstance(t, np.dtype) and t.kind in "fiu" for t in X.dtypes):
         return Table(list(X.to_numpy(dtype=np.float64).T), list(map(str, X.columns)))
-    named = _columns_of(X)
+    named = columns_of(X)
     return Table([_read_column(n, c) for n, c in named], [str(n) for n, _ in named])
 
 
@@ -100,7 +100,7 @@ def as_numbers(values):
         return None
 
 
-def _columns_of(X):
+def columns_of(X):
     """(name, column) pairs of a table or of a 2-d array."""
     _refuse_queries(X)
     if _is_pandas(X):
@@ -131,8 +131,8 @@ def _read_column(name, column):
     if kind.startswith(("date", "time", "duration", "period")):
         _refuse_dates(name, kind)
     if kind.removeprefix("sparse[").startswith(NUMBERS) and not kind.startswith("interval"):
-        return _read_numbers(column)
-    values = _read_objects(column)
+        return read_numbers(column)
+    values = read_objects(column)
     if kind in ("object", "null"):
         for value in values:
             if isinstance(value, DATES):
@@ -155,7 +155,8 @@ def _refuse_dates(name, kind):
     )
 
 
-def _read_numbers(column):
+def read_numbers(column):
+    """A column of any library as float64, missing values NaN."""
     if isinstance(column, np.ndarray):
         return column.astype(np.float64)
     if hasattr(column, "to_pylist"):  # pyarrow
@@ -165,7 +166,8 @@ def _read_numbers(column):
     return column.cast(float).fill_null(np.nan).to_numpy().astype(np.float64)  # polars
 
 
-def _read_objects(column):
+def read_objects(column):
+    """A column of any library as plain Python values, missing ones None."""
     if hasattr(column, "to_pylist"):  # pyarrow
         listed = column.to_pylist()
     elif hasattr(column, "to_list"):  # pandas, polars

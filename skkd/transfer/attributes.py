@@ -15,7 +15,7 @@ import numpy as np
 from scipy import sparse
 
 from skkd.parameters import refuse
-from skkd.tables import _read_numbers, _read_objects
+from skkd.tables import read_numbers, read_objects
 from skkd.transfer.containers import container_of
 
 __all__ = ["Attributes", "one_hot_groups"]
@@ -200,10 +200,10 @@ def numbers_of(name, column):
     if kind.startswith("complex"):
         refuse("X", f"complex numbers in column {name!r}", "real numbers", TypeError)
     if kind == "object":
-        return _numbers_among(name, _read_objects(column))
+        return _numbers_among(name, read_objects(column))
     if not kind.startswith(NUMBERS) or kind.startswith("interval"):
         return None, False
-    return _finite(name, _read_numbers(column)), kind.startswith(("int", "uint"))
+    return _finite(name, read_numbers(column)), kind.startswith(("int", "uint"))
 
 
 def one_hot_groups(flags, n_rows):
@@ -310,7 +310,7 @@ def _ranks_of(numbers):
 
 def _codes_of(name, column):
     """Numbers of the values of a column, in ascending order where there is one."""
-    values = _read_objects(column)
+    values = read_objects(column)
     try:
         levels = set(values.tolist())
     except TypeError:

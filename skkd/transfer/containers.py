@@ -12,7 +12,7 @@ import numpy as np
 from scipy import sparse
 
 from skkd.parameters import refuse
-from skkd.tables import _columns_of, is_table
+from skkd.tables import columns_of, is_table
 
 __all__ = ["MOST_CELLS", "container_of"]
 
@@ -69,7 +69,7 @@ class Container:
 
     def columns(self):
         """(name, column) pairs, columns as the library gives them."""
-        return _columns_of(self.X)
+        return columns_of(self.X)
 
     def rows(self, picks, changes):
         """Rows of picked cells, some of which are overwritten by numbers.
