@@ -5,11 +5,13 @@ trees of scikit-learn, XGBoost, LightGBM and CatBoost, also inside of ensembles,
 calibration and lists of teachers.
 
 Behind other steps of a pipeline a tree splits transformed columns. Which column of X one
-comes from, and which value a threshold was, is found by probing: one column takes the
-values that were observed while the others stand still. If an output moves with that column
-alone, and in one direction, its thresholds are interpolated between these values. That
-needs to know nothing of the steps; columns that mix others, as those of PCA do, are left
-out.
+comes from, and which value a threshold was, is found by probing with rows whose cells come
+from many. First each column is at its lowest or at its highest value, in a pattern of its
+own, and an output that moves in the pattern of a column belongs to that. Then the columns
+run through their values, once all of them rising and once each in an order of its own: if
+an output is the same function of its column both times, and never turns back, its
+thresholds are interpolated between these values. That needs to know nothing of the steps;
+columns that mix others, as those of PCA and products do, are left out.
 """
 
 import json
@@ -23,6 +25,7 @@ from sklearn.utils.validation import _num_samples
 
 from skkd.tables import is_table, read_table
 from skkd.teachers import members_of, unwrapped
+from skkd.transfer.containers import container_of
 
 __all__ = ["thresholds_of"]
 
@@ -59,7 +62,9 @@ def thresholds_of(teacher, X):
     >>> {j: thresholds.round(3).tolist() for j, (thresholds, _) in thresholds_of(tree, X).items()}
     {0: [4.5]}
     """
-    if not (sparse.issparse(X) or is_table(X)):
+    if sparse.issparse(X):
+        X = X.tocsr()  # not every format has columns to pick
+    elif not is_table(X):
         X = np.asarray(X)
     splits = _joined(_shares(_splits(m, X), weight) for m, weight in members_of(teacher))
     found = {}
@@ -125,22 +130,20 @@ def _splits(model, X):
         return _of_tree(model.tree_)
     if hasattr(model, "_predictors"):
         return _of_histograms(model)
-    for attribute in ("best_estimator_", "calibrated_classifiers_", "estimators_", "estimator_"):
-        members = getattr(model, attribute, None)
-        if members is not None:
-            return _of_members(model, _as_list(members), X)
-    is_calibrated = type(model).__name__ == "_CalibratedClassifier"
-    return _splits(model.estimator, X) if is_calibrated else Splits.of()
-
-
-def _as_list(members):
-    if isinstance(members, np.ndarray):
-        return members.ravel().tolist()
-    return list(members) if isinstance(members, (list, tuple)) else [members]
+    if hasattr(model, "calibrated_classifiers_"):
+        return _joined(_splits(one.estimator, X) for one in model.calibrated_classifiers_)
+    for attribute in ("best_estimator_", "estimators_", "estimator_"):
+        inside = getattr(model, attribute, None)
+        if isinstance(inside, (np.ndarray, list, tuple)):
+            members = inside.ravel().tolist() if isinstance(inside, np.ndarray) else inside
+            return _of_members(model, members, X)
+        if inside is not None:
+            return _splits(inside, X)
+    return Splits.of()
 
 
 def _of_members(model, members, X):
-    """Of an ensemble, a search or another estimator around estimators."""
+    """Of an ensemble."""
     if hasattr(model, "named_estimators_"):  # of several kinds
         weights = getattr(model, "_weights_not_none", None) or [1.0] * len(members)
         parts = zip(members, weights, strict=True)
@@ -247,23 +250,84 @@ def _of_pipeline(pipeline, X):
     steps, last = pipeline[:-1], pipeline[-1]
     if len(steps) == 0:
         return _splits(last, X)
-    splits = _splits(last, steps.transform(_some_rows(X)))
+    try:
+        seen = steps.transform(_some_rows(X))
+    except Exception:  # whatever stands around the pipeline hands it something else than X
+        return Splits.of()
+    splits = _splits(last, seen)
     if len(splits) == 0:
         return splits
     outputs = np.unique(splits.column)
-    moved_by = {output: [] for output in outputs.tolist()}  # (column, its values, the output's)
-    for j, values, rows in _probes(X):
-        seen = steps.transform(rows)
-        seen = _safe_indexing(seen, outputs, axis=1)
-        seen = np.asarray(seen.toarray() if sparse.issparse(seen) else seen, dtype=float)
-        for output, answers in zip(outputs.tolist(), seen.T, strict=True):
-            if (answers != answers[0]).any():
-                moved_by[output].append((j, values, answers))
+
+    def answer(donors):
+        try:
+            with np.errstate(all="ignore"):
+                seen = _safe_indexing(steps.transform(_put_together(X, donors)), outputs, axis=1)
+            return np.asarray(seen.toarray() if sparse.issparse(seen) else seen, dtype=float)
+        except Exception:  # the user's steps may refuse rows that nobody has seen before
+            return np.full((len(donors), len(outputs)), np.nan)
+
     return _joined(
-        _inverted(splits[splits.column == output], *movers[0])
-        for output, movers in moved_by.items()
-        if len(movers) == 1
+        _inverted(splits[splits.column == outputs[i]], j, values, curve)
+        for i, j, values, curve in _curves(X, answer)
     )
+
+
+def _curves(X, answer):
+    """For outputs that are functions of one numeric column: which, of which, and the curve.
+
+    `answer` gives the outputs for rows of which it is told, by column, from what rows of X
+    the cells are.
+    """
+    columns = _columns(X)
+    ends = np.array([_lowest_and_highest(columns(j)) for j in range(X.shape[1])])
+    sources = _sources(ends, answer)
+    values, orders, random_state = {}, {}, np.random.RandomState(0)
+    rising = np.tile(ends[:, 0], (MOST_PROBES, 1))
+    mixed = random_state.randint(_num_samples(X), size=rising.shape)
+    for j in np.unique(sources[sources >= 0]).tolist():
+        if columns(j).dtype.kind not in "fiu":
+            continue
+        values[j], donors = _distinct(columns(j))
+        order = np.minimum(np.arange(MOST_PROBES), len(donors) - 1)
+        rising[:, j] = donors[order]
+        orders[j] = random_state.permutation(order)
+        mixed[:, j] = donors[orders[j]]
+    if not values:
+        return
+    risen, shuffled = np.split(answer(np.concatenate([rising, mixed])), 2)
+    for i, j in enumerate(sources.tolist()):
+        if j in values and _are_close(risen[orders[j], i], shuffled[:, i]):
+            yield i, j, values[j], risen[: len(values[j]), i]
+
+
+def _sources(ends, answer):
+    """The only column that each output moves with, or -1.
+
+    Column j is at its highest value in row b, and at its lowest in row b of the second
+    half, if bit b of the number j is 1; if it is 0, the other way round. An output that is
+    a function of it alone moves in those rows where the column does.
+    """
+    numbers = np.arange(len(ends))
+    places = np.arange(max(1, int(numbers[-1]).bit_length()))[:, None]
+    bits = numbers >> places & 1
+    is_high = np.concatenate([np.zeros_like(bits[:1]), bits, 1 - bits])
+    lowest, *answers = answer(np.where(is_high, ends[:, 1], ends[:, 0]))
+    moves, moves_otherwise = np.split(~_equal(np.array(answers), lowest), 2)
+    found = (moves << places).sum(axis=0)
+    is_clear = (moves != moves_otherwise).all(axis=0) & (found < len(ends))
+    return np.where(is_clear, found, -1)
+
+
+def _equal(a, b):
+    return (a == b) | (np.isnan(a) & np.isnan(b))
+
+
+def _are_close(a, b):
+    """Whether two series are finite, and the same but for rounding."""
+    if not (np.isfinite(a).all() and np.isfinite(b).all()):
+        return False
+    return np.allclose(a, b, rtol=0.0, atol=1e-9 * np.abs(a).max())
 
 
 def _some_rows(X):
@@ -287,41 +351,41 @@ def _inverted(splits, j, values, answers):
     return Splits(np.full(len(splits), j), threshold, splits.gain)
 
 
-def _probes(X):
-    """For each numeric column: its index, observed values, and rows that differ in it alone."""
-    columns = None
+def _columns(X):
+    """A function that gives a column of X as an array, by its index."""
     if is_table(X) or (isinstance(X, np.ndarray) and X.dtype.kind not in "fiu"):
-        columns = read_table(X).columns
+        return read_table(X).columns.__getitem__
+    if sparse.issparse(X):
+        by_column = X.tocsc()
+        return lambda j: by_column[:, [j]].toarray().ravel()
+    return lambda j: X[:, j]
+
+
+def _lowest_and_highest(values):
+    """Rows with the lowest and with the highest value; of no numbers, with any two."""
+    is_numeric = values.dtype.kind in "fiu"
+    is_gap = ~np.isfinite(values.astype(float)) if is_numeric else np.equal(values, None)
+    known = np.flatnonzero(~is_gap.astype(bool))
+    if len(known) == 0:
+        return [0, 0]
+    if is_numeric:
+        return [known[values[known].argmin()], known[values[known].argmax()]]
+    return [known[0], known[(values[known] != values[known[0]]).argmax()]]
+
+
+def _distinct(values):
+    """Some of the distinct values of a column, in ascending order, and rows that have them."""
+    values, first = np.unique(values.astype(float), return_index=True)
+    first, values = first[np.isfinite(values)], values[np.isfinite(values)]
+    some = _spread(len(values), MOST_PROBES)
+    return values[some], first[some]
+
+
+def _put_together(X, donors):
+    """Rows in the container of X; `donors` says for each cell from which row it is."""
+    if not sparse.issparse(X):
+        return container_of(X).rows(donors, {})
+    rows, columns = np.empty(donors.shape, dtype=X.dtype), _columns(X)
     for j in range(X.shape[1]):
-        if columns is not None:
-            values = columns[j]
-        else:
-            values = X[:, [j]].toarray().ravel() if sparse.issparse(X) else X[:, j]
-        if values.dtype.kind not in "fiu":
-            continue
-        values = values.astype(float)
-        values, first = np.unique(values, return_index=True)
-        first, values = first[np.isfinite(values)], values[np.isfinite(values)]
-        if len(values) < 2:
-            continue
-        some = _spread(len(values), MOST_PROBES)
-        yield j, values[some], _with_column(X, j, first[some])
-
-
-def _with_column(X, j, rows):
-    """The first row, with what stands in column j of other rows."""
-    probe, donor = _safe_indexing(X, np.zeros(len(rows), dtype=int)), _safe_indexing(X, rows)
-    if isinstance(X, np.ndarray):
-        probe[:, j] = donor[:, j]
-    elif sparse.issparse(X):
-        probe, kept = probe.tocsc(), np.arange(X.shape[1])
-        sides = [probe[:, kept < j], donor.tocsc()[:, [j]], probe[:, kept > j]]
-        probe = sparse.hstack(sides, format="csr")
-    elif hasattr(X, "iloc"):
-        probe = probe.reset_index(drop=True)
-        probe.isetitem(j, donor.iloc[:, j].reset_index(drop=True))
-    elif hasattr(X, "get_columns"):  # polars
-        probe = probe.with_columns(donor[:, j])
-    else:  # pyarrow
-        probe = probe.set_column(j, X.schema.field(j), donor.column(j))
-    return probe
+        rows[:, j] = columns(j)[donors[:, j]]
+    return type(X)(rows)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from scipy import sparse
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer, make_column_transformer
 from sklearn.decomposition import PCA
@@ -19,7 +19,7 @@ from sklearn.ensemble import (
     VotingClassifier,
 )
 from sklearn.frozen import FrozenEstimator
-from sklearn.impute import SimpleImputer
+from sklearn.impute import KNNImputer, SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.multiclass import OneVsRestClassifier
@@ -29,6 +29,7 @@ from sklearn.preprocessing import (
     MaxAbsScaler,
     OneHotEncoder,
     OrdinalEncoder,
+    PolynomialFeatures,
     QuantileTransformer,
     StandardScaler,
 )
@@ -177,6 +178,93 @@ def test_columns_that_are_mixed_are_left_out():
     assert thresholds_of(make_pipeline(PCA(), STUMP).fit(X, y), X) == {}
 
 
+def products(X):
+    return make_pipeline(PolynomialFeatures(interaction_only=True, include_bias=False), STUMP).fit(
+        X, X[:, 0] * X[:, 1] > 20
+    )
+
+
+@pytest.mark.parametrize("first", [[0, 3, 0], [0, 0, 0], [3, 2, 1]], ids=str)
+def test_products_are_left_out_whatever_stands_in_the_first_row(first):
+    X, _ = steps_in(0)
+    X[0] = first
+    teacher = products(X)
+    assert teacher[-1].tree_.feature[0] == 3  # the product of the first two columns
+    assert thresholds_of(teacher, X) == {}
+
+
+def test_products_of_columns_that_are_mostly_zero_are_left_out():
+    X, _ = steps_in(0)
+    X = np.where(np.arange(200)[:, None] % 20 == 19, X + 9, X * [0, 1, 1])
+    for rows in (X, sparse.csr_matrix(X), sparse.coo_matrix(X)):
+        teacher = products(X)
+        assert teacher[-1].tree_.feature[0] > 2  # a product
+        assert thresholds_of(teacher, rows) == {}
+
+
+def test_columns_of_their_own_are_kept_beside_products():
+    X, y = steps_in(1)
+    X[0, 1] = 0
+    steps = PolynomialFeatures(interaction_only=True, include_bias=False)
+    j, threshold = main_split(make_pipeline(steps, StandardScaler(), STUMP).fit(X, y), X)
+    assert j == 1
+    assert 4.8 <= threshold <= 5.2
+
+
+@pytest.mark.parametrize("mix", [np.maximum, np.minimum, lambda a, b: a * (b > 9.5)])
+def test_a_column_that_another_one_switches_is_left_out(mix):
+    X, _ = steps_in(0)
+    X[0] = 0
+    X[1] = 9.9
+    steps = FunctionTransformer(lambda rows: mix(rows[:, [0]], rows[:, [1]]))
+    teacher = make_pipeline(steps, STUMP).fit(X, mix(X[:, 0], X[:, 1]) > 3)
+    assert thresholds_of(teacher, X) == {}
+
+
+def test_a_number_that_a_letter_switches_is_left_out():
+    X, _ = steps_in(0)
+    frame = table_of(X)
+    steps = FunctionTransformer(lambda rows: rows[["x"]].where(rows["c"] == "b", 0.0))
+    teacher = make_pipeline(steps, STUMP).fit(frame, (frame["c"] == "b") & (frame["x"] > 5))
+    assert thresholds_of(teacher, frame) == {}
+
+
+def test_a_gap_in_the_first_row_that_neighbours_fill_does_not_matter():
+    X, y = steps_in(1)
+    X[0, 0] = X[::9, 2] = np.nan
+    teacher = make_pipeline(KNNImputer(), RandomForestClassifier(5, random_state=0)).fit(X, y)
+    assert set(thresholds_of(teacher, X)) == {0, 1, 2}
+
+
+def test_steps_that_refuse_rows_of_several_parts_leave_no_thresholds():
+    X, y = steps_in(0)
+    known = {tuple(row) for row in X}
+
+    def check(rows):
+        if not known.issuperset(map(tuple, rows)):
+            raise ValueError("such a row cannot be")
+        return rows * 2
+
+    teacher = make_pipeline(FunctionTransformer(check), STUMP).fit(X, y)
+    assert thresholds_of(teacher, X) == {}
+
+
+def test_a_wide_table_needs_few_probes():
+    asked = []
+
+    def double(rows):
+        asked.append(len(rows))
+        return rows * 2
+
+    X, y = steps_in(100, n_columns=200)
+    teacher = make_pipeline(FunctionTransformer(double), STUMP).fit(X, y)
+    asked.clear()
+    j, threshold = main_split(teacher, X)
+    assert j == 100
+    assert 4.8 <= threshold <= 5.2
+    assert sum(asked) < 800
+
+
 def test_a_function_that_falls_and_rises_is_left_out():
     X, _ = steps_in(0)
     steps = FunctionTransformer(lambda rows: (rows - 5.0) ** 2)
@@ -228,6 +316,31 @@ def test_a_table_with_letters_behind_a_column_transformer(column):
         j, threshold = main_split(teacher.fit(frame, y), frame)
         assert j == column + 1
         assert 4.8 <= threshold <= 6
+
+
+@pytest.mark.parametrize("name", ["calibrated", "search", "one against the rest", "frozen"])
+def test_a_table_inside_of_other_estimators(name):
+    frame = table_of(steps_in(1)[0])
+    pipeline, labels = make_pipeline(encode_and_scale(), STUMP), (frame["i"] > 5).astype(int)
+    kinds = {
+        "calibrated": CalibratedClassifierCV(pipeline, cv=2),
+        "search": GridSearchCV(pipeline, {"decisiontreeclassifier__max_depth": [1]}, cv=2),
+        "one against the rest": OneVsRestClassifier(pipeline),
+        "frozen": FrozenEstimator(pipeline.fit(frame, labels)),
+    }
+    j, threshold = main_split(kinds[name].fit(frame, labels), frame)
+    assert j == 2
+    assert 4.8 <= threshold <= 6
+
+
+def test_a_pipeline_that_an_unknown_ensemble_asks_about_other_columns_has_no_thresholds():
+    class OfTwoColumns(BaseEstimator):
+        def fit(self, X, y):
+            self.estimator_ = make_pipeline(StandardScaler(), STUMP).fit(X[:, :2], y)
+            return self
+
+    X, y = steps_in(1)
+    assert thresholds_of(OfTwoColumns().fit(X, y), X) == {}
 
 
 def test_a_polars_table_behind_a_column_transformer():
