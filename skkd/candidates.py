@@ -5,14 +5,17 @@ where it does not; rows that only it has labelled help most where the table is s
 each candidate is fitted to a part of the rows, and the one whose log-loss of true labels
 is lowest on the others is fitted again, to all. A candidate that is behind the best one
 by more than two standard errors, with half of the training to go, is given up.
+
+Before that the first candidate is fitted with each of the numeric encodings. Another one
+than the first must lead early, or is given up, and in the end be better by more than two
+standard errors, for it makes the network larger. The best one goes to all candidates.
 """
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from skkd.epochs import EpochChoice
+from skkd.epochs import EpochChoice, is_worse
 
 __all__ = ["Candidate", "Trial", "choose"]
 
@@ -36,6 +39,8 @@ class Candidate:
     handicap : float, default=1.0
         Its held-out log-loss counts as so many times as high: for one whose teacher may
         have seen the held-out rows.
+    handicap_if_trusted : float, default=1.0
+        The same where another one that listens to the teacher is the best so far.
     """
 
     name: str
@@ -44,6 +49,7 @@ class Candidate:
     transfer_set: object = None
     is_calibrated: bool = True
     handicap: float = 1.0
+    handicap_if_trusted: float = 1.0
 
     def examples(self, labelled):
         """All that it learns from.
@@ -69,6 +75,8 @@ class Trial(EpochChoice):
     Parameters
     ----------
     candidate : Candidate
+    encoding : skkd.encodings.PiecewiseLinear or None
+        Of numbers.
     lengths, held_out, rival
         See :class:`skkd.epochs.EpochChoice`.
 
@@ -81,25 +89,48 @@ class Trial(EpochChoice):
         Of all candidates, by name, as they were when they ended or were given up.
     """
 
-    def __init__(self, candidate, lengths, held_out, rival=None, handicap=1.0):
+    def __init__(self, candidate, encoding, lengths, held_out, rival=None, handicap=1.0):
         super().__init__(lengths, held_out, rival)
         self.candidate = candidate
+        self.encoding = encoding
         self.handicap = handicap
         self.trials = {}
 
+    def _is_behind(self, epoch):
+        if self._is_of_another_encoding and list(self.lengths[-3:-2]) == [epoch]:
+            return not self.leads_at(epoch)
+        return super()._is_behind(epoch)
 
-def choose(candidates, lengths, train, held_out, fit, is_split_off=True):
+    @property
+    def _is_of_another_encoding(self):
+        return self.rival is not None and self.rival.candidate is self.candidate
+
+    def leads_at(self, epoch):
+        """Whether the rival is worse after as many epochs, by more than a standard error."""
+        rival = self.rival.row_losses.get(epoch)
+        return rival is not None and is_worse(rival - self.row_losses[epoch], self.weights)
+
+    @property
+    def is_better_encoded(self):
+        """Whether its encoding is better than the rival's, each at its own length."""
+        ours, theirs = (t.row_losses[t.n_epochs] for t in (self, self.rival))
+        return not self.is_behind and is_worse(theirs - ours, self.weights, errors=2.0)
+
+
+def choose(candidates, encodings, lengths, train, held_out, fit, is_split_off=True):
     """Fit each candidate to some rows, and compare them on others.
 
     Parameters
     ----------
     candidates : list of Candidate
         Later ones are given up where they are behind.
+    encodings : list of (skkd.encodings.PiecewiseLinear or None)
+        Of numbers; later ones, too.
     lengths : list of int
         Numbers of epochs to choose among; empty where only the end of training counts.
     train, held_out : skkd.examples.Examples
     fit : callable
-        (candidate, examples, on_epoch or None) -> skkd.fitting.Fitted.
+        (candidate, encoding, examples, on_epoch or None) -> skkd.fitting.Fitted.
     is_split_off : bool, default=True
         Whether the held-out rows are rows of the table, which a teacher may have seen:
         then handicaps count.
@@ -109,18 +140,33 @@ def choose(candidates, lengths, train, held_out, fit, is_split_off=True):
     Trial
         Of the best candidate.
     """
-    best, lowest, trials = None, math.inf, {}
-    for candidate in candidates:
-        handicap = candidate.handicap if is_split_off else 1.0
+
+    def handicap_of(candidate, rival):
+        if not is_split_off:
+            return 1.0
+        is_trusted = rival is not None and rival.candidate.alpha > 0
+        return candidate.handicap_if_trusted if is_trusted else candidate.handicap
+
+    def run(candidate, encoding, rival):
+        handicap = handicap_of(candidate, rival)
         # Who is favoured by its teacher must not make others give up.
-        is_fair = best is None or best.handicap <= handicap
-        trial = Trial(candidate, lengths, held_out, best if is_fair else None, handicap)
-        fitted = fit(candidate, candidate.examples(train), trial.hear if lengths else None)
+        rival = None if rival is None or rival.handicap > handicap else rival
+        trial = Trial(candidate, encoding, lengths, held_out, rival, handicap)
+        examples = candidate.examples(train)
+        fitted = fit(candidate, encoding, examples, trial.hear if lengths else None)
         if not trial.losses:
             trial.judge(len(fitted.history), fitted.network)
-        trials[candidate.name] = trial
-        loss = trial.loss * handicap
-        if loss < lowest and not trial.is_behind:
-            best, lowest = trial, loss
+        return trial
+
+    first, *others = candidates
+    best = run(first, encodings[0], None)
+    for encoding in encodings[1:]:
+        trial = run(first, encoding, best)
+        best = trial if trial.is_better_encoded else best
+    trials = {first.name: best}
+    for candidate in others:
+        trial = trials[candidate.name] = run(candidate, best.encoding, best)
+        if trial.loss * trial.handicap < best.loss * best.handicap and not trial.is_behind:
+            best = trial
     best.trials = trials
     return best

@@ -9,7 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skkd.calibration import calibration_temperature
 from skkd.candidates import Candidate
-from skkd.encodings import resolve_encoding, without_teacher
+from skkd.encodings import TeacherBins, resolve_encoding, without_teacher
 from skkd.inputs import count_rows, encode, is_plain_table, nominal_columns
 from skkd.neural import (
     NeuralClassifier,
@@ -39,8 +39,9 @@ __all__ = ["DistilledClassifier"]
 AUTO_ALPHA, AUTO_MUNGE = 0.5, 0.25
 
 #: A teacher that was fitted on the held-out rows tells of them through the synthetic rows
-#: beside them: a transfer set must be better by a quarter.
-HANDICAP = 4 / 3
+#: beside them: a transfer set must be better than labels by a quarter. It says little of them
+#: through the other rows: where these have shown that it helps, a tenth will do.
+HANDICAP, HANDICAP_IF_TRUSTED = 4 / 3, 1.1
 
 
 def _learns_in_parts(estimator):
@@ -90,7 +91,8 @@ class DistilledClassifier(NeuralClassifier):
         ``alpha=0.5``, and with a transfer set; the one with the lowest log-loss of true
         labels is fitted again, to all rows, and its probabilities are calibrated on the
         held-out ones (not with `early_stopping`). Without `X_val`, a transfer set that was not
-        asked for must be better by a quarter: a teacher that was fitted on the held-out rows
+        asked for must be better by a quarter than labels alone, or by a tenth where the
+        teacher was already better than these: a teacher that was fitted on the held-out rows
         tells of them. For fewer rows it is .5.
     teacher_loss : str, default="kl"
         How far the student is from the teacher: "kl", "reverse_kl", "jensen_shannon",
@@ -185,9 +187,10 @@ class DistilledClassifier(NeuralClassifier):
         Times `sample_weight`; weights act on both terms.
     preprocessor : {"auto", "robust", "standard"}, None or transformer, default="auto"
         What the student sees of X; the teacher sees X as it is.
-    numeric_encoding : str or skkd.encodings.PiecewiseLinear, default=None
-        "piecewise_linear" spreads numbers over bins between quantiles of their columns,
-        "teacher_bins" between the thresholds at which the teacher's trees split them.
+    numeric_encoding : str, skkd.encodings.PiecewiseLinear or None, default="auto"
+        As for :class:`NeuralClassifier`; "teacher_bins" spreads numbers over bins between the
+        thresholds at which the teacher's trees split them. "auto" takes that where the teacher
+        is made of trees and held-out rows say that it helps: where `max_epochs` is chosen.
     categorical_features : "from_dtype", or array-like, default="from_dtype"
         Columns that are encoded one-hot.
     warm_start : bool, default=False
@@ -294,7 +297,7 @@ class DistilledClassifier(NeuralClassifier):
         tol=1e-4,
         class_weight=None,
         preprocessor="auto",
-        numeric_encoding=None,
+        numeric_encoding="auto",
         categorical_features="from_dtype",
         warm_start=False,
         callbacks=None,
@@ -512,10 +515,10 @@ class DistilledClassifier(NeuralClassifier):
         soft_labels[silent, codes[silent]] = 1.0  # nothing to say of these but their label
         return classes, {"labels": codes, "teacher_logits": self._teacher_logits(soft_labels)}
 
-    def _ask_about(self, rows, classes):
+    def _ask_about(self, rows, classes, are_made):
         """The teacher's soft labels of rows of a transfer set."""
         began = time.perf_counter()
-        soft_labels = self._mixed(opinions_of(self, rows), classes)
+        soft_labels = self._mixed(opinions_of(self, rows, are_made), classes)
         self.teacher_seconds_ += time.perf_counter() - began
         return soft_labels
 
@@ -582,7 +585,8 @@ class DistilledClassifier(NeuralClassifier):
             by_itself = super()._make_criterion(settings)
             candidates.append(Candidate("labels", by_itself, is_calibrated=self.module is None))
         if transfer_set is not None:
-            shared["handicap"] = 1.0 if is_asked_for else HANDICAP
+            if not is_asked_for:
+                shared |= {"handicap": HANDICAP, "handicap_if_trusted": HANDICAP_IF_TRUSTED}
             with_more = Candidate("transfer set", transfer_set=transfer_set, **shared)
             # Where nothing can be held out the first is taken.
             candidates.insert(0 if is_asked_for else len(candidates), with_more)
@@ -607,7 +611,7 @@ class DistilledClassifier(NeuralClassifier):
             categorical = nominal_columns(self.categorical_features, X, names)
         return TransferSet(
             X,
-            ask=lambda rows: self._ask_about(rows, classes),
+            ask=lambda rows, are_made: self._ask_about(rows, classes, are_made),
             read=lambda rows: self._read_rows(rows, reset=False, as_fitted=goes_on),
             logits=self._teacher_logits,
             of_classes=of_classes,
@@ -644,14 +648,21 @@ class DistilledClassifier(NeuralClassifier):
                 WeakTeacherWarning,
             )
 
-    def _thresholds(self, settings, X):
-        encoding = resolve_encoding("numeric_encoding", settings.numeric_encoding)
-        if encoding is None or not encoding.asks_teacher:
-            return None
+    def _encodings(self, settings, rows, thresholds):
+        first, *_ = super()._encodings(settings, rows, thresholds)
+        if first is None or not (is_auto(self.numeric_encoding) and thresholds):
+            return [first]
+        return [first, TeacherBins()]
+
+    def _thresholds(self, settings, X, can_compare):
         from skkd.tree_thresholds import thresholds_of
 
+        encoding = resolve_encoding("numeric_encoding", settings.numeric_encoding)
+        may_ask = can_compare and is_auto(self.numeric_encoding) and is_plain_table(X)
+        if encoding is None or not (encoding.asks_teacher or may_ask):
+            return None
         thresholds = {} if self.teacher_ is None else thresholds_of(self.teacher_, X)
-        if not thresholds:
+        if not thresholds and encoding.asks_teacher:
             warn(
                 "numeric_encoding asks for a teacher whose trees split columns of X, and there "
                 "is none: its bins lie between quantiles instead, as with 'piecewise_linear'."

@@ -2,6 +2,7 @@ r"""How a number is spread over several inputs, so that a small network can bend
 
 =================  ================================================================
 PiecewiseLinear    bins between quantiles of the column
+SelectiveBins      the same, of the few columns that their scaled number serves badly
 TeacherBins        bins between the thresholds at which a teacher's trees split it
 =================  ================================================================
 
@@ -24,10 +25,17 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from skkd.parameters import check_integer, check_option, refuse
+from skkd.parameters import check_integer, refuse
 from skkd.scaling import quantiles, standardise
 
-__all__ = ["Bins", "PiecewiseLinear", "TeacherBins", "resolve_encoding", "without_teacher"]
+__all__ = [
+    "Bins",
+    "PiecewiseLinear",
+    "SelectiveBins",
+    "TeacherBins",
+    "resolve_encoding",
+    "without_teacher",
+]
 
 
 class PiecewiseLinear(BaseEstimator):
@@ -36,8 +44,9 @@ class PiecewiseLinear(BaseEstimator):
     Parameters
     ----------
     n_bins : int, default=12
-        At most. Edges that coincide are one; a column of no more than `n_bins` + 1
-        different values has its edges at them.
+        At most. A column of no more than `n_bins` + 1 different values has its edges at
+        them. So has any value that weighs as much as a bin; the others share the bins
+        that are left.
 
     Examples
     --------
@@ -46,6 +55,9 @@ class PiecewiseLinear(BaseEstimator):
     array([0., 4., 8.])
     >>> PiecewiseLinear().edges(np.array([0.0, 1.0]), np.ones(2))
     array([0., 1.])
+    >>> mostly_zero = np.array([100.0, 1.0, 1.0, 1.0, 1.0, 1.0])
+    >>> PiecewiseLinear(n_bins=3).edges(np.arange(6.0), mostly_zero)
+    array([0., 1., 3., 5.])
     """
 
     #: Whether the edges come from a teacher's trees.
@@ -77,8 +89,93 @@ class PiecewiseLinear(BaseEstimator):
         """
         if len(values) <= self.n_bins + 1:
             return values
-        shares = np.arange(self.n_bins + 1) / self.n_bins
-        return np.unique(quantiles(values, weight, shares))
+        is_heavy = weight >= weight.sum() / self.n_bins
+        n_left = max(self.n_bins - int(is_heavy.sum()), 1)
+        shares = np.arange(n_left + 1) / n_left
+        light = quantiles(values[~is_heavy], weight[~is_heavy], shares)
+        return np.union1d(values[is_heavy], light)
+
+    def edges_of_table(self, columns, n_rows, thresholds=None):
+        """Edges of the bins of all columns; none where a column has no bins.
+
+        Parameters
+        ----------
+        columns : dict of int to (ndarray, ndarray)
+            Different values and their weights, by index of the column.
+        n_rows : int
+        thresholds : dict of int to (ndarray, ndarray), default=None
+            Where a teacher's trees split columns, and their gains.
+
+        Returns
+        -------
+        list of ndarray
+        """
+        if thresholds is None:
+            return [self.edges(*column) for column in columns.values()]
+        nowhere = (), ()
+        return [self.edges(*c, thresholds.get(j, nowhere)) for j, c in columns.items()]
+
+
+class SelectiveBins(PiecewiseLinear):
+    """Bins for those columns alone that their scaled number serves badly.
+
+    ================================  ==================================================
+    whole numbers, three to eight     codes or counts: an edge at each of them
+    one value in three quarters of    the others, which crowd in a corner of the scale,
+    the rows or more                  share `n_bins` bins
+    ================================  ==================================================
+
+    Any other column has none. Neither has one where the table has fewer than 25 rows for
+    each bin, for each kind of column: then there is nothing to learn about a bin.
+
+    Parameters
+    ----------
+    n_bins : int, default=32
+        At most, of a column of the second kind.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> counts = np.arange(3.0), np.array([300.0, 60.0, 40.0])
+    >>> lengths = np.arange(1.0, 201.0), np.full(200, 2.0)
+    >>> SelectiveBins().edges_of_table({0: counts, 1: lengths}, n_rows=400)
+    [array([0., 1., 2.]), array([], dtype=float64)]
+    """
+
+    #: Different values of a column of codes or counts.
+    FEWEST_CODES, MOST_CODES = 3, 8
+
+    #: Of the weight of a column, that one value has.
+    HEAP = 0.75
+
+    #: Of the table, for each bin.
+    ROWS_PER_BIN = 25
+
+    #: Fewer say no more than the number.
+    FEWEST_BINS = 8
+
+    def __init__(self, n_bins=32):
+        self.n_bins = n_bins
+
+    def edges_of_table(self, columns, n_rows, thresholds=None):
+        most = n_rows // self.ROWS_PER_BIN
+        of_codes = {j: c[0] for j, c in columns.items() if self._are_codes(*c, n_rows)}
+        if sum(len(values) - 1 for values in of_codes.values()) > most:
+            of_codes = {}
+        heaped = [j for j, c in columns.items() if self._are_heaped(*c)]
+        bins = PiecewiseLinear(min(self.n_bins, most // max(len(heaped), 1)))
+        heaped = heaped if bins.n_bins >= self.FEWEST_BINS else []
+        edges = of_codes | {j: bins.edges(*columns[j]) for j in heaped}
+        return [edges.get(j, np.empty(0)) for j in columns]
+
+    def _are_codes(self, values, weight, n_rows):
+        if not self.FEWEST_CODES <= len(values) <= self.MOST_CODES:
+            return False
+        rarest = n_rows * weight.min() / weight.sum()
+        return rarest >= self.ROWS_PER_BIN / 2 and bool((values == np.rint(values)).all())
+
+    def _are_heaped(self, values, weight):
+        return len(values) > self.MOST_CODES and weight.max() >= self.HEAP * weight.sum()
 
 
 class TeacherBins(PiecewiseLinear):
@@ -137,7 +234,11 @@ class TeacherBins(PiecewiseLinear):
         return np.unique([values[0], *thresholds, values[-1]])
 
 
-ENCODINGS = {"piecewise_linear": PiecewiseLinear, "teacher_bins": TeacherBins}
+ENCODINGS = {
+    "piecewise_linear": PiecewiseLinear,
+    "selective": SelectiveBins,
+    "teacher_bins": TeacherBins,
+}
 
 
 def resolve_encoding(name, value, has_teacher=True):
@@ -167,10 +268,12 @@ def resolve_encoding(name, value, has_teacher=True):
         options = [key for key, kind in ENCODINGS.items() if has_teacher or not kind.asks_teacher]
         if value in ENCODINGS and value not in options:
             _refuse_teacher_bins(name, value)
-        check_option(name, value, options)
+        if value not in options:
+            names = ", ".join(map(repr, options))
+            refuse(name, value, f"'auto', None, {names} or an object of skkd.encodings")
         return ENCODINGS[value]()
     if not isinstance(value, PiecewiseLinear):
-        allowed = "None, an encoding's name or an object of skkd.encodings"
+        allowed = "'auto', None, an encoding's name or an object of skkd.encodings"
         refuse(name, value, allowed, TypeError)
     if value.asks_teacher and not has_teacher:
         _refuse_teacher_bins(name, value)

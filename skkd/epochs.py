@@ -17,7 +17,14 @@ from scipy.optimize import minimize_scalar
 
 from skkd.network import log_softmax
 
-__all__ = ["FEWEST_HELD_OUT", "FEWEST_ROWS", "EpochChoice", "best_temperature", "effective_rows"]
+__all__ = [
+    "FEWEST_HELD_OUT",
+    "FEWEST_ROWS",
+    "EpochChoice",
+    "best_temperature",
+    "effective_rows",
+    "is_worse",
+]
 
 #: With fewer rows there is too little to hold out.
 FEWEST_ROWS = 200
@@ -137,7 +144,7 @@ class EpochChoice:
         self.row_losses[epoch] = row_losses
         best = min(self.losses, key=self.losses.get, default=epoch)
         self.losses[epoch] = loss
-        if _is_worse(row_losses - self.row_losses[best], weights):
+        if is_worse(row_losses - self.row_losses[best], weights):
             return True
         self.n_epochs, self.temperature = epoch, temperature
         self.is_behind = self._is_behind(epoch)
@@ -159,8 +166,8 @@ class EpochChoice:
             Whether that is higher than ours by more than the standard error.
         """
         theirs, _ = self._row_losses(logits)
-        is_worse = _is_worse(theirs - self.row_losses[self.n_epochs], self.weights)
-        return float(np.average(theirs, weights=self.weights)), is_worse
+        loses = is_worse(theirs - self.row_losses[self.n_epochs], self.weights)
+        return float(np.average(theirs, weights=self.weights)), loses
 
     def _row_losses(self, logits):
         labels = self.held_out.targets["labels"]
@@ -175,7 +182,7 @@ class EpochChoice:
         if epoch not in self.rival.row_losses:
             return False
         differences = self.row_losses[epoch] - self.rival.row_losses[epoch]
-        return _is_worse(differences, self.weights, errors=2.0)
+        return is_worse(differences, self.weights, errors=2.0)
 
 
 def best_temperature(logits, labels, weights):
@@ -211,8 +218,28 @@ def best_temperature(logits, labels, weights):
     return float(np.exp(minimize_scalar(total_loss, bounds=(-4.0, 6.0), method="bounded").x))
 
 
-def _is_worse(differences, weights, errors=1.0):
-    """Whether the weighted mean is above zero by more than so many standard errors."""
+def is_worse(differences, weights, errors=1.0):
+    """Whether the weighted mean is above zero by more than so many standard errors.
+
+    Parameters
+    ----------
+    differences : ndarray of shape (n_rows,)
+        Of losses, row by row.
+    weights : ndarray of shape (n_rows,)
+    errors : float, default=1.0
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> is_worse(np.array([0.5, 1.5]), np.ones(2), errors=2)
+    True
+    >>> is_worse(np.array([-0.5, 1.5]), np.ones(2), errors=2)
+    False
+    """
     mean = np.average(differences, weights=weights)
     error = np.sqrt(np.sum((weights * (differences - mean)) ** 2)) / weights.sum()
     return bool(mean > errors * error)

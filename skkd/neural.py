@@ -3,6 +3,7 @@
 from contextlib import contextmanager, nullcontext
 
 import numpy as np
+from scipy import sparse
 from sklearn import config_context, get_config
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state
@@ -24,7 +25,7 @@ from skkd.inputs import (
     resolve_categorical,
 )
 from skkd.network import log_softmax, softmax
-from skkd.parameters import refuse, warn
+from skkd.parameters import is_auto, refuse, warn
 from skkd.preprocessing import fit_view
 from skkd.presets import changed, with_preset
 from skkd.schedules import resolve_schedule
@@ -151,10 +152,11 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         and standardise images by channel. None takes numbers as they are: right behind
         a scaler or an encoder of one's own. A transformer is cloned and fitted on the
         training rows. Whatever it is, it is part of the fitted classifier.
-    numeric_encoding : str or skkd.encodings.PiecewiseLinear, default=None
+    numeric_encoding : str, skkd.encodings.PiecewiseLinear or None, default="auto"
         "piecewise_linear" spreads each number over up to 12 bins between quantiles of
-        its column, beside the scaled number; ``PiecewiseLinear(n_bins=24)`` over more.
-        For a `preprocessor` named by a string.
+        its column, beside the scaled number; ``PiecewiseLinear(n_bins=24)`` over more;
+        "selective" does so for codes, counts and columns of which one value fills three
+        quarters: that is "auto", but for sparse matrices. For a `preprocessor` named by a string.
     categorical_features : "from_dtype", or array-like, default="from_dtype"
         Columns that are encoded: those of dtype object, string, category or bool
         (an object column of numbers is numeric, one of digits in quotes is not), or,
@@ -201,6 +203,8 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         Number of epochs to log-loss of held-out rows, at its best temperature, as far as
         lengths were tried: the longest was taken that is not worse than the lowest by
         more than the standard error. None where nothing was chosen.
+    numeric_encoding_ : skkd.encodings.PiecewiseLinear or None
+        How numbers are spread.
     network_ : skkd.network.Network or skkd.module_network.ModuleNetwork
         The fitted network as plain data; its `temperature` divides the logits.
     module_ : torch.nn.Module
@@ -232,6 +236,7 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     batch_size            n_rows / 32, from 32 to 256      200
     max_epochs            of 4, 13, 30 and 64, see below   200
     preprocessor          "robust"                         "standard"
+    numeric_encoding      "selective", see above           None
     ====================  ===============================  =====================
 
     Narrow networks learn more slowly: `max_epochs` may be 132, too, where no layer is wider
@@ -240,7 +245,7 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     Where other parameters do not suit them, these values give way: another optimiser than
     Adam has the standard parametrisation, which has the plain learning rate; LBFGS all
     rows in a batch, no dropout and the learning rate 1; `partial_fit`, which has no end,
-    a constant rate and "standard" scaling; `early_stopping` a "cosine".
+    a constant rate, "standard" scaling and no bins; `early_stopping` a "cosine".
 
     The loss of a batch of ``B`` rows is ``sum_i w_i CE(y_i, z_i) / B``, with ``z`` the
     logits and weights ``w`` scaled to mean 1 over all rows; a row of weight 2 counts
@@ -289,7 +294,7 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         tol=1e-4,
         class_weight=None,
         preprocessor="auto",
-        numeric_encoding=None,
+        numeric_encoding="auto",
         categorical_features="from_dtype",
         warm_start=False,
         callbacks=None,
@@ -389,7 +394,6 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         held_out = self._read_held_out(X_val, y_val, classes, of_classes, as_fitted=goes_on)
         splits = bool(self.early_stopping) and held_out is None
         fraction = self.validation_fraction if splits else None
-        settings.thresholds = None if goes_on else self._thresholds(settings, X)
         train, split_off = split_examples(examples, validation_fraction=fraction, seed=split_seed)
         valid = split_off if splits else held_out
         previous = self._previous(goes_on, schedule_begins_anew=True)
@@ -398,11 +402,17 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         candidates = self._candidates(
             settings, X, classes, of_classes, can_choose, teacher_seed, **taught
         )
+        can_compare = can_choose and len(lengths) > 1
+        thresholds = None if goes_on else self._thresholds(settings, X, can_compare)
+        encodings = self._encodings(settings, train.rows, thresholds)
         candidate, n_epochs, choice = candidates[0], settings.max_epochs, None
-        if can_choose and (len(lengths) > 1 or len(candidates) > 1):
+        encoding = encodings[0]
+        if can_compare or (can_choose and len(candidates) > 1):
             choice = self._choose(
                 settings,
                 candidates,
+                encodings,
+                thresholds,
                 lengths,
                 train,
                 valid if self.early_stopping else held_out,
@@ -411,9 +421,12 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                 seed=seed,
             )
         if choice is not None:
-            candidate = choice.candidate
+            candidate, encoding = choice.candidate, choice.encoding
             n_epochs = choice.n_epochs if len(lengths) > 1 else n_epochs
-        view = self.network_.input_view if goes_on else self._fit_view(settings, train, classes)
+        if goes_on:
+            view, encoding = self.network_.input_view, getattr(self, "numeric_encoding_", None)
+        else:
+            view = self._fit_view(settings, train, classes, encoding, thresholds)
         task = {"X": X, "y": y, "metadata": {"sample_weight": sample_weight}}
         callbacks = EpochCallbacks.of(self, n_epochs, task)
 
@@ -440,6 +453,7 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             fitted.network = fitted.network.at_temperature(choice.temperature)
         self._publish(fitted, classes, goes_on, keeps_training_state=self.warm_start)
         self._publish_choice(candidate, choice, goes_on)
+        self.numeric_encoding_ = encoding
         if callbacks:
             callbacks.end({"network_": self.network_, "classes_": classes})
         return self
@@ -478,9 +492,14 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         examples, classes, _ = self._read(
             X, y, sample_weight, classes, reset=not goes_on, seed=teacher_seed, **taught
         )
-        settings.thresholds = None if goes_on else self._thresholds(settings, X)
         train, _ = split_examples(examples)
-        view = self.network_.input_view if goes_on else self._fit_view(settings, train, classes)
+        if goes_on:
+            view = self.network_.input_view
+        else:
+            thresholds = self._thresholds(settings, X, can_compare=False)
+            encoding, *_ = self._encodings(settings, train.rows, thresholds)
+            view = self._fit_view(settings, train, classes, encoding, thresholds)
+            self.numeric_encoding_ = encoding
         fitted = self._fit_examples(
             settings,
             self._make_criterion(settings),
@@ -688,7 +707,7 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             raise ValueError("class_weight leaves no row of X_val with a weight above zero.")
         return Examples(rows, {"labels": codes, "weights": weights})
 
-    def _fit_view(self, settings, train, classes):
+    def _fit_view(self, settings, train, classes, encoding, thresholds):
         names = getattr(self, "feature_names_in_", None)
         labels = classes[train.targets["labels"]]
         categorical = ()
@@ -700,12 +719,19 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             labels,
             train.targets["weights"],
             categorical,
-            encoding=resolve_encoding("numeric_encoding", settings.numeric_encoding),
-            thresholds=settings.thresholds,
+            encoding=encoding,
+            thresholds=thresholds,
         )
 
-    def _thresholds(self, settings, X):
-        """Where a teacher's trees split the columns of X, if the numeric encoding asks."""
+    def _encodings(self, settings, rows, thresholds):
+        """The numeric encodings worth comparing; the first is taken if that cannot be."""
+        encoding = resolve_encoding("numeric_encoding", settings.numeric_encoding)
+        if is_auto(self.numeric_encoding) and sparse.issparse(rows):
+            return [None]
+        return [encoding]
+
+    def _thresholds(self, settings, X, can_compare):
+        """Where a teacher's trees split the columns of X, if a numeric encoding asks."""
         return None
 
     def _lengths_to_choose_from(self, settings):
@@ -722,24 +748,37 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         return [Candidate("labels", row_loss, is_calibrated=self.module is None)]
 
     def _choose(
-        self, settings, candidates, lengths, train, held_out, classes, split_seed, **training
+        self,
+        settings,
+        candidates,
+        encodings,
+        thresholds,
+        lengths,
+        train,
+        held_out,
+        classes,
+        split_seed,
+        **training,
     ):
-        """What held-out rows ask for, of the candidates and the numbers of epochs; or None."""
+        """What held-out rows ask for: a candidate, an encoding, a number of epochs; or None."""
         is_split_off = held_out is None or held_out.index is not None
         if is_split_off:
             split = {"validation_fraction": self.validation_fraction, "seed": split_seed}
             train, held_out = split_examples(train, **split, warns=False)
         if effective_rows(held_out.targets["weights"]) < FEWEST_HELD_OUT:
             return None
-        view = self._fit_view(settings, train, classes)
+        views = {
+            encoding: self._fit_view(settings, train, classes, encoding, thresholds)
+            for encoding in encodings
+        }
         quiet = changed(settings, callbacks=None, verbose=min(int(settings.verbose), 1))
         valid = held_out if self.early_stopping else None
 
-        def fit(candidate, examples, on_epoch):
+        def fit(candidate, encoding, examples, on_epoch):
             return self._fit_examples(
                 quiet,
                 candidate.row_loss,
-                view,
+                views[encoding],
                 examples,
                 valid,
                 classes,
@@ -748,7 +787,7 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                 **training,
             )
 
-        choice = choose(candidates, lengths, train, held_out, fit, is_split_off)
+        choice = choose(candidates, encodings, lengths, train, held_out, fit, is_split_off)
         if choice.learned_nothing:
             warn(
                 "on held-out rows the network is no better than the class frequencies: the "

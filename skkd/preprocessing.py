@@ -84,7 +84,8 @@ def fit_view(
             return ChannelView.fit(rows, sample_weight)
         view = ColumnView.fit(rows, sample_weight, categorical, preprocessor)
         if encoding is not None:
-            view.bins = _fit_bins(encoding, view, rows, sample_weight, thresholds)
+            bins = _fit_bins(encoding, view, rows, sample_weight, thresholds)
+            view.bins = bins if len(bins) else None
         return view
     return TransformerView.fit(preprocessor, rows, labels, sample_weight)
 
@@ -341,11 +342,8 @@ def _fit_bins(encoding, view, rows, sample_weight, thresholds):
     if sparse.issparse(rows):
         rows = rows.tocsc(copy=True)
         rows.sum_duplicates()
-    edges = []
-    for j in view.numeric.tolist():
-        values, weight = distinct_values(rows, j, sample_weight)
-        splits = None if thresholds is None else thresholds.get(j, ((), ()))
-        edges.append(encoding.edges(values, weight, splits))
+    columns = {j: distinct_values(rows, j, sample_weight) for j in view.numeric.tolist()}
+    edges = encoding.edges_of_table(columns, rows.shape[0], thresholds)
     return Bins.fit(edges, view.centre, view.scale)
 
 

@@ -33,6 +33,7 @@ PRESETS = {
         "lr_decay": "coslog",
         "max_epochs": 64,
         "preprocessor": "robust",
+        "numeric_encoding": "selective",
     },
     "plain": {
         "hidden_layer_sizes": (100,),
@@ -50,6 +51,7 @@ PRESETS = {
         "batch_size": 200,
         "max_epochs": 200,
         "preprocessor": "standard",
+        "numeric_encoding": None,
     },
 }
 
@@ -94,6 +96,8 @@ def with_preset(estimator, in_parts=False):
             setattr(settings, name, value)
     if is_auto(estimator.dropout) and settings.dropout and estimator.module is None:
         settings.dropout = _where_wide(settings.dropout, settings.hidden_layer_sizes)
+    if is_auto(estimator.numeric_encoding) and not isinstance(settings.preprocessor, str):
+        settings.numeric_encoding = None
     if is_auto(estimator.learning_rate) and estimator.parametrization == "standard":
         settings.learning_rate = PRESETS["plain"]["learning_rate"]
     return settings
@@ -132,7 +136,8 @@ def _suitable_values(estimator, in_parts):
         values |= _long_enough(estimator)
     if in_parts:
         values |= {"lr_decay": "constant", "dropout_decay": "constant"}
-        values["preprocessor"] = "standard"  # the first rows may have columns of no width
+        # The first rows may have columns of no width, or lack some values.
+        values |= {"preprocessor": "standard", "numeric_encoding": None}
     elif estimator.early_stopping and has_waves:
         values["lr_decay"] = "cosine"  # whose loss stands still only when it is over
     return values

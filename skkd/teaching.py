@@ -72,7 +72,7 @@ def _check_or_auto(check, name, value, allowed, **bounds):
 
 def _check_augment(student):
     if not (student.augment is None or is_auto(student.augment)):
-        resolve_augment(student.augment)
+        resolve_augment(student.augment, besides=("auto", None))
     _check_or_auto(check_integer, "augment_size", student.augment_size, "an integer >= 1", low=1)
     if student.augment_seconds is not None:
         check_number("augment_seconds", student.augment_seconds, low=0, low_open=True)
@@ -134,19 +134,28 @@ def hear_teacher(student, X, y, sample_weight, seed, remember):
     return teacher, _as_asked(student, teacher, opinions, X, y, sample_weight, settings)
 
 
-def opinions_of(student, rows):
+def opinions_of(student, rows, are_made):
     """What the teacher of this fit says of rows of a transfer set.
+
+    It is remembered if another fit may ask the same.
 
     Parameters
     ----------
     student : DistilledClassifier
     rows : container of rows, as the teacher takes them
+    are_made : bool
+        Whether they are synthetic: fits with the same seed make the same rows. Where the
+        clock decides how many, answers that come at once would make room for more.
 
     Returns
     -------
     list of Opinion
     """
-    remember = isinstance(student.random_state, numbers.Integral)
+    remember = isinstance(student.random_state, numbers.Integral)  # else all is drawn anew
+    if are_made:
+        remember &= student.augment_seconds is None
+    else:
+        remember |= not student.fit_teacher
     return hear(student.teacher_, rows, remember=remember, **_ways_to_ask(student))
 
 

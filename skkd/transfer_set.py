@@ -9,6 +9,7 @@ from sklearn.utils import _safe_indexing
 from skkd.examples import Examples
 from skkd.inputs import count_rows
 from skkd.teachers import noted
+from skkd.transfer.conversion import in_container_of
 
 __all__ = ["TransferSet", "auto_size"]
 
@@ -52,7 +53,8 @@ class TransferSet:
     X : container of n_rows rows
         As the caller has it.
     ask : callable
-        Rows as the caller has them -> aligned soft labels of shape (n, n_classes).
+        (Rows as the caller has them, whether they are synthetic) -> aligned soft labels of
+        shape (n, n_classes).
     read : callable
         Rows as the caller has them -> as the input view takes them.
     logits : callable
@@ -127,12 +129,15 @@ class TransferSet:
         """What the teacher says of the rows that were collected, and of those that are made."""
         if self.X_unlabeled is not None:
             with noted("Raised about the rows of X_unlabeled."):
-                yield self._labelled_by_teacher(self.X_unlabeled)
+                rows = in_container_of(self.X, self.X_unlabeled, "X_unlabeled")
+                collected = self._labelled_by_teacher(rows, are_made=False)
+            yield collected
         if self.sampler is not None:
             for rows in self._synthetic_rows(labelled, random_state):
                 with noted("Raised about synthetic rows: augment=None makes none."):
-                    labelled_by_teacher = self._labelled_by_teacher(rows)
-                yield labelled_by_teacher
+                    rows = in_container_of(self.X, rows)
+                    made = self._labelled_by_teacher(rows, are_made=True)
+                yield made
 
     def _synthetic_rows(self, labelled, random_state):
         """Containers of rows as the caller has them."""
@@ -152,9 +157,9 @@ class TransferSet:
             if end is not None and time.monotonic() > end:
                 return
 
-    def _labelled_by_teacher(self, rows):
+    def _labelled_by_teacher(self, rows, are_made):
         rows_of_view = self.read(rows)  # complains before the teacher is asked
-        soft_labels = self.ask(rows)
+        soft_labels = self.ask(rows, are_made)
         targets = {
             "labels": soft_labels.argmax(axis=1),
             "teacher_logits": self.logits(soft_labels),

@@ -112,7 +112,7 @@ def chosen(p_by_name, lengths=(), is_split_off=True, **candidate_settings):
     """The choice among candidates that give the right class p at each length, and the calls."""
     calls = []
 
-    def fit(candidate, train, on_epoch):
+    def fit(candidate, encoding, train, on_epoch):
         calls.append(candidate.name)
         history = []
         for epoch, p in enumerate(p_by_name[candidate.name], start=1):
@@ -123,8 +123,45 @@ def chosen(p_by_name, lengths=(), is_split_off=True, **candidate_settings):
         return Fitted(Answers(p), history)
 
     candidates = [Candidate(name, None, **candidate_settings.get(name, {})) for name in p_by_name]
-    choice = choose(candidates, list(lengths), examples(50), examples(400), fit, is_split_off)
+    rows = examples(50), examples(400)
+    choice = choose(candidates, [None], list(lengths), *rows, fit, is_split_off)
     return choice, calls
+
+
+def encoded(p_by_encoding, n_candidates=1):
+    """The choice among encodings that give the right class p at each length, and the calls."""
+    calls = []
+
+    def fit(candidate, encoding, train, on_epoch):
+        calls.append((candidate.name, encoding))
+        for epoch, p in enumerate(p_by_encoding[encoding], start=1):
+            if on_epoch({"epoch": epoch}, lambda p=p: Answers(p)):
+                calls.append(f"stopped at {epoch}")
+                break
+
+    candidates = [Candidate(f"candidate {i}", None) for i in range(n_candidates)]
+    lengths = [1, 2, 3, 4]
+    choice = choose(candidates, list(p_by_encoding), lengths, examples(50), examples(400), fit)
+    return choice.encoding, calls
+
+
+def test_the_best_encoding_of_the_first_candidate_goes_to_all():
+    first, second = ("candidate 0", "line"), ("candidate 0", "bins")
+    choice, calls = encoded({"line": [0.02] * 4, "bins": [0.9] * 4}, n_candidates=3)
+    assert choice == "bins"
+    assert calls == [first, second, ("candidate 1", "bins"), ("candidate 2", "bins")]
+
+
+def test_another_encoding_that_does_not_lead_early_is_given_up():
+    choice, calls = encoded({"line": [0.7] * 4, "bins": [0.6, 0.7, 0.9, 0.9]})
+    assert choice == "line"
+    assert calls[2:] == ["stopped at 2"]
+
+
+def test_another_encoding_that_does_not_lead_in_the_end_is_not_taken():
+    choice, calls = encoded({"line": [0.02, 0.02, 0.7, 0.7], "bins": [0.7] * 4})
+    assert choice == "line"
+    assert len(calls) == 2
 
 
 def test_the_lowest_loss_wins_wherever_it_stands():
@@ -153,6 +190,15 @@ def test_a_handicap_decides_between_equals_and_near_equals():
     assert choice.candidate.name == "two"
 
 
+def test_a_smaller_handicap_counts_behind_one_that_listens_to_the_teacher():
+    handicaps = {"handicap": 100.0, "handicap_if_trusted": 1.1}
+    values = {"first": [0.5], "better": [0.9]}
+    choice, _ = chosen(values, better=handicaps)
+    assert choice.candidate.name == "first"
+    choice, _ = chosen(values, first={"alpha": 0.5}, better=handicaps)
+    assert choice.candidate.name == "better"
+
+
 def test_a_handicap_does_not_count_on_rows_that_no_teacher_can_have_seen():
     values = {"one": [0.9], "two": [0.9]}
     choice, _ = chosen(values, is_split_off=False, one={"handicap": 1.1})
@@ -176,7 +222,7 @@ def test_rows_of_ones_own_alone_are_not_split_off(settings, own_rows, monkeypatc
     heard = []
 
     def recorded(*arguments):
-        heard.append(arguments[5])
+        heard.append(arguments[6])
         return choose(*arguments)
 
     monkeypatch.setattr("skkd.neural.choose", recorded)
@@ -294,9 +340,9 @@ def test_what_is_chosen_is_the_fit_of_that_choice():
 def test_the_held_out_rows_of_every_candidate_are_the_same_and_no_others_are_used(monkeypatch):
     seen = []
 
-    def recorded(candidates, lengths, train, held_out, *others):
+    def recorded(candidates, encodings, lengths, train, held_out, *others):
         seen.append((train.index, held_out.index, [c.name for c in candidates]))
-        return choose(candidates, lengths, train, held_out, *others)
+        return choose(candidates, encodings, lengths, train, held_out, *others)
 
     monkeypatch.setattr("skkd.neural.choose", recorded)
     DistilledClassifier(Knows(), **QUICK).fit(X, y)

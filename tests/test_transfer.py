@@ -430,8 +430,10 @@ def test_an_object_with_fit_and_sample_is_copied():
 
 @pytest.mark.parametrize("augment", ["mixup", None, 3, Munge, object(), ["munge"]])
 def test_anything_else_is_refused(augment):
-    with pytest.raises((ValueError, TypeError), match="'munge', 'spunge', 'gibbs', a sampler"):
+    with pytest.raises((ValueError, TypeError), match="give 'munge', 'spunge', 'gibbs', a sampler"):
         resolve_augment(augment)
+    with pytest.raises((ValueError, TypeError), match="give 'auto', 'munge', 'spunge', 'gibbs', a"):
+        resolve_augment(augment, besides=("auto",))
 
 
 def test_a_sampler_of_ones_own_must_draw():

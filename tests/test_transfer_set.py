@@ -17,11 +17,12 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
 import skkd.distilled
 import skkd.neural
+import skkd.teachers
 from skkd import DistilledClassifier, NeuralClassifier, teacher_cache
 from skkd.calibration import calibration_temperature
 from skkd.candidates import choose
@@ -145,7 +146,12 @@ def labelled(index=range(300)):
 
 def transfer_set(ask=truth, of_classes=(1.0, 1.0), **settings):
     return TransferSet(
-        X, ask, lambda rows: rows, lambda p: np.log(p + 1e-7), np.asarray(of_classes), **settings
+        X,
+        lambda rows, are_made: ask(rows),
+        lambda rows: rows,
+        lambda p: np.log(p + 1e-7),
+        np.asarray(of_classes),
+        **settings,
     )
 
 
@@ -358,6 +364,94 @@ def test_behind_a_transformer_of_ones_own(library):
     assert student.predict(more).shape == (50,)
 
 
+def as_polars(frame):
+    return pytest.importorskip("polars").from_pandas(frame)
+
+
+def as_arrow(frame):
+    return pytest.importorskip("pyarrow").Table.from_pandas(frame, preserve_index=False)
+
+
+FRAMES = {"pandas": lambda frame: frame, "polars": as_polars, "pyarrow": as_arrow}
+CONTAINERS = FRAMES | {
+    "array": lambda frame: frame.to_numpy(dtype=object),
+    "list": lambda frame: frame.to_numpy(dtype=object).tolist(),
+}
+
+no_names_warning = pytest.mark.filterwarnings("ignore:.* names its columns:UserWarning")
+
+
+@no_names_warning
+@pytest.mark.parametrize("preprocessor", ["auto", "a transformer"])
+@pytest.mark.parametrize("convert", CONTAINERS.values(), ids=CONTAINERS)
+def test_rows_without_labels_in_another_container_than_a_frame(convert, preprocessor):
+    (frame, labels), (more, _) = mixed(), mixed(50, seed=1)
+    teacher = teacher_of_tables(frame, labels)
+    if preprocessor != "auto":
+        one_hot = OneHotEncoder(handle_unknown="ignore")
+        preprocessor = make_column_transformer(
+            (one_hot, ["work", "sex"]), (StandardScaler(), ["age"])
+        )
+    settings = QUICK | {"alpha": 0.5, "augment": None, "preprocessor": preprocessor}
+    one, other = (
+        DistilledClassifier(teacher, **settings).fit(frame, labels, X_unlabeled=rows)
+        for rows in (more, convert(more))
+    )
+    assert other.n_transfer_rows_ == 50
+    np.testing.assert_allclose(one.predict_proba(more), other.predict_proba(more))
+
+
+@no_names_warning
+@pytest.mark.parametrize("library", FRAMES)
+@pytest.mark.parametrize("kind", ["array", "list"])
+def test_rows_without_labels_in_a_frame_below_an_array(kind, library):
+    teacher = make_pipeline(StandardScaler(), LogisticRegression()).fit(X, y)
+    frame = pd.DataFrame(X[:40], columns=list("abc"))
+    above = X if kind == "array" else X.tolist()
+    settings = QUICK | {"alpha": 0.5, "augment": None}
+    one, other = (
+        DistilledClassifier(teacher, **settings).fit(above, y, X_unlabeled=rows)
+        for rows in (X[:40], FRAMES[library](frame))
+    )
+    np.testing.assert_array_equal(one.predict_proba(X), other.predict_proba(X))
+
+
+def test_a_transformer_keeps_categories_that_labelled_rows_do_not_have():
+    frame, labels = mixed()
+    more = mixed(50, seed=1)[0].assign(sex=pd.Categorical(["f", "other"] * 25))
+    seen = []
+
+    def codes(rows):
+        seen.append(rows["sex"].dtype)
+        return np.column_stack([rows["sex"].cat.codes, rows["age"]])
+
+    student = DistilledClassifier(OfTables(), preprocessor=FunctionTransformer(codes), **TAUGHT)
+    student.fit(frame, labels, X_unlabeled=more)
+    assert pd.CategoricalDtype(["f", "m", "other"]) in seen
+
+
+def test_a_function_may_make_arrays_of_a_frame():
+    frame, labels = mixed()
+
+    def as_arrays(X, n_rows, random_state):
+        return X.to_numpy(dtype=object)[random_state.randint(len(X), size=n_rows)]
+
+    teacher = teacher_of_tables(frame, labels)
+    student = DistilledClassifier(teacher, **TAUGHT | {"augment": as_arrays}).fit(frame, labels)
+    assert student.n_transfer_rows_ == 90
+
+
+@pytest.mark.parametrize("library", FRAMES)
+def test_other_names_are_refused_from_any_library(library):
+    frame, labels = mixed()
+    renamed = frame.rename(columns={"age": "years"})
+    student = DistilledClassifier(OfTables(), augment=None, **QUICK)
+    with pytest.raises(ValueError, match="feature names should match") as caught:
+        student.fit(frame, labels, X_unlabeled=FRAMES[library](renamed))
+    assert "years" in str(caught.value)
+    assert "Raised about the rows of X_unlabeled." in caught.value.__notes__
+
+
 @no_mismatch_warning
 @pytest.mark.parametrize("shape", [(3,), (1, 3), (1, 3, 1)], ids=str)
 def test_rows_of_more_dimensions(shape):
@@ -451,9 +545,9 @@ def test_a_pass_is_of_as_many_steps_with_a_transfer_set_as_without():
 def test_held_out_rows_never_shape_synthetic_ones(settings, n_held_out, monkeypatch):
     watched = []
 
-    def recorded(candidates, lengths, train, held_out, *others):
+    def recorded(candidates, encodings, lengths, train, held_out, *others):
         watched.append(held_out.index)
-        return choose(candidates, lengths, train, held_out, *others)
+        return choose(candidates, encodings, lengths, train, held_out, *others)
 
     monkeypatch.setattr(skkd.neural, "choose", recorded)
     settings = QUICK | {"augment": Records(), "augment_size": 50} | settings
@@ -507,6 +601,34 @@ def test_without_an_integer_seed_each_fit_has_a_transfer_set_of_its_own():
     student = DistilledClassifier(teacher, **TAUGHT | {"random_state": None})
     student.fit(X, y).fit(X, y)
     assert teacher.asked.count(90) == 2
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """Numbers of rows, question by question; no teacher notices, nor changes by it."""
+    sizes, ask = [], skkd.teachers.ask
+
+    def counted(teacher, rows, **settings):
+        sizes.append(len(rows))
+        return ask(teacher, rows, **settings)
+
+    monkeypatch.setattr("skkd.teachers.ask", counted)
+    return sizes
+
+
+def test_rows_without_labels_are_asked_about_once_whatever_the_seed(asked):
+    student = DistilledClassifier(Knows(), **TAUGHT | {"random_state": None})
+    student.fit(X, y, X_unlabeled=X[:50]).fit(X, y, X_unlabeled=X[:50])
+    student.set_params(random_state=0, augment_seconds=1000)
+    student.fit(X, y, X_unlabeled=X[:50].tolist())
+    assert asked == [300, 50, 90, 90, 90]
+
+
+def test_nothing_is_remembered_where_the_clock_decides_how_many_rows_are_made(asked, monkeypatch):
+    monkeypatch.setattr("skkd.transfer_set.CLOCKED_ROWS", 30)
+    student = DistilledClassifier(Knows(), augment_seconds=1000, **TAUGHT)
+    student.fit(X, y).fit(X, y)
+    assert asked == [300, 30, 30, 30, 30, 30, 30]
 
 
 def test_a_transfer_set_is_asked_about_in_batches():
@@ -788,8 +910,8 @@ def one_row(X, n_rows, random_state):
     [
         ({"teacher_loss": "mse"}, "teacher_loss='mse' is not allowed: give one of 'kl'"),
         ({"soft_labels": "oob"}, "soft_labels='oob' is not allowed: give one of 'auto', 'in_s"),
-        ({"augment": "smote"}, "augment='smote' is not allowed: give 'munge'"),
-        ({"augment": 3}, "augment=3 is not allowed"),
+        ({"augment": "smote"}, "augment='smote' is not allowed: give 'auto', None, 'munge', "),
+        ({"augment": 3}, "augment=3 is not allowed: give 'auto', None, 'munge', "),
         ({"augment": Munge}, "augment=.* is not allowed"),
         ({"augment": Munge(p=2.0)}, "p=2.0 is not allowed"),
         ({"augment_size": 0}, "augment_size=0 is not allowed: give 'auto' or an integer >= 1"),
@@ -848,13 +970,6 @@ def test_rows_without_labels_that_cannot_be_read_say_whose_they_are(rows, messag
         student.fit(X, y, X_unlabeled=rows)
     assert "Raised about the rows of X_unlabeled." in caught.value.__notes__
     assert not hasattr(student, "network_")
-
-
-def test_columns_of_unlabelled_tables_are_named_as_those_of_the_labelled():
-    frame, labels = mixed()
-    student = DistilledClassifier(OfTables(), augment=None, **QUICK)
-    with pytest.raises(ValueError, match="feature names should match"):
-        student.fit(frame, labels, X_unlabeled=frame.rename(columns={"age": "years"}))
 
 
 def test_an_error_of_the_teacher_about_transfer_rows_is_the_teachers():

@@ -151,7 +151,19 @@ class PandasFrames(Container):
         return written.astype(column.dtype)
 
     def join(self, parts):
-        return import_module("pandas").concat(parts, ignore_index=True)
+        pandas = import_module("pandas")
+        parts = [part.copy(deep=False) for part in parts]
+        for j, dtype in enumerate(self.X.dtypes):
+            columns = [part.iloc[:, j] for part in parts]
+            is_uniform = all(column.dtype == dtype for column in columns)
+            if is_uniform or not isinstance(dtype, pandas.CategoricalDtype):
+                continue
+            more = [value for column in columns for value in column.dropna().unique()]
+            categories = list(dict.fromkeys([*dtype.categories, *more]))
+            shared = pandas.CategoricalDtype(categories, dtype.ordered)
+            for part, column in zip(parts, columns, strict=True):
+                part.isetitem(j, column.astype(shared))
+        return pandas.concat(parts, ignore_index=True)
 
 
 class PolarsFrames(Container):
@@ -168,7 +180,7 @@ class PolarsFrames(Container):
         return type(self.X)(columns)
 
     def join(self, parts):
-        return import_module("polars").concat(parts)
+        return import_module("polars").concat(parts, how="vertical_relaxed")
 
 
 class ArrowTables(Container):
@@ -193,4 +205,4 @@ class ArrowTables(Container):
         return compute.replace_with_mask(column.combine_chunks(), is_written, numbers)
 
     def join(self, parts):
-        return import_module("pyarrow").concat_tables(parts)
+        return import_module("pyarrow").concat_tables(parts, promote_options="permissive")

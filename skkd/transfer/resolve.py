@@ -16,7 +16,7 @@ __all__ = ["SAMPLERS", "Foreign", "resolve_augment"]
 SAMPLERS = {"munge": Munge, "spunge": Spunge, "gibbs": Gibbs}
 
 
-def resolve_augment(augment):
+def resolve_augment(augment, besides=()):
     """The sampler that makes the rows of a transfer set.
 
     Parameters
@@ -25,6 +25,8 @@ def resolve_augment(augment):
         A callable is called as ``augment(X, n_rows, random_state)`` and returns n_rows
         rows in the container of X; any other object has ``fit(X)`` and
         ``sample(n_rows, random_state)``.
+    besides : tuple, default=()
+        What else the caller allows, for the message.
 
     Returns
     -------
@@ -46,7 +48,7 @@ def resolve_augment(augment):
     >>> sampler.fit([[1], [2], [3]]).sample(2, random_state=0)
     [[1], [2]]
     """
-    allowed = ", ".join(map(repr, SAMPLERS)) + (
+    allowed = ", ".join(map(repr, (*besides, *SAMPLERS))) + (
         ", a sampler of skkd.transfer, a callable (X, n_rows, random_state) -> rows, or an "
         "object with fit(X) and sample(n_rows, random_state)"
     )
