@@ -60,8 +60,16 @@ def stack(X, seed, threads):
 
 
 def networks(X, seed, threads):
-    """The mean of ten larger networks that differ in their seeds."""
-    settings = {"hidden_layer_sizes": (256, 256, 256), "max_epochs": NETWORK_EPOCHS}
+    """The mean of ten larger networks that differ in their seeds.
+
+    Their labels are not smoothed, which would hide what a student can learn (Müller,
+    Kornblith and Hinton 2019, "When does label smoothing help?", arXiv:1906.02629).
+    """
+    settings = {
+        "hidden_layer_sizes": (256, 256, 256),
+        "max_epochs": NETWORK_EPOCHS,
+        "label_smoothing": 0.0,
+    }
     members = [
         (
             f"network_{i}",
