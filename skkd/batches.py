@@ -34,12 +34,24 @@ class Rows(Dataset):
     n_labelled : int, default=None
         Only so many come in every pass. The others, a transfer set, take turns: as many
         of them in each pass, at most.
+    renew : callable, default=None
+        () -> Rows in place of those others for the next pass, as many, or None to keep them.
     """
 
     def __init__(
-        self, X, targets, *, view=None, dtype=torch.float32, device="cpu", n_labelled=None
+        self,
+        X,
+        targets,
+        *,
+        view=None,
+        dtype=torch.float32,
+        device="cpu",
+        n_labelled=None,
+        renew=None,
     ):
         self.n_labelled = n_labelled
+        self.renew = renew
+        self.n_passes = 0
         self.turn = 0  #: how many of the others have had theirs
         self.dtype = dtype
         self.device = device
@@ -68,6 +80,9 @@ class Rows(Dataset):
         -------
         torch.Tensor of int64 of shape (n_per_pass,)
         """
+        if self.renew is not None and self.n_passes > 0:
+            self._replace_others(self.renew())
+        self.n_passes += 1
         n_others = len(self) - self.n_labelled
         n_new = self.n_per_pass - self.n_labelled
         others = self.n_labelled + (self.turn + torch.arange(n_new)) % n_others
@@ -76,6 +91,16 @@ class Rows(Dataset):
         # In turns, for those who do not shuffle: no batch without labels.
         places = torch.cat([labelled / self.n_labelled, torch.arange(n_new) / max(n_new, 1)])
         return torch.cat([labelled, others])[places.argsort(stable=True)]
+
+    def _replace_others(self, others):
+        if others is None:
+            return
+        if sparse.issparse(self.X):
+            self.X = sparse.vstack([self.X[: self.n_labelled], others.X], format="csr")
+        else:
+            self.X[self.n_labelled :] = others.X
+        for name, target in self.targets.items():
+            target[self.n_labelled :] = others.targets[name]
 
     def __getitem__(self, row):
         X, targets = self.take(torch.tensor([row]))

@@ -103,12 +103,14 @@ class DistilledClassifier(NeuralClassifier):
         each epoch come as many of them as there are rows with labels. "auto" takes MUNGE
         for tables of at least 200 rows if that helps on held-out rows, and none where
         the teacher cannot be asked, for sparse matrices and for custom modules.
-    augment_size : int or "auto", default="auto"
+    augment_size : int, "auto" or "fresh", default="auto"
         Synthetic rows; "auto" makes ten for each row, but at most 100,000, or as many as
-        there are rows.
+        there are rows. "fresh" makes others for each epoch, which are not kept: no more
+        memory than for one epoch, but the teacher is asked in each. Not with `X_unlabeled`
+        or `module`.
     augment_seconds : float, default=None
-        No more rows are made and labelled after so many seconds. The clock then decides
-        what is learned, not the seed alone.
+        No more rows are made and labelled after so many seconds (with "fresh" the last ones
+        serve again). The clock then decides what is learned, not the seed alone.
     soft_labels : {"auto", "in_sample", "out_of_bag", "out_of_fold"}, default="auto"
         What the teacher says of the rows of `fit`: "in_sample" asks it, "out_of_bag" those
         members of a fitted forest that did not see the row (these must be the rows it was

@@ -25,12 +25,16 @@ class Examples:
         Which of the caller's rows they are; None where they are none of them.
     n_labelled : int, default=None
         The first so many have labels, the others a teacher's answer only; None: all have.
+    renew : callable, default=None
+        () -> as many others in place of those without labels, for each pass but the first,
+        or None to keep the last.
     """
 
     rows: object
     targets: dict
     index: np.ndarray | None = None
     n_labelled: int | None = None
+    renew: object = None
 
     def __len__(self):
         return len(self.targets["labels"])
@@ -82,7 +86,7 @@ class Examples:
             for name, target in self.targets.items()
         }
         rows = _joined(self.rows, unlabelled.rows)
-        return Examples(rows, targets, self.index, n_labelled=len(self))
+        return Examples(rows, targets, self.index, len(self), unlabelled.renew)
 
 
 def split_examples(examples, *, validation_fraction=None, seed=None, warns=True):

@@ -270,14 +270,20 @@ def _load_weights(module, state):
     module.load_state_dict(tensors)
 
 
-def _to_rows(examples, view, dtype, device):
+def _to_rows(examples, view, dtype, device, stays_sparse=None):
     """The examples as tensors; large sparse rows stay sparse until their batch."""
     numpy_dtype = np.dtype(str(dtype).removeprefix("torch."))
-    stays_sparse = (
-        sparse.issparse(examples.rows)
-        and not isinstance(view, TransformerView)
-        and len(examples) * view.n_features * numpy_dtype.itemsize > DENSE_BYTES
-    )
+    if stays_sparse is None:
+        stays_sparse = (
+            sparse.issparse(examples.rows)
+            and not isinstance(view, TransformerView)
+            and len(examples) * view.n_features * numpy_dtype.itemsize > DENSE_BYTES
+        )
+
+    def renew():
+        others = examples.renew()
+        return None if others is None else _to_rows(others, view, dtype, device, stays_sparse)
+
     X = examples.rows if stays_sparse else transform_in_blocks(view, examples.rows, numpy_dtype)
     return Rows(
         X,
@@ -286,6 +292,7 @@ def _to_rows(examples, view, dtype, device):
         dtype=dtype,
         device=device,
         n_labelled=examples.n_labelled,
+        renew=None if examples.renew is None else renew,
     )
 
 

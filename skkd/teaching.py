@@ -56,7 +56,7 @@ def check_teaching(student, teacher_proba, X_unlabeled):
     is_place = isinstance(student.memory, (str, os.PathLike)) and student.memory != ""
     if not (student.memory is None or is_place or hasattr(student.memory, "cache")):
         refuse("memory", student.memory, "a folder, a joblib.Memory or None")
-    _check_augment(student)
+    _check_augment(student, X_unlabeled)
     if teacher_proba is not None:
         _check_without_teacher(student, X_unlabeled)
 
@@ -70,10 +70,18 @@ def _check_or_auto(check, name, value, allowed, **bounds):
         refuse(name, value, f"'auto' or {allowed}", type(error))
 
 
-def _check_augment(student):
+def _check_augment(student, X_unlabeled):
     if not (student.augment is None or is_auto(student.augment)):
         resolve_augment(student.augment, besides=("auto", None))
-    _check_or_auto(check_integer, "augment_size", student.augment_size, "an integer >= 1", low=1)
+    size = student.augment_size
+    if isinstance(size, str) and size == "fresh":
+        if X_unlabeled is not None:
+            refuse("augment_size", size, "'auto' or an integer >= 1 together with X_unlabeled")
+        if student.module is not None:
+            refuse("augment_size", size, "'auto' or an integer >= 1 for a module of your own")
+    else:
+        allowed = "'fresh' or an integer >= 1"
+        _check_or_auto(check_integer, "augment_size", size, allowed, low=1)
     if student.augment_seconds is not None:
         check_number("augment_seconds", student.augment_seconds, low=0, low_open=True)
 
@@ -145,7 +153,8 @@ def opinions_of(student, rows, are_made):
     rows : container of rows, as the teacher takes them
     are_made : bool
         Whether they are synthetic: fits with the same seed make the same rows. Where the
-        clock decides how many, answers that come at once would make room for more.
+        clock decides how many, answers that come at once would make room for more; and
+        fresh rows are too many.
 
     Returns
     -------
@@ -153,7 +162,7 @@ def opinions_of(student, rows, are_made):
     """
     remember = isinstance(student.random_state, numbers.Integral)  # else all is drawn anew
     if are_made:
-        remember &= student.augment_seconds is None
+        remember &= student.augment_seconds is None and student.augment_size != "fresh"
     else:
         remember |= not student.fit_teacher
     return hear(student.teacher_, rows, remember=remember, **_ways_to_ask(student))

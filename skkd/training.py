@@ -309,7 +309,7 @@ class _Net(NeuralNetClassifier):
         gradient = getattr(self.recipe.row_loss, "gradient", None)
         self.differentiate, self.quick_step = self._autograd, None
         if gradient is not None and Backprop.is_possible(self.module_):
-            weighted = bool((rows.targets["weights"] != 1).any())
+            weighted = rows.renew is not None or bool((rows.targets["weights"] != 1).any())
             self.differentiate = Backprop(self.module_, gradient, weighted)
 
     def _follow_schedules(self, batch, n_batches):

@@ -1,6 +1,7 @@
 """The transfer set of one fit: rows without labels, collected or made, that a teacher labels."""
 
 import time
+from dataclasses import replace
 
 import numpy as np
 from scipy import sparse
@@ -64,8 +65,8 @@ class TransferSet:
     X_unlabeled : container of rows, default=None
     sampler : skkd.transfer.Sampler, default=None
         Not fitted.
-    size : int or "auto", default="auto"
-        Synthetic rows.
+    size : int, "auto" or "fresh", default="auto"
+        Synthetic rows; "fresh": as many as have labels, others in each pass.
     seconds : float, default=None
         No more synthetic rows are made after so many.
     categorical : sequence of int, default=()
@@ -111,19 +112,30 @@ class TransferSet:
         -------
         skkd.examples.Examples
         """
+        if self.size == "fresh":
+            return self._fresh(labelled)
         if self.examples is None:
             random_state = np.random.RandomState(self.seed)
-            parts = list(self._parts(labelled, random_state))
-            examples = parts[0]
-            for part in parts[1:]:
-                examples = examples.followed_by(part)
-            weights = examples.targets["weights"]
-            is_heard = weights > 0  # of the others the teacher says nothing
-            mean = weights[is_heard].mean() if is_heard.any() else 1.0
-            examples = examples.with_target("weights", weights / mean)
+            examples = _weighted_equally(self._parts(labelled, random_state))
             self.examples = examples.take(random_state.permutation(len(examples)))
             self.n_rows = len(self.examples)
         return self.examples
+
+    def _fresh(self, labelled):
+        """Rows for the first pass, and what makes those of the others: none are kept."""
+        random_state = np.random.RandomState(self.seed)
+        self._fit_sampler(labelled)
+        end = None if self.seconds is None else time.monotonic() + self.seconds
+        self.n_rows = 0
+
+        def make():
+            if end is not None and self.n_rows > 0 and time.monotonic() > end:
+                return None
+            batches = self._made(len(labelled), random_state, BATCH_ROWS)
+            self.n_rows += len(labelled)
+            return _weighted_equally(self._labelled_synthetic(rows) for rows in batches)
+
+        return replace(make(), renew=make)
 
     def _parts(self, labelled, random_state):
         """What the teacher says of the rows that were collected, and of those that are made."""
@@ -134,28 +146,38 @@ class TransferSet:
             yield collected
         if self.sampler is not None:
             for rows in self._synthetic_rows(labelled, random_state):
-                with noted("Raised about synthetic rows: augment=None makes none."):
-                    rows = in_container_of(self.X, rows)
-                    made = self._labelled_by_teacher(rows, are_made=True)
-                yield made
+                yield self._labelled_synthetic(rows)
 
     def _synthetic_rows(self, labelled, random_state):
         """Containers of rows as the caller has them."""
-        X = self.X if labelled.index is None else _picked(self.X, labelled.index)
         end = None if self.seconds is None else time.monotonic() + self.seconds
+        n_rows = self._fit_sampler(labelled)
+        size = auto_size(n_rows) if self.size == "auto" else int(self.size)
+        batch_rows = BATCH_ROWS if end is None else CLOCKED_ROWS
+        for rows in self._made(size, random_state, batch_rows):
+            yield rows
+            if end is not None and time.monotonic() > end:
+                return
+
+    def _fit_sampler(self, labelled):
+        """Show it the rows that synthetic ones are to resemble; how many they are."""
+        X = self.X if labelled.index is None else _picked(self.X, labelled.index)
         with noted("Raised by augment."):
             self.sampler.fit(X, categorical=self.categorical)
-        size = auto_size(count_rows(X)) if self.size == "auto" else int(self.size)
-        batch_rows = BATCH_ROWS if end is None else CLOCKED_ROWS
-        batches = self.sampler.batches(size, random_state, batch_rows)
+        return count_rows(X)
+
+    def _made(self, n_rows, random_state, batch_rows):
+        batches = self.sampler.batches(n_rows, random_state, batch_rows)
         while True:
             with noted("Raised by augment."):
                 rows = next(batches, None)
             if rows is None:
                 return
             yield rows
-            if end is not None and time.monotonic() > end:
-                return
+
+    def _labelled_synthetic(self, rows):
+        with noted("Raised about synthetic rows: augment=None makes none."):
+            return self._labelled_by_teacher(in_container_of(self.X, rows), are_made=True)
 
     def _labelled_by_teacher(self, rows, are_made):
         rows_of_view = self.read(rows)  # complains before the teacher is asked
@@ -167,6 +189,17 @@ class TransferSet:
             "alpha": np.ones(len(soft_labels)),
         }
         return Examples(rows_of_view, targets)
+
+
+def _weighted_equally(parts):
+    """All parts as one; the rows of which the teacher says something weigh 1 in the mean."""
+    examples, *others = parts
+    for part in others:
+        examples = examples.followed_by(part)
+    weights = examples.targets["weights"]
+    is_heard = weights > 0
+    mean = weights[is_heard].mean() if is_heard.any() else 1.0
+    return examples.with_target("weights", weights / mean)
 
 
 def _picked(X, index):

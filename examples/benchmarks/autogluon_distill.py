@@ -31,7 +31,7 @@ def as_table(X, y=None):
     """A DataFrame with named columns, and the labels among them."""
     if isinstance(X, pd.DataFrame):
         table = X.copy()
-    else:  # made rows are float64, and its network sees the same number of float32 otherwise
+    else:  # as the rows that it makes: its networks see ties at an edge of float32 otherwise
         table = pd.DataFrame(X.astype(np.float64)).add_prefix("x")
     return table if y is None else table.assign(label=np.asarray(y))
 
