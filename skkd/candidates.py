@@ -6,9 +6,10 @@ each candidate is fitted to a part of the rows, and the one whose log-loss of tr
 is lowest on the others is fitted again, to all. A candidate that is behind the best one
 by more than two standard errors, with half of the training to go, is given up.
 
-Before that the first candidate is fitted with each of the numeric encodings. Another one
-than the first must lead early, or is given up, and in the end be better by more than two
-standard errors, for it makes the network larger. The best one goes to all candidates.
+Before that the candidate that hears the teacher least is fitted with each of the numeric
+encodings: what a teacher tells of held-out rows must not speak for its thresholds. Another
+encoding than the first must lead early, or is given up, and in the end be better by more than
+two standard errors, for it makes the network larger. The best one goes to all candidates.
 """
 
 from dataclasses import dataclass
@@ -123,7 +124,7 @@ def choose(candidates, encodings, lengths, train, held_out, fit, is_split_off=Tr
     Parameters
     ----------
     candidates : list of Candidate
-        Later ones are given up where they are behind.
+        Others than the first that is fitted are given up where they are behind.
     encodings : list of (skkd.encodings.PiecewiseLinear or None)
         Of numbers; later ones, too.
     lengths : list of int
@@ -158,7 +159,8 @@ def choose(candidates, encodings, lengths, train, held_out, fit, is_split_off=Tr
             trial.judge(len(fitted.history), fitted.network)
         return trial
 
-    first, *others = candidates
+    first = min(candidates, key=lambda candidate: candidate.alpha)
+    others = [candidate for candidate in candidates if candidate is not first]
     best = run(first, encodings[0], None)
     for encoding in encodings[1:]:
         trial = run(first, encoding, best)

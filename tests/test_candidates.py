@@ -191,7 +191,7 @@ def test_a_handicap_decides_between_equals_and_near_equals():
 
 
 def test_a_smaller_handicap_counts_behind_one_that_listens_to_the_teacher():
-    handicaps = {"handicap": 100.0, "handicap_if_trusted": 1.1}
+    handicaps = {"alpha": 0.5, "handicap": 100.0, "handicap_if_trusted": 1.1}
     values = {"first": [0.5], "better": [0.9]}
     choice, _ = chosen(values, better=handicaps)
     assert choice.candidate.name == "first"
