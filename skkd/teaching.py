@@ -80,7 +80,7 @@ def _check_augment(student, X_unlabeled):
         if student.module is not None:
             refuse("augment_size", size, "'auto' or an integer >= 1 for a module of your own")
     else:
-        allowed = "'fresh' or an integer >= 1"
+        allowed = "an integer >= 1 or 'fresh'"
         _check_or_auto(check_integer, "augment_size", size, allowed, low=1)
     if student.augment_seconds is not None:
         check_number("augment_seconds", student.augment_seconds, low=0, low_open=True)

@@ -133,7 +133,7 @@ def test_a_pass_has_the_labelled_rows_and_the_newest_others(is_sparse):
     ("settings", "rows", "message"),
     [
         ({}, {"X_unlabeled": np.zeros((2, 3))}, "augment_size='fresh'.*X_unlabeled"),
-        ({"augment_size": "new"}, {}, "augment_size='new'.*'auto' or 'fresh' or an integer"),
+        ({"augment_size": "new"}, {}, "augment_size='new'.*'auto' or an integer >= 1 or 'fresh'"),
     ],
     ids=["unlabelled", "unknown"],
 )
