@@ -3,13 +3,17 @@
 A teacher helps where it knows more than the network would learn by itself, and hurts
 where it does not; rows that only it has labelled help most where the table is small. So
 each candidate is fitted to a part of the rows, and the one whose log-loss of true labels
-is lowest on the others is fitted again, to all. A candidate that is behind the best one
-by more than two standard errors, with half of the training to go, is given up.
+is lowest on the others is fitted again, to all.
 
-Before that the candidate that hears the teacher least is fitted with each of the numeric
-encodings: what a teacher tells of held-out rows must not speak for its thresholds. Another
-encoding than the first must lead early, or is given up, and in the end be better by more than
-two standard errors, for it makes the network larger. The best one goes to all candidates.
+Most of the training would be spent on losers, so the candidates race (Jamieson and Talwalkar
+2016, "Non-stochastic best arm identification and hyperparameter optimization",
+arXiv:1502.07943): at the last but two of the lengths that a training may have, two of them
+stay, at the last but one the better of these.
+
+Before that the candidate that hears the teacher least is trained for so long with each of the
+numeric encodings: what a teacher tells of held-out rows must not speak for its thresholds.
+Another encoding than the first must be better by more than two standard errors, for it makes
+the network larger. The best one goes to all candidates.
 """
 
 from dataclasses import dataclass
@@ -41,7 +45,7 @@ class Candidate:
         Its held-out log-loss counts as so many times as high: for one whose teacher may
         have seen the held-out rows.
     handicap_if_trusted : float, default=1.0
-        The same where another one that listens to the teacher is the best so far.
+        The same where the best of those without a handicap listens to the teacher, too.
     """
 
     name: str
@@ -71,51 +75,71 @@ class Candidate:
 
 
 class Trial(EpochChoice):
-    """How one candidate did on the held-out rows, among others.
+    """How one candidate does on the held-out rows, while it is trained.
 
     Parameters
     ----------
     candidate : Candidate
     encoding : skkd.encodings.PiecewiseLinear or None
         Of numbers.
-    lengths, held_out, rival
+    train : skkd.examples.Examples
+        Labelled.
+    lengths, held_out
         See :class:`skkd.epochs.EpochChoice`.
-
-    handicap : float, default=1.0
-        What its loss is multiplied by, before losses are compared at the end.
 
     Attributes
     ----------
+    n_done : int
+        Epochs so far.
+    is_over : bool
+        Whether there is nothing more to hear of it: all epochs are done, or going on was no
+        use.
     trials : dict of str to Trial
-        Of all candidates, by name, as they were when they ended or were given up.
+        Of all candidates, by name, as they were when they dropped out.
     """
 
-    def __init__(self, candidate, encoding, lengths, held_out, rival=None, handicap=1.0):
-        super().__init__(lengths, held_out, rival)
+    def __init__(self, candidate, encoding, train, lengths, held_out):
+        super().__init__(lengths, held_out)
         self.candidate = candidate
         self.encoding = encoding
-        self.handicap = handicap
+        self.train, self.examples = train, None
+        self.fitted = None
+        self.n_done = 0
+        self.is_over = False
         self.trials = {}
 
-    def _is_behind(self, epoch):
-        if self._is_of_another_encoding and list(self.lengths[-3:-2]) == [epoch]:
-            return not self.leads_at(epoch)
-        return super()._is_behind(epoch)
+    def go_on_until(self, end, fit):
+        """Train until so many epochs are done.
 
-    @property
-    def _is_of_another_encoding(self):
-        return self.rival is not None and self.rival.candidate is self.candidate
+        Parameters
+        ----------
+        end : int or None
+            None: until the training ends by itself, which is judged alone.
+        fit : callable
+            See `choose`.
+        """
+        if self.is_over or self.n_done == end:
+            return
+        if self.examples is None:
+            self.examples = self.candidate.examples(self.train)
+        n_before = self.n_done
 
-    def leads_at(self, epoch):
-        """Whether the rival is worse after as many epochs, by more than a standard error."""
-        rival = self.rival.row_losses.get(epoch)
-        return rival is not None and is_worse(rival - self.row_losses[epoch], self.weights)
+        def on_epoch(record, network):
+            self.n_done = n_before + record["epoch"]
+            self.is_over = self.hear({**record, "epoch": self.n_done}, network)
+            return self.is_over
 
-    @property
-    def is_better_encoded(self):
-        """Whether its encoding is better than the rival's, each at its own length."""
-        ours, theirs = (t.row_losses[t.n_epochs] for t in (self, self.rival))
-        return not self.is_behind and is_worse(theirs - ours, self.weights, errors=2.0)
+        training = {"n_epochs": None if end is None else end - n_before, "previous": self.fitted}
+        training["on_epoch"] = None if end is None else on_epoch
+        self.fitted = fit(self.candidate, self.encoding, self.examples, **training)
+        if not self.losses:
+            self.judge(len(self.fitted.history), self.fitted.network)
+        self.is_over |= end is None or end == self.lengths[-1]
+
+    def is_better_than(self, rival):
+        """Whether its loss is lower by more than two standard errors, each at its own length."""
+        ours, theirs = (trial.row_losses[trial.n_epochs] for trial in (self, rival))
+        return is_worse(theirs - ours, self.weights, errors=2.0)
 
 
 def choose(candidates, encodings, lengths, train, held_out, fit, is_split_off=True):
@@ -124,14 +148,16 @@ def choose(candidates, encodings, lengths, train, held_out, fit, is_split_off=Tr
     Parameters
     ----------
     candidates : list of Candidate
-        Others than the first that is fitted are given up where they are behind.
     encodings : list of (skkd.encodings.PiecewiseLinear or None)
-        Of numbers; later ones, too.
+        Of numbers; the first, unless another is clearly better.
     lengths : list of int
         Numbers of epochs to choose among; empty where only the end of training counts.
     train, held_out : skkd.examples.Examples
     fit : callable
-        (candidate, encoding, examples, on_epoch or None) -> skkd.fitting.Fitted.
+        (candidate, encoding, examples, n_epochs, previous, on_epoch) ->
+        skkd.fitting.Fitted. With `n_epochs` None it trains as long as it likes; `previous`
+        is the Fitted to go on from, or None; `on_epoch` (record, network) says whether to
+        stop, and may be None.
     is_split_off : bool, default=True
         Whether the held-out rows are rows of the table, which a teacher may have seen:
         then handicaps count.
@@ -141,34 +167,42 @@ def choose(candidates, encodings, lengths, train, held_out, fit, is_split_off=Tr
     Trial
         Of the best candidate.
     """
+    marks = lengths[-3:] or [None]
 
-    def handicap_of(candidate, rival):
-        if not is_split_off:
-            return 1.0
-        is_trusted = rival is not None and rival.candidate.alpha > 0
-        return candidate.handicap_if_trusted if is_trusted else candidate.handicap
-
-    def run(candidate, encoding, rival):
-        handicap = handicap_of(candidate, rival)
-        # Who is favoured by its teacher must not make others give up.
-        rival = None if rival is None or rival.handicap > handicap else rival
-        trial = Trial(candidate, encoding, lengths, held_out, rival, handicap)
-        examples = candidate.examples(train)
-        fitted = fit(candidate, encoding, examples, trial.hear if lengths else None)
-        if not trial.losses:
-            trial.judge(len(fitted.history), fitted.network)
-        return trial
+    def trial_of(candidate, encoding):
+        return Trial(candidate, encoding, train, lengths, held_out)
 
     first = min(candidates, key=lambda candidate: candidate.alpha)
-    others = [candidate for candidate in candidates if candidate is not first]
-    best = run(first, encodings[0], None)
-    for encoding in encodings[1:]:
-        trial = run(first, encoding, best)
-        best = trial if trial.is_better_encoded else best
-    trials = {first.name: best}
-    for candidate in others:
-        trial = trials[candidate.name] = run(candidate, best.encoding, best)
-        if trial.loss * trial.handicap < best.loss * best.handicap and not trial.is_behind:
-            best = trial
+    leader, *others = (trial_of(first, encoding) for encoding in encodings)
+    if others:
+        leader.go_on_until(marks[0], fit)
+    for trial in others:
+        trial.go_on_until(marks[0], fit)
+        leader = trial if trial.is_better_than(leader) else leader
+    rest = [candidate for candidate in candidates if candidate is not first]
+    racers = [leader, *(trial_of(candidate, leader.encoding) for candidate in rest)]
+    trials = {trial.candidate.name: trial for trial in racers}
+    for i, mark in enumerate(marks):
+        if len(racers) == 1:
+            mark = marks[-1]
+        for trial in racers:
+            trial.go_on_until(mark, fit)
+        racers = _ranked(racers, is_split_off)[: max(len(marks) - 1 - i, 1)]
+    best = racers[0]
     best.trials = trials
     return best
+
+
+def _ranked(trials, is_split_off):
+    """Trials by their loss, with their handicaps where these count."""
+
+    def loss_that_counts(trial):
+        if not is_split_off:
+            return trial.loss
+        candidate = trial.candidate
+        return trial.loss * (candidate.handicap_if_trusted if is_trusted else candidate.handicap)
+
+    fair = [trial for trial in trials if trial.candidate.handicap <= 1]
+    best_of_fair = min(fair, key=lambda trial: trial.loss, default=None)
+    is_trusted = best_of_fair is not None and best_of_fair.candidate.alpha > 0
+    return sorted(trials, key=loss_that_counts)

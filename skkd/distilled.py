@@ -9,7 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skkd.calibration import calibration_temperature
 from skkd.candidates import Candidate
-from skkd.encodings import TeacherBins, resolve_encoding, without_teacher
+from skkd.encodings import resolve_encoding, without_teacher
 from skkd.inputs import count_rows, encode, is_plain_table, nominal_columns
 from skkd.neural import (
     NeuralClassifier,
@@ -650,17 +650,11 @@ class DistilledClassifier(NeuralClassifier):
                 WeakTeacherWarning,
             )
 
-    def _encodings(self, settings, rows, thresholds):
-        first, *_ = super()._encodings(settings, rows, thresholds)
-        if first is None or not (is_auto(self.numeric_encoding) and thresholds):
-            return [first]
-        return [first, TeacherBins()]
-
-    def _thresholds(self, settings, X, can_compare):
+    def _thresholds(self, settings, X, can_spread):
         from skkd.tree_thresholds import thresholds_of
 
         encoding = resolve_encoding("numeric_encoding", settings.numeric_encoding)
-        may_ask = can_compare and is_auto(self.numeric_encoding) and is_plain_table(X)
+        may_ask = can_spread and is_plain_table(X)
         if encoding is None or not (encoding.asks_teacher or may_ask):
             return None
         thresholds = {} if self.teacher_ is None else thresholds_of(self.teacher_, X)

@@ -64,9 +64,6 @@ class EpochChoice:
         Numbers of epochs to choose among, in ascending order.
     held_out : skkd.examples.Examples
         Their labels and weights count.
-    rival : EpochChoice, default=None
-        Of another training: this one ends where it is behind by more than two standard
-        errors at the last length but one.
 
     Attributes
     ----------
@@ -78,14 +75,10 @@ class EpochChoice:
         Held-out log-loss at each length that was reached, at its best temperature.
     row_losses : dict of int to ndarray of shape (n_rows,)
         The same of each row.
-    is_behind : bool
-        Whether the rival has won.
     """
 
-    def __init__(self, lengths, held_out, rival=None):
-        self.rival = rival
+    def __init__(self, lengths, held_out):
         self.row_losses = {}
-        self.is_behind = False
         self.lengths = lengths
         self.held_out = held_out
         weights = held_out.targets["weights"]
@@ -126,7 +119,7 @@ class EpochChoice:
         return self.judge(record["epoch"], network())
 
     def judge(self, epoch, network):
-        """Compare the network after some epochs with those before, and with the rival.
+        """Compare the network after some epochs with those before.
 
         Parameters
         ----------
@@ -147,8 +140,7 @@ class EpochChoice:
         if is_worse(row_losses - self.row_losses[best], weights):
             return True
         self.n_epochs, self.temperature = epoch, temperature
-        self.is_behind = self._is_behind(epoch)
-        return self.is_behind
+        return False
 
     def against(self, logits):
         """How another classifier does on the held-out rows, at its own best temperature.
@@ -174,15 +166,6 @@ class EpochChoice:
         temperature = best_temperature(logits, labels, self.weights)
         log_p = log_softmax(logits / temperature)
         return -log_p[np.arange(len(labels)), labels], temperature
-
-    def _is_behind(self, epoch):
-        """Whether the rival is ahead at the last length but one: who learns slowly may gain."""
-        if self.rival is None or list(self.lengths[-2:-1]) != [epoch]:
-            return False
-        if epoch not in self.rival.row_losses:
-            return False
-        differences = self.row_losses[epoch] - self.rival.row_losses[epoch]
-        return is_worse(differences, self.weights, errors=2.0)
 
 
 def best_temperature(logits, labels, weights):

@@ -69,6 +69,7 @@ def fit_examples(
     previous=None,
     before_epoch=None,
     on_epoch=None,
+    title=None,
 ):
     """Fit a network to examples.
 
@@ -89,6 +90,8 @@ def fit_examples(
     on_epoch : callable, default=None
         (record, network) -> whether to stop; `network` is a function that returns the
         network as of now.
+    title : str, default=None
+        Of the progress bar.
 
     Returns
     -------
@@ -112,7 +115,7 @@ def fit_examples(
     n_threads = _n_threads(settings, module, batch_size)
     with (
         _surroundings(settings, device, seed + 1, n_threads),
-        _listeners(settings, n_epochs, on_epoch, as_network) as listeners,
+        _listeners(settings, n_epochs, on_epoch, as_network, title) as listeners,
     ):
         _set_generators(module, state, generator, device)
         recipe = replace(
@@ -148,12 +151,13 @@ def _surroundings(settings, device, seed, n_threads):
 
 
 @contextmanager
-def _listeners(settings, n_epochs, on_epoch, as_network):
+def _listeners(settings, n_epochs, on_epoch, as_network, title):
     """Who is told of every epoch: (record, module) -> whether to stop."""
     listeners = []
     with ExitStack() as stack:
         if settings.verbose:
-            bar = stack.enter_context(closing(ProgressBar(n_epochs, int(settings.verbose))))
+            bar = ProgressBar(n_epochs, int(settings.verbose), title)
+            stack.enter_context(closing(bar))
             listeners.append(lambda record, module: bar.on_epoch_end(record))
         if on_epoch is not None:
             listeners.append(

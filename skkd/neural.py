@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skkd import __version__
 from skkd.candidates import Candidate, choose
-from skkd.encodings import resolve_encoding
+from skkd.encodings import PiecewiseLinear, TeacherBins, resolve_encoding
 from skkd.epochs import FEWEST_HELD_OUT, FEWEST_ROWS, effective_rows
 from skkd.examples import Examples, split_examples
 from skkd.inputs import (
@@ -27,7 +27,7 @@ from skkd.inputs import (
 from skkd.network import log_softmax, softmax
 from skkd.parameters import is_auto, refuse, warn
 from skkd.preprocessing import fit_view
-from skkd.presets import changed, with_preset
+from skkd.presets import changed, is_narrow, with_preset
 from skkd.schedules import resolve_schedule
 from skkd.settings import OBJECTS, OPTION_PREFIXES, check_settings, set_options
 from skkd.sklearn_callbacks import CallbackSupportMixin, EpochCallbacks, with_callbacks
@@ -38,6 +38,9 @@ __all__ = [
     "runs_one_epoch_at_a_time",
     "without_array_api",
 ]
+
+#: Numbers of more columns are not spread for a try: thousands of inputs take their time.
+MOST_SPREAD = 100
 
 
 def runs_one_epoch_at_a_time(estimator):
@@ -403,8 +406,9 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             settings, X, classes, of_classes, can_choose, teacher_seed, **taught
         )
         can_compare = can_choose and len(lengths) > 1
-        thresholds = None if goes_on else self._thresholds(settings, X, can_compare)
-        encodings = self._encodings(settings, train.rows, thresholds)
+        can_spread = can_compare and self._may_spread(settings)
+        thresholds = None if goes_on else self._thresholds(settings, X, can_spread)
+        encodings = self._encodings(settings, train.rows, thresholds, can_spread)
         candidate, n_epochs, choice = candidates[0], settings.max_epochs, None
         encoding = encodings[0]
         if can_compare or (can_choose and len(candidates) > 1):
@@ -496,7 +500,7 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         if goes_on:
             view = self.network_.input_view
         else:
-            thresholds = self._thresholds(settings, X, can_compare=False)
+            thresholds = self._thresholds(settings, X, can_spread=False)
             encoding, *_ = self._encodings(settings, train.rows, thresholds)
             view = self._fit_view(settings, train, classes, encoding, thresholds)
             self.numeric_encoding_ = encoding
@@ -723,14 +727,22 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             thresholds=thresholds,
         )
 
-    def _encodings(self, settings, rows, thresholds):
+    def _may_spread(self, settings):
+        """Whether more inputs are worth a try: a wide network bends by itself."""
+        if not (is_auto(self.numeric_encoding) and is_narrow(settings)):
+            return False
+        return getattr(self, "n_features_in_", MOST_SPREAD + 1) <= MOST_SPREAD
+
+    def _encodings(self, settings, rows, thresholds, can_spread=False):
         """The numeric encodings worth comparing; the first is taken if that cannot be."""
         encoding = resolve_encoding("numeric_encoding", settings.numeric_encoding)
         if is_auto(self.numeric_encoding) and sparse.issparse(rows):
             return [None]
-        return [encoding]
+        if encoding is None or not can_spread:
+            return [encoding]
+        return [encoding, TeacherBins() if thresholds else PiecewiseLinear()]
 
-    def _thresholds(self, settings, X, can_compare):
+    def _thresholds(self, settings, X, can_spread):
         """Where a teacher's trees split the columns of X, if a numeric encoding asks."""
         return None
 
@@ -774,7 +786,7 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         quiet = changed(settings, callbacks=None, verbose=min(int(settings.verbose), 1))
         valid = held_out if self.early_stopping else None
 
-        def fit(candidate, encoding, examples, on_epoch):
+        def fit(candidate, encoding, examples, n_epochs, previous, on_epoch):
             return self._fit_examples(
                 quiet,
                 candidate.row_loss,
@@ -782,8 +794,10 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                 examples,
                 valid,
                 classes,
-                n_epochs=settings.max_epochs,
+                n_epochs=settings.max_epochs if n_epochs is None else n_epochs,
+                previous=previous,
                 on_epoch=on_epoch,
+                title=f"trying {candidate.name}",
                 **training,
             )
 

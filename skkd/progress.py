@@ -11,12 +11,14 @@ class ProgressBar:
     n_epochs : int
     verbose : int
         1 shows the bar, 2 and more also write one line per epoch above it.
+    title : str, default=None
+        Stands in front of the bar.
     """
 
-    def __init__(self, n_epochs, verbose):
+    def __init__(self, n_epochs, verbose, title=None):
         from tqdm.auto import tqdm
 
-        self.bar = tqdm(total=n_epochs, unit="epoch")
+        self.bar = tqdm(total=n_epochs, unit="epoch", desc=title)
         self.verbose = verbose
 
     def on_epoch_end(self, record):

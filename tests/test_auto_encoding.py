@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 from sklearn.ensemble import RandomForestClassifier
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 
 from skkd import DistilledClassifier, NeuralClassifier
@@ -128,6 +129,37 @@ def stepped(n_rows=600):
     """Labels that jump where a tree splits, far too often for a small network."""
     X = np.random.RandomState(0).uniform(size=(n_rows, 3))
     return X, (np.floor(8 * X[:, 0]) % 2).astype(int)
+
+
+@pytest.mark.parametrize(("sizes", "encoding"), [((8,), "PiecewiseLinear()"), ((8, 65), None)])
+def test_a_narrow_network_takes_bins_for_all_numbers_where_they_help(sizes, encoding):
+    X, y = stepped(2000)
+    settings = {"hidden_layer_sizes": sizes, "random_state": 0}
+    clf = NeuralClassifier(**settings).fit(X, y)
+    assert repr(clf.numeric_encoding_) == (encoding or "SelectiveBins()")
+    if encoding is not None:
+        without = NeuralClassifier(numeric_encoding="selective", **settings).fit(X, y)
+        assert clf.score(X, y) > without.score(X, y) + 0.05
+
+
+def test_a_narrow_network_goes_without_bins_where_they_do_not_help():
+    X = np.random.RandomState(0).standard_normal((600, 2))
+    clf = NeuralClassifier((32,), random_state=0).fit(X, X @ [1, 1] > 0)
+    assert repr(clf.numeric_encoding_) == "SelectiveBins()"
+
+
+def test_bins_for_all_numbers_are_not_tried_where_there_are_many(monkeypatch):
+    X, y = stepped(2000)
+    monkeypatch.setattr("skkd.neural.MOST_SPREAD", 2)
+    clf = NeuralClassifier((8,), random_state=0).fit(X, y)
+    assert repr(clf.numeric_encoding_) == "SelectiveBins()"
+
+
+def test_a_small_student_of_any_teacher_tries_bins():
+    X, y = stepped(2000)
+    teacher = KNeighborsClassifier(1).fit(X, y)
+    clf = DistilledClassifier(teacher, hidden_layer_sizes=(8,), **STUDENT).fit(X, y)
+    assert repr(clf.numeric_encoding_) == "PiecewiseLinear()"
 
 
 def test_a_student_of_trees_takes_their_thresholds_where_they_help():

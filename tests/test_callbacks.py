@@ -263,6 +263,13 @@ def test_verbose_1_shows_a_bar_with_losses_and_metrics(iris_like, capsys, monkey
     assert f"{N_EPOCHS}/{N_EPOCHS}" in shown.err
 
 
+def test_bars_of_trials_say_what_is_tried(capsys):
+    X = np.random.RandomState(0).standard_normal((300, 2))
+    schedule = {"max_epochs": "auto", "lr_decay": "coslog"}
+    NeuralClassifier(8, verbose=1, **schedule).fit(X, X[:, 0] > 0)
+    assert "trying labels" in capsys.readouterr().err
+
+
 def test_verbose_2_writes_a_line_per_epoch(iris_like, capsys):
     classifier(early_stopping=True, n_iter_no_change=None, verbose=2).fit(*iris_like)
     shown = capsys.readouterr()

@@ -108,37 +108,37 @@ def examples(n_rows):
     return Examples(np.zeros((n_rows, 1)), targets, index=np.arange(n_rows))
 
 
+def trainer(p_of, calls):
+    """What `choose` trains with: a network that gives the right class p after each epoch."""
+
+    def fit(candidate, encoding, train, n_epochs, previous, on_epoch):
+        values = p_of(candidate.name, encoding)
+        n_before = 0 if previous is None else len(previous.history)
+        history = [] if previous is None else previous.history
+        for epoch, p in enumerate(values[n_before:][:n_epochs], start=1):
+            history = [*history, {"epoch": epoch}]
+            if on_epoch is not None and on_epoch(history[-1], lambda p=p: Answers(p)):
+                break
+        calls.append((candidate.name, encoding, len(history)))
+        return Fitted(Answers(p), history)
+
+    return fit
+
+
 def chosen(p_by_name, lengths=(), is_split_off=True, **candidate_settings):
     """The choice among candidates that give the right class p at each length, and the calls."""
     calls = []
-
-    def fit(candidate, encoding, train, on_epoch):
-        calls.append(candidate.name)
-        history = []
-        for epoch, p in enumerate(p_by_name[candidate.name], start=1):
-            history.append({"epoch": epoch})
-            if on_epoch is not None and on_epoch(history[-1], lambda p=p: Answers(p)):
-                calls.append(f"{candidate.name} stopped at {epoch}")
-                break
-        return Fitted(Answers(p), history)
-
+    fit = trainer(lambda name, encoding: p_by_name[name], calls)
     candidates = [Candidate(name, None, **candidate_settings.get(name, {})) for name in p_by_name]
     rows = examples(50), examples(400)
     choice = choose(candidates, [None], list(lengths), *rows, fit, is_split_off)
-    return choice, calls
+    return choice, [(name, n_epochs) for name, _, n_epochs in calls]
 
 
 def encoded(p_by_encoding, n_candidates=1):
     """The choice among encodings that give the right class p at each length, and the calls."""
     calls = []
-
-    def fit(candidate, encoding, train, on_epoch):
-        calls.append((candidate.name, encoding))
-        for epoch, p in enumerate(p_by_encoding[encoding], start=1):
-            if on_epoch({"epoch": epoch}, lambda p=p: Answers(p)):
-                calls.append(f"stopped at {epoch}")
-                break
-
+    fit = trainer(lambda name, encoding: p_by_encoding[encoding], calls)
     candidates = [Candidate(f"candidate {i}", None) for i in range(n_candidates)]
     lengths = [1, 2, 3, 4]
     choice = choose(candidates, list(p_by_encoding), lengths, examples(50), examples(400), fit)
@@ -146,22 +146,23 @@ def encoded(p_by_encoding, n_candidates=1):
 
 
 def test_the_best_encoding_of_the_first_candidate_goes_to_all():
-    first, second = ("candidate 0", "line"), ("candidate 0", "bins")
-    choice, calls = encoded({"line": [0.02] * 4, "bins": [0.9] * 4}, n_candidates=3)
+    choice, calls = encoded({"line": [0.02] * 4, "bins": [0.9] * 4}, n_candidates=2)
     assert choice == "bins"
-    assert calls == [first, second, ("candidate 1", "bins"), ("candidate 2", "bins")]
+    assert calls == [
+        ("candidate 0", "line", 2),
+        ("candidate 0", "bins", 2),
+        ("candidate 1", "bins", 2),
+        ("candidate 0", "bins", 3),
+        ("candidate 1", "bins", 3),
+        ("candidate 0", "bins", 4),
+    ]
 
 
-def test_another_encoding_that_does_not_lead_early_is_given_up():
-    choice, calls = encoded({"line": [0.7] * 4, "bins": [0.6, 0.7, 0.9, 0.9]})
+@pytest.mark.parametrize("early", [0.6, 0.7])
+def test_another_encoding_that_does_not_lead_clearly_and_early_is_given_up(early):
+    choice, calls = encoded({"line": [0.7] * 4, "bins": [0.02, early, 0.9, 0.9]})
     assert choice == "line"
-    assert calls[2:] == ["stopped at 2"]
-
-
-def test_another_encoding_that_does_not_lead_in_the_end_is_not_taken():
-    choice, calls = encoded({"line": [0.02, 0.02, 0.7, 0.7], "bins": [0.7] * 4})
-    assert choice == "line"
-    assert len(calls) == 2
+    assert calls == [("candidate 0", e, n) for e, n in (("line", 2), ("bins", 2), ("line", 4))]
 
 
 def test_the_lowest_loss_wins_wherever_it_stands():
@@ -169,7 +170,7 @@ def test_the_lowest_loss_wins_wherever_it_stands():
         values = {"bad": [0.02], "good": [0.9]}
         choice, calls = chosen({name: values[name] for name in order})
         assert choice.candidate.name == "good"
-        assert calls == order
+        assert calls == [(name, 1) for name in order]
         assert choice.trials["good"].loss < choice.trials["bad"].loss
         assert choice.loss == choice.trials["good"].loss
 
@@ -209,7 +210,7 @@ def test_one_with_a_handicap_makes_nobody_give_up():
     values = {"one": [0.5, 0.9, 0.9], "two": [0.02, 0.02, 0.9]}
     choice, _ = chosen(values, lengths=(1, 2, 3), one={"handicap": 1e6})
     assert choice.candidate.name == "two"
-    assert not choice.trials["two"].is_behind
+    assert choice.n_epochs == 3
 
 
 @pytest.mark.parametrize(
@@ -238,18 +239,38 @@ def test_without_lengths_the_end_of_training_counts():
     assert set(choice.losses) == {3}
 
 
-def test_one_that_is_clearly_behind_at_the_last_length_but_one_is_given_up():
-    worse = {"one": [0.5, 0.9, 0.9], "two": [0.02, 0.02, 0.9]}
-    choice, calls = chosen(worse, lengths=(1, 2, 3))
-    assert choice.candidate.name == "one"
-    assert calls == ["one", "two", "two stopped at 2"]
-    assert set(choice.trials) == {"one", "two"}
+def test_two_stay_at_the_last_length_but_two_and_the_better_one_at_the_last_but_one():
+    values = {"one": [0.02] * 5, "two": [0.6] * 5, "three": [0.9] * 5}
+    choice, calls = chosen(values, lengths=(1, 2, 3, 4, 5))
+    assert choice.candidate.name == "three"
+    first_leg = [("one", 3), ("two", 3), ("three", 3)]
+    assert calls == [*first_leg, ("three", 4), ("two", 4), ("three", 5)]
+    assert {name: len(trial.losses) for name, trial in choice.trials.items()} == {
+        "one": 3,
+        "two": 4,
+        "three": 5,
+    }
 
 
-def test_one_that_learns_slowly_but_catches_up_runs_to_the_end():
-    choice, calls = chosen({"one": [0.5, 0.6, 0.6], "two": [0.02, 0.6, 0.9]}, lengths=(1, 2, 3))
-    assert calls == ["one", "two"]
+def test_one_that_learns_slowly_but_leads_at_half_time_runs_to_the_end():
+    values = {"one": [0.5, 0.6, 0.6], "two": [0.02, 0.7, 0.9], "three": [0.01] * 3}
+    choice, calls = chosen(values, lengths=(1, 2, 3))
+    assert choice.candidate.name == "two"
     assert choice.n_epochs == 3
+    assert calls[-1] == ("two", 3)
+
+
+def test_one_for_which_going_on_was_no_use_is_not_trained_on():
+    values = {"one": [0.6, 0.02, 0.9], "two": [0.5, 0.5, 0.5]}
+    choice, calls = chosen(values, lengths=(1, 2, 3))
+    assert (choice.candidate.name, choice.n_epochs) == ("one", 1)
+    assert calls == [("one", 1), ("two", 1), ("one", 2), ("two", 2)]
+    assert choice.is_over
+
+
+def test_one_alone_is_trained_in_one_go():
+    _, calls = chosen({"one": [0.5, 0.6, 0.7, 0.8]}, lengths=(1, 2, 3, 4))
+    assert calls == [("one", 4)]
 
 
 def test_without_a_transfer_set_the_examples_are_the_labelled_ones():

@@ -50,6 +50,7 @@ from tqdm import tqdm
 
 from skkd import DistilledClassifier, NeuralClassifier
 from skkd.batches import batch_bounds
+from skkd.encodings import SelectiveBins, without_teacher
 from skkd.teacher_cache import forget
 
 #: The arms: settings of DistilledClassifier besides its defaults.
@@ -69,9 +70,8 @@ VARIANTS = {
     "plain": {"preset": "plain"},
 }
 
-#: What the equal-steps twin takes over from a student; `student_` has the nearest encoding
-#: that needs no teacher.
-ENCODING = ("preprocessor", "categorical_features", "numeric_encoding")
+#: What the equal-steps twin takes over from a student, besides the encoding of numbers.
+ENCODING = ("preprocessor", "categorical_features")
 
 
 # %%
@@ -164,9 +164,13 @@ def seconds_of_asking(fitted):
 
 
 def encoding_of(student):
-    """What a student sees of X, as far as it is not the default."""
+    """What a student sees of X, as far as it is not the default and asks no teacher."""
     known, defaults = student.get_params(deep=False), NeuralClassifier().get_params()
-    return {name: known[name] for name in ENCODING if known[name] != defaults[name]}
+    seen = {name: known[name] for name in ENCODING if known[name] != defaults[name]}
+    encoding = without_teacher(student.numeric_encoding_)
+    if not isinstance(encoding, SelectiveBins):  # the first that "auto" tries
+        seen["numeric_encoding"] = encoding
+    return seen
 
 
 def size_in_kb(classifier):
@@ -176,14 +180,13 @@ def size_in_kb(classifier):
 def measure_student(place, student, name, arm, teacher, p_teacher):
     """A distilled student and its twins, all beside its teacher."""
     key = place.key("distilled", student=student, teacher=name, arm=arm)
-    if place.journal.find(**key):
-        return
     settings = {"hidden_layer_sizes": sizes(student), **place.common, **VARIANTS[arm]}
     clf = DistilledClassifier(teacher, **settings)
     line, p = place.fit_and_ask(clf)
     y_test = place.rows[3]
     line["ask"] = seconds_of_asking(clf)
     line["n_steps"] = steps_of(clf, rows_of_training(clf, len(place.rows[2])))
+    line |= {"candidate": clf.candidate_, "encoding_": str(clf.numeric_encoding_)}
     line["kB"] = size_in_kb(clf.student_)
     line |= fidelity(p_teacher, p, y_test)
     twins = {
@@ -243,9 +246,10 @@ def measure_mean(place, student, arm, teachers):
     y_test = place.rows[3]
     totals = {}
     for name in teachers:
-        line, p = place.journal.find(
-            **place.key("distilled", student=student, teacher=name, arm=arm)
-        )
+        found = place.journal.find(**place.key("distilled", student=student, teacher=name, arm=arm))
+        if found is None:  # measured elsewhere: its probabilities are not here
+            return
+        line, p = found
         for of, twin in line["twins"].items():
             _, p_twin = place.journal.find(**{part: twin.get(part) for part in KEY})
             lead = is_right(p, y_test).astype(float) - is_right(p_twin, y_test)
@@ -277,7 +281,7 @@ def run_teacher(place, name, options, progress):
     """All students of one teacher on one split."""
     tasks = list(product(options.students, options.arms))
     keys = [place.key("distilled", student=s, teacher=name, arm=arm) for s, arm in tasks]
-    missing = [task for task, key in zip(tasks, keys, strict=True) if not place.journal.find(**key)]
+    missing = [task for task, key in zip(tasks, keys, strict=True) if not place.journal.has(**key)]
     progress.update(len(tasks) - len(missing))
     if not missing:
         return
