@@ -162,6 +162,8 @@ class TaughtLoss:
         derivative : torch.Tensor of shape (n_rows, n_classes)
         """
         alpha = targets.get("alpha", self.alpha)
+        if self.temperature == 1 and self.teacher_loss == "kl":
+            return self._by_mixture(logits, targets, alpha)
         losses, derivative = self._of_teacher(logits, targets["teacher_logits"], alpha)
         varies = isinstance(alpha, torch.Tensor)
         if bool((alpha < 1).any()) if varies else alpha < 1:
@@ -173,6 +175,21 @@ class TaughtLoss:
                 losses.add_(of_labels, alpha=1 - alpha)
                 derivative.add_(by_labels, alpha=1 - alpha)
         return losses, derivative
+
+    def _by_mixture(self, logits, targets, alpha):
+        """Both terms at once: at T = 1 their derivative is p minus a mixture of the labels and q."""
+        log_q = _log_softmax_by_class(targets["teacher_logits"])
+        log_p = _log_softmax_by_class(logits)
+        mixture = log_q.exp().mul_(alpha)
+        losses = (mixture * log_q).sum(0)
+        index = targets["labels"].unsqueeze(0)
+        share = torch.as_tensor(1 - alpha, dtype=log_p.dtype, device=log_p.device)
+        of_label = share * (1 - self.label_smoothing)
+        mixture.scatter_add_(0, index, of_label.expand(index.shape))
+        if self.label_smoothing > 0:
+            mixture.add_(share, alpha=self.label_smoothing / len(mixture))
+        losses.sub_((mixture * log_p).sum(0))
+        return losses, log_p.exp_().sub_(mixture).t()
 
     def _of_teacher(self, logits, teacher_logits, alpha):
         """The term of the teacher, alpha times, and its derivative."""

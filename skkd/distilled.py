@@ -191,8 +191,8 @@ class DistilledClassifier(NeuralClassifier):
         What the student sees of X; the teacher sees X as it is.
     numeric_encoding : str, skkd.encodings.PiecewiseLinear or None, default="auto"
         As for :class:`NeuralClassifier`; "teacher_bins" spreads numbers over bins between the
-        thresholds at which the teacher's trees split them. "auto" takes that where the teacher
-        is made of trees and held-out rows say that it helps: where `max_epochs` is chosen.
+        thresholds at which the teacher's trees split them. "auto" tries that in place of
+        "piecewise_linear" where the teacher is made of trees.
     categorical_features : "from_dtype", or array-like, default="from_dtype"
         Columns that are encoded one-hot.
     warm_start : bool, default=False

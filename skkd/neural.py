@@ -159,7 +159,9 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         "piecewise_linear" spreads each number over up to 12 bins between quantiles of
         its column, beside the scaled number; ``PiecewiseLinear(n_bins=24)`` over more;
         "selective" does so for codes, counts and columns of which one value fills three
-        quarters: that is "auto", but for sparse matrices. For a `preprocessor` named by a string.
+        quarters: that is "auto", but for sparse matrices. Where `max_epochs` is chosen and no
+        layer has more than 64 units, "auto" tries "piecewise_linear" as well, on up to 100
+        columns. For a `preprocessor` named by a string.
     categorical_features : "from_dtype", or array-like, default="from_dtype"
         Columns that are encoded: those of dtype object, string, category or bool
         (an object column of numbers is numeric, one of digits in quotes is not), or,
