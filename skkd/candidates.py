@@ -8,7 +8,8 @@ is lowest on the others is fitted again, to all.
 Most of the training would be spent on losers, so the candidates race (Jamieson and Talwalkar
 2016, "Non-stochastic best arm identification and hyperparameter optimization",
 arXiv:1502.07943): at the last but two of the lengths that a training may have, two of them
-stay, at the last but one the better of these.
+stay, at the last but one the better of these; or both, if which is better depends on a
+handicap, for a transfer set gains most in the end.
 
 Before that the candidate that hears the teacher least is trained for so long with each of the
 numeric encodings: what a teacher tells of held-out rows must not speak for its thresholds.
@@ -173,28 +174,33 @@ def choose(candidates, encodings, lengths, train, held_out, fit, is_split_off=Tr
         return Trial(candidate, encoding, train, lengths, held_out)
 
     first = min(candidates, key=lambda candidate: candidate.alpha)
-    leader, *others = (trial_of(first, encoding) for encoding in encodings)
-    if others:
-        leader.go_on_until(marks[0], fit)
-    for trial in others:
-        trial.go_on_until(marks[0], fit)
-        leader = trial if trial.is_better_than(leader) else leader
+    leader = _best_encoded([trial_of(first, encoding) for encoding in encodings], marks[0], fit)
     rest = [candidate for candidate in candidates if candidate is not first]
     racers = [leader, *(trial_of(candidate, leader.encoding) for candidate in rest)]
     trials = {trial.candidate.name: trial for trial in racers}
-    for i, mark in enumerate(marks):
-        if len(racers) == 1:
-            mark = marks[-1]
+    for n_left, mark in zip(range(len(marks) - 1, -1, -1), marks, strict=True):
         for trial in racers:
-            trial.go_on_until(mark, fit)
-        racers = _ranked(racers, is_split_off)[: max(len(marks) - 1 - i, 1)]
-    best = racers[0]
+            trial.go_on_until(mark if len(racers) > 1 else marks[-1], fit)
+        best = _best(racers, is_split_off)
+        leading = sorted(racers, key=lambda trial: trial.loss)[:n_left]
+        racers = [trial for trial in racers if trial is best or trial in leading]
     best.trials = trials
     return best
 
 
-def _ranked(trials, is_split_off):
-    """Trials by their loss, with their handicaps where these count."""
+def _best_encoded(trials, mark, fit):
+    """The first trial, or another that is clearly better after a few epochs."""
+    leader, *others = trials
+    if others:
+        leader.go_on_until(mark, fit)
+    for trial in others:
+        trial.go_on_until(mark, fit)
+        leader = trial if trial.is_better_than(leader) else leader
+    return leader
+
+
+def _best(trials, is_split_off):
+    """The trial of the lowest loss, with their handicaps where these count."""
 
     def loss_that_counts(trial):
         if not is_split_off:
@@ -205,4 +211,4 @@ def _ranked(trials, is_split_off):
     fair = [trial for trial in trials if trial.candidate.handicap <= 1]
     best_of_fair = min(fair, key=lambda trial: trial.loss, default=None)
     is_trusted = best_of_fair is not None and best_of_fair.candidate.alpha > 0
-    return sorted(trials, key=loss_that_counts)
+    return min(trials, key=loss_that_counts)

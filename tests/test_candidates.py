@@ -206,11 +206,20 @@ def test_a_handicap_does_not_count_on_rows_that_no_teacher_can_have_seen():
     assert choice.candidate.name == "one"
 
 
-def test_one_with_a_handicap_makes_nobody_give_up():
-    values = {"one": [0.5, 0.9, 0.9], "two": [0.02, 0.02, 0.9]}
-    choice, _ = chosen(values, lengths=(1, 2, 3), one={"handicap": 1e6})
+def test_a_handicap_counts_in_the_end():
+    values = {"one": [0.5, 0.6, 0.9], "two": [0.02, 0.5, 0.5]}
+    for handicap, best in [(1.1, "one"), (1e6, "two")]:
+        choice, calls = chosen(values, lengths=(1, 2, 3), one={"handicap": handicap})
+        assert choice.candidate.name == best
+        assert choice.n_epochs == 3
+        assert (best, 3) in calls
+
+
+def test_who_is_behind_without_a_handicap_drops_out():
+    values = {"one": [0.5, 0.5, 0.9], "two": [0.02, 0.6, 0.6]}
+    choice, calls = chosen(values, lengths=(1, 2, 3), one={"handicap": 1.1})
     assert choice.candidate.name == "two"
-    assert choice.n_epochs == 3
+    assert ("one", 3) not in calls
 
 
 @pytest.mark.parametrize(
@@ -244,7 +253,7 @@ def test_two_stay_at_the_last_length_but_two_and_the_better_one_at_the_last_but_
     choice, calls = chosen(values, lengths=(1, 2, 3, 4, 5))
     assert choice.candidate.name == "three"
     first_leg = [("one", 3), ("two", 3), ("three", 3)]
-    assert calls == [*first_leg, ("three", 4), ("two", 4), ("three", 5)]
+    assert calls == [*first_leg, ("two", 4), ("three", 4), ("three", 5)]
     assert {name: len(trial.losses) for name, trial in choice.trials.items()} == {
         "one": 3,
         "two": 4,
