@@ -11,10 +11,10 @@ arXiv:1502.07943): at the last but two of the lengths that a training may have, 
 stay, at the last but one the better of these; or both, if which is better depends on a
 handicap, for a transfer set gains most in the end.
 
-Before that the candidate that hears the teacher least is trained for so long with each of the
-numeric encodings: what a teacher tells of held-out rows must not speak for its thresholds.
-Another encoding than the first must be better by more than two standard errors, for it makes
-the network larger. The best one goes to all candidates.
+Before that the candidate that hears the teacher least is trained as far as the first of these
+lengths with each of the numeric encodings: the less a teacher tells of held-out rows, the less
+it speaks for its own thresholds. Another encoding than the first must be better by more than
+`CLEARLY` standard errors, for it makes the network larger. The best one goes to all candidates.
 """
 
 from dataclasses import dataclass
@@ -24,6 +24,10 @@ import numpy as np
 from skkd.epochs import EpochChoice, is_worse
 
 __all__ = ["Candidate", "Trial", "choose"]
+
+#: Standard errors by which more inputs must be better. Where they help small networks in the
+#: end they lead early by 1.8 or more, where not by less than 1.
+CLEARLY = 1.5
 
 
 @dataclass(frozen=True)
@@ -137,10 +141,14 @@ class Trial(EpochChoice):
             self.judge(len(self.fitted.history), self.fitted.network)
         self.is_over |= end is None or end == self.lengths[-1]
 
+    def let_go(self):
+        """Keep the losses, not the rows nor the network: it will not be trained any more."""
+        self.train = self.examples = self.fitted = None
+
     def is_better_than(self, rival):
-        """Whether its loss is lower by more than two standard errors, each at its own length."""
+        """Whether its loss is clearly lower, each at its own length."""
         ours, theirs = (trial.row_losses[trial.n_epochs] for trial in (self, rival))
-        return is_worse(theirs - ours, self.weights, errors=2.0)
+        return is_worse(theirs - ours, self.weights, errors=CLEARLY)
 
 
 def choose(candidates, encodings, lengths, train, held_out, fit, is_split_off=True):
@@ -178,12 +186,7 @@ def choose(candidates, encodings, lengths, train, held_out, fit, is_split_off=Tr
     rest = [candidate for candidate in candidates if candidate is not first]
     racers = [leader, *(trial_of(candidate, leader.encoding) for candidate in rest)]
     trials = {trial.candidate.name: trial for trial in racers}
-    for n_left, mark in zip(range(len(marks) - 1, -1, -1), marks, strict=True):
-        for trial in racers:
-            trial.go_on_until(mark if len(racers) > 1 else marks[-1], fit)
-        best = _best(racers, is_split_off)
-        leading = sorted(racers, key=lambda trial: trial.loss)[:n_left]
-        racers = [trial for trial in racers if trial is best or trial in leading]
+    best = _winner(racers, marks, fit, is_split_off)
     best.trials = trials
     return best
 
@@ -195,8 +198,27 @@ def _best_encoded(trials, mark, fit):
         leader.go_on_until(mark, fit)
     for trial in others:
         trial.go_on_until(mark, fit)
-        leader = trial if trial.is_better_than(leader) else leader
+        loser = leader if trial.is_better_than(leader) else trial
+        leader = trial if loser is leader else leader
+        loser.let_go()
     return leader
+
+
+def _winner(racers, marks, fit, is_split_off):
+    """The best trial in the end: at each mark but the last so many stay as marks are to come."""
+    for n_marks_to_come, mark in zip(reversed(range(len(marks))), marks, strict=True):
+        if len(racers) == 1:
+            mark = marks[-1]
+        for trial in racers:
+            trial.go_on_until(mark, fit)
+        best = _best(racers, is_split_off)
+        leading = sorted(racers, key=lambda trial: trial.loss)[:n_marks_to_come]
+        for trial in racers:
+            if not (trial is best or trial in leading):
+                trial.let_go()
+        racers = [trial for trial in racers if trial.train is not None]
+    best.let_go()
+    return best
 
 
 def _best(trials, is_split_off):

@@ -177,7 +177,7 @@ class TaughtLoss:
         return losses, derivative
 
     def _by_mixture(self, logits, targets, alpha):
-        """Both terms at once: at T = 1 their derivative is p minus a mixture of the labels and q."""
+        """Both terms at once: at T = 1 the derivative is p minus a mixture of the labels and q."""
         log_q = _log_softmax_by_class(targets["teacher_logits"])
         log_p = _log_softmax_by_class(logits)
         mixture = log_q.exp().mul_(alpha)

@@ -654,7 +654,7 @@ class DistilledClassifier(NeuralClassifier):
         from skkd.tree_thresholds import thresholds_of
 
         encoding = resolve_encoding("numeric_encoding", settings.numeric_encoding)
-        may_ask = can_spread and is_plain_table(X)
+        may_ask = can_spread and self.alpha != 0 and is_plain_table(X)
         if encoding is None or not (encoding.asks_teacher or may_ask):
             return None
         thresholds = {} if self.teacher_ is None else thresholds_of(self.teacher_, X)

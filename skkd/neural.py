@@ -29,7 +29,13 @@ from skkd.parameters import is_auto, refuse, warn
 from skkd.preprocessing import fit_view
 from skkd.presets import changed, is_narrow, with_preset
 from skkd.schedules import resolve_schedule
-from skkd.settings import OBJECTS, OPTION_PREFIXES, check_settings, set_options
+from skkd.settings import (
+    OBJECTS,
+    OPTION_PREFIXES,
+    check_settings,
+    layer_sizes,
+    set_options,
+)
 from skkd.sklearn_callbacks import CallbackSupportMixin, EpochCallbacks, with_callbacks
 
 __all__ = [
@@ -733,6 +739,8 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         """Whether more inputs are worth a try: a wide network bends by itself."""
         if not (is_auto(self.numeric_encoding) and is_narrow(settings)):
             return False
+        if not layer_sizes(settings.hidden_layer_sizes):  # softmax regression stays linear
+            return False
         return getattr(self, "n_features_in_", MOST_SPREAD + 1) <= MOST_SPREAD
 
     def _encodings(self, settings, rows, thresholds, can_spread=False):
@@ -785,6 +793,9 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             encoding: self._fit_view(settings, train, classes, encoding, thresholds)
             for encoding in encodings
         }
+        first, *others = encodings
+        width = views[first].n_features
+        encodings = [first, *(e for e in others if views[e].n_features != width)]
         quiet = changed(settings, callbacks=None, verbose=min(int(settings.verbose), 1))
         valid = held_out if self.early_stopping else None
 
@@ -799,7 +810,7 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                 n_epochs=settings.max_epochs if n_epochs is None else n_epochs,
                 previous=previous,
                 on_epoch=on_epoch,
-                title=f"trying {candidate.name}",
+                title=f"trying {candidate.name}, {encoding or 'plain numbers'}",
                 **training,
             )
 

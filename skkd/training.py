@@ -60,7 +60,7 @@ class Outcome:
     state: dict  #: the module's state dict, as arrays
     history: list  #: one dict of plain floats per epoch
     best_epoch: int | None
-    training_state: dict  #: "optimizer", "moments" and "epochs_done", to go on from
+    training_state: dict  #: "optimizer", "moments", "epochs_done", "place", to go on from
     n_steps: int  #: of the optimiser, in this call
 
 
@@ -126,6 +126,7 @@ def fit_network(module, train, valid, recipe, previous=None):
     net.initialize()
     if previous:
         net.epochs_done = previous["epochs_done"]
+        train.n_passes, train.turn = previous.get("place", (0, 0))
         if previous["optimizer"] == kind_of(net.optimizer_):
             load_state(net.optimizer_, previous["moments"], net.trained)
     if recipe.goes_on and recipe.keep_best:
@@ -144,6 +145,7 @@ def fit_network(module, train, valid, recipe, previous=None):
             "optimizer": kind_of(net.optimizer_),
             "moments": state_as_arrays(net.optimizer_, net.trained),
             "epochs_done": net.epochs_done,
+            "place": (train.n_passes, train.turn),
         },
         n_steps=net.n_steps,
     )

@@ -8,6 +8,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 
 from skkd import DistilledClassifier, NeuralClassifier
+from skkd.candidates import choose
 from skkd.encodings import SelectiveBins
 
 same = np.testing.assert_array_equal
@@ -160,6 +161,36 @@ def test_a_small_student_of_any_teacher_tries_bins():
     teacher = KNeighborsClassifier(1).fit(X, y)
     clf = DistilledClassifier(teacher, hidden_layer_sizes=(8,), **STUDENT).fit(X, y)
     assert repr(clf.numeric_encoding_) == "PiecewiseLinear()"
+
+
+def test_without_a_teachers_weight_a_student_of_trees_is_a_plain_classifier():
+    X, y = stepped(2000)
+    forest = RandomForestClassifier(20, max_features=None, random_state=0).fit(X, y)
+    settings = {"hidden_layer_sizes": (8,), "random_state": 0}
+    untaught = DistilledClassifier(forest, alpha=0, **settings).fit(X, y)
+    alone = NeuralClassifier(**settings).fit(X, y)
+    assert repr(untaught.numeric_encoding_) == repr(alone.numeric_encoding_) == "PiecewiseLinear()"
+    same(untaught.predict_proba(X), alone.predict_proba(X))
+
+
+def test_what_gives_no_more_inputs_is_not_tried(monkeypatch):
+    heard = []
+
+    def recorded(candidates, encodings, *others):
+        heard.append(encodings)
+        return choose(candidates, encodings, *others)
+
+    monkeypatch.setattr("skkd.neural.choose", recorded)
+    codes = np.random.RandomState(0).randint(0, 4, (400, 3))
+    NeuralClassifier((8,), random_state=0).fit(codes, codes[:, 0] > 1)
+    NeuralClassifier((8,), random_state=0).fit(codes + stepped(400)[0], codes[:, 0] > 1)
+    assert [len(encodings) for encodings in heard] == [1, 2]
+
+
+def test_softmax_regression_stays_linear():
+    X, y = stepped(2000)
+    clf = NeuralClassifier((), random_state=0).fit(X, y)
+    assert repr(clf.numeric_encoding_) == "SelectiveBins()"
 
 
 def test_a_student_of_trees_takes_their_thresholds_where_they_help():

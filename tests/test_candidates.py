@@ -300,6 +300,35 @@ def test_with_one_the_labelled_rows_come_first_and_have_the_weight_of_the_teache
     assert "alpha" not in labelled.targets
 
 
+@pytest.mark.parametrize("size", [900, "fresh"])
+def test_a_training_that_goes_on_is_the_one_that_was_never_interrupted(size, monkeypatch):
+    """Whatever it learns from: labels, a teacher, a transfer set (in parts, or fresh)."""
+    differences = {}
+
+    def compared(candidates, encodings, lengths, train, held_out, fit, *others):
+        for candidate in candidates:
+            fits = []
+            for legs in ([5], [2, 3]):
+                examples, fitted = candidate.examples(train), None
+                for n_epochs in legs:
+                    fitted = fit(candidate, encodings[0], examples, n_epochs, fitted, None)
+                fits.append(fitted.network.state)
+            one, other = fits
+            differences[candidate.name] = max(np.abs(one[k] - other[k]).max() for k in one)
+        return choose(candidates, encodings, lengths, train, held_out, fit, *others)
+
+    monkeypatch.setattr("skkd.neural.choose", compared)
+    settings = SMALL | {"dropout": 0.2, "augment_size": size}
+    DistilledClassifier(Knows(), max_epochs=8, lr_decay="coslog", **settings).fit(X, y)
+    assert differences == {"labels": 0, "teacher": 0, "transfer set": 0}
+
+
+def test_losers_and_the_winner_keep_no_rows():
+    choice, _ = chosen({"one": [0.5] * 3, "two": [0.6] * 3, "three": [0.7] * 3}, lengths=(1, 2, 3))
+    for trial in choice.trials.values():
+        assert trial.examples is trial.fitted is trial.train is None
+
+
 # ---- alpha="auto" ------------------------------------------------------------------------
 
 

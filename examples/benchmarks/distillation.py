@@ -28,7 +28,7 @@ from pathlib import Path
 from time import perf_counter
 
 import joblib
-from distillation_report import draw, report
+from distillation_report import draw, report, write_csv
 from distillation_scores import (
     DECIDING,
     KEY,
@@ -375,6 +375,7 @@ def main():
     for arm in options.arms:
         report(lines, arm, options)
     draw(lines, options.arms[0], options, options.out / "distillation.png")
+    write_csv(lines, options.arms[0], options, options.out / "distillation.csv")
 
 
 if __name__ == "__main__":

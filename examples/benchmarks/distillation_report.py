@@ -104,11 +104,12 @@ def gap_in_words(some):
 
 def means_over_teachers(lines, arm, options):
     """Student minus better twin for each table and student, with its standard error."""
-    teachers = sorted(options.teachers)
-    some = wanted(lines, "mean", options, arm=arm, teachers=teachers)
+    some = wanted(lines, "mean", options, arm=arm)
     rows = []
     for table, student in product(options.tables, options.students):
-        these = [line for line in some if (line["table"], line["student"]) == (table, student)]
+        of = [line for line in some if (line["table"], line["student"]) == (table, student)]
+        most = max((len(line["teachers"]) for line in of), default=0)
+        these = [line for line in of if len(line["teachers"]) == most]
         if not these:
             continue
         n_rows = sum(line["n_test"] for line in these)
@@ -182,6 +183,32 @@ def in_percent(some):
         formatters={name: form.format for name, form in formats.items()},
         float_format="{:.4f}".format,
     )
+
+
+def write_csv(lines, arm, options, path):
+    """The table of the docs: per cent, twin → student."""
+    table = pairs(lines, arm, options)
+    if not len(table):
+        return
+    rows = []
+    for (name, teacher), some in table.groupby(["table", "teacher"], sort=False):
+        row = {"table, teacher": f"{name}, {teacher}", "splits": some["splits"].max()}
+        row["teacher"] = f"{100 * some['teacher_accuracy'].iloc[0]:.1f}"
+        for student in options.students:
+            of = some[some["student"] == student]
+            mark = " \\*" if of["leads"].any() else ""
+            row[student] = from_to(of, "accuracy", "{:.1f}") + mark
+            row[f"agreement, {student}"] = from_to(of, "agreement", "{:.1f}")
+            row[f"log-loss, {student}"] = from_to(of, "log_loss", "{:.3f}", 1)
+        rows.append(row)
+    pd.DataFrame(rows).to_csv(path, index=False)
+    print("the table is in", path)
+
+
+def from_to(of, name, form, factor=100):
+    """A twin's and a student's number, of one pair at most."""
+    numbers = of[[f"twin_{name}", f"student_{name}"]].to_numpy()
+    return " → ".join(form.format(factor * number) for number in numbers[0]) if len(of) else ""
 
 
 def summary(some, means, options):
