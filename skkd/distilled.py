@@ -223,7 +223,7 @@ class DistilledClassifier(NeuralClassifier):
         ``alpha=1``).
     candidate_losses_ : dict of str to float, or None
         Log-loss on held-out rows of what was compared: "labels", "teacher" and "transfer
-        set". None where nothing was.
+        set", as of when it dropped out. None where nothing was.
     n_transfer_rows_ : int
         Rows that the teacher alone has labelled, synthetic or from `X_unlabeled`.
     teacher_temperature_ : float
