@@ -375,7 +375,9 @@ def main():
     for arm in options.arms:
         report(lines, arm, options)
     draw(lines, options.arms[0], options, options.out / "distillation.png")
-    write_csv(lines, options.arms[0], options, options.out / "distillation.csv")
+    for student in options.students:
+        path = options.out / f"students-{student}.csv"
+        write_csv(lines, options.arms[0], student, options, path)
 
 
 if __name__ == "__main__":

@@ -185,30 +185,33 @@ def in_percent(some):
     )
 
 
-def write_csv(lines, arm, options, path):
-    """The table of the docs: per cent, twin → student."""
+def write_csv(lines, arm, student, options, path):
+    """A table of the docs: one size of student, in per cent, twin → student."""
     table = pairs(lines, arm, options)
     if not len(table):
         return
-    rows = []
-    for (name, teacher), some in table.groupby(["table", "teacher"], sort=False):
-        row = {"table, teacher": f"{name}, {teacher}", "splits": some["splits"].max()}
-        row["teacher"] = f"{100 * some['teacher_accuracy'].iloc[0]:.1f}"
-        for student in options.students:
-            of = some[some["student"] == student]
-            mark = " \\*" if of["leads"].any() else ""
-            row[student] = from_to(of, "accuracy", "{:.1f}") + mark
-            row[f"agreement, {student}"] = from_to(of, "agreement", "{:.1f}")
-            row[f"log-loss, {student}"] = from_to(of, "log_loss", "{:.3f}", 1)
-        rows.append(row)
-    pd.DataFrame(rows).to_csv(path, index=False)
-    print("the table is in", path)
+    some = table[table["student"] == student]
+    columns = {
+        "table, teacher": some["table"] + ", " + some["teacher"],
+        "splits": some["splits"],
+        "teacher": [f"{100 * accuracy:.1f}" for accuracy in some["teacher_accuracy"]],
+        "student": from_to(some, "accuracy", "{:.1%}"),
+        "+-": [f"{100 * error:.1f}" for error in some["gain_error"]],
+        "leads": some["leads"].map({True: "yes", False: ""}),
+        "agreement": from_to(some, "agreement", "{:.1%}"),
+        "log-loss": from_to(some, "log_loss", "{:.3f}"),
+        "KL": from_to(some, "kl", "{:.3f}"),
+    }
+    pd.DataFrame(columns).to_csv(path, index=False)
+    print("a table is in", path)
 
 
-def from_to(of, name, form, factor=100):
-    """A twin's and a student's number, of one pair at most."""
-    numbers = of[[f"twin_{name}", f"student_{name}"]].to_numpy()
-    return " → ".join(form.format(factor * number) for number in numbers[0]) if len(of) else ""
+def from_to(some, name, form):
+    """The twins' numbers and the students', as text."""
+    numbers = zip(some[f"twin_{name}"], some[f"student_{name}"], strict=True)
+    return [
+        " → ".join(form.format(number).removesuffix("%") for number in pair) for pair in numbers
+    ]
 
 
 def summary(some, means, options):
