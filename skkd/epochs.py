@@ -3,7 +3,8 @@
 A noisy table is learned in a few epochs and then by heart; a clean one gains to the last.
 A schedule whose rate falls to its lowest more than once (CosLog, CosineRestarts) offers
 as many lengths, all of which one training passes. The longest is taken that is not
-worse than the best by more than the standard error of their difference.
+worse than the best by more than the standard error of their difference; nor visibly so, for
+few held-out rows have a large error.
 
 What is compared is the log-loss at the temperature that suits the held-out rows best:
 how sure a network is changes with the epochs and with label smoothing, and is no reason
@@ -31,6 +32,9 @@ FEWEST_ROWS = 200
 
 #: Fewer held-out rows say nothing.
 FEWEST_HELD_OUT = 10
+
+#: A length whose loss is higher than so many times the lowest, and so much more, is not taken.
+RELATIVE_TOLERANCE, ABSOLUTE_TOLERANCE = 1.05, 0.005
 
 
 def effective_rows(weights):
@@ -139,6 +143,8 @@ class EpochChoice:
         self.losses[epoch] = loss
         if is_worse(row_losses - self.row_losses[best], weights):
             return True
+        if loss > RELATIVE_TOLERANCE * self.losses[best] + ABSOLUTE_TOLERANCE:
+            return False
         self.n_epochs, self.temperature = epoch, temperature
         return False
 

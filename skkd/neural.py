@@ -45,8 +45,9 @@ __all__ = [
     "without_array_api",
 ]
 
-#: Numbers of more columns are not spread for a try: thousands of inputs take their time.
-MOST_SPREAD = 100
+#: Numbers of more columns are not spread for a try: thousands of inputs take their time. Nor
+#: are those of fewer rows: a tenth of them tells too little.
+MOST_SPREAD, FEWEST_SPREAD = 100, 2000
 
 
 def runs_one_epoch_at_a_time(estimator):
@@ -139,9 +140,9 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         chooses among them: a first fit without a `validation_fraction` of the rows (or
         watching `X_val`) finds the number of epochs and the temperature of the logits
         that held-out rows ask for; the second fit has all rows. Not so with fewer than
-        200 rows, where a warm start goes on, with `early_stopping` and for
-        `partial_fit`. A number saves the first fit; probabilities are then as cautious
-        as label smoothing makes them.
+        200 rows, with `early_stopping` and for `partial_fit`; a warm start goes on for
+        as many epochs as the last fit had. A number saves the first fit; probabilities
+        are then as cautious as label smoothing makes them.
     early_stopping : bool, default=False
         Stop when the log-loss of true labels on held-out rows stops improving, and keep
         the weights of its best epoch. The rows are `X_val` or a stratified split.
@@ -166,8 +167,8 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         its column, beside the scaled number; ``PiecewiseLinear(n_bins=24)`` over more;
         "selective" does so for codes, counts and columns of which one value fills three
         quarters: that is "auto", but for sparse matrices. Where `max_epochs` is chosen and no
-        layer has more than 64 units, "auto" tries "piecewise_linear" as well, on up to 100
-        columns. For a `preprocessor` named by a string.
+        layer has more than 64 units, "auto" tries "piecewise_linear" as well, on 2,000 rows
+        or more of up to 100 columns. For a `preprocessor` named by a string.
     categorical_features : "from_dtype", or array-like, default="from_dtype"
         Columns that are encoded: those of dtype object, string, category or bool
         (an object column of numbers is numeric, one of digits in quotes is not), or,
@@ -213,7 +214,8 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     held_out_losses_ : dict of int to float, or None
         Number of epochs to log-loss of held-out rows, at its best temperature, as far as
         lengths were tried: the longest was taken that is not worse than the lowest by
-        more than the standard error. None where nothing was chosen.
+        more than the standard error, nor by a twentieth and .005. None where nothing was
+        chosen.
     numeric_encoding_ : skkd.encodings.PiecewiseLinear or None
         How numbers are spread.
     network_ : skkd.network.Network or skkd.module_network.ModuleNetwork
@@ -409,15 +411,16 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         valid = split_off if splits else held_out
         previous = self._previous(goes_on, schedule_begins_anew=True)
         lengths = [] if goes_on else self._lengths_to_choose_from(settings)
-        can_choose = not goes_on and effective_rows(train.targets["weights"]) >= FEWEST_ROWS
+        can_choose = not goes_on and _rows_that_count(train, of_classes) >= FEWEST_ROWS
         candidates = self._candidates(
             settings, X, classes, of_classes, can_choose, teacher_seed, **taught
         )
         can_compare = can_choose and len(lengths) > 1
-        can_spread = can_compare and self._may_spread(settings)
+        can_spread = can_compare and self._may_spread(settings, len(train))
         thresholds = None if goes_on else self._thresholds(settings, X, can_spread)
         encodings = self._encodings(settings, train.rows, thresholds, can_spread)
-        candidate, n_epochs, choice = candidates[0], settings.max_epochs, None
+        candidate, choice = candidates[0], None
+        n_epochs = self._epochs_as_before(settings) if goes_on else settings.max_epochs
         encoding = encodings[0]
         if can_compare or (can_choose and len(candidates) > 1):
             choice = self._choose(
@@ -463,6 +466,9 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         )
         if choice is not None and self._temperature_suits(choice, fitted):
             fitted.network = fitted.network.at_temperature(choice.temperature)
+        elif goes_on and getattr(previous.network, "temperature", 1) != 1:
+            fitted.network = fitted.network.at_temperature(previous.network.temperature)
+        fitted.training_state["n_epochs"] = n_epochs
         self._publish(fitted, classes, goes_on, keeps_training_state=self.warm_start)
         self._publish_choice(candidate, choice, goes_on)
         self.numeric_encoding_ = encoding
@@ -735,9 +741,11 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             thresholds=thresholds,
         )
 
-    def _may_spread(self, settings):
+    def _may_spread(self, settings, n_rows):
         """Whether more inputs are worth a try: a wide network bends by itself."""
         if not (is_auto(self.numeric_encoding) and is_narrow(settings)):
+            return False
+        if n_rows < FEWEST_SPREAD:
             return False
         if not layer_sizes(settings.hidden_layer_sizes):  # softmax regression stays linear
             return False
@@ -763,6 +771,12 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         if not isinstance(self.max_epochs, str):
             return [settings.max_epochs]
         return resolve_schedule("lr_decay", settings.lr_decay).ends(settings.max_epochs)
+
+    def _epochs_as_before(self, settings):
+        """How long a warm start goes on: if "auto", as long as the last fit."""
+        if not isinstance(self.max_epochs, str):
+            return settings.max_epochs
+        return getattr(self, "training_state_", {}).get("n_epochs", settings.max_epochs)
 
     def _candidates(self, settings, X, classes, of_classes, can_choose, seed):
         """The ways to learn that are worth comparing; the first is taken if that cannot be."""
@@ -818,7 +832,8 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         if choice.learned_nothing:
             warn(
                 "on held-out rows the network is no better than the class frequencies: the "
-                f"labels are noise, or learning_rate={settings.learning_rate!r} is too high."
+                f"labels are noise, learning_rate={settings.learning_rate!r} is too high, or a "
+                "class has too few rows to be held out."
             )
         return choice
 
@@ -926,6 +941,12 @@ def all_or_nothing(estimator):
         vars(estimator).clear()
         vars(estimator).update(before)
         raise
+
+
+def _rows_that_count(examples, of_classes):
+    """How many rows of equal weight say as much, whatever the weights of their classes."""
+    weights = examples.targets["weights"] / of_classes[examples.targets["labels"]]
+    return effective_rows(weights)
 
 
 def unwrapped_rows(value):

@@ -10,6 +10,7 @@ from sklearn.preprocessing import StandardScaler
 from skkd import DistilledClassifier, NeuralClassifier
 from skkd.candidates import choose
 from skkd.encodings import SelectiveBins
+from skkd.teachers import WeakTeacherWarning
 
 same = np.testing.assert_array_equal
 
@@ -144,7 +145,7 @@ def test_a_narrow_network_takes_bins_for_all_numbers_where_they_help(sizes, enco
 
 
 def test_a_narrow_network_goes_without_bins_where_they_do_not_help():
-    X = np.random.RandomState(0).standard_normal((600, 2))
+    X = np.random.RandomState(0).standard_normal((2000, 2))
     clf = NeuralClassifier((32,), random_state=0).fit(X, X @ [1, 1] > 0)
     assert repr(clf.numeric_encoding_) == "SelectiveBins()"
 
@@ -152,6 +153,12 @@ def test_a_narrow_network_goes_without_bins_where_they_do_not_help():
 def test_bins_for_all_numbers_are_not_tried_where_there_are_many(monkeypatch):
     X, y = stepped(2000)
     monkeypatch.setattr("skkd.neural.MOST_SPREAD", 2)
+    clf = NeuralClassifier((8,), random_state=0).fit(X, y)
+    assert repr(clf.numeric_encoding_) == "SelectiveBins()"
+
+
+def test_bins_for_all_numbers_are_not_tried_on_few_rows():
+    X, y = stepped(1999)
     clf = NeuralClassifier((8,), random_state=0).fit(X, y)
     assert repr(clf.numeric_encoding_) == "SelectiveBins()"
 
@@ -181,9 +188,9 @@ def test_what_gives_no_more_inputs_is_not_tried(monkeypatch):
         return choose(candidates, encodings, *others)
 
     monkeypatch.setattr("skkd.neural.choose", recorded)
-    codes = np.random.RandomState(0).randint(0, 4, (400, 3))
+    codes = np.random.RandomState(0).randint(0, 4, (2000, 3))
     NeuralClassifier((8,), random_state=0).fit(codes, codes[:, 0] > 1)
-    NeuralClassifier((8,), random_state=0).fit(codes + stepped(400)[0], codes[:, 0] > 1)
+    NeuralClassifier((8,), random_state=0).fit(codes + stepped(2000)[0], codes[:, 0] > 1)
     assert [len(encodings) for encodings in heard] == [1, 2]
 
 
@@ -194,7 +201,7 @@ def test_softmax_regression_stays_linear():
 
 
 def test_a_student_of_trees_takes_their_thresholds_where_they_help():
-    X, y = stepped()
+    X, y = stepped(2000)
     forest = RandomForestClassifier(20, max_features=None, random_state=0).fit(X, y)
     settings = STUDENT | {"hidden_layer_sizes": (8,)}
     clf = DistilledClassifier(forest, **settings).fit(X, y)
@@ -206,10 +213,11 @@ def test_a_student_of_trees_takes_their_thresholds_where_they_help():
 
 
 def test_a_student_of_trees_goes_without_their_thresholds_where_they_do_not_help():
-    X = np.random.RandomState(0).standard_normal((600, 2))
+    X = np.random.RandomState(0).standard_normal((2000, 2))
     y = (X @ [1, 1] > 0).astype(int)
     forest = RandomForestClassifier(5, random_state=0).fit(X, y)
-    clf = DistilledClassifier(forest, hidden_layer_sizes=(32,), **STUDENT).fit(X, y)
+    with pytest.warns(WeakTeacherWarning):
+        clf = DistilledClassifier(forest, hidden_layer_sizes=(32,), **STUDENT).fit(X, y)
     assert repr(clf.numeric_encoding_) == "SelectiveBins()"
 
 
