@@ -86,7 +86,7 @@ def test_the_longest_is_chosen_that_is_not_clearly_worse():
     choice, stops = heard([[1.0, 1.0, 1.0], [0.5, 0.5, 0.5], [0.2, 0.9, 0.46]])
     assert choice.n_epochs == 3  # worse by .02, with a standard error of .2
     assert stops == [False, False, False]
-    assert choice.losses == pytest.approx({1: 1.0, 2: 0.5, 3: 1.6 / 3})
+    assert choice.losses == pytest.approx({1: 1.0, 2: 0.5, 3: 1.56 / 3})
 
 
 def test_a_clearly_worse_length_ends_the_search():
