@@ -463,6 +463,7 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             previous=previous,
             before_epoch=callbacks.begin_epoch if callbacks else None,
             on_epoch=end_epoch if callbacks else None,
+            title=None if choice is None else "fitting all rows",
         )
         if choice is not None and self._temperature_suits(choice, fitted):
             fitted.network = fitted.network.at_temperature(choice.temperature)

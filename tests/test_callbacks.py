@@ -267,7 +267,9 @@ def test_bars_of_trials_say_what_is_tried(capsys):
     X = np.random.RandomState(0).standard_normal((300, 2))
     schedule = {"max_epochs": "auto", "lr_decay": "coslog"}
     NeuralClassifier(8, verbose=1, **schedule).fit(X, X[:, 0] > 0)
-    assert "trying labels" in capsys.readouterr().err
+    shown = capsys.readouterr().err
+    assert "trying labels" in shown
+    assert "fitting all rows" in shown
 
 
 def test_verbose_2_writes_a_line_per_epoch(iris_like, capsys):
