@@ -134,9 +134,10 @@ class Trial(EpochChoice):
             self.is_over = self.hear({**record, "epoch": self.n_done}, network)
             return self.is_over
 
-        training = {"n_epochs": None if end is None else end - n_before, "previous": self.fitted}
-        training["on_epoch"] = None if end is None else on_epoch
-        self.fitted = fit(self.candidate, self.encoding, self.examples, **training)
+        n_epochs, listener = (None, None) if end is None else (end - n_before, on_epoch)
+        self.fitted = fit(
+            self.candidate, self.encoding, self.examples, n_epochs, self.fitted, listener
+        )
         if not self.losses:
             self.judge(len(self.fitted.history), self.fitted.network)
         self.is_over |= end is None or end == self.lengths[-1]
@@ -212,11 +213,11 @@ def _winner(racers, marks, fit, is_split_off):
         for trial in racers:
             trial.go_on_until(mark, fit)
         best = _best(racers, is_split_off)
-        leading = sorted(racers, key=lambda trial: trial.loss)[:n_marks_to_come]
+        stay = [best, *sorted(racers, key=lambda trial: trial.loss)[:n_marks_to_come]]
         for trial in racers:
-            if not (trial is best or trial in leading):
+            if trial not in stay:
                 trial.let_go()
-        racers = [trial for trial in racers if trial.train is not None]
+        racers = [trial for trial in racers if trial in stay]
     best.let_go()
     return best
 

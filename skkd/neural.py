@@ -223,8 +223,8 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     module_ : torch.nn.Module
         A new module with the fitted weights, in eval mode.
     training_state_ : dict
-        The optimiser's moments and the generators' states as arrays, after
-        `partial_fit` or with `warm_start`.
+        The optimiser's moments and the generators' states as arrays, and how far the
+        training went, after `partial_fit` or with `warm_start`.
 
     Notes
     -----
