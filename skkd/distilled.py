@@ -11,16 +11,12 @@ from skkd.calibration import calibration_temperature
 from skkd.candidates import Candidate
 from skkd.encodings import resolve_encoding, without_teacher
 from skkd.inputs import count_rows, encode, is_plain_table, nominal_columns
-from skkd.neural import (
-    NeuralClassifier,
-    all_or_nothing,
-    runs_one_epoch_at_a_time,
-    unwrapped_rows,
-    without_array_api,
-)
+from skkd.neural import NeuralClassifier, all_or_nothing, runs_one_epoch_at_a_time
 from skkd.parameters import is_auto, refuse, warn
+from skkd.predictions import without_array_api
 from skkd.presets import is_narrow
 from skkd.soft_labels import align, mix
+from skkd.task import unwrapped_rows
 from skkd.teachers import WeakTeacherWarning, agreement_with, freeze, input_tags_of, is_fitted
 from skkd.teaching import (
     asks_out_of_sample,
@@ -550,40 +546,24 @@ class DistilledClassifier(NeuralClassifier):
         """The weight of the teacher where nothing is chosen."""
         return getattr(self, "alpha_", AUTO_ALPHA) if is_auto(self.alpha) else self.alpha
 
-    def _candidates(
-        self,
-        settings,
-        X,
-        classes,
-        of_classes,
-        can_choose,
-        seed,
-        teacher_proba=None,
-        X_unlabeled=None,
-        remember=True,
-    ):
+    def _candidates(self, settings, task):
         is_left_open = is_auto(self.alpha)
-        goes_on = bool(self.warm_start) and self.__sklearn_is_fitted__()
-        alpha = AUTO_ALPHA if is_left_open and not goes_on else self._fixed_alpha()
+        alpha = AUTO_ALPHA if is_left_open and not task.goes_on else self._fixed_alpha()
         if alpha == 0:
-            return super()._candidates(settings, X, classes, of_classes, can_choose, seed)
+            return super()._candidates(settings, task)
         shared = {
             "row_loss": self._make_criterion(settings, alpha),
             "alpha": alpha,
             "is_calibrated": is_left_open and self.module is None,
         }
-        sampler = self._sampler(X, can_choose)
-        transfer_set = None
-        if self.teacher_ is not None and not (sampler is None and X_unlabeled is None):
-            transfer_set = self._transfer_set(
-                X, X_unlabeled, sampler, classes, of_classes, seed, goes_on
-            )
+        sampler = self._sampler(task)
+        transfer_set = self._transfer_set(task, sampler)
         candidates = []
         makes_rows_asked_for = sampler is not None and not is_auto(self.augment)
-        is_asked_for = makes_rows_asked_for or X_unlabeled is not None
+        is_asked_for = makes_rows_asked_for or task.X_unlabeled is not None
         if transfer_set is None or is_left_open or not is_asked_for:
             candidates.append(Candidate("teacher", **shared))
-        if is_left_open and can_choose:
+        if is_left_open and task.can_choose:
             by_itself = super()._make_criterion(settings)
             candidates.append(Candidate("labels", by_itself, is_calibrated=self.module is None))
         if transfer_set is not None:
@@ -594,7 +574,7 @@ class DistilledClassifier(NeuralClassifier):
             candidates.insert(0 if is_asked_for else len(candidates), with_more)
         return candidates
 
-    def _sampler(self, X, can_choose):
+    def _sampler(self, task):
         """What makes synthetic rows, not fitted; or None."""
         if self.augment is None:
             return None
@@ -602,31 +582,34 @@ class DistilledClassifier(NeuralClassifier):
             return resolve_augment(self.augment)
         # What a transformer or a module of one's own takes may be anything.
         reads_columns = isinstance(self.preprocessor, (str, type(None))) and self.module is None
-        suits = can_choose and reads_columns and is_plain_table(X)
+        suits = task.can_choose and reads_columns and is_plain_table(task.X)
         return Munge(p=AUTO_MUNGE) if suits else None
 
-    def _transfer_set(self, X, X_unlabeled, sampler, classes, of_classes, seed, goes_on):
-        """The rows that only the teacher labels, not made yet."""
+    def _transfer_set(self, task, sampler):
+        """The rows that only the teacher labels, not made yet; None where there are none."""
+        if self.teacher_ is None or (sampler is None and task.X_unlabeled is None):
+            return None
         categorical = ()
         if sampler is not None and isinstance(self.preprocessor, str):
             names = getattr(self, "feature_names_in_", None)
-            categorical = nominal_columns(self.categorical_features, X, names)
+            categorical = nominal_columns(self.categorical_features, task.X, names)
         return TransferSet(
-            X,
-            ask=lambda rows, are_made: self._ask_about(rows, classes, are_made),
-            read=lambda rows: self._read_rows(rows, reset=False, as_fitted=goes_on),
+            task.X,
+            ask=lambda rows, are_made: self._ask_about(rows, task.classes, are_made),
+            read=lambda rows: self._read_rows(rows, reset=False, as_fitted=task.goes_on),
             logits=self._teacher_logits,
-            of_classes=of_classes,
-            X_unlabeled=X_unlabeled,
+            of_classes=task.of_classes,
+            X_unlabeled=task.X_unlabeled,
             sampler=sampler,
             size=self.augment_size,
             seconds=self.augment_seconds,
             categorical=categorical,
-            seed=seed,
+            seed=task.seeds.teacher,
         )
 
-    def _publish_choice(self, candidate, choice, goes_on):
-        super()._publish_choice(candidate, choice, goes_on)
+    def _publish_plan(self, plan):
+        super()._publish_plan(plan)
+        candidate, choice = plan.candidate, plan.choice
         self.alpha_ = candidate.alpha
         self.candidate_ = candidate.name
         transfer_set = candidate.transfer_set
@@ -639,10 +622,9 @@ class DistilledClassifier(NeuralClassifier):
     def _warn_of_weak_teacher(self, choice):
         """Say so where a teacher knows no more of held-out rows than a network by itself."""
         by_itself = choice.trials.get("labels")
-        teacher_logits = choice.held_out.targets.get("teacher_logits")
-        if not is_auto(self.alpha) or by_itself is None or teacher_logits is None:
+        if not is_auto(self.alpha) or by_itself is None or choice.teacher_logits is None:
             return
-        loss, is_worse = by_itself.against(teacher_logits)
+        loss, is_worse = by_itself.against(choice.teacher_logits)
         if is_worse:
             taught = choice.candidate.alpha > 0
             outcome = f" It has taught all the same: {choice.loss:.4g}." if taught else ""

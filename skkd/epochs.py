@@ -60,14 +60,13 @@ def effective_rows(weights):
 
 
 class EpochChoice:
-    """Listens to a training, and compares held-out log-losses where the rate is lowest.
+    """Compares held-out log-losses at the lengths that a training may have.
 
     Parameters
     ----------
-    lengths : sequence of int
-        Numbers of epochs to choose among, in ascending order.
-    held_out : skkd.examples.Examples
-        Their labels and weights count.
+    labels : ndarray of int of shape (n_rows,)
+        Of the held-out rows.
+    weights : ndarray of shape (n_rows,)
 
     Attributes
     ----------
@@ -81,15 +80,13 @@ class EpochChoice:
         The same of each row.
     """
 
-    def __init__(self, lengths, held_out):
-        self.row_losses = {}
-        self.lengths = lengths
-        self.held_out = held_out
-        weights = held_out.targets["weights"]
+    def __init__(self, labels, weights):
+        self.labels = labels
         self.weights = weights * (effective_rows(weights) / weights.sum())
+        self.row_losses = {}
+        self.losses = {}
         self.n_epochs = None
         self.temperature = 1.0
-        self.losses = {}
 
     @property
     def loss(self):
@@ -99,36 +96,18 @@ class EpochChoice:
     @property
     def learned_nothing(self):
         """Whether class frequencies alone would have done as well."""
-        shares = np.bincount(self.held_out.targets["labels"], weights=self.weights)
+        shares = np.bincount(self.labels, weights=self.weights)
         shares = shares[shares > 0] / shares.sum()
         return bool(min(self.losses.values()) >= -shares @ np.log(shares))
 
-    def hear(self, record, network):
-        """Take note of an epoch.
-
-        Parameters
-        ----------
-        record : dict
-            Of the epoch; its "epoch" counts.
-        network : callable
-            Returns the network as of now.
-
-        Returns
-        -------
-        bool
-            Whether going on is no use.
-        """
-        if record["epoch"] not in self.lengths:
-            return False
-        return self.judge(record["epoch"], network())
-
-    def judge(self, epoch, network):
+    def judge(self, epoch, logits):
         """Compare the network after some epochs with those before.
 
         Parameters
         ----------
         epoch : int
-        network : skkd.network.Network
+        logits : ndarray of shape (n_rows, n_classes)
+            Of the held-out rows.
 
         Returns
         -------
@@ -136,7 +115,7 @@ class EpochChoice:
             Whether going on is no use.
         """
         weights = self.weights
-        row_losses, temperature = self._row_losses(network.logits(self.held_out.rows))
+        row_losses, temperature = self._row_losses(logits)
         loss = float(np.average(row_losses, weights=weights))
         self.row_losses[epoch] = row_losses
         best = min(self.losses, key=self.losses.get, default=epoch)
@@ -168,10 +147,9 @@ class EpochChoice:
         return float(np.average(theirs, weights=self.weights)), loses
 
     def _row_losses(self, logits):
-        labels = self.held_out.targets["labels"]
-        temperature = best_temperature(logits, labels, self.weights)
+        temperature = best_temperature(logits, self.labels, self.weights)
         log_p = log_softmax(logits / temperature)
-        return -log_p[np.arange(len(labels)), labels], temperature
+        return -log_p[np.arange(len(self.labels)), self.labels], temperature
 
 
 def best_temperature(logits, labels, weights):

@@ -1,19 +1,14 @@
 """NeuralClassifier: a torch network as a scikit-learn classifier."""
 
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 
 import numpy as np
-from scipy import sparse
-from sklearn import config_context, get_config
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted
 
 from skkd import __version__
-from skkd.candidates import Candidate, choose
-from skkd.encodings import PiecewiseLinear, TeacherBins, resolve_encoding
-from skkd.epochs import FEWEST_HELD_OUT, FEWEST_ROWS, effective_rows
+from skkd.candidates import Candidate
 from skkd.examples import Examples, split_examples
 from skkd.inputs import (
     check_labels,
@@ -22,32 +17,16 @@ from skkd.inputs import (
     class_weights,
     count_rows,
     encode,
-    resolve_categorical,
 )
-from skkd.network import log_softmax, softmax
-from skkd.parameters import is_auto, refuse, warn
-from skkd.preprocessing import fit_view
-from skkd.presets import changed, is_narrow, with_preset
-from skkd.schedules import resolve_schedule
-from skkd.settings import (
-    OBJECTS,
-    OPTION_PREFIXES,
-    check_settings,
-    layer_sizes,
-    set_options,
-)
+from skkd.parameters import refuse, warn
+from skkd.planning import encodings_of, make_plan, plan_to_go_on, view_of
+from skkd.predictions import PredictionMixin, without_array_api
+from skkd.presets import with_preset
+from skkd.settings import OBJECTS, OPTION_PREFIXES, check_settings, set_options
 from skkd.sklearn_callbacks import CallbackSupportMixin, EpochCallbacks, with_callbacks
+from skkd.task import Seeds, Task, unwrapped_rows
 
-__all__ = [
-    "NeuralClassifier",
-    "all_or_nothing",
-    "runs_one_epoch_at_a_time",
-    "without_array_api",
-]
-
-#: Numbers of more columns are not spread for a try: thousands of inputs take their time. Nor
-#: are those of fewer rows: a tenth of them tells too little.
-MOST_SPREAD, FEWEST_SPREAD = 100, 2000
+__all__ = ["NeuralClassifier", "all_or_nothing", "runs_one_epoch_at_a_time"]
 
 
 def runs_one_epoch_at_a_time(estimator):
@@ -62,7 +41,7 @@ def runs_one_epoch_at_a_time(estimator):
     return True
 
 
-class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
+class NeuralClassifier(PredictionMixin, CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     """A neural network as a scikit-learn classifier.
 
     The multilayer perceptron that scikit-learn's users ask for: with dropout,
@@ -393,89 +372,73 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     @with_callbacks
     def _fit(self, X, y, sample_weight, X_val, y_val, **taught):
         settings = self._settings()
-        goes_on = self.warm_start and self.__sklearn_is_fitted__()
-        seed, split_seed, teacher_seed = self._draw_seeds()
+        task = self._read_task(X, y, sample_weight, X_val, y_val, **taught)
+        plan = (plan_to_go_on if task.goes_on else make_plan)(self, settings, task)
+        callbacks = EpochCallbacks.of(self, plan.n_epochs, task)
+        fitted = self._fit_as_planned(settings, task, plan, callbacks)
+        self._publish(fitted, task.classes, task.goes_on, keeps_training_state=self.warm_start)
+        self._publish_plan(plan)
+        if callbacks:
+            callbacks.end({"network_": self.network_, "classes_": task.classes})
+        return self
+
+    def _read_task(self, X, y, sample_weight, X_val, y_val, *, X_unlabeled=None, **taught):
+        """What `fit` is about, from what the caller gave."""
+        goes_on = bool(self.warm_start) and self.__sklearn_is_fitted__()
+        classes = self.classes_ if goes_on else None
+        seeds = self._draw_seeds()
+        if X_unlabeled is not None:
+            taught["X_unlabeled"] = X_unlabeled
         examples, classes, of_classes = self._read(
+            X, y, sample_weight, classes, reset=not goes_on, seed=seeds.teacher, **taught
+        )
+        held_out = self._read_held_out(X_val, y_val, classes, of_classes, as_fitted=goes_on)
+        splits = self.early_stopping and held_out is None
+        fraction = self.validation_fraction if splits else None
+        train, split_off = split_examples(examples, validation_fraction=fraction, seed=seeds.split)
+        return Task(
             X,
             y,
             sample_weight,
-            self.classes_ if goes_on else None,
-            reset=not goes_on,
-            seed=teacher_seed,
-            **taught,
+            classes,
+            of_classes,
+            train=train,
+            valid=split_off if splits else held_out,
+            held_out=held_out,
+            seeds=seeds,
+            goes_on=goes_on,
+            X_unlabeled=X_unlabeled,
         )
-        held_out = self._read_held_out(X_val, y_val, classes, of_classes, as_fitted=goes_on)
-        splits = bool(self.early_stopping) and held_out is None
-        fraction = self.validation_fraction if splits else None
-        train, split_off = split_examples(examples, validation_fraction=fraction, seed=split_seed)
-        valid = split_off if splits else held_out
-        previous = self._previous(goes_on, schedule_begins_anew=True)
-        lengths = [] if goes_on else self._lengths_to_choose_from(settings)
-        can_choose = not goes_on and _rows_that_count(train, of_classes) >= FEWEST_ROWS
-        candidates = self._candidates(
-            settings, X, classes, of_classes, can_choose, teacher_seed, **taught
-        )
-        can_compare = can_choose and len(lengths) > 1
-        can_spread = can_compare and self._may_spread(settings, len(train))
-        thresholds = None if goes_on else self._thresholds(settings, X, can_spread)
-        encodings = self._encodings(settings, train.rows, thresholds, can_spread)
-        candidate, choice = candidates[0], None
-        n_epochs = self._epochs_as_before(settings) if goes_on else settings.max_epochs
-        encoding = encodings[0]
-        if can_compare or (can_choose and len(candidates) > 1):
-            choice = self._choose(
-                settings,
-                candidates,
-                encodings,
-                thresholds,
-                lengths,
-                train,
-                valid if self.early_stopping else held_out,
-                classes,
-                split_seed,
-                seed=seed,
-            )
-        if choice is not None:
-            candidate, encoding = choice.candidate, choice.encoding
-            n_epochs = choice.n_epochs if len(lengths) > 1 else n_epochs
-        if goes_on:
-            view, encoding = self.network_.input_view, getattr(self, "numeric_encoding_", None)
-        else:
-            view = self._fit_view(settings, train, classes, encoding, thresholds)
-        task = {"X": X, "y": y, "metadata": {"sample_weight": sample_weight}}
-        callbacks = EpochCallbacks.of(self, n_epochs, task)
+
+    def _fit_as_planned(self, settings, task, plan, callbacks):
+        """All rows, in the way that was chosen."""
+        from skkd.fitting import fit_examples
 
         def end_epoch(record, network):
             def fitted_attributes():
-                return {"network_": network(), "classes_": classes}
+                return {"network_": network(), "classes_": task.classes}
 
             return callbacks.end_epoch(fitted_attributes)
 
-        fitted = self._fit_examples(
+        fitted = fit_examples(
             settings,
-            candidate.row_loss,
-            view,
-            candidate.examples(train),
-            valid,
-            classes,
-            n_epochs=n_epochs,
-            seed=seed,
-            previous=previous,
+            plan.candidate.row_loss,
+            plan.view,
+            plan.candidate.examples(task.train),
+            task.valid,
+            n_classes=len(task.classes),
+            n_epochs=plan.n_epochs,
+            seed=task.seeds.network,
+            previous=self._previous(task.goes_on, schedule_begins_anew=True),
             before_epoch=callbacks.begin_epoch if callbacks else None,
             on_epoch=end_epoch if callbacks else None,
-            title=None if choice is None else "fitting all rows",
+            title=None if plan.choice is None else "fitting all rows",
         )
-        if choice is not None and self._temperature_suits(choice, fitted):
-            fitted.network = fitted.network.at_temperature(choice.temperature)
-        elif goes_on and getattr(previous.network, "temperature", 1) != 1:
-            fitted.network = fitted.network.at_temperature(previous.network.temperature)
-        fitted.training_state["n_epochs"] = n_epochs
-        self._publish(fitted, classes, goes_on, keeps_training_state=self.warm_start)
-        self._publish_choice(candidate, choice, goes_on)
-        self.numeric_encoding_ = encoding
-        if callbacks:
-            callbacks.end({"network_": self.network_, "classes_": classes})
-        return self
+        temperature = plan.temperature_for(None if self.early_stopping else len(fitted.history))
+        if temperature != 1:
+            fitted.network = fitted.network.at_temperature(temperature)
+        fitted.training_state["n_epochs"] = plan.n_epochs
+        return fitted
 
     @available_if(runs_one_epoch_at_a_time)
     def partial_fit(self, X, y, classes=None, sample_weight=None):
@@ -502,123 +465,38 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             return self._partial_fit(X, y, classes, sample_weight)
 
     def _partial_fit(self, X, y, classes, sample_weight, **taught):
+        from skkd.fitting import fit_examples
+
         settings = self._settings(in_parts=True)
         if isinstance(self.class_weight, str):
             refuse("class_weight", self.class_weight, "a dict or None for partial_fit")
         goes_on = self.__sklearn_is_fitted__()
         classes = self._classes_of_all_calls(classes, goes_on)
-        seed, _, teacher_seed = self._draw_seeds()
+        seeds = self._draw_seeds()
         examples, classes, _ = self._read(
-            X, y, sample_weight, classes, reset=not goes_on, seed=teacher_seed, **taught
+            X, y, sample_weight, classes, reset=not goes_on, seed=seeds.teacher, **taught
         )
         train, _ = split_examples(examples)
         if goes_on:
             view = self.network_.input_view
         else:
             thresholds = self._thresholds(settings, X, can_spread=False)
-            encoding, *_ = self._encodings(settings, train.rows, thresholds)
-            view = self._fit_view(settings, train, classes, encoding, thresholds)
+            encoding, *_ = encodings_of(self, settings, train.rows, thresholds)
+            view = view_of(self, settings, train, classes, encoding, thresholds)
             self.numeric_encoding_ = encoding
-        fitted = self._fit_examples(
+        fitted = fit_examples(
             settings,
             self._make_criterion(settings),
             view,
             train,
             None,
-            classes,
+            n_classes=len(classes),
             n_epochs=1,
-            seed=seed,
+            seed=seeds.network,
             previous=self._previous(goes_on),
         )
         self._publish(fitted, classes, goes_on, keeps_training_state=True)
         return self
-
-    def predict(self, X):
-        """The most probable class of each row.
-
-        Parameters
-        ----------
-        X : array-like, sparse matrix or table of shape (n_rows, n_features)
-
-        Returns
-        -------
-        ndarray of shape (n_rows,), of the labels' dtype
-        """
-        logits = self._logits(X)
-        return self.classes_[logits.argmax(axis=1)]
-
-    def predict_proba(self, X):
-        """The probability of each class, in the order of `classes_`.
-
-        Parameters
-        ----------
-        X : array-like, sparse matrix or table of shape (n_rows, n_features)
-
-        Returns
-        -------
-        ndarray of shape (n_rows, n_classes), float64
-            Rows sum to 1 within 1e-12; no entry is 0.
-        """
-        return softmax(self._logits(X))
-
-    def predict_log_proba(self, X):
-        """The logarithm of each class's probability, exact and always finite.
-
-        Parameters
-        ----------
-        X : array-like, sparse matrix or table of shape (n_rows, n_features)
-
-        Returns
-        -------
-        ndarray of shape (n_rows, n_classes), float64
-        """
-        return log_softmax(self._logits(X))
-
-    def decision_function(self, X):
-        """The logits; for two classes, the log-odds of the second.
-
-        Parameters
-        ----------
-        X : array-like, sparse matrix or table of shape (n_rows, n_features)
-
-        Returns
-        -------
-        ndarray of shape (n_rows, n_classes), or (n_rows,) for two classes, float64
-        """
-        logits = self._logits(X).astype(np.float64, copy=False)
-        return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
-
-    def predictor(self):
-        """The fitted network as a function of an array, without scikit-learn's validation.
-
-        Returns
-        -------
-        skkd.predictor.Predictor
-            For serving: several times as fast as `predict_proba` for a single row.
-
-        Raises
-        ------
-        ValueError
-            If the rows of `fit` were anything but numbers.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> X = np.array([[0.0], [1.0], [2.0], [3.0]])
-        >>> clf = NeuralClassifier(max_epochs=2).fit(X, [0, 0, 1, 1])
-        >>> bool((clf.predictor()(X) == clf.predict_proba(X)).all())
-        True
-        """
-        from skkd.predictor import Predictor
-
-        check_is_fitted(self)
-        return Predictor(self.network_, self.classes_, self.n_features_in_, self.dtype)
-
-    @property
-    def module_(self):
-        """A new torch module with the fitted weights, in eval mode."""
-        check_is_fitted(self)
-        return self.network_.module()
 
     def get_params(self, deep=True):
         """The constructor's parameters, ``module__*`` and ``optimizer__*`` included.
@@ -678,12 +556,11 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         return settings
 
     def _draw_seeds(self):
-        """Seeds of the network, of the validation split and of a teacher, in this order."""
         try:
             random_state = check_random_state(self.random_state)
         except ValueError:
             refuse("random_state", self.random_state, "an int, a numpy RandomState or None")
-        return tuple(int(seed) for seed in random_state.randint(np.iinfo(np.int32).max, size=3))
+        return Seeds(*random_state.randint(np.iinfo(np.int32).max, size=3).tolist())
 
     def _read(self, X, y, sample_weight, classes, *, reset, seed, **taught):
         """The caller's rows, labels and weights as examples; the classes and their weights."""
@@ -726,126 +603,19 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
             raise ValueError("class_weight leaves no row of X_val with a weight above zero.")
         return Examples(rows, {"labels": codes, "weights": weights})
 
-    def _fit_view(self, settings, train, classes, encoding, thresholds):
-        names = getattr(self, "feature_names_in_", None)
-        labels = classes[train.targets["labels"]]
-        categorical = ()
-        if isinstance(self.preprocessor, str):
-            categorical = resolve_categorical(self.categorical_features, train.rows, names)
-        return fit_view(
-            settings.preprocessor,
-            train.rows,
-            labels,
-            train.targets["weights"],
-            categorical,
-            encoding=encoding,
-            thresholds=thresholds,
-        )
-
-    def _may_spread(self, settings, n_rows):
-        """Whether more inputs are worth a try: a wide network bends by itself."""
-        if not (is_auto(self.numeric_encoding) and is_narrow(settings)):
-            return False
-        if n_rows < FEWEST_SPREAD:
-            return False
-        if not layer_sizes(settings.hidden_layer_sizes):  # softmax regression stays linear
-            return False
-        return getattr(self, "n_features_in_", MOST_SPREAD + 1) <= MOST_SPREAD
-
-    def _encodings(self, settings, rows, thresholds, can_spread=False):
-        """The numeric encodings worth comparing; the first is taken if that cannot be."""
-        encoding = resolve_encoding("numeric_encoding", settings.numeric_encoding)
-        if is_auto(self.numeric_encoding) and sparse.issparse(rows):
-            return [None]
-        if encoding is None or not can_spread:
-            return [encoding]
-        return [encoding, TeacherBins() if thresholds else PiecewiseLinear()]
-
     def _thresholds(self, settings, X, can_spread):
         """Where a teacher's trees split the columns of X, if a numeric encoding asks."""
         return None
 
-    def _lengths_to_choose_from(self, settings):
-        """Where a training may end: if `max_epochs` is "auto", wherever its rate is lowest."""
-        if self.early_stopping:
-            return []
-        if not isinstance(self.max_epochs, str):
-            return [settings.max_epochs]
-        return resolve_schedule("lr_decay", settings.lr_decay).ends(settings.max_epochs)
-
-    def _epochs_as_before(self, settings):
-        """How long a warm start goes on: if "auto", as long as the last fit."""
-        if not isinstance(self.max_epochs, str):
-            return settings.max_epochs
-        return getattr(self, "training_state_", {}).get("n_epochs", settings.max_epochs)
-
-    def _candidates(self, settings, X, classes, of_classes, can_choose, seed):
+    def _candidates(self, settings, task):
         """The ways to learn that are worth comparing; the first is taken if that cannot be."""
         row_loss = self._make_criterion(settings)
         return [Candidate("labels", row_loss, is_calibrated=self.module is None)]
 
-    def _choose(
-        self,
-        settings,
-        candidates,
-        encodings,
-        thresholds,
-        lengths,
-        train,
-        held_out,
-        classes,
-        split_seed,
-        **training,
-    ):
-        """What held-out rows ask for: a candidate, an encoding, a number of epochs; or None."""
-        is_split_off = held_out is None or held_out.index is not None
-        if is_split_off:
-            split = {"validation_fraction": self.validation_fraction, "seed": split_seed}
-            train, held_out = split_examples(train, **split, warns=False)
-        if effective_rows(held_out.targets["weights"]) < FEWEST_HELD_OUT:
-            return None
-        views = {
-            encoding: self._fit_view(settings, train, classes, encoding, thresholds)
-            for encoding in encodings
-        }
-        first, *others = encodings
-        width = views[first].n_features
-        encodings = [first, *(e for e in others if views[e].n_features != width)]
-        quiet = changed(settings, callbacks=None, verbose=min(int(settings.verbose), 1))
-        valid = held_out if self.early_stopping else None
-
-        def fit(candidate, encoding, examples, n_epochs, previous, on_epoch):
-            return self._fit_examples(
-                quiet,
-                candidate.row_loss,
-                views[encoding],
-                examples,
-                valid,
-                classes,
-                n_epochs=settings.max_epochs if n_epochs is None else n_epochs,
-                previous=previous,
-                on_epoch=on_epoch,
-                title=f"trying {candidate.name}, {encoding or 'plain numbers'}",
-                **training,
-            )
-
-        choice = choose(candidates, encodings, lengths, train, held_out, fit, is_split_off)
-        if choice.learned_nothing:
-            warn(
-                "on held-out rows the network is no better than the class frequencies: the "
-                f"labels are noise, learning_rate={settings.learning_rate!r} is too high, or a "
-                "class has too few rows to be held out."
-            )
-        return choice
-
-    def _temperature_suits(self, choice, fitted):
-        """Whether the temperature of a choice is that of what was fitted afterwards."""
-        as_long = len(fitted.history) == choice.n_epochs and not self.early_stopping
-        return choice.candidate.is_calibrated and as_long
-
-    def _publish_choice(self, candidate, choice, goes_on):
-        """Set what was found on held-out rows."""
-        self.held_out_losses_ = None if choice is None else choice.losses
+    def _publish_plan(self, plan):
+        """Set what was chosen."""
+        self.held_out_losses_ = None if plan.choice is None else plan.choice.losses
+        self.numeric_encoding_ = plan.encoding
 
     def _previous(self, goes_on, schedule_begins_anew=False):
         """The last fit, to go on from, or None."""
@@ -857,12 +627,6 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         if state and schedule_begins_anew:
             state = state | {"epochs_done": 0}
         return Fitted(self.network_, self.history_, self.best_epoch_, state)
-
-    def _fit_examples(self, settings, row_loss, view, train, valid, classes, **training):
-        from skkd.fitting import fit_examples
-
-        n_classes = len(classes)
-        return fit_examples(settings, row_loss, view, train, valid, n_classes=n_classes, **training)
 
     def _classes_of_all_calls(self, classes, goes_on):
         if classes is None:
@@ -895,15 +659,6 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         if keeps_training_state:
             self.training_state_ = fitted.training_state
 
-    def _logits(self, X):
-        if not self.__sklearn_is_fitted__():
-            check_is_fitted(self)  # raises; where it need not, it takes as long as the network
-        with without_array_api():
-            return self.network_.logits(self._read_rows(X, reset=False, as_fitted=True))
-
-    def __sklearn_is_fitted__(self):
-        return "network_" in vars(self)
-
     def __getstate__(self):
         return {**super().__getstate__(), "_skkd_version": __version__}
 
@@ -926,12 +681,6 @@ class NeuralClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         return tags
 
 
-def without_array_api():
-    """scikit-learn reads rows as NumPy arrays, whatever its configuration says."""
-    is_on = get_config()["array_api_dispatch"]
-    return config_context(array_api_dispatch=False) if is_on else nullcontext()
-
-
 @contextmanager
 def all_or_nothing(estimator):
     """After an error the estimator is as it was before."""
@@ -942,14 +691,3 @@ def all_or_nothing(estimator):
         vars(estimator).clear()
         vars(estimator).update(before)
         raise
-
-
-def _rows_that_count(examples, of_classes):
-    """How many rows of equal weight say as much, whatever the weights of their classes."""
-    weights = examples.targets["weights"] / of_classes[examples.targets["labels"]]
-    return effective_rows(weights)
-
-
-def unwrapped_rows(value):
-    """The content of a tuple of one, which keeps searches from slicing it."""
-    return value[0] if isinstance(value, tuple) and len(value) == 1 else value

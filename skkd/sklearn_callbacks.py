@@ -23,15 +23,15 @@ class EpochCallbacks:
     estimator : estimator
     n_epochs : int
         The most that can come.
-    task : dict
-        What the hooks may ask for: "X", "y" and "metadata".
+    task : skkd.task.Task
+        Its rows, labels and weights are what the hooks may ask for.
     """
 
     def __init__(self, estimator, n_epochs, task):
         self.estimator = estimator
-        self.task = task
+        self.task = {"X": task.X, "y": task.y, "metadata": {"sample_weight": task.sample_weight}}
         self.root = estimator._init_callback_context(max_subtasks=n_epochs)
-        self.root.call_on_fit_task_begin(estimator=estimator, **task)
+        self.root.call_on_fit_task_begin(estimator=estimator, **self.task)
 
     @classmethod
     def of(cls, estimator, n_epochs, task):

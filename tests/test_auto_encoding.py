@@ -8,8 +8,8 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 
 from skkd import DistilledClassifier, NeuralClassifier
-from skkd.candidates import choose
 from skkd.encodings import SelectiveBins
+from skkd.race import choose
 from skkd.teachers import WeakTeacherWarning
 
 same = np.testing.assert_array_equal
@@ -152,7 +152,7 @@ def test_a_narrow_network_goes_without_bins_where_they_do_not_help():
 
 def test_bins_for_all_numbers_are_not_tried_where_there_are_many(monkeypatch):
     X, y = stepped(2000)
-    monkeypatch.setattr("skkd.neural.MOST_SPREAD", 2)
+    monkeypatch.setattr("skkd.planning.MOST_SPREAD", 2)
     clf = NeuralClassifier((8,), random_state=0).fit(X, y)
     assert repr(clf.numeric_encoding_) == "SelectiveBins()"
 
@@ -183,11 +183,11 @@ def test_without_a_teachers_weight_a_student_of_trees_is_a_plain_classifier():
 def test_what_gives_no_more_inputs_is_not_tried(monkeypatch):
     heard = []
 
-    def recorded(candidates, encodings, *others):
-        heard.append(encodings)
-        return choose(candidates, encodings, *others)
+    def recorded(choices, *others):
+        heard.append(choices.encodings)
+        return choose(choices, *others)
 
-    monkeypatch.setattr("skkd.neural.choose", recorded)
+    monkeypatch.setattr("skkd.planning.choose", recorded)
     codes = np.random.RandomState(0).randint(0, 4, (2000, 3))
     NeuralClassifier((8,), random_state=0).fit(codes, codes[:, 0] > 1)
     NeuralClassifier((8,), random_state=0).fit(codes + stepped(2000)[0], codes[:, 0] > 1)

@@ -10,10 +10,11 @@ import torch
 from sklearn.metrics import log_loss
 
 from skkd import DistilledClassifier, NeuralClassifier
-from skkd.candidates import Candidate, choose
+from skkd.candidates import Candidate
 from skkd.epochs import FEWEST_ROWS
 from skkd.examples import Examples
 from skkd.network import softmax
+from skkd.race import Choices, Fold, choose
 from skkd.teachers import WeakTeacherWarning
 
 SMALL = {"hidden_layer_sizes": (150,), "random_state": 3}
@@ -125,13 +126,18 @@ def trainer(p_of, calls):
     return fit
 
 
+def folds(fit, candidates, n_folds=1):
+    by_name = {candidate.name: candidate for candidate in candidates}
+    return [Fold(examples(50), examples(400), fit, by_name) for _ in range(n_folds)]
+
+
 def chosen(p_by_name, lengths=(), is_split_off=True, **candidate_settings):
     """The choice among candidates that give the right class p at each length, and the calls."""
     calls = []
     fit = trainer(lambda name, encoding: p_by_name[name], calls)
     candidates = [Candidate(name, None, **candidate_settings.get(name, {})) for name in p_by_name]
-    rows = examples(50), examples(400)
-    choice = choose(candidates, [None], list(lengths), *rows, fit, is_split_off)
+    choices = Choices(candidates, [None], list(lengths))
+    choice = choose(choices, folds(fit, candidates), is_split_off)
     return choice, [(name, n_epochs) for name, _, n_epochs in calls]
 
 
@@ -140,8 +146,8 @@ def encoded(p_by_encoding, n_candidates=1):
     calls = []
     fit = trainer(lambda name, encoding: p_by_encoding[encoding], calls)
     candidates = [Candidate(f"candidate {i}", None) for i in range(n_candidates)]
-    lengths = [1, 2, 3, 4]
-    choice = choose(candidates, list(p_by_encoding), lengths, examples(50), examples(400), fit)
+    choices = Choices(candidates, list(p_by_encoding), [1, 2, 3, 4])
+    choice = choose(choices, folds(fit, candidates))
     return choice.encoding, calls
 
 
@@ -231,11 +237,11 @@ def test_who_is_behind_without_a_handicap_drops_out():
 def test_rows_of_ones_own_alone_are_not_split_off(settings, own_rows, monkeypatch):
     heard = []
 
-    def recorded(*arguments):
-        heard.append(arguments[6])
-        return choose(*arguments)
+    def recorded(choices, folds, is_split_off):
+        heard.append(is_split_off)
+        return choose(choices, folds, is_split_off)
 
-    monkeypatch.setattr("skkd.neural.choose", recorded)
+    monkeypatch.setattr("skkd.planning.choose", recorded)
     rows = {"X_val": X[:50], "y_val": y[:50]} if own_rows else {}
     DistilledClassifier(Knows(), **QUICK | settings).fit(X, y, **rows)
     assert heard == [not own_rows]
@@ -305,19 +311,20 @@ def test_a_training_that_goes_on_is_the_one_that_was_never_interrupted(size, mon
     """Whatever it learns from: labels, a teacher, a transfer set (in parts, or fresh)."""
     differences = {}
 
-    def compared(candidates, encodings, lengths, train, held_out, fit, *others):
-        for candidate in candidates:
+    def compared(choices, folds, *others):
+        for candidate in choices.candidates:
             fits = []
             for legs in ([5], [2, 3]):
-                examples, fitted = candidate.examples(train), None
+                examples, fitted = candidate.examples(folds[0].train), None
                 for n_epochs in legs:
-                    fitted = fit(candidate, encodings[0], examples, n_epochs, fitted, None)
+                    how = (choices.encodings[0], examples, n_epochs, fitted, None)
+                    fitted = folds[0].fit(candidate, *how)
                 fits.append(fitted.network.state)
             one, other = fits
             differences[candidate.name] = max(np.abs(one[k] - other[k]).max() for k in one)
-        return choose(candidates, encodings, lengths, train, held_out, fit, *others)
+        return choose(choices, folds, *others)
 
-    monkeypatch.setattr("skkd.neural.choose", compared)
+    monkeypatch.setattr("skkd.planning.choose", compared)
     settings = SMALL | {"dropout": 0.2, "augment_size": size}
     DistilledClassifier(Knows(), max_epochs=8, lr_decay="coslog", **settings).fit(X, y)
     assert differences == {"labels": 0, "teacher": 0, "transfer set": 0}
@@ -326,7 +333,7 @@ def test_a_training_that_goes_on_is_the_one_that_was_never_interrupted(size, mon
 def test_losers_and_the_winner_keep_no_rows():
     choice, _ = chosen({"one": [0.5] * 3, "two": [0.6] * 3, "three": [0.7] * 3}, lengths=(1, 2, 3))
     for trial in choice.trials.values():
-        assert trial.examples is trial.fitted is trial.train is None
+        assert trial.trainings == []
 
 
 # ---- alpha="auto" ------------------------------------------------------------------------
@@ -399,11 +406,12 @@ def test_what_is_chosen_is_the_fit_of_that_choice():
 def test_the_held_out_rows_of_every_candidate_are_the_same_and_no_others_are_used(monkeypatch):
     seen = []
 
-    def recorded(candidates, encodings, lengths, train, held_out, *others):
-        seen.append((train.index, held_out.index, [c.name for c in candidates]))
-        return choose(candidates, encodings, lengths, train, held_out, *others)
+    def recorded(choices, folds, *others):
+        names = [candidate.name for candidate in choices.candidates]
+        seen.extend((fold.train.index, fold.held_out.index, names) for fold in folds)
+        return choose(choices, folds, *others)
 
-    monkeypatch.setattr("skkd.neural.choose", recorded)
+    monkeypatch.setattr("skkd.planning.choose", recorded)
     DistilledClassifier(Knows(), **QUICK).fit(X, y)
     ((train, held_out, names),) = seen
     assert sorted(names) == ["labels", "teacher", "transfer set"]

@@ -10,10 +10,9 @@ from sklearn.metrics import log_loss
 from skorch.callbacks import Callback
 
 from skkd import DistilledClassifier, NeuralClassifier
-from skkd.candidates import Trial
 from skkd.epochs import FEWEST_ROWS, EpochChoice, best_temperature
-from skkd.examples import Examples
 from skkd.network import softmax
+from skkd.race import Trial
 from skkd.schedules import Constant, CosineRestarts, CosLog, FlatCosine, WarmUp
 
 SMALL = {"hidden_layer_sizes": (150,), "random_state": 1}
@@ -57,54 +56,36 @@ def test_just_before_an_end_the_rate_is_lower_than_before_and_after(schedule):
         assert lowest < max(rates[end * per_epoch : (end + 3) * per_epoch])
 
 
-class Answers:
-    """A network whose logits are known."""
-
-    def __init__(self, logits):
-        self.answer = logits
-
-    def logits(self, rows):
-        return self.answer
-
-
-def heard(losses, lengths=(1, 2, 3), weights=None):
-    """The choice after hearing epochs whose rows have these log-losses."""
+def judged(losses, weights=None):
+    """The choice after judging lengths at which the rows have these log-losses."""
     n_rows = len(losses[0])
     weights = np.ones(n_rows) if weights is None else np.asarray(weights)
-    targets = {"labels": np.zeros(n_rows, dtype=int), "weights": weights}
-    choice = EpochChoice(lengths, Examples(np.zeros((n_rows, 1)), targets))
+    choice = EpochChoice(np.zeros(n_rows, dtype=int), weights)
     stops = []
     with mock.patch("skkd.epochs.best_temperature", return_value=1.0):
         for epoch, row_losses in enumerate(losses, start=1):
             p = np.exp(-np.asarray(row_losses, dtype=float))
-            logits = np.log(np.column_stack([p, 1 - p]))
-            stops.append(choice.hear({"epoch": epoch}, lambda logits=logits: Answers(logits)))
+            stops.append(choice.judge(epoch, np.log(np.column_stack([p, 1 - p]))))
     return choice, stops
 
 
 def test_the_longest_is_chosen_that_is_not_clearly_worse():
-    choice, stops = heard([[1.0, 1.0, 1.0], [0.5, 0.5, 0.5], [0.2, 0.9, 0.46]])
+    choice, stops = judged([[1.0, 1.0, 1.0], [0.5, 0.5, 0.5], [0.2, 0.9, 0.46]])
     assert choice.n_epochs == 3  # worse by .02, with a standard error of .2
     assert stops == [False, False, False]
     assert choice.losses == pytest.approx({1: 1.0, 2: 0.5, 3: 1.56 / 3})
 
 
 def test_a_clearly_worse_length_ends_the_search():
-    choice, stops = heard([[0.5, 0.5, 0.5], [0.6, 0.7, 0.6]])
+    choice, stops = judged([[0.5, 0.5, 0.5], [0.6, 0.7, 0.6]])
     assert choice.n_epochs == 1
     assert stops == [False, True]
 
 
-def test_epochs_between_the_lengths_are_not_asked():
-    choice, stops = heard([[0.5], [0.1], [0.4]], lengths=(1, 3))
-    assert set(choice.losses) == {1, 3}
-    assert stops == [False] * 3
-
-
 def test_rows_of_weight_0_say_nothing_and_weight_2_is_a_row_twice():
     losses = [[0.5, 0.5, 0.5, 0.5], [0.7, 0.2, 0.6, 9.0]]
-    weighted, _ = heard(losses, weights=[1, 2, 1, 0])
-    repeated, _ = heard([[row[i] for i in (0, 1, 1, 2)] for row in losses])
+    weighted, _ = judged(losses, weights=[1, 2, 1, 0])
+    repeated, _ = judged([[row[i] for i in (0, 1, 1, 2)] for row in losses])
     assert weighted.losses == pytest.approx(repeated.losses)
     assert weighted.n_epochs == repeated.n_epochs
 
@@ -143,7 +124,7 @@ def test_right_answers_alone_make_it_no_surer_than_their_number_allows(n_rows):
 @pytest.mark.parametrize(("later", "n_epochs"), [(1.05, 2), (1.08, 1)])
 def test_a_length_that_is_visibly_worse_is_not_taken_however_few_rows_are_held_out(later, n_epochs):
     noise = np.array([-0.4, 0.4] * 10)
-    choice, stops = heard([0.5 + noise, 0.5 * later - noise], lengths=(1, 2))
+    choice, stops = judged([0.5 + noise, 0.5 * later - noise])
     assert choice.n_epochs == n_epochs
     assert stops == [False, False]
 
@@ -151,7 +132,7 @@ def test_a_length_that_is_visibly_worse_is_not_taken_however_few_rows_are_held_o
 def test_losses_that_creep_up_are_compared_with_the_best():
     losses = [np.full(20, 0.5) + 0.04 * epoch + 0.1 * (np.arange(20) % 2) for epoch in range(4)]
     losses[1][::2] -= 0.1  # not clearly worse
-    choice, stops = heard(losses, lengths=(1, 2, 3, 4))
+    choice, stops = judged(losses)
     assert choice.n_epochs == 2
     assert stops == [False, False, True, True]
 
@@ -161,9 +142,8 @@ def test_a_factor_of_all_weights_changes_neither_choice_nor_temperature(factor):
     logits, labels, weights = random_logits(300)
     choices = []
     for scale in (1.0, factor):
-        targets = {"labels": labels, "weights": scale * weights}
-        choices.append(EpochChoice([1], Examples(np.zeros((300, 1)), targets)))
-        choices[-1].hear({"epoch": 1}, lambda: Answers(logits))
+        choices.append(EpochChoice(labels, scale * weights))
+        choices[-1].judge(1, logits)
     assert choices[0].temperature == pytest.approx(choices[1].temperature)
     assert choices[0].losses == pytest.approx(choices[1].losses)
 
@@ -171,27 +151,26 @@ def test_a_factor_of_all_weights_changes_neither_choice_nor_temperature(factor):
 def test_one_heavy_row_counts_as_one_row():
     _, labels, weights = random_logits(300)
     weights[0] = 1e9
-    choice = EpochChoice([1], Examples(np.zeros((300, 1)), {"labels": labels, "weights": weights}))
+    choice = EpochChoice(labels, weights)
     assert choice.weights.sum() == pytest.approx(1.0, abs=1e-5)
 
 
 class EndsAt4(Trial):
     """Chooses 4 epochs whatever it hears."""
 
-    def hear(self, record, network):
+    def judge(self, epoch, logits):
         self.n_epochs, self.losses, self.temperature = 4, {4: 0.5}, 2.0
-        self.rows_seen.append(len(self.held_out))
-        return record["epoch"] >= 13
+        self.heard.append((epoch, len(logits)))
+        return epoch >= 13
 
-    rows_seen: ClassVar[list] = []
+    heard: ClassVar[list] = []
 
 
 def test_the_fit_has_as_many_epochs_as_are_chosen_and_all_rows(monkeypatch):
-    monkeypatch.setattr("skkd.candidates.Trial", EndsAt4)
+    monkeypatch.setattr("skkd.race.Trial", EndsAt4)
     X, y = table()
     clf = NeuralClassifier(**SMALL).fit(X, y)
-    assert set(EndsAt4.rows_seen) == {60}
-    assert len(EndsAt4.rows_seen) == 13
+    assert EndsAt4.heard == [(4, 60), (13, 60)]
     assert clf.n_iter_ == len(clf.history_) == 4
     assert clf.held_out_losses_ == {4: 0.5}
     assert clf.network_.temperature == 2.0

@@ -21,16 +21,16 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardSc
 from sklearn.tree import DecisionTreeClassifier
 
 import skkd.distilled
-import skkd.neural
+import skkd.planning
 import skkd.teachers
 from skkd import DistilledClassifier, NeuralClassifier, teacher_cache
 from skkd.calibration import calibration_temperature
-from skkd.candidates import choose
 from skkd.examples import Examples
 from skkd.losses import TEACHER_LOSSES
 from skkd.out_of_bag import out_of_bag
 from skkd.out_of_fold import out_of_fold
 from skkd.preprocessing import fit_view
+from skkd.race import choose
 from skkd.soft_labels import align
 from skkd.tables import read_table
 from skkd.transfer import Gibbs, Munge, Spunge, resolve_augment
@@ -545,11 +545,11 @@ def test_a_pass_is_of_as_many_steps_with_a_transfer_set_as_without():
 def test_held_out_rows_never_shape_synthetic_ones(settings, n_held_out, monkeypatch):
     watched = []
 
-    def recorded(candidates, encodings, lengths, train, held_out, *others):
-        watched.append(held_out.index)
-        return choose(candidates, encodings, lengths, train, held_out, *others)
+    def recorded(choices, folds, *others):
+        watched.extend(fold.held_out.index for fold in folds)
+        return choose(choices, folds, *others)
 
-    monkeypatch.setattr(skkd.neural, "choose", recorded)
+    monkeypatch.setattr(skkd.planning, "choose", recorded)
     settings = QUICK | {"augment": Records(), "augment_size": 50} | settings
     DistilledClassifier(Knows(), **settings).fit(X, y)
     seen = set(map(tuple, Records.seen))

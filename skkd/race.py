@@ -1,0 +1,256 @@
+"""What to learn from, with which inputs and for how long: held-out labels decide.
+
+Each candidate is fitted to a part of the rows, and the one whose log-loss of true labels is
+lowest on the others is fitted again, to all.
+
+Most of the training would be spent on losers, so the candidates race (Jamieson and Talwalkar
+2016, "Non-stochastic best arm identification and hyperparameter optimization",
+arXiv:1502.07943): at the last but two of the lengths that a training may have, two of them
+stay, at the last but one the better of these; or both, if which is better depends on a
+handicap, for a transfer set gains most in the end.
+
+Before that the candidate that hears the teacher least is trained as far as the first of these
+lengths with each of the numeric encodings: the less a teacher tells of held-out rows, the less
+it speaks for its own thresholds. Another encoding than the first must be better by more than
+`CLEARLY` standard errors, for it makes the network larger. The best one goes to all candidates.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from skkd.candidates import Candidate
+from skkd.epochs import EpochChoice, is_worse
+from skkd.examples import Examples
+
+__all__ = ["Choices", "Fold", "Trial", "choose"]
+
+#: Standard errors by which more inputs must be better. Where they help small networks in the
+#: end they lead early by 1.8 or more, where not by less than 1.
+CLEARLY = 1.5
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What there is to choose among.
+
+    Parameters
+    ----------
+    candidates : list of Candidate
+        The first is taken where nothing can be compared.
+    encodings : list of (skkd.encodings.PiecewiseLinear or None)
+        Of numbers; the first, unless another is clearly better.
+    lengths : list of int
+        Numbers of epochs; empty where only the end of training counts.
+    """
+
+    candidates: list[Candidate]
+    encodings: list
+    lengths: list[int]
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One split of the table: rows to learn from, and others to compare on.
+
+    Parameters
+    ----------
+    train, held_out : skkd.examples.Examples
+    fit : callable
+        (candidate, encoding, examples, n_epochs, previous, on_epoch) ->
+        skkd.fitting.Fitted. With `n_epochs` None it trains as long as it likes; `previous`
+        is the Fitted to go on from, or None; `on_epoch` (record, network) says whether to
+        stop, and may be None.
+    candidates : dict of str to Candidate
+        By name, as they learn here: a transfer set resembles the rows of one fold.
+    """
+
+    train: Examples
+    held_out: Examples
+    fit: object
+    candidates: dict
+
+
+class Training:
+    """One candidate on the rows of one fold, trained leg by leg."""
+
+    def __init__(self, name, encoding, fold):
+        self.candidate = fold.candidates[name]
+        self.encoding = encoding
+        self.fold = fold
+        self.examples = self.fitted = None
+
+    def go_on(self, n_epochs, on_epoch):
+        """Train on: see `Fold.fit`."""
+        if self.examples is None:
+            self.examples = self.candidate.examples(self.fold.train)
+        self.fitted = self.fold.fit(
+            self.candidate, self.encoding, self.examples, n_epochs, self.fitted, on_epoch
+        )
+
+
+class Trial(EpochChoice):
+    """How one candidate does on the held-out rows, while it is trained.
+
+    Parameters
+    ----------
+    candidate : Candidate
+    encoding : skkd.encodings.PiecewiseLinear or None
+        Of numbers.
+    lengths : list of int
+        See :class:`Choices`.
+    folds : list of Fold
+        The held-out rows of all of them count together. With one fold each length is judged
+        as soon as it is reached, else when all trainings have reached it.
+
+    Attributes
+    ----------
+    n_done : int
+        Epochs so far.
+    is_over : bool
+        Whether there is nothing more to hear of it: all epochs are done, or going on was no
+        use.
+    trials : dict of str to Trial
+        Of all candidates, by name, as they were when they dropped out.
+    """
+
+    def __init__(self, candidate, encoding, lengths, folds):
+        targets = [fold.held_out.targets for fold in folds]
+        super().__init__(*(np.concatenate([t[k] for t in targets]) for k in ("labels", "weights")))
+        self.candidate = candidate
+        self.encoding = encoding
+        self.lengths = lengths
+        self.folds = folds
+        self.trainings = [Training(candidate.name, encoding, fold) for fold in folds]
+        self.n_done = 0
+        self.is_over = False
+        self.trials = {}
+
+    @property
+    def teacher_logits(self):
+        """What the teacher says of the held-out rows; None if it says nothing."""
+        logits = [fold.held_out.targets.get("teacher_logits") for fold in self.folds]
+        return None if any(some is None for some in logits) else np.concatenate(logits)
+
+    def go_on_until(self, end):
+        """Train until so many epochs are done.
+
+        Parameters
+        ----------
+        end : int or None
+            None: until the training ends by itself, which is judged alone.
+        """
+        legs = [end]
+        if len(self.trainings) > 1 and end is not None:
+            legs = [length for length in self.lengths if length <= end]
+        for leg in legs:
+            if not self.is_over and (leg is None or self.n_done < leg):
+                self._go_on_until(leg)
+
+    def _go_on_until(self, end):
+        n_before = self.n_done
+        is_alone = end is not None and len(self.trainings) == 1
+
+        def on_epoch(record, network):
+            self.n_done = n_before + record["epoch"]
+            if self.n_done in self.lengths:
+                self.is_over = self._judge([network()])
+            return self.is_over
+
+        for training in self.trainings:
+            n_epochs = None if end is None else end - n_before
+            training.go_on(n_epochs, on_epoch if is_alone else None)
+        if not is_alone:
+            self.n_done = len(self.trainings[0].fitted.history) if end is None else end
+        if not (is_alone and self.losses):  # else each length was judged when it was reached
+            self.is_over = self._judge([training.fitted.network for training in self.trainings])
+        self.is_over |= end is None or end == self.lengths[-1]
+
+    def _judge(self, networks):
+        logits = [
+            network.logits(fold.held_out.rows)
+            for network, fold in zip(networks, self.folds, strict=True)
+        ]
+        return self.judge(self.n_done, np.concatenate(logits))
+
+    def let_go(self):
+        """Keep the losses, not the rows nor the networks: it will not be trained any more."""
+        self.trainings = []
+
+    def is_better_than(self, rival):
+        """Whether its loss is clearly lower, each at its own length."""
+        ours, theirs = (trial.row_losses[trial.n_epochs] for trial in (self, rival))
+        return is_worse(theirs - ours, self.weights, errors=CLEARLY)
+
+
+def choose(choices, folds, is_split_off=True):
+    """Fit each candidate to some rows, and compare them on others.
+
+    Parameters
+    ----------
+    choices : Choices
+    folds : list of Fold
+    is_split_off : bool, default=True
+        Whether the held-out rows are rows of the table, which a teacher may have seen:
+        then handicaps count.
+
+    Returns
+    -------
+    Trial
+        Of the best candidate.
+    """
+    candidates, lengths = choices.candidates, choices.lengths
+    marks = lengths[-3:] or [None]
+    first = min(candidates, key=lambda candidate: candidate.alpha)
+    leader = _best_encoded([Trial(first, e, lengths, folds) for e in choices.encodings], marks[0])
+    rest = [candidate for candidate in candidates if candidate is not first]
+    racers = [leader, *(Trial(one, leader.encoding, lengths, folds) for one in rest)]
+    trials = {trial.candidate.name: trial for trial in racers}
+    best = _winner(racers, marks, is_split_off)
+    best.trials = trials
+    return best
+
+
+def _best_encoded(trials, mark):
+    """The first trial, or another that is clearly better after a few epochs."""
+    leader, *others = trials
+    if others:
+        leader.go_on_until(mark)
+    for trial in others:
+        trial.go_on_until(mark)
+        loser = leader if trial.is_better_than(leader) else trial
+        leader = trial if loser is leader else leader
+        loser.let_go()
+    return leader
+
+
+def _winner(racers, marks, is_split_off):
+    """The best trial in the end: at each mark but the last so many stay as marks are to come."""
+    for n_marks_to_come, mark in zip(reversed(range(len(marks))), marks, strict=True):
+        if len(racers) == 1:
+            mark = marks[-1]
+        for trial in racers:
+            trial.go_on_until(mark)
+        best = _best(racers, is_split_off)
+        stay = [best, *sorted(racers, key=lambda trial: trial.loss)[:n_marks_to_come]]
+        for trial in racers:
+            if trial not in stay:
+                trial.let_go()
+        racers = [trial for trial in racers if trial in stay]
+    best.let_go()
+    return best
+
+
+def _best(trials, is_split_off):
+    """The trial of the lowest loss, with their handicaps where these count."""
+
+    def loss_that_counts(trial):
+        if not is_split_off:
+            return trial.loss
+        candidate = trial.candidate
+        return trial.loss * (candidate.handicap_if_trusted if is_trusted else candidate.handicap)
+
+    fair = [trial for trial in trials if trial.candidate.handicap <= 1]
+    best_of_fair = min(fair, key=lambda trial: trial.loss, default=None)
+    is_trusted = best_of_fair is not None and best_of_fair.candidate.alpha > 0
+    return min(trials, key=loss_that_counts)
