@@ -5,7 +5,7 @@ where it does not; rows that only it has labelled help most where the table is s
 is the case, held-out rows tell (:mod:`skkd.race`).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -59,3 +59,20 @@ class Candidate:
         return labelled.with_target("alpha", np.full(len(labelled), self.alpha)).followed_by(
             self.transfer_set(labelled)
         )
+
+    def anew(self, **changes):
+        """The same for other rows: its transfer set is made anew.
+
+        Parameters
+        ----------
+        **changes : object
+            What else is different about the transfer set: see
+            :meth:`skkd.transfer_set.TransferSet.anew`.
+
+        Returns
+        -------
+        Candidate
+        """
+        if self.transfer_set is None:
+            return self
+        return replace(self, transfer_set=self.transfer_set.anew(**changes))

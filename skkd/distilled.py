@@ -1,6 +1,7 @@
 """DistilledClassifier: a neural network taught by a frozen teacher."""
 
 import time
+from functools import partial
 
 import numpy as np
 from sklearn.frozen import FrozenEstimator
@@ -14,7 +15,7 @@ from skkd.inputs import count_rows, encode, is_plain_table, nominal_columns
 from skkd.neural import NeuralClassifier, all_or_nothing, runs_one_epoch_at_a_time
 from skkd.parameters import is_auto, refuse, warn
 from skkd.predictions import without_array_api
-from skkd.presets import is_narrow
+from skkd.presets import changed, is_narrow
 from skkd.soft_labels import align, mix
 from skkd.task import unwrapped_rows
 from skkd.teachers import WeakTeacherWarning, agreement_with, freeze, input_tags_of, is_fitted
@@ -27,7 +28,7 @@ from skkd.teaching import (
     read_answers,
 )
 from skkd.transfer import Munge, resolve_augment
-from skkd.transfer_set import TransferSet
+from skkd.transfer_set import TransferSet, picked
 
 __all__ = ["DistilledClassifier"]
 
@@ -68,8 +69,8 @@ class DistilledClassifier(NeuralClassifier):
         A frozen teacher that was fitted on all rows has seen the held-out rows of every
         cross-validation fold, and tells the student about them: the scores are too
         good. Only ``fit_teacher=True``, which fits a clone of the teacher on the rows
-        of each `fit`, gives an honest score (early stopping then still watches rows
-        that the teacher saw, unless they come as `X_val`).
+        of each `fit`, gives an honest score (the epoch of `early_stopping` is still
+        chosen on rows that the teacher saw, unless they come as `X_val`).
 
     Parameters
     ----------
@@ -89,7 +90,8 @@ class DistilledClassifier(NeuralClassifier):
         held-out ones (not with `early_stopping`). Without `X_val`, a transfer set that was not
         asked for must be better by a quarter than labels alone, or by a tenth where the
         teacher was already better than these: a teacher that was fitted on the held-out rows
-        tells of them. For fewer rows it is .5.
+        tells of them. Not so where clones of it may be fitted without these (`fit_teacher`,
+        or `soft_labels` out of fold): they answer in the choice. For fewer rows it is .5.
     teacher_loss : str, default="kl"
         How far the student is from the teacher: "kl", "reverse_kl", "jensen_shannon",
         "logit_mse" or "brier", see :data:`skkd.losses.TEACHER_LOSSES`. They differ in
@@ -122,7 +124,8 @@ class DistilledClassifier(NeuralClassifier):
         the softmax of a decision function, too.
     fit_teacher : bool, default=False
         Fit a clone of the teacher (fitted, frozen or not) on the rows of each `fit`,
-        with the sample weights; `class_weight` acts on the student alone. The random
+        with the sample weights; `class_weight` acts on the student alone. Further clones,
+        one to three, are fitted without the rows that something is chosen by. The random
         states in it that are None are seeded from `random_state`.
     on_class_mismatch : {"raise", "teacher", "intersect"}, default="raise"
         What to do where teacher and `y` know different classes: refuse, take the
@@ -510,13 +513,54 @@ class DistilledClassifier(NeuralClassifier):
             self.teacher_temperature_ = calibration_temperature(
                 soft_labels, codes, weights, proba_floor=self.proba_floor
             )
-        soft_labels[silent, codes[silent]] = 1.0  # nothing to say of these but their label
-        return classes, {"labels": codes, "teacher_logits": self._teacher_logits(soft_labels)}
+        teacher_logits = self._teacher_logits(_with_labels(soft_labels, codes))
+        return classes, {"labels": codes, "teacher_logits": teacher_logits}
 
-    def _ask_about(self, rows, classes, are_made):
-        """The teacher's soft labels of rows of a transfer set."""
+    def _unseen(self, task, train, held_out, candidates):
+        """A fold, and the candidates, as for who has not seen its held-out rows.
+
+        A clone of the teacher is fitted to the other rows, if it may be. Not where these lack
+        a class, of which it would know nothing.
+        """
+        labels = train.targets["labels"]
+        is_out_of_fold = self.soft_labels == "out_of_fold"  # who labels a row has not seen it
+        is_asked = any(c.transfer_set or (c.alpha and not is_out_of_fold) for c in candidates)
+        lacks_none = np.isin(task.train.targets["labels"], labels).all()
+        if not (is_asked and lacks_none and self._may_fit_anew(task)):
+            return train, held_out, candidates
         began = time.perf_counter()
-        soft_labels = self._mixed(opinions_of(self, rows, are_made), classes)
+        teacher, opinions = hear_teacher(
+            changed(
+                self, fit_teacher=True, soft_labels="auto" if is_out_of_fold else self.soft_labels
+            ),
+            picked(task.X, train.index),
+            task.classes[labels],
+            task.sample_weight_of(train),
+            task.seeds.teacher,
+            remember=True,
+        )
+        if not is_out_of_fold:
+            train = self._taught(train, opinions, task.classes)
+            opinions = opinions_of(self, teacher, picked(task.X, held_out.index), are_made=False)
+            held_out = self._taught(held_out, opinions, task.classes)
+        self.teacher_seconds_ += time.perf_counter() - began
+        ask = partial(self._ask_about, teacher, task.classes)
+        return train, held_out, [candidate.anew(ask=ask) for candidate in candidates]
+
+    def _may_fit_anew(self, task):
+        """Whether clones of the teacher may be fitted to rows of which some are held out."""
+        is_allowed = self.fit_teacher or self.soft_labels == "out_of_fold"
+        return is_allowed and self.teacher_ is not None and task.held_out is None
+
+    def _taught(self, examples, opinions, classes):
+        """Examples with the soft labels of another teacher."""
+        soft_labels = _with_labels(self._mixed(opinions, classes), examples.targets["labels"])
+        return examples.with_target("teacher_logits", self._teacher_logits(soft_labels))
+
+    def _ask_about(self, teacher, classes, rows, are_made):
+        """A teacher's soft labels of rows of a transfer set."""
+        began = time.perf_counter()
+        soft_labels = self._mixed(opinions_of(self, teacher, rows, are_made), classes)
         self.teacher_seconds_ += time.perf_counter() - began
         return soft_labels
 
@@ -567,7 +611,8 @@ class DistilledClassifier(NeuralClassifier):
             by_itself = super()._make_criterion(settings)
             candidates.append(Candidate("labels", by_itself, is_calibrated=self.module is None))
         if transfer_set is not None:
-            if not is_asked_for:
+            is_seen = task.held_out is None and not self._may_fit_anew(task)
+            if is_seen and not is_asked_for:
                 shared |= {"handicap": HANDICAP, "handicap_if_trusted": HANDICAP_IF_TRUSTED}
             with_more = Candidate("transfer set", transfer_set=transfer_set, **shared)
             # Where nothing can be held out the first is taken.
@@ -595,7 +640,7 @@ class DistilledClassifier(NeuralClassifier):
             categorical = nominal_columns(self.categorical_features, task.X, names)
         return TransferSet(
             task.X,
-            ask=lambda rows, are_made: self._ask_about(rows, task.classes, are_made),
+            ask=partial(self._ask_about, self.teacher_, task.classes),
             read=lambda rows: self._read_rows(rows, reset=False, as_fitted=task.goes_on),
             logits=self._teacher_logits,
             of_classes=task.of_classes,
@@ -666,3 +711,10 @@ class DistilledClassifier(NeuralClassifier):
         frozen = self.__class__.__new__(self.__class__)
         vars(frozen).update(vars(self) | {"teacher": freeze(self.teacher)})
         return super(DistilledClassifier, frozen).__sklearn_clone__()
+
+
+def _with_labels(soft_labels, codes):
+    """Soft labels, where there are none the label: a row of which nobody says anything."""
+    silent = soft_labels.sum(axis=1) == 0
+    soft_labels[silent, codes[silent]] = 1.0
+    return soft_labels

@@ -1,5 +1,6 @@
 """What is fitted to all rows in the end: chosen on held-out rows, where that is possible."""
 
+import math
 from dataclasses import dataclass, replace
 
 from scipy import sparse
@@ -21,6 +22,10 @@ __all__ = ["Plan", "encodings_of", "make_plan", "plan_to_go_on", "view_of"]
 #: Numbers of more columns are not spread for a try: thousands of inputs take their time. Nor
 #: are those of fewer rows: a tenth of them tells too little.
 MOST_SPREAD, FEWEST_SPREAD = 100, 2000
+
+#: Rows are held out again, others each time, until so many were, but no more than so often:
+#: of 1,000 rows a tenth often asks for an epoch number that is far from the best.
+ENOUGH_HELD_OUT, MOST_FOLDS = 300, 3
 
 
 @dataclass
@@ -199,26 +204,23 @@ def view_of(estimator, settings, train, classes, encoding, thresholds):
 
 def _choose(estimator, settings, task, choices, thresholds):
     """The trial that held-out rows ask for; None where they are too few."""
-    is_split_off = task.held_out is None
-    split = task.train, task.held_out
-    if is_split_off:
-        split = split_examples(
-            task.train,
-            validation_fraction=estimator.validation_fraction,
-            seed=task.seeds.split,
-            warns=False,
-        )
-    train, held_out = split
-    if effective_rows(held_out.targets["weights"]) < FEWEST_HELD_OUT:
+    splits = _splits(estimator, task)
+    if effective_rows(splits[0][1].targets["weights"]) < FEWEST_HELD_OUT:
         return None
-    views = {
-        encoding: view_of(estimator, settings, train, task.classes, encoding, thresholds)
-        for encoding in choices.encodings
-    }
-    candidates = {candidate.name: candidate for candidate in choices.candidates}
-    fold = Fold(train, held_out, _fitter(settings, task, held_out, views), candidates)
+    folds = []
+    for k, (train, held_out) in enumerate(splits):
+        # The rows that are made for the first fold serve the fit of all rows, too.
+        candidates = [one.anew() if k else one for one in choices.candidates]
+        train, held_out, candidates = estimator._unseen(task, train, held_out, candidates)
+        views = {
+            encoding: view_of(estimator, settings, train, task.classes, encoding, thresholds)
+            for encoding in choices.encodings
+        }
+        title = f", fold {k + 1} of {len(splits)}" if len(splits) > 1 else ""
+        fit = _fitter(settings, task, held_out, views, title)
+        folds.append(Fold(train, held_out, fit, {one.name: one for one in candidates}))
     choices = replace(choices, encodings=_different(choices.encodings, views))
-    choice = choose(choices, [fold], is_split_off)
+    choice = choose(choices, folds)
     if choice.learned_nothing:
         warn(
             "on held-out rows the network is no better than the class frequencies: the "
@@ -228,7 +230,21 @@ def _choose(estimator, settings, task, choices, thresholds):
     return choice
 
 
-def _fitter(settings, task, held_out, views):
+def _splits(estimator, task):
+    """(train, held out) of each fold: one where that holds out rows enough."""
+    if task.held_out is not None:
+        return [(task.train, task.held_out)]
+
+    def split(k):
+        fraction, seed = estimator.validation_fraction, task.seeds.split + k
+        return split_examples(task.train, validation_fraction=fraction, seed=seed, warns=False)
+
+    first = split(0)
+    n_folds = math.ceil(ENOUGH_HELD_OUT / len(first[1]))
+    return [first, *(split(k) for k in range(1, min(n_folds, MOST_FOLDS)))]
+
+
+def _fitter(settings, task, held_out, views, title):
     """What trains the candidates on the rows of a fold."""
     from skkd.fitting import fit_examples
 
@@ -247,7 +263,7 @@ def _fitter(settings, task, held_out, views):
             seed=task.seeds.network,
             previous=previous,
             on_epoch=on_epoch,
-            title=f"trying {candidate.name}, {encoding or 'plain numbers'}",
+            title=f"trying {candidate.name}, {encoding or 'plain numbers'}{title}",
         )
 
     return fit

@@ -183,16 +183,13 @@ class Trial(EpochChoice):
         return is_worse(theirs - ours, self.weights, errors=CLEARLY)
 
 
-def choose(choices, folds, is_split_off=True):
+def choose(choices, folds):
     """Fit each candidate to some rows, and compare them on others.
 
     Parameters
     ----------
     choices : Choices
     folds : list of Fold
-    is_split_off : bool, default=True
-        Whether the held-out rows are rows of the table, which a teacher may have seen:
-        then handicaps count.
 
     Returns
     -------
@@ -206,7 +203,7 @@ def choose(choices, folds, is_split_off=True):
     rest = [candidate for candidate in candidates if candidate is not first]
     racers = [leader, *(Trial(one, leader.encoding, lengths, folds) for one in rest)]
     trials = {trial.candidate.name: trial for trial in racers}
-    best = _winner(racers, marks, is_split_off)
+    best = _winner(racers, marks)
     best.trials = trials
     return best
 
@@ -224,14 +221,14 @@ def _best_encoded(trials, mark):
     return leader
 
 
-def _winner(racers, marks, is_split_off):
+def _winner(racers, marks):
     """The best trial in the end: at each mark but the last so many stay as marks are to come."""
     for n_marks_to_come, mark in zip(reversed(range(len(marks))), marks, strict=True):
         if len(racers) == 1:
             mark = marks[-1]
         for trial in racers:
             trial.go_on_until(mark)
-        best = _best(racers, is_split_off)
+        best = _best(racers)
         stay = [best, *sorted(racers, key=lambda trial: trial.loss)[:n_marks_to_come]]
         for trial in racers:
             if trial not in stay:
@@ -241,12 +238,10 @@ def _winner(racers, marks, is_split_off):
     return best
 
 
-def _best(trials, is_split_off):
-    """The trial of the lowest loss, with their handicaps where these count."""
+def _best(trials):
+    """The trial of the lowest loss, with their handicaps."""
 
     def loss_that_counts(trial):
-        if not is_split_off:
-            return trial.loss
         candidate = trial.candidate
         return trial.loss * (candidate.handicap_if_trusted if is_trusted else candidate.handicap)
 

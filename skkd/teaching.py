@@ -142,14 +142,16 @@ def hear_teacher(student, X, y, sample_weight, seed, remember):
     return teacher, _as_asked(student, teacher, opinions, X, y, sample_weight, settings)
 
 
-def opinions_of(student, rows, are_made):
-    """What the teacher of this fit says of rows of a transfer set.
+def opinions_of(student, teacher, rows, are_made):
+    """What a teacher of this fit says of rows of a transfer set.
 
     It is remembered if another fit may ask the same.
 
     Parameters
     ----------
     student : DistilledClassifier
+    teacher : object
+        Fitted: the one of all rows, or of a part of them.
     rows : container of rows, as the teacher takes them
     are_made : bool
         Whether they are synthetic: fits with the same seed make the same rows. Where the
@@ -165,7 +167,7 @@ def opinions_of(student, rows, are_made):
         remember &= student.augment_seconds is None and student.augment_size != "fresh"
     else:
         remember |= not student.fit_teacher
-    return hear(student.teacher_, rows, remember=remember, **_ways_to_ask(student))
+    return hear(teacher, rows, remember=remember, **_ways_to_ask(student))
 
 
 def read_answers(teacher_proba, classes, n_rows):

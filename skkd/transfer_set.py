@@ -1,5 +1,6 @@
 """The transfer set of one fit: rows without labels, collected or made, that a teacher labels."""
 
+import copy
 import time
 from dataclasses import replace
 
@@ -12,7 +13,7 @@ from skkd.inputs import count_rows
 from skkd.teachers import noted
 from skkd.transfer.conversion import in_container_of
 
-__all__ = ["TransferSet", "auto_size"]
+__all__ = ["TransferSet", "auto_size", "picked"]
 
 #: Rows that are made, and asked about, at a time.
 BATCH_ROWS = 10_000
@@ -100,6 +101,24 @@ class TransferSet:
         self.n_rows = 0
         self.examples = None
 
+    def anew(self, ask=None):
+        """The same for whoever asks first of the copy: nothing is made yet.
+
+        Parameters
+        ----------
+        ask : callable, default=None
+            In place of the teacher that is asked.
+
+        Returns
+        -------
+        TransferSet
+        """
+        other = copy.copy(self)
+        other.sampler = copy.copy(self.sampler)
+        other.ask = self.ask if ask is None else ask
+        other.examples, other.n_rows = None, 0
+        return other
+
     def __call__(self, labelled):
         """The transfer set, in an order without meaning.
 
@@ -161,7 +180,7 @@ class TransferSet:
 
     def _fit_sampler(self, labelled):
         """Show it the rows that synthetic ones are to resemble; how many they are."""
-        X = self.X if labelled.index is None else _picked(self.X, labelled.index)
+        X = self.X if labelled.index is None else picked(self.X, labelled.index)
         with noted("Raised by augment."):
             self.sampler.fit(X, categorical=self.categorical)
         return count_rows(X)
@@ -202,8 +221,18 @@ def _weighted_equally(parts):
     return examples.with_target("weights", weights / mean)
 
 
-def _picked(X, index):
-    """Some of the rows; not every sparse format, nor what is merely array-like, can be sliced."""
+def picked(X, index):
+    """Some of the rows; not every sparse format, nor what is merely array-like, can be sliced.
+
+    Parameters
+    ----------
+    X : container of rows
+    index : ndarray of int
+
+    Returns
+    -------
+    container of rows
+    """
     if sparse.issparse(X):
         X = X.tocsr()
     elif hasattr(X, "itercolumns"):  # pyarrow's, which scikit-learn 1.6 cannot index

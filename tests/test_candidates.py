@@ -131,13 +131,13 @@ def folds(fit, candidates, n_folds=1):
     return [Fold(examples(50), examples(400), fit, by_name) for _ in range(n_folds)]
 
 
-def chosen(p_by_name, lengths=(), is_split_off=True, **candidate_settings):
+def chosen(p_by_name, lengths=(), n_folds=1, **candidate_settings):
     """The choice among candidates that give the right class p at each length, and the calls."""
     calls = []
     fit = trainer(lambda name, encoding: p_by_name[name], calls)
     candidates = [Candidate(name, None, **candidate_settings.get(name, {})) for name in p_by_name]
     choices = Choices(candidates, [None], list(lengths))
-    choice = choose(choices, folds(fit, candidates), is_split_off)
+    choice = choose(choices, folds(fit, candidates, n_folds))
     return choice, [(name, n_epochs) for name, _, n_epochs in calls]
 
 
@@ -206,12 +206,6 @@ def test_a_smaller_handicap_counts_behind_one_that_listens_to_the_teacher():
     assert choice.candidate.name == "better"
 
 
-def test_a_handicap_does_not_count_on_rows_that_no_teacher_can_have_seen():
-    values = {"one": [0.9], "two": [0.9]}
-    choice, _ = chosen(values, is_split_off=False, one={"handicap": 1.1})
-    assert choice.candidate.name == "one"
-
-
 def test_a_handicap_counts_in_the_end():
     values = {"one": [0.5, 0.6, 0.9], "two": [0.02, 0.5, 0.5]}
     for handicap, best in [(1.1, "one"), (1e6, "two")]:
@@ -228,23 +222,46 @@ def test_who_is_behind_without_a_handicap_drops_out():
     assert ("one", 3) not in calls
 
 
+def recorded_choices(monkeypatch):
+    """(choices, folds) of the fits to come."""
+    heard = []
+
+    def recorded(choices, folds):
+        heard.append((choices, folds))
+        return choose(choices, folds)
+
+    monkeypatch.setattr("skkd.planning.choose", recorded)
+    return heard
+
+
 @pytest.mark.parametrize(
     "settings",
     [{}, {"early_stopping": True}, {"lr_decay": "coslog", "max_epochs": "auto"}],
     ids=str,
 )
 @pytest.mark.parametrize("own_rows", [False, True])
-def test_rows_of_ones_own_alone_are_not_split_off(settings, own_rows, monkeypatch):
-    heard = []
-
-    def recorded(choices, folds, is_split_off):
-        heard.append(is_split_off)
-        return choose(choices, folds, is_split_off)
-
-    monkeypatch.setattr("skkd.planning.choose", recorded)
+def test_only_of_rows_that_the_teacher_may_have_seen_a_transfer_set_must_be_clearly_better(
+    settings, own_rows, monkeypatch
+):
+    heard = recorded_choices(monkeypatch)
     rows = {"X_val": X[:50], "y_val": y[:50]} if own_rows else {}
     DistilledClassifier(Knows(), **QUICK | settings).fit(X, y, **rows)
-    assert heard == [not own_rows]
+    ((choices, folds),) = heard
+    assert len(folds) == (1 if own_rows else 3)
+    handicaps = {one.name: one.handicap for one in choices.candidates}
+    assert handicaps == {"teacher": 1, "labels": 1, "transfer set": 1 if own_rows else 4 / 3}
+
+
+def test_all_folds_reach_a_length_before_it_is_judged():
+    values = {"one": [0.6, 0.7, 0.8], "two": [0.5, 0.4, 0.4]}
+    choice, calls = chosen(values, lengths=(1, 2, 3), n_folds=2)
+    legs = [("one", 1), ("two", 1), ("one", 2), ("two", 2), ("one", 3)]
+    assert calls == [call for call in legs for _ in range(2)]
+    assert choice.candidate.name == "one"
+    assert len(choice.row_losses[3]) == 800
+    alone, _ = chosen(values, lengths=(1, 2, 3))
+    assert choice.losses == pytest.approx(alone.losses, rel=1e-3)  # the same rows twice
+    assert choice.temperature == pytest.approx(alone.temperature, rel=0.01)
 
 
 def test_without_lengths_the_end_of_training_counts():
@@ -311,7 +328,7 @@ def test_a_training_that_goes_on_is_the_one_that_was_never_interrupted(size, mon
     """Whatever it learns from: labels, a teacher, a transfer set (in parts, or fresh)."""
     differences = {}
 
-    def compared(choices, folds, *others):
+    def compared(choices, folds):
         for candidate in choices.candidates:
             fits = []
             for legs in ([5], [2, 3]):
@@ -322,7 +339,7 @@ def test_a_training_that_goes_on_is_the_one_that_was_never_interrupted(size, mon
                 fits.append(fitted.network.state)
             one, other = fits
             differences[candidate.name] = max(np.abs(one[k] - other[k]).max() for k in one)
-        return choose(choices, folds, *others)
+        return choose(choices, folds)
 
     monkeypatch.setattr("skkd.planning.choose", compared)
     settings = SMALL | {"dropout": 0.2, "augment_size": size}
@@ -403,20 +420,23 @@ def test_what_is_chosen_is_the_fit_of_that_choice():
     assert auto.network_.temperature != 1.0
 
 
-def test_the_held_out_rows_of_every_candidate_are_the_same_and_no_others_are_used(monkeypatch):
-    seen = []
-
-    def recorded(choices, folds, *others):
-        names = [candidate.name for candidate in choices.candidates]
-        seen.extend((fold.train.index, fold.held_out.index, names) for fold in folds)
-        return choose(choices, folds, *others)
-
-    monkeypatch.setattr("skkd.planning.choose", recorded)
-    DistilledClassifier(Knows(), **QUICK).fit(X, y)
-    ((train, held_out, names),) = seen
-    assert sorted(names) == ["labels", "teacher", "transfer set"]
-    assert not set(train) & set(held_out)
-    assert sorted([*train, *held_out]) == list(range(len(X)))
+@no_warning_of_ours
+@pytest.mark.parametrize(
+    ("n_rows", "n_folds"), [(200, 3), (1490, 3), (1500, 2), (2990, 2), (3000, 1)]
+)
+def test_the_smaller_the_table_the_more_often_rows_are_held_out(n_rows, n_folds, monkeypatch):
+    heard = recorded_choices(monkeypatch)
+    X, y = table(n_rows)
+    clf = DistilledClassifier(Knows(), hidden_layer_sizes=(2,), max_epochs=1, random_state=0)
+    clf.fit(X, y)
+    ((_, folds),) = heard
+    assert len(folds) == n_folds
+    for fold in folds:
+        train, held_out = fold.train.index, fold.held_out.index
+        assert len(held_out) == np.ceil(0.1 * n_rows)
+        assert not set(train) & set(held_out)
+        assert sorted([*train, *held_out]) == list(range(len(X)))
+    assert len({tuple(sorted(fold.held_out.index)) for fold in folds}) == n_folds
 
 
 @pytest.mark.parametrize("alpha", [0, 0.0])

@@ -170,7 +170,7 @@ def test_the_fit_has_as_many_epochs_as_are_chosen_and_all_rows(monkeypatch):
     monkeypatch.setattr("skkd.race.Trial", EndsAt4)
     X, y = table()
     clf = NeuralClassifier(**SMALL).fit(X, y)
-    assert EndsAt4.heard == [(4, 60), (13, 60)]
+    assert EndsAt4.heard == [(4, 180), (13, 180)]  # three times a tenth of 600
     assert clf.n_iter_ == len(clf.history_) == 4
     assert clf.held_out_losses_ == {4: 0.5}
     assert clf.network_.temperature == 2.0
@@ -244,7 +244,7 @@ def test_probabilities_get_the_temperature_that_held_out_rows_ask_for():
 
 
 def test_a_choice_of_all_epochs_is_the_fit_of_that_number_but_for_its_temperature():
-    X, y = table()
+    X, y = table(1500)
     chosen = NeuralClassifier(**SMALL).fit(X, y)
     assert chosen.n_iter_ == 64
     given = NeuralClassifier(max_epochs=64, **SMALL).fit(X, y)

@@ -80,7 +80,7 @@ def test_every_candidate_and_the_last_fit_begin_anew():
         patch.setattr("skkd.distilled.HANDICAP_IF_TRUSTED", 0.1)  # the transfer set wins
         clf = DistilledClassifier(teacher, **settings).fit(X, y)
     assert clf.candidate_ == "transfer set"
-    assert [len(rows) for rows in teacher.asked[1:]] == [360] * 4 + [400] * 4
+    assert [len(rows) for rows in teacher.asked[1:]] == [360] * 4 * 3 + [400] * 4
     assert clf.n_transfer_rows_ == 4 * 400
 
 

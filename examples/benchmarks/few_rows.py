@@ -1,0 +1,138 @@
+"""
+Few rows: is a teacher worth it, and may it be fitted anew?
+===========================================================
+
+On a small table little can be held out to decide by, and a frozen teacher knows what is.
+A thousand rows, and four thousand, are drawn from each of six tables. On them learn
+``NeuralClassifier()``, a student of a frozen teacher, and one with ``fit_teacher=True``, of
+which clones are fitted without the held-out rows, to choose by.
+
+``python examples/benchmarks/few_rows.py FOLDER`` prints the table of the guide's page on
+students. What is done already is read from ``--out`` and not done again.
+"""
+
+import argparse
+import json
+import tempfile
+import warnings
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+import pandas as pd
+from distillation_teachers import TEACHERS
+from sklearn.metrics import log_loss
+from sklearn.model_selection import train_test_split
+from sklearn.utils import _safe_indexing
+from tables import load_split
+from tqdm import tqdm
+
+from skkd import DistilledClassifier, NeuralClassifier
+
+TABLES = ("letter", "satimage", "spambase", "covertype", "magic", "adult")
+SIZES = {"default": "auto", "32-32": (32, 32)}
+ARMS = {"frozen": {}, "fit_teacher": {"fit_teacher": True}}
+MOST_TEST_ROWS = 10_000
+
+
+def draw(folder, table, n_rows, seed):
+    """So many training rows, all classes among them, and test rows."""
+    X_train, X_test, y_train, y_test = load_split(folder, table, seed)
+    parts = []
+    for X, y, n in ((X_train, y_train, n_rows), (X_test, y_test, MOST_TEST_ROWS)):
+        index = np.arange(len(y))
+        if n < len(y):
+            index, _ = train_test_split(index, train_size=n, random_state=seed, stratify=y)
+        parts += [_safe_indexing(X, index), y[index]]
+    return parts
+
+
+def measure(folder, table, n_rows, seed, size):
+    """A record of each classifier on one draw."""
+    X, y, X_test, y_test = draw(folder, table, n_rows, seed)
+    settings = {"hidden_layer_sizes": SIZES[size], "random_state": seed, "n_threads": 1}
+
+    def record(who, clf, teacher=""):
+        start = perf_counter()
+        clf.fit(X, y)
+        seconds = perf_counter() - start
+        p = np.clip(clf.predict_proba(X_test), 1e-7, 1)
+        return {
+            **{"table": table, "rows": n_rows, "seed": seed, "size": size},
+            **{"who": who, "teacher": teacher, "seconds": seconds},
+            "accuracy": float(np.mean(clf.classes_[p.argmax(axis=1)] == y_test)),
+            "log_loss": float(log_loss(y_test, p / p.sum(axis=1, keepdims=True))),
+            "candidate": getattr(clf, "candidate_", ""),
+        }
+
+    yield record("untaught", NeuralClassifier(**settings))
+    for name in ("forest", "boosting"):
+        teacher = TEACHERS[name](X, seed, 1)
+        yield record("teacher", teacher, name)
+        for arm, how in ARMS.items():
+            yield record(arm, DistilledClassifier(teacher, **how, **settings), name)
+
+
+def report(results):
+    """Leads over the untaught network: points of accuracy, and log-loss."""
+    draws = ["table", "rows", "seed", "size"]
+    untaught = results[results["who"] == "untaught"].set_index(draws)
+    taught = results[results["who"] != "untaught"].join(
+        untaught[["accuracy", "log_loss"]].add_suffix("_untaught"), on=draws
+    )
+    taught["points"] = 100 * (taught["accuracy"] - taught["accuracy_untaught"])
+    taught["log-loss"] = taught["log_loss"] - taught["log_loss_untaught"]
+    with pd.option_context("display.width", 200):
+        for value in ("points", "log-loss"):
+            print(f"\nlead over the untaught network: {value}")
+            print(
+                taught.pivot_table(
+                    index=["size", "rows", "who"],
+                    columns="table",
+                    values=value,
+                    margins=True,
+                    margins_name="mean",
+                ).to_string(float_format="{:+.3f}".format)
+            )
+        print("\nseconds, median")
+        print(results.pivot_table(index="who", columns=["size", "rows"], values="seconds"))
+        print("\nwhat was learned from")
+        print(taught.pivot_table(index="who", columns="candidate", values="seed", aggfunc="count"))
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Students of small tables.")
+    parser.add_argument("folder", type=Path, help="where the files of the tables are")
+    parser.add_argument("--tables", nargs="+", default=list(TABLES))
+    parser.add_argument("--rows", nargs="+", type=int, default=[1000, 4000])
+    parser.add_argument("--seeds", type=int, default=3)
+    default = Path(tempfile.gettempdir()) / "few_rows"
+    parser.add_argument("--out", type=Path, default=default, help="folder of the results")
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    warnings.simplefilter("ignore")
+    import torch
+
+    torch.set_num_threads(1)
+    journal = options.out / "few_rows.jsonl"
+    lines = journal.read_text().splitlines() if journal.exists() else []
+    done = [json.loads(line) for line in lines]
+    have = {(d["table"], d["rows"], d["seed"], d["size"]) for d in done}
+    tasks = [
+        (table, n_rows, seed, size)
+        for seed in range(options.seeds)
+        for n_rows in options.rows
+        for table in options.tables
+        for size in SIZES
+    ]
+    for task in tqdm([task for task in tasks if task not in have], unit="draw"):
+        done += (records := list(measure(options.folder, *task)))
+        with journal.open("a") as file:
+            file.writelines(json.dumps(record) + "\n" for record in records)
+    report(
+        pd.DataFrame([d for d in done if (d["table"], d["rows"], d["seed"], d["size"]) in tasks])
+    )
+
+
+if __name__ == "__main__":
+    main()
