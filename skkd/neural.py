@@ -19,12 +19,13 @@ from skkd.inputs import (
     encode,
 )
 from skkd.parameters import refuse, warn
-from skkd.planning import encodings_of, make_plan, plan_to_go_on, view_of
+from skkd.planning import make_plan, plan_to_go_on
 from skkd.predictions import PredictionMixin, without_array_api
 from skkd.presets import with_preset
 from skkd.settings import OBJECTS, OPTION_PREFIXES, check_settings, set_options
 from skkd.sklearn_callbacks import CallbackSupportMixin, EpochCallbacks, with_callbacks
 from skkd.task import Seeds, Task, unwrapped_rows
+from skkd.views import encodings_of, view_of
 
 __all__ = ["NeuralClassifier", "all_or_nothing", "runs_one_epoch_at_a_time"]
 
@@ -119,10 +120,10 @@ class NeuralClassifier(PredictionMixin, CallbackSupportMixin, ClassifierMixin, B
         chooses among them: a first fit without a `validation_fraction` of the rows (or
         watching `X_val`) finds the number of epochs and the temperature of the logits
         that held-out rows ask for; the last fit has all rows. Of fewer than 3,000 rows
-        others are held out of a second, of fewer than 1,500 of a third first fit. Not so with fewer than
-        200 rows, with `early_stopping` and for `partial_fit`; a warm start goes on for
-        as many epochs as the last fit had. A number saves the first fit; probabilities
-        are then as cautious as label smoothing makes them.
+        others are held out of a second, of fewer than 1,500 of a third first fit. Not so
+        with fewer than 200 rows, with `early_stopping` and for `partial_fit`; a warm start
+        goes on for as many epochs as the last fit had. A number saves the first fit;
+        probabilities are then as cautious as label smoothing makes them.
     early_stopping : bool, default=False
         Stop when the log-loss of true labels on held-out rows stops improving, and keep
         the weights of its best epoch. The rows are `X_val` or a stratified split.

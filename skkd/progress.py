@@ -4,11 +4,12 @@ __all__ = ["ProgressBar"]
 
 
 class ProgressBar:
-    """One bar per fit, with the losses and metrics of the last epoch.
+    """A bar with the losses and metrics of the last epoch.
 
     Parameters
     ----------
-    n_epochs : int
+    n_epochs : int or None
+        None: nobody knows how many will come.
     verbose : int
         1 shows the bar, 2 and more also write one line per epoch above it.
     title : str, default=None
@@ -20,6 +21,10 @@ class ProgressBar:
 
         self.bar = tqdm(total=n_epochs, unit="epoch", desc=title)
         self.verbose = verbose
+
+    def show(self, title):
+        """Put another title in front."""
+        self.bar.set_description(title, refresh=False)
 
     def on_epoch_end(self, record):
         """Show an epoch's record: a dict of plain floats."""

@@ -152,7 +152,7 @@ def test_a_narrow_network_goes_without_bins_where_they_do_not_help():
 
 def test_bins_for_all_numbers_are_not_tried_where_there_are_many(monkeypatch):
     X, y = stepped(2000)
-    monkeypatch.setattr("skkd.planning.MOST_SPREAD", 2)
+    monkeypatch.setattr("skkd.views.MOST_SPREAD", 2)
     clf = NeuralClassifier((8,), random_state=0).fit(X, y)
     assert repr(clf.numeric_encoding_) == "SelectiveBins()"
 
@@ -187,7 +187,7 @@ def test_what_gives_no_more_inputs_is_not_tried(monkeypatch):
         heard.append(choices.encodings)
         return choose(choices, folds)
 
-    monkeypatch.setattr("skkd.planning.choose", recorded)
+    monkeypatch.setattr("skkd.choosing.choose", recorded)
     codes = np.random.RandomState(0).randint(0, 4, (2000, 3))
     NeuralClassifier((8,), random_state=0).fit(codes, codes[:, 0] > 1)
     NeuralClassifier((8,), random_state=0).fit(codes + stepped(2000)[0], codes[:, 0] > 1)

@@ -230,7 +230,7 @@ def recorded_choices(monkeypatch):
         heard.append((choices, folds))
         return choose(choices, folds)
 
-    monkeypatch.setattr("skkd.planning.choose", recorded)
+    monkeypatch.setattr("skkd.choosing.choose", recorded)
     return heard
 
 
@@ -341,7 +341,7 @@ def test_a_training_that_goes_on_is_the_one_that_was_never_interrupted(size, mon
             differences[candidate.name] = max(np.abs(one[k] - other[k]).max() for k in one)
         return choose(choices, folds)
 
-    monkeypatch.setattr("skkd.planning.choose", compared)
+    monkeypatch.setattr("skkd.choosing.choose", compared)
     settings = SMALL | {"dropout": 0.2, "augment_size": size}
     DistilledClassifier(Knows(), max_epochs=8, lr_decay="coslog", **settings).fit(X, y)
     assert differences == {"labels": 0, "teacher": 0, "transfer set": 0}

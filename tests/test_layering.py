@@ -36,10 +36,11 @@ LAYERS = [
         "teachers",
         "tree_thresholds",
     },
-    {"backprop", "batches", "candidates", "predictor", "task", "transfer_set"},
+    {"backprop", "batches", "candidates", "predictor", "task", "transfer_set", "views"},
     {"out_of_bag", "out_of_fold", "teacher_fitting"},
     {"predictions", "race", "training"},
     {"fitting"},
+    {"choosing"},
     {"planning"},
     {"neural", "teaching"},
     {"distilled"},
@@ -51,6 +52,7 @@ LATE_UPWARDS = {("network", "modules")}  # a fitted network as a torch module, f
 WITHOUT_TORCH = [
     "calibration",
     "candidates",
+    "choosing",
     "distilled",
     "encodings",
     "epochs",
@@ -85,6 +87,7 @@ WITHOUT_TORCH += [
     "transfer",
     "transfer_set",
     "tree_thresholds",
+    "views",
 ]
 
 #: Files by module; those of a package count as one module.

@@ -21,8 +21,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
+import skkd.choosing
 import skkd.distilled
-import skkd.planning
 import skkd.teachers
 from skkd import DistilledClassifier, NeuralClassifier, teacher_cache
 from skkd.calibration import calibration_temperature
@@ -551,7 +551,7 @@ def test_held_out_rows_never_shape_synthetic_ones(settings, n_seen, monkeypatch)
         watched.extend(fold.held_out.index for fold in folds)
         return choose(choices, folds)
 
-    monkeypatch.setattr(skkd.planning, "choose", recorded)
+    monkeypatch.setattr(skkd.choosing, "choose", recorded)
     Records.seen = []
     settings = QUICK | {"augment": Records(), "augment_size": 50} | settings
     DistilledClassifier(Knows(), **settings).fit(X, y)

@@ -57,7 +57,7 @@ def folds(monkeypatch):
         heard.extend(folds)
         return choose(choices, folds)
 
-    monkeypatch.setattr("skkd.planning.choose", recorded)
+    monkeypatch.setattr("skkd.choosing.choose", recorded)
     return heard
 
 
