@@ -60,6 +60,15 @@ class Candidate:
             self.transfer_set(labelled)
         )
 
+    def without_handicap(self):
+        """The same, where no teacher can have seen the held-out rows.
+
+        Returns
+        -------
+        Candidate
+        """
+        return replace(self, handicap=1.0, handicap_if_trusted=1.0)
+
     def anew(self, **changes):
         """The same for other rows: its transfer set is made anew.
 

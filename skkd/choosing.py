@@ -2,21 +2,30 @@
 
 import math
 from contextlib import closing, nullcontext
-from dataclasses import replace
+from typing import NamedTuple
 
 from skkd.epochs import FEWEST_HELD_OUT, effective_rows
-from skkd.examples import split_examples
+from skkd.examples import Examples, split_again, split_examples
 from skkd.parameters import warn
 from skkd.presets import changed
 from skkd.progress import ProgressBar
-from skkd.race import Fold, choose
+from skkd.race import Choices, Fold, choose
 from skkd.views import view_of
 
-__all__ = ["Chooser"]
+__all__ = ["Chooser", "Lesson"]
 
 #: Rows are held out again, others each time, until so many were, but no more than so often:
 #: of 1,000 rows a tenth often asks for an epoch number that is far from the best.
 ENOUGH_HELD_OUT, MOST_FOLDS = 300, 3
+
+
+class Lesson(NamedTuple):
+    """What there is to learn in one split of the table."""
+
+    train: Examples
+    held_out: Examples
+    candidates: list
+    thresholds: dict | None
 
 
 class Chooser:
@@ -45,12 +54,31 @@ class Chooser:
         skkd.race.Trial or None
         """
         splits = self._splits()
-        if effective_rows(splits[0][1].targets["weights"]) < FEWEST_HELD_OUT:
+        n_rows = sum(effective_rows(held_out.targets["weights"]) for _, held_out in splits)
+        if n_rows < FEWEST_HELD_OUT:
             return None
+        task, choices = self.task, self.choices
+        unseen = self.estimator._lessons_of_unseen(
+            task, splits, choices.candidates, self.thresholds
+        )
+        n_sets = len(splits) + (unseen is not None)
+        candidates = [one.anew(n_sets=n_sets) for one in choices.candidates]
+        lessons = unseen or self._lessons(splits, candidates)
+        is_seen = unseen is None and task.held_out is None
+        if not is_seen:
+            candidates = [one.without_handicap() for one in candidates]
         is_shown = self.settings.verbose
-        with closing(ProgressBar(None, verbose=1)) if is_shown else nullcontext() as bar:
-            folds = [self._fold(k, len(splits), *split, bar) for k, split in enumerate(splits)]
-            choice = choose(replace(self.choices, encodings=self._encodings()), folds)
+        with (
+            closing(ProgressBar(None, verbose=1, title="choosing"))
+            if is_shown
+            else nullcontext() as bar
+        ):
+            folds = [self._fold(k, len(splits), lesson, bar) for k, lesson in enumerate(lessons)]
+            choices = Choices(candidates, self._different(lessons[0]), choices.lengths)
+            choice = choose(choices, folds, is_seen and len(folds) > 1)
+            if bar:
+                taken = f"took {choice.candidate.name}, {choice.n_epochs} epochs"
+                bar.show(taken, choice.losses_by_name)
         if choice.learned_nothing:
             warn(
                 "on held-out rows the network is no better than the class frequencies: the "
@@ -61,33 +89,40 @@ class Chooser:
 
     def _splits(self):
         """(train, held out) of each fold: one where that holds out rows enough."""
-        task, fraction = self.task, self.estimator.validation_fraction
+        task = self.task
         if task.held_out is not None:
             return [(task.train, task.held_out)]
+        fraction, seed = self.estimator.validation_fraction, task.seeds.split
+        first = split_examples(task.train, validation_fraction=fraction, seed=seed, warns=False)
+        splits = [first]
+        for k in range(1, min(math.ceil(ENOUGH_HELD_OUT / len(first[1])), MOST_FOLDS)):
+            split = split_again(task.train, splits, seed + k)
+            if split is None:
+                break
+            splits.append(split)
+        return splits
 
-        def split(k):
-            seed = task.seeds.split + k
-            return split_examples(task.train, validation_fraction=fraction, seed=seed, warns=False)
+    def _lessons(self, splits, candidates):
+        """The same teacher in each split, and a transfer set of its own."""
+        # The rows that are made in the first fold serve the fit of all rows, too.
+        return [
+            Lesson(*split, [one.anew() for one in candidates] if k else candidates, self.thresholds)
+            for k, split in enumerate(splits)
+        ]
 
-        first = split(0)
-        n_folds = min(math.ceil(ENOUGH_HELD_OUT / len(first[1])), MOST_FOLDS)
-        return [first, *(split(k) for k in range(1, n_folds))]
-
-    def _fold(self, k, n_folds, train, held_out, bar):
-        # The rows that are made for the first fold serve the fit of all rows, too.
-        candidates = [one.anew() if k else one for one in self.choices.candidates]
-        train, held_out, candidates = self.estimator._unseen(self.task, train, held_out, candidates)
+    def _fold(self, k, n_folds, lesson, bar):
         fit = self._fitter(
-            views={encoding: self._view(train, encoding) for encoding in self.choices.encodings},
-            valid=held_out if self.settings.early_stopping else None,
+            views={encoding: self._view(lesson, encoding) for encoding in self.choices.encodings},
+            valid=lesson.held_out if self.settings.early_stopping else None,
             bar=bar,
             where=f", fold {k + 1} of {n_folds}" if n_folds > 1 else "",
         )
-        return Fold(train, held_out, fit, {one.name: one for one in candidates})
+        by_name = {candidate.name: candidate for candidate in lesson.candidates}
+        return Fold(lesson.train, lesson.held_out, fit, by_name)
 
-    def _view(self, train, encoding):
-        classes = self.task.classes
-        return view_of(self.estimator, self.settings, train, classes, encoding, self.thresholds)
+    def _view(self, lesson, encoding):
+        estimator, classes = self.estimator, self.task.classes
+        return view_of(estimator, self.settings, lesson.train, classes, encoding, lesson.thresholds)
 
     def _fitter(self, views, valid, bar, where):
         """What trains the candidates on the rows of a fold, and shows it."""
@@ -95,10 +130,12 @@ class Chooser:
 
         settings = changed(self.settings, callbacks=None, verbose=0)
 
+        def with_inputs(encoding):
+            return f", {encoding or 'plain numbers'}" if len(views) > 1 else ""
+
         def fit(candidate, encoding, examples, n_epochs, previous, on_epoch):
             def show(record, network):
-                bar.show(f"trying {candidate.name}, {encoding or 'plain numbers'}{where}")
-                bar.on_epoch_end(record)
+                bar.on_epoch_end(record, f"trying {candidate.name}{with_inputs(encoding)}{where}")
                 return on_epoch is not None and on_epoch(record, network)
 
             return fit_examples(
@@ -116,11 +153,10 @@ class Chooser:
 
         return fit
 
-    def _encodings(self):
+    def _different(self, lesson):
         """The first encoding, and those of the others that make other inputs of the rows."""
         first, *others = self.choices.encodings
         if not others:
             return [first]
-        width = self._view(self.task.train, first).n_features
-        differ = [e for e in others if self._view(self.task.train, e).n_features != width]
-        return [first, *differ]
+        width = self._view(lesson, first).n_features
+        return [first, *(e for e in others if self._view(lesson, e).n_features != width)]

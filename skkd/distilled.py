@@ -1,24 +1,35 @@
 """DistilledClassifier: a neural network taught by a frozen teacher."""
 
 import time
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 from sklearn.frozen import FrozenEstimator
+from sklearn.utils import column_or_1d
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from skkd.calibration import calibration_temperature
 from skkd.candidates import Candidate
+from skkd.choosing import Lesson
 from skkd.encodings import resolve_encoding, without_teacher
-from skkd.inputs import count_rows, encode, is_plain_table, nominal_columns
+from skkd.inputs import check_weights, count_rows, encode, is_plain_table, nominal_columns
 from skkd.neural import NeuralClassifier, all_or_nothing, runs_one_epoch_at_a_time
 from skkd.parameters import is_auto, refuse, warn
 from skkd.predictions import without_array_api
 from skkd.presets import changed, is_narrow
 from skkd.soft_labels import align, mix
 from skkd.task import unwrapped_rows
-from skkd.teachers import WeakTeacherWarning, agreement_with, freeze, input_tags_of, is_fitted
+from skkd.teacher_fitting import part_that_stays_fitted
+from skkd.teachers import (
+    WeakTeacherWarning,
+    agreement_with,
+    freeze,
+    input_tags_of,
+    is_fitted,
+    members_of,
+)
 from skkd.teaching import (
     asks_out_of_sample,
     check_teaching,
@@ -90,8 +101,10 @@ class DistilledClassifier(NeuralClassifier):
         held-out ones (not with `early_stopping`). Without `X_val`, a transfer set that was not
         asked for must be better by a quarter than labels alone, or by a tenth where the
         teacher was already better than these: a teacher that was fitted on the held-out rows
-        tells of them. Not so where clones of it may be fitted without these (`fit_teacher`,
-        or `soft_labels` out of fold): they answer in the choice. For fewer rows it is .5.
+        tells of them. On fewer than 3,000 rows nobody is trained for longer than suits labels
+        alone, either. Not so where clones of the teacher may be fitted without these rows
+        (`fit_teacher`, or `soft_labels` out of fold): they answer in the choice. For fewer
+        than 200 rows it is .5.
     teacher_loss : str, default="kl"
         How far the student is from the teacher: "kl", "reverse_kl", "jensen_shannon",
         "logit_mse" or "brier", see :data:`skkd.losses.TEACHER_LOSSES`. They differ in
@@ -108,7 +121,8 @@ class DistilledClassifier(NeuralClassifier):
         or `module`.
     augment_seconds : float, default=None
         No more rows are made and labelled after so many seconds (with "fresh" the last ones
-        serve again). The clock then decides what is learned, not the seed alone.
+        serve again), which the transfer sets that are compared share. The clock then
+        decides what is learned, not the seed alone.
     soft_labels : {"auto", "in_sample", "out_of_bag", "out_of_fold"}, default="auto"
         What the teacher says of the rows of `fit`: "in_sample" asks it, "out_of_bag" those
         members of a fitted forest that did not see the row (these must be the rows it was
@@ -222,7 +236,10 @@ class DistilledClassifier(NeuralClassifier):
         ``alpha=1``).
     candidate_losses_ : dict of str to float, or None
         Log-loss on held-out rows of what was compared: "labels", "teacher" and "transfer
-        set", as of when it dropped out. None where nothing was.
+        set", as of when it dropped out. Not always was the lowest taken: see `alpha`. None
+        where nothing was compared.
+    held_out_losses_ : dict of int to float, or None
+        The same of what was taken, by number of epochs.
     n_transfer_rows_ : int
         Rows that the teacher alone has labelled, synthetic or from `X_unlabeled`.
     teacher_temperature_ : float
@@ -516,41 +533,66 @@ class DistilledClassifier(NeuralClassifier):
         teacher_logits = self._teacher_logits(_with_labels(soft_labels, codes))
         return classes, {"labels": codes, "teacher_logits": teacher_logits}
 
-    def _unseen(self, task, train, held_out, candidates):
-        """A fold, and the candidates, as for who has not seen its held-out rows.
+    def _lessons_of_unseen(self, task, splits, candidates, thresholds):
+        """The lessons of clones of the teacher that have not seen the held-out rows.
 
-        A clone of the teacher is fitted to the other rows, if it may be. Not where these lack
-        a class, of which it would know nothing.
+        None where no clone may be fitted, or would lack a class, or fails.
         """
-        labels = train.targets["labels"]
-        is_out_of_fold = self.soft_labels == "out_of_fold"  # who labels a row has not seen it
-        is_asked = any(c.transfer_set or (c.alpha and not is_out_of_fold) for c in candidates)
-        lacks_none = np.isin(task.train.targets["labels"], labels).all()
-        if not (is_asked and lacks_none and self._may_fit_anew(task)):
-            return train, held_out, candidates
+        if not (self._may_fit_anew(task) and any(candidate.alpha for candidate in candidates)):
+            return None
+        labels = column_or_1d(task.y)
+        unseen = [np.delete(np.arange(len(labels)), held_out.index) for _, held_out in splits]
+        if any(len(np.unique(labels[index])) < len(np.unique(labels)) for index in unseen):
+            return None
+        candidates = [candidate.anew(n_sets=len(splits) + 1) for candidate in candidates]
         began = time.perf_counter()
+        try:
+            return [
+                self._lesson(task, split, index, candidates, thresholds)
+                for split, index in zip(splits, unseen, strict=True)
+            ]
+        except Exception as error:
+            warn(
+                "the teacher cannot be fitted, or asked, without the rows that are held out to "
+                f"choose by ({error}): the one that has seen them answers instead. X_val and y_val "
+                "would be rows that it has not seen."
+            )
+            return None
+        finally:
+            self.teacher_seconds_ += time.perf_counter() - began
+
+    def _lesson(self, task, split, index, candidates, thresholds):
+        """What a clone teaches that was fitted on the rows of an index."""
+        from skkd.tree_thresholds import thresholds_of
+
+        train, held_out = split
+        weights = check_weights(task.sample_weight, count_rows(task.X))
         teacher, opinions = hear_teacher(
-            changed(
-                self, fit_teacher=True, soft_labels="auto" if is_out_of_fold else self.soft_labels
-            ),
-            picked(task.X, train.index),
-            task.classes[labels],
-            task.sample_weight_of(train),
+            changed(self, fit_teacher=True),
+            picked(task.X, index),
+            column_or_1d(task.y)[index],
+            None if weights is None else weights[index],
             task.seeds.teacher,
             remember=True,
         )
-        if not is_out_of_fold:
-            train = self._taught(train, opinions, task.classes)
-            opinions = opinions_of(self, teacher, picked(task.X, held_out.index), are_made=False)
-            held_out = self._taught(held_out, opinions, task.classes)
-        self.teacher_seconds_ += time.perf_counter() - began
+        of_train = np.searchsorted(index, train.index)
+        opinions = [replace(one, probabilities=one.probabilities[of_train]) for one in opinions]
+        train = self._taught(train, opinions, task.classes)
+        opinions = opinions_of(self, teacher, picked(task.X, held_out.index), are_made=False)
+        held_out = self._taught(held_out, opinions, task.classes)
         ask = partial(self._ask_about, teacher, task.classes)
-        return train, held_out, [candidate.anew(ask=ask) for candidate in candidates]
+        candidates = [candidate.anew(ask=ask) for candidate in candidates]
+        if thresholds is not None:
+            thresholds = thresholds_of(teacher, task.X)
+        return Lesson(train, held_out, candidates, thresholds)
 
     def _may_fit_anew(self, task):
         """Whether clones of the teacher may be fitted to rows of which some are held out."""
         is_allowed = self.fit_teacher or self.soft_labels == "out_of_fold"
-        return is_allowed and self.teacher_ is not None and task.held_out is None
+        if not is_allowed or self.teacher_ is None or task.held_out is not None:
+            return False
+        members = [member for member, _ in members_of(self.teacher)]
+        return not any(part_that_stays_fitted(member) for member in members)
 
     def _taught(self, examples, opinions, classes):
         """Examples with the soft labels of another teacher."""
@@ -611,8 +653,7 @@ class DistilledClassifier(NeuralClassifier):
             by_itself = super()._make_criterion(settings)
             candidates.append(Candidate("labels", by_itself, is_calibrated=self.module is None))
         if transfer_set is not None:
-            is_seen = task.held_out is None and not self._may_fit_anew(task)
-            if is_seen and not is_asked_for:
+            if not is_asked_for:
                 shared |= {"handicap": HANDICAP, "handicap_if_trusted": HANDICAP_IF_TRUSTED}
             with_more = Candidate("transfer set", transfer_set=transfer_set, **shared)
             # Where nothing can be held out the first is taken.
@@ -661,7 +702,7 @@ class DistilledClassifier(NeuralClassifier):
         self.n_transfer_rows_ = 0 if transfer_set is None else transfer_set.n_rows
         self.candidate_losses_ = None
         if choice is not None and len(choice.trials) > 1:
-            self.candidate_losses_ = {name: one.loss for name, one in choice.trials.items()}
+            self.candidate_losses_ = choice.losses_by_name
             self._warn_of_weak_teacher(choice)
 
     def _warn_of_weak_teacher(self, choice):

@@ -9,7 +9,7 @@ from sklearn.utils import _safe_indexing
 from skkd.parameters import refuse, warn
 from skkd.tables import Table
 
-__all__ = ["Examples", "split_examples", "split_rows"]
+__all__ = ["Examples", "split_again", "split_examples", "split_rows"]
 
 
 @dataclass
@@ -124,6 +124,36 @@ def split_examples(examples, *, validation_fraction=None, seed=None, warns=True)
     return Examples(train.rows, targets, train.index), valid
 
 
+def split_again(examples, splits, seed):
+    """As many other rows to watch as in the first of some splits, and the rest to train on.
+
+    Parameters
+    ----------
+    examples : Examples
+        All weights are above zero.
+    splits : list of (Examples, Examples)
+        (train, watched) of the same examples.
+    seed : int
+
+    Returns
+    -------
+    (Examples, Examples) or None
+        None where too few are left that were never watched.
+    """
+    n_watched = len(splits[0][1])
+    is_left = np.ones(len(examples), dtype=bool)
+    for _, watched in splits:
+        is_left &= ~np.isin(examples.index, watched.index)
+    left = np.flatnonzero(is_left)
+    if len(left) <= n_watched:
+        return None
+    _, valid = split_rows(examples.targets["labels"][left], n_watched, seed, warns=False)
+    is_train = np.ones(len(examples), dtype=bool)
+    is_train[left[valid]] = False
+    train, _ = split_examples(examples.take(np.flatnonzero(is_train)))
+    return train, examples.take(left[valid])
+
+
 def _joined(above, below):
     """Rows of the same kind below each other."""
     if isinstance(above, Table) or isinstance(below, Table):
@@ -170,8 +200,8 @@ def split_rows(codes, fraction, random_state, warns=True):
     Parameters
     ----------
     codes : ndarray of shape (n_rows,)
-    fraction : float
-        Share of the validation rows.
+    fraction : float or int
+        Share of the validation rows, or their number.
     random_state : int
     warns : bool, default=True
         Whether to warn where it is not.

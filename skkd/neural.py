@@ -614,9 +614,12 @@ class NeuralClassifier(PredictionMixin, CallbackSupportMixin, ClassifierMixin, B
         row_loss = self._make_criterion(settings)
         return [Candidate("labels", row_loss, is_calibrated=self.module is None)]
 
-    def _unseen(self, task, train, held_out, candidates):
-        """A fold, and the candidates, as for who has not seen its held-out rows."""
-        return train, held_out, candidates
+    def _lessons_of_unseen(self, task, splits, candidates, thresholds):
+        """What there is to learn in each split for who has not seen its held-out rows.
+
+        None: there is nobody who teaches, or who taught may have seen them.
+        """
+        return None
 
     def _publish_plan(self, plan):
         """Set what was chosen."""

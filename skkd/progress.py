@@ -22,22 +22,20 @@ class ProgressBar:
         self.bar = tqdm(total=n_epochs, unit="epoch", desc=title)
         self.verbose = verbose
 
-    def show(self, title):
-        """Put another title in front."""
-        self.bar.set_description(title, refresh=False)
-
-    def on_epoch_end(self, record):
-        """Show an epoch's record: a dict of plain floats."""
-        metrics = {
-            name: f"{value:.4g}"
-            for name, value in record.items()
-            if name not in ("epoch", "seconds")
-        }
+    def on_epoch_end(self, record, title=None):
+        """Show an epoch's record: a dict of plain floats; and another title."""
+        metrics = {k: value for k, value in record.items() if k not in ("epoch", "seconds")}
         if self.verbose > 1:
-            described = ", ".join(f"{name} {value}" for name, value in metrics.items())
+            described = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
             self.bar.write(f"epoch {record['epoch']}: {described}")
-        self.bar.set_postfix(metrics, refresh=False)
         self.bar.update()
+        self.show(title, metrics)
+
+    def show(self, title, metrics):
+        """Put a title in front, unless it is None, and numbers behind."""
+        if title is not None:
+            self.bar.set_description_str(title, refresh=False)
+        self.bar.set_postfix({k: f"{value:.4g}" for k, value in metrics.items()}, refresh=False)
 
     def close(self):
         self.bar.close()

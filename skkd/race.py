@@ -110,6 +110,8 @@ class Trial(EpochChoice):
     is_over : bool
         Whether there is nothing more to hear of it: all epochs are done, or going on was no
         use.
+    teacher_logits : ndarray of shape (n_rows, n_classes) or None
+        What the teacher says of the held-out rows.
     trials : dict of str to Trial
         Of all candidates, by name, as they were when they dropped out.
     """
@@ -120,17 +122,13 @@ class Trial(EpochChoice):
         self.candidate = candidate
         self.encoding = encoding
         self.lengths = lengths
-        self.folds = folds
         self.trainings = [Training(candidate.name, encoding, fold) for fold in folds]
+        answers = [target.get("teacher_logits") for target in targets]
+        is_taught = all(answer is not None for answer in answers)
+        self.teacher_logits = np.concatenate(answers) if is_taught else None
         self.n_done = 0
         self.is_over = False
         self.trials = {}
-
-    @property
-    def teacher_logits(self):
-        """What the teacher says of the held-out rows; None if it says nothing."""
-        logits = [fold.held_out.targets.get("teacher_logits") for fold in self.folds]
-        return None if any(some is None for some in logits) else np.concatenate(logits)
 
     def go_on_until(self, end):
         """Train until so many epochs are done.
@@ -161,15 +159,21 @@ class Trial(EpochChoice):
             n_epochs = None if end is None else end - n_before
             training.go_on(n_epochs, on_epoch if is_alone else None)
         if not is_alone:
-            self.n_done = len(self.trainings[0].fitted.history) if end is None else end
+            lengths = [len(training.fitted.history) for training in self.trainings]
+            self.n_done = round(np.mean(lengths)) if end is None else end
         if not (is_alone and self.losses):  # else each length was judged when it was reached
             self.is_over = self._judge([training.fitted.network for training in self.trainings])
         self.is_over |= end is None or end == self.lengths[-1]
 
+    @property
+    def losses_by_name(self):
+        """The held-out log-losses of all candidates, by name."""
+        return {name: trial.loss for name, trial in self.trials.items()}
+
     def _judge(self, networks):
         logits = [
-            network.logits(fold.held_out.rows)
-            for network, fold in zip(networks, self.folds, strict=True)
+            network.logits(training.fold.held_out.rows)
+            for network, training in zip(networks, self.trainings, strict=True)
         ]
         return self.judge(self.n_done, np.concatenate(logits))
 
@@ -183,13 +187,17 @@ class Trial(EpochChoice):
         return is_worse(theirs - ours, self.weights, errors=CLEARLY)
 
 
-def choose(choices, folds):
+def choose(choices, folds, is_seen=False):
     """Fit each candidate to some rows, and compare them on others.
 
     Parameters
     ----------
     choices : Choices
     folds : list of Fold
+    is_seen : bool, default=False
+        Whether the teacher may have seen the held-out rows of a small table. What it says of rows
+        beside them betrays their labels, the more the longer one listens: nobody is then
+        trained for longer than is good for labels alone.
 
     Returns
     -------
@@ -203,7 +211,8 @@ def choose(choices, folds):
     rest = [candidate for candidate in candidates if candidate is not first]
     racers = [leader, *(Trial(one, leader.encoding, lengths, folds) for one in rest)]
     trials = {trial.candidate.name: trial for trial in racers}
-    best = _winner(racers, marks)
+    sets_the_pace = is_seen and first.alpha == 0 and len(lengths) > 1
+    best = _winner(racers, marks, leader if sets_the_pace else None)
     best.trials = trials
     return best
 
@@ -221,13 +230,17 @@ def _best_encoded(trials, mark):
     return leader
 
 
-def _winner(racers, marks):
-    """The best trial in the end: at each mark but the last so many stay as marks are to come."""
+def _winner(racers, marks, pacemaker):
+    """The best trial in the end: at each mark but the last so many stay as marks are to come.
+
+    Nobody goes on where the pacemaker, who comes first, has found that to be no use.
+    """
     for n_marks_to_come, mark in zip(reversed(range(len(marks))), marks, strict=True):
         if len(racers) == 1:
             mark = marks[-1]
         for trial in racers:
-            trial.go_on_until(mark)
+            is_over = pacemaker is not None and pacemaker.is_over
+            trial.go_on_until(pacemaker.n_epochs if is_over else mark)
         best = _best(racers)
         stay = [best, *sorted(racers, key=lambda trial: trial.loss)[:n_marks_to_come]]
         for trial in racers:

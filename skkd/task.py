@@ -7,7 +7,6 @@ import numpy as np
 
 from skkd.epochs import FEWEST_ROWS, effective_rows
 from skkd.examples import Examples
-from skkd.inputs import check_weights, count_rows
 
 __all__ = ["Seeds", "Task", "unwrapped_rows"]
 
@@ -60,11 +59,6 @@ class Task:
     def can_choose(self):
         """Whether rows enough can be held out to choose anything by them."""
         return not self.goes_on and self._rows_that_count() >= FEWEST_ROWS
-
-    def sample_weight_of(self, examples):
-        """What the caller's weights are of some of the rows; None if there are none."""
-        weights = check_weights(self.sample_weight, count_rows(self.X))
-        return None if weights is None else weights[examples.index]
 
     def _rows_that_count(self):
         """How many rows of equal weight say as much, whatever the weights of their classes."""

@@ -165,7 +165,7 @@ def opinions_of(student, teacher, rows, are_made):
     remember = isinstance(student.random_state, numbers.Integral)  # else all is drawn anew
     if are_made:
         remember &= student.augment_seconds is None and student.augment_size != "fresh"
-    else:
+    elif teacher is student.teacher_:  # nobody finds again what was fitted for this fit alone
         remember |= not student.fit_teacher
     return hear(teacher, rows, remember=remember, **_ways_to_ask(student))
 

@@ -101,13 +101,15 @@ class TransferSet:
         self.n_rows = 0
         self.examples = None
 
-    def anew(self, ask=None):
+    def anew(self, ask=None, n_sets=1):
         """The same for whoever asks first of the copy: nothing is made yet.
 
         Parameters
         ----------
         ask : callable, default=None
             In place of the teacher that is asked.
+        n_sets : int, default=1
+            How many such copies share the seconds.
 
         Returns
         -------
@@ -116,6 +118,7 @@ class TransferSet:
         other = copy.copy(self)
         other.sampler = copy.copy(self.sampler)
         other.ask = self.ask if ask is None else ask
+        other.seconds = None if self.seconds is None else self.seconds / n_sets
         other.examples, other.n_rows = None, 0
         return other
 

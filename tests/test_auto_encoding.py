@@ -183,9 +183,9 @@ def test_without_a_teachers_weight_a_student_of_trees_is_a_plain_classifier():
 def test_what_gives_no_more_inputs_is_not_tried(monkeypatch):
     heard = []
 
-    def recorded(choices, folds):
+    def recorded(choices, folds, is_seen):
         heard.append(choices.encodings)
-        return choose(choices, folds)
+        return choose(choices, folds, is_seen)
 
     monkeypatch.setattr("skkd.choosing.choose", recorded)
     codes = np.random.RandomState(0).randint(0, 4, (2000, 3))

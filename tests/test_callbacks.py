@@ -268,7 +268,8 @@ def test_bars_of_trials_say_what_is_tried(capsys):
     schedule = {"max_epochs": "auto", "lr_decay": "coslog"}
     NeuralClassifier(8, verbose=1, **schedule).fit(X, X[:, 0] > 0)
     shown = capsys.readouterr().err
-    assert "trying labels, SelectiveBins(), fold 3 of 3" in shown
+    assert "trying labels, fold " in shown
+    assert "took labels, " in shown
     assert shown.count("\n") == 2  # one bar, whatever is tried, and one for the last fit
     assert "fitting all rows" in shown
 

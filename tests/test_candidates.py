@@ -131,13 +131,13 @@ def folds(fit, candidates, n_folds=1):
     return [Fold(examples(50), examples(400), fit, by_name) for _ in range(n_folds)]
 
 
-def chosen(p_by_name, lengths=(), n_folds=1, **candidate_settings):
+def chosen(p_by_name, lengths=(), n_folds=1, is_seen=False, **candidate_settings):
     """The choice among candidates that give the right class p at each length, and the calls."""
     calls = []
     fit = trainer(lambda name, encoding: p_by_name[name], calls)
     candidates = [Candidate(name, None, **candidate_settings.get(name, {})) for name in p_by_name]
     choices = Choices(candidates, [None], list(lengths))
-    choice = choose(choices, folds(fit, candidates, n_folds))
+    choice = choose(choices, folds(fit, candidates, n_folds), is_seen)
     return choice, [(name, n_epochs) for name, _, n_epochs in calls]
 
 
@@ -223,12 +223,12 @@ def test_who_is_behind_without_a_handicap_drops_out():
 
 
 def recorded_choices(monkeypatch):
-    """(choices, folds) of the fits to come."""
+    """(choices, folds, is_seen) of the fits to come."""
     heard = []
 
-    def recorded(choices, folds):
-        heard.append((choices, folds))
-        return choose(choices, folds)
+    def recorded(choices, folds, is_seen):
+        heard.append((choices, folds, is_seen))
+        return choose(choices, folds, is_seen)
 
     monkeypatch.setattr("skkd.choosing.choose", recorded)
     return heard
@@ -246,10 +246,28 @@ def test_only_of_rows_that_the_teacher_may_have_seen_a_transfer_set_must_be_clea
     heard = recorded_choices(monkeypatch)
     rows = {"X_val": X[:50], "y_val": y[:50]} if own_rows else {}
     DistilledClassifier(Knows(), **QUICK | settings).fit(X, y, **rows)
-    ((choices, folds),) = heard
+    ((choices, folds, is_seen),) = heard
     assert len(folds) == (1 if own_rows else 3)
+    assert is_seen != own_rows
     handicaps = {one.name: one.handicap for one in choices.candidates}
     assert handicaps == {"teacher": 1, "labels": 1, "transfer set": 1 if own_rows else 4 / 3}
+
+
+@pytest.mark.parametrize("n_folds", [1, 2])
+def test_who_has_seen_the_rows_teaches_no_longer_than_labels_are_learned(n_folds):
+    values = {"taught": [0.6, 0.7, 0.8, 0.9], "labels": [0.5, 0.6, 0.02, 0.02]}
+    how = {"lengths": (1, 2, 3, 4), "n_folds": n_folds, "taught": {"alpha": 0.5}}
+    seen, calls = chosen(values, is_seen=True, **how)
+    assert (seen.candidate.name, seen.n_epochs) == ("taught", 2)
+    assert max(n_epochs for name, n_epochs in calls if name == "taught") == 2
+    unseen, _ = chosen(values, **how)
+    assert (unseen.candidate.name, unseen.n_epochs) == ("taught", 4)
+
+
+def test_where_labels_go_on_being_learned_so_does_what_is_taught():
+    values = {"taught": [0.6, 0.7, 0.8, 0.9], "labels": [0.5, 0.6, 0.6, 0.6]}
+    choice, _ = chosen(values, lengths=(1, 2, 3, 4), is_seen=True, taught={"alpha": 0.5})
+    assert (choice.candidate.name, choice.n_epochs) == ("taught", 4)
 
 
 def test_all_folds_reach_a_length_before_it_is_judged():
@@ -328,7 +346,7 @@ def test_a_training_that_goes_on_is_the_one_that_was_never_interrupted(size, mon
     """Whatever it learns from: labels, a teacher, a transfer set (in parts, or fresh)."""
     differences = {}
 
-    def compared(choices, folds):
+    def compared(choices, folds, is_seen):
         for candidate in choices.candidates:
             fits = []
             for legs in ([5], [2, 3]):
@@ -339,7 +357,7 @@ def test_a_training_that_goes_on_is_the_one_that_was_never_interrupted(size, mon
                 fits.append(fitted.network.state)
             one, other = fits
             differences[candidate.name] = max(np.abs(one[k] - other[k]).max() for k in one)
-        return choose(choices, folds)
+        return choose(choices, folds, is_seen)
 
     monkeypatch.setattr("skkd.choosing.choose", compared)
     settings = SMALL | {"dropout": 0.2, "augment_size": size}
@@ -429,8 +447,9 @@ def test_the_smaller_the_table_the_more_often_rows_are_held_out(n_rows, n_folds,
     X, y = table(n_rows)
     clf = DistilledClassifier(Knows(), hidden_layer_sizes=(2,), max_epochs=1, random_state=0)
     clf.fit(X, y)
-    ((_, folds),) = heard
+    ((_, folds, is_seen),) = heard
     assert len(folds) == n_folds
+    assert is_seen == (n_folds > 1)
     for fold in folds:
         train, held_out = fold.train.index, fold.held_out.index
         assert len(held_out) == np.ceil(0.1 * n_rows)

@@ -244,7 +244,7 @@ def test_probabilities_get_the_temperature_that_held_out_rows_ask_for():
 
 
 def test_a_choice_of_all_epochs_is_the_fit_of_that_number_but_for_its_temperature():
-    X, y = table(1500)
+    X, y = table(3000)
     chosen = NeuralClassifier(**SMALL).fit(X, y)
     assert chosen.n_iter_ == 64
     given = NeuralClassifier(max_epochs=64, **SMALL).fit(X, y)

@@ -547,9 +547,9 @@ def test_a_pass_is_of_as_many_steps_with_a_transfer_set_as_without():
 def test_held_out_rows_never_shape_synthetic_ones(settings, n_seen, monkeypatch):
     watched = []
 
-    def recorded(choices, folds):
+    def recorded(choices, folds, is_seen):
         watched.extend(fold.held_out.index for fold in folds)
-        return choose(choices, folds)
+        return choose(choices, folds, is_seen)
 
     monkeypatch.setattr(skkd.choosing, "choose", recorded)
     Records.seen = []
