@@ -43,6 +43,7 @@ LAYERS = [
     {"choosing"},
     {"planning"},
     {"neural", "teaching"},
+    {"hearing"},
     {"distilled"},
 ]
 
@@ -58,6 +59,7 @@ WITHOUT_TORCH = [
     "epochs",
     "examples",
     "fingerprints",
+    "hearing",
     "inputs",
     "neural",
     "network",
