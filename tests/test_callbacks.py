@@ -23,6 +23,7 @@ from skorch.callbacks import (
 )
 
 from skkd import NeuralClassifier
+from skkd.progress import ProgressBar
 
 N_EPOCHS = 6
 
@@ -263,15 +264,23 @@ def test_verbose_1_shows_a_bar_with_losses_and_metrics(iris_like, capsys, monkey
     assert f"{N_EPOCHS}/{N_EPOCHS}" in shown.err
 
 
-def test_bars_of_trials_say_what_is_tried(capsys):
+def test_one_bar_says_what_is_tried_and_what_was_taken(capsys, monkeypatch):
+    titles, show = [], ProgressBar.show
+
+    def noted(self, title, metrics):
+        titles.append(title)
+        show(self, title, metrics)
+
+    monkeypatch.setattr(ProgressBar, "show", noted)
     X = np.random.RandomState(0).standard_normal((300, 2))
     schedule = {"max_epochs": "auto", "lr_decay": "coslog"}
-    NeuralClassifier(8, verbose=1, **schedule).fit(X, X[:, 0] > 0)
+    clf = NeuralClassifier(8, verbose=1, **schedule).fit(X, X[:, 0] > 0)
+    taken = f"took labels, {clf.n_iter_} epochs"
+    assert set(titles) == {*(f"trying labels, fold {k} of 3" for k in (1, 2, 3)), taken, None}
     shown = capsys.readouterr().err
-    assert "trying labels, fold " in shown
-    assert "took labels, " in shown
-    assert shown.count("\n") == 2  # one bar, whatever is tried, and one for the last fit
+    assert taken in shown
     assert "fitting all rows" in shown
+    assert shown.count("\n") == 2  # one bar, whatever is tried, and one for the last fit
 
 
 def test_verbose_2_writes_a_line_per_epoch(iris_like, capsys):
