@@ -22,8 +22,7 @@ from skorch.callbacks import (
     ProgressBar,
 )
 
-from skkd import NeuralClassifier
-from skkd.progress import ProgressBar
+from skkd import NeuralClassifier, progress
 
 N_EPOCHS = 6
 
@@ -265,13 +264,13 @@ def test_verbose_1_shows_a_bar_with_losses_and_metrics(iris_like, capsys, monkey
 
 
 def test_one_bar_says_what_is_tried_and_what_was_taken(capsys, monkeypatch):
-    titles, show = [], ProgressBar.show
+    titles, show = [], progress.ProgressBar.show
 
     def noted(self, title, metrics):
         titles.append(title)
         show(self, title, metrics)
 
-    monkeypatch.setattr(ProgressBar, "show", noted)
+    monkeypatch.setattr(progress.ProgressBar, "show", noted)
     X = np.random.RandomState(0).standard_normal((300, 2))
     schedule = {"max_epochs": "auto", "lr_decay": "coslog"}
     clf = NeuralClassifier(8, verbose=1, **schedule).fit(X, X[:, 0] > 0)
