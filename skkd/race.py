@@ -233,21 +233,26 @@ def _best_encoded(trials, mark):
 def _winner(racers, marks, pacemaker):
     """The best trial in the end: at each mark but the last so many stay as marks are to come.
 
-    Nobody goes on where the pacemaker, who comes first, has found that to be no use.
+    Nobody goes on where the pacemaker has found that to be no use, which runs ahead even if it
+    has dropped out.
     """
     for n_marks_to_come, mark in zip(reversed(range(len(marks))), marks, strict=True):
         if len(racers) == 1:
             mark = marks[-1]
+        if pacemaker is not None:
+            pacemaker.go_on_until(mark)
+            mark = pacemaker.n_epochs if pacemaker.is_over else mark
         for trial in racers:
-            is_over = pacemaker is not None and pacemaker.is_over
-            trial.go_on_until(pacemaker.n_epochs if is_over else mark)
+            trial.go_on_until(mark)
         best = _best(racers)
         stay = [best, *sorted(racers, key=lambda trial: trial.loss)[:n_marks_to_come]]
         for trial in racers:
-            if trial not in stay:
+            if trial not in stay and trial is not pacemaker:
                 trial.let_go()
         racers = [trial for trial in racers if trial in stay]
     best.let_go()
+    if pacemaker is not None:
+        pacemaker.let_go()
     return best
 
 

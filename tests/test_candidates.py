@@ -264,6 +264,15 @@ def test_who_has_seen_the_rows_teaches_no_longer_than_labels_are_learned(n_folds
     assert (unseen.candidate.name, unseen.n_epochs) == ("taught", 4)
 
 
+def test_labels_set_the_pace_even_if_they_have_dropped_out():
+    values = {"labels": [0.6, 0.6, 0.02], "one": [0.7, 0.8, 0.9], "two": [0.65, 0.7, 0.8]}
+    how = {"lengths": (1, 2, 3), "is_seen": True, "one": {"alpha": 0.5}, "two": {"alpha": 0.5}}
+    choice, calls = chosen(values, **how)
+    assert (choice.candidate.name, choice.n_epochs) == ("one", 2)
+    assert ("labels", 3) in calls
+    assert all(trial.trainings == [] for trial in choice.trials.values())
+
+
 def test_where_labels_go_on_being_learned_so_does_what_is_taught():
     values = {"taught": [0.6, 0.7, 0.8, 0.9], "labels": [0.5, 0.6, 0.6, 0.6]}
     choice, _ = chosen(values, lengths=(1, 2, 3, 4), is_seen=True, taught={"alpha": 0.5})
