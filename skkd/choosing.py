@@ -73,8 +73,12 @@ class Chooser:
             if is_shown
             else nullcontext() as bar
         ):
-            folds = [self._fold(k, len(splits), lesson, bar) for k, lesson in enumerate(lessons)]
-            choices = Choices(candidates, self._different(lessons[0]), choices.lengths)
+            views = [self._views(lesson) for lesson in lessons]
+            folds = [
+                self._fold(lesson, views[k], bar, _numbered(k, len(splits)))
+                for k, lesson in enumerate(lessons)
+            ]
+            choices = Choices(candidates, _different(views[0]), choices.lengths)
             choice = choose(choices, folds, is_seen and len(folds) > 1)
             if bar:
                 taken = f"took {choice.candidate.name}, {choice.n_epochs} epochs"
@@ -110,19 +114,19 @@ class Chooser:
             for k, split in enumerate(splits)
         ]
 
-    def _fold(self, k, n_folds, lesson, bar):
-        fit = self._fitter(
-            views={encoding: self._view(lesson, encoding) for encoding in self.choices.encodings},
-            valid=lesson.held_out if self.settings.early_stopping else None,
-            bar=bar,
-            where=f", fold {k + 1} of {n_folds}" if n_folds > 1 else "",
-        )
-        by_name = {candidate.name: candidate for candidate in lesson.candidates}
-        return Fold(lesson.train, lesson.held_out, fit, by_name)
+    def _views(self, lesson):
+        """The input view with each of the encodings."""
+        how = self.estimator, self.settings, lesson.train, self.task.classes
+        return {
+            encoding: view_of(*how, encoding, lesson.thresholds)
+            for encoding in self.choices.encodings
+        }
 
-    def _view(self, lesson, encoding):
-        estimator, classes = self.estimator, self.task.classes
-        return view_of(estimator, self.settings, lesson.train, classes, encoding, lesson.thresholds)
+    def _fold(self, lesson, views, bar, where):
+        valid = lesson.held_out if self.settings.early_stopping else None
+        by_name = {candidate.name: candidate for candidate in lesson.candidates}
+        fit = self._fitter(views, valid, bar, where)
+        return Fold(lesson.train, lesson.held_out, fit, by_name)
 
     def _fitter(self, views, valid, bar, where):
         """What trains the candidates on the rows of a fold, and shows it."""
@@ -153,10 +157,14 @@ class Chooser:
 
         return fit
 
-    def _different(self, lesson):
-        """The first encoding, and those of the others that make other inputs of the rows."""
-        first, *others = self.choices.encodings
-        if not others:
-            return [first]
-        width = self._view(lesson, first).n_features
-        return [first, *(e for e in others if self._view(lesson, e).n_features != width)]
+
+def _numbered(k, n_folds):
+    """Which fold it is, for a title; nothing if there is one only."""
+    return f", fold {k + 1} of {n_folds}" if n_folds > 1 else ""
+
+
+def _different(views):
+    """The first encoding, and those of the others that make other inputs of the rows."""
+    first, *others = views
+    width = views[first].n_features
+    return [first, *(encoding for encoding in others if views[encoding].n_features != width)]
