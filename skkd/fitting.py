@@ -186,11 +186,23 @@ def _set_generators(module, state, generator, device):
         torch.set_rng_state(torch.tensor(state["global_generator"], device="cpu"))
     if device.type == "cpu":
         return
+    if "global_generator" in state:
+        _seed_other_devices()
+    layers = [layer for layer in module.modules() if isinstance(layer, Dropout)]
+    if not layers:  # nothing is drawn: the rows come in the order that they have on the CPU
+        return
     seed = int(torch.randint(2**62, (), generator=generator, device="cpu"))
     of_device = torch.Generator(device).manual_seed(seed)
-    for layer in module.modules():
-        if isinstance(layer, Dropout):
-            layer.generator = of_device
+    for layer in layers:
+        layer.generator = of_device
+
+
+def _seed_other_devices():
+    """Let the CPU's global generator, which goes on, say how those of the devices do."""
+    seed = int(torch.randint(2**62, (), device="cpu"))
+    of_cpu = torch.get_rng_state()
+    torch.manual_seed(seed)
+    torch.set_rng_state(of_cpu)
 
 
 def _generator_states(settings, generator):

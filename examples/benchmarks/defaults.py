@@ -42,22 +42,22 @@ MOST = 4
 # %%
 # The contenders
 # --------------
-# Each is a function of a seed and a number of threads.
+# Each is a function of a seed, a number of threads and a device of torch.
 
 
-def neural(seed, threads, **settings):
-    return NeuralClassifier(random_state=seed, n_threads=threads, **settings)
+def neural(seed, threads, device, **settings):
+    return NeuralClassifier(random_state=seed, n_threads=threads, device=device, **settings)
 
 
-def mlp(seed, threads):
+def mlp(seed, threads, device):
     return make_pipeline(numbers(StandardScaler()), MLPClassifier(random_state=seed))
 
 
-def raw_mlp(seed, threads):
+def raw_mlp(seed, threads, device):
     return make_pipeline(numbers("passthrough"), MLPClassifier(random_state=seed))
 
 
-def skorch_net(seed, threads):
+def skorch_net(seed, threads, device):
     import torch
     from skorch import NeuralNetClassifier
 
@@ -85,25 +85,25 @@ def as_float32(X):
     return np.asarray(X, dtype=np.float32)
 
 
-def real_mlp_s(seed, threads):
+def real_mlp_s(seed, threads, device):
     from pytabkit import RealMLP_TD_S_Classifier
 
-    return RealMLP_TD_S_Classifier(device="cpu", random_state=seed, n_threads=threads)
+    return RealMLP_TD_S_Classifier(device=device, random_state=seed, n_threads=threads)
 
 
-def real_mlp(seed, threads):
+def real_mlp(seed, threads, device):
     from pytabkit import RealMLP_TD_Classifier
 
-    return RealMLP_TD_Classifier(device="cpu", random_state=seed, n_threads=threads)
+    return RealMLP_TD_Classifier(device=device, random_state=seed, n_threads=threads)
 
 
-def lightgbm(seed, threads):
+def lightgbm(seed, threads, device):
     from lightgbm import LGBMClassifier
 
     return LGBMClassifier(random_state=seed, n_jobs=threads, verbose=-1)
 
 
-def boosting(seed, threads):
+def boosting(seed, threads, device):
     return HistGradientBoostingClassifier(random_state=seed)
 
 
@@ -146,14 +146,14 @@ ABLATIONS = {
 # ---------------
 
 
-def measure(folder, table, split, contender, threads):
+def measure(folder, table, split, contender, threads, device="cpu"):
     """Errors, log-loss, AUC and seconds of one contender on one split."""
     X_train, X_test, y_train, y_test = load_split(folder, table, split)
     if isinstance(X_train, pd.DataFrame) and not contender.startswith(("Neural", "without")):
         X_train, X_test = as_categories(X_train, X_test)
     classes, codes = np.unique(y_train, return_inverse=True)
     start = perf_counter()
-    clf = maker(contender)(split, threads).fit(X_train, codes)
+    clf = maker(contender)(split, threads, device).fit(X_train, codes)
     fitted = perf_counter()
     p = np.asarray(clf.predict_proba(X_test), dtype=np.float64)[:, : len(classes)]
     answered = perf_counter()
@@ -165,6 +165,7 @@ def measure(folder, table, split, contender, threads):
         "table": table,
         "split": split,
         "contender": contender,
+        "device": device,
         "n_test": len(truth),
         "error": float(100 * np.mean(p.argmax(axis=1) != truth)),
         "log_loss": float(log_loss(truth, p, labels=range(len(classes)))),
@@ -178,7 +179,7 @@ def maker(contender):
     if contender in CONTENDERS:
         return CONTENDERS[contender]
     settings = ABLATIONS[contender.removeprefix("without: ")]
-    return lambda seed, threads: neural(seed, threads, **settings)
+    return lambda seed, threads, device: neural(seed, threads, device, **settings)
 
 
 def as_categories(*tables):
