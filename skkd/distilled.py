@@ -575,7 +575,8 @@ class DistilledClassifier(HearingMixin, NeuralClassifier):
             outcome = f" It has taught all the same: {choice.loss:.4g}." if taught else ""
             warn(
                 "on held-out rows the teacher is no better than the network by itself: its "
-                f"log-loss is {loss:.4g}, that of the labels alone {by_itself.loss:.4g}.{outcome}",
+                f"log-loss is {loss:.4g}, that of the labels alone {by_itself.loss:.4g}.{outcome} "
+                "A better teacher, or more rows as X_unlabeled, would have more to teach.",
                 WeakTeacherWarning,
             )
 

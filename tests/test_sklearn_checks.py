@@ -30,17 +30,22 @@ TREE = {"teacher": DecisionTreeClassifier(max_depth=2, random_state=0), "fit_tea
 LINEAR = {"teacher": LogisticRegression(), "fit_teacher": True}
 ALONE = {"temperature": 3, "alpha": 1}
 
+#: One of each kind.
 CONFIGURATIONS = [
     NeuralClassifier(**TABULAR),
-    NeuralClassifier(batch_norm=True, dropout=0.1, **TABULAR),
     NeuralClassifier(early_stopping=True, **TABULAR),
+    NeuralClassifier(**FAST),
+    DistilledClassifier(**TREE, augment="munge", **TABULAR),
+    DistilledClassifier(**TREE, **FAST),
+]
+
+MORE_CONFIGURATIONS = [
+    NeuralClassifier(batch_norm=True, dropout=0.1, **TABULAR),
     NeuralClassifier(dtype="float64", batch_size=10**6, dropout=0.0, **TABULAR),
     NeuralClassifier(preprocessor=None, **TABULAR),
     NeuralClassifier(numeric_encoding="piecewise_linear", **TABULAR),
     DistilledClassifier(**TREE, **TABULAR),
-    DistilledClassifier(**TREE, augment="munge", **TABULAR),
     DistilledClassifier(**TREE, dtype="float64", batch_size=10**6, dropout=0.0, **TABULAR),
-    NeuralClassifier(**FAST),
     NeuralClassifier(batch_norm=True, **FAST),
     NeuralClassifier(dropout=0.5, max_epochs=100, **PLAIN),
     NeuralClassifier(label_smoothing=0.1, **FAST),
@@ -48,7 +53,6 @@ CONFIGURATIONS = [
     NeuralClassifier(dtype="float64", batch_size=10**6, **FAST),
     NeuralClassifier(preprocessor=None, **FAST),
     NeuralClassifier(hidden_layer_sizes=(256, 256), **FAST),
-    DistilledClassifier(**TREE, **FAST),
     DistilledClassifier(**TREE, batch_norm=True, **FAST),
     DistilledClassifier(**TREE, dropout=0.5, max_epochs=100, **PLAIN),
     DistilledClassifier(**TREE, label_smoothing=0.1, **FAST),
@@ -85,20 +89,33 @@ def expected_failures(estimator):
     )
 
 
-CHECKS = parametrize_with_checks(CONFIGURATIONS, expected_failed_checks=expected_failures)
-NAMES, CASES = CHECKS.args  # CASES is a generator in scikit-learn 1.6, which pytest refuses
+def checks_of(configurations):
+    """The mark that gives a test each configuration with each check."""
+    checks = parametrize_with_checks(configurations, expected_failed_checks=expected_failures)
+    names, cases = checks.args  # a generator in scikit-learn 1.6, which pytest refuses
+    return pytest.mark.parametrize(names, list(cases), **checks.kwargs)
 
 
 @splits_without_stratification
 @teaches_random_labels
-@pytest.mark.parametrize(NAMES, list(CASES), **CHECKS.kwargs)
+@checks_of(CONFIGURATIONS)
 def test_scikit_learn_check_passes(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.slow
+@splits_without_stratification
+@teaches_random_labels
+@checks_of(MORE_CONFIGURATIONS)
+def test_scikit_learn_check_passes_in_other_configurations(estimator, check):
     check(estimator)
 
 
 @splits_without_stratification
 @teaches_random_labels
-@pytest.mark.parametrize("estimator", CONFIGURATIONS, ids=lambda e: "".join(repr(e).split()))
+@pytest.mark.parametrize(
+    "estimator", CONFIGURATIONS + MORE_CONFIGURATIONS, ids=lambda e: "".join(repr(e).split())
+)
 def test_column_names_are_learned_and_checked(estimator):
     pytest.importorskip("pandas")
     check_dataframe_column_names_consistency(type(estimator).__name__, clone(estimator))

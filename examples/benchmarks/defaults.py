@@ -207,39 +207,49 @@ def error_table(results):
     return results.pivot_table(index="contender", columns="table", values="error")
 
 
-def relative_errors(results):
-    """Errors over the yardstick's, by contender and table, of the splits that both have."""
+def relative_errors(results, to=YARDSTICK):
+    """Errors over another's, by contender and table, of the splits that both have."""
     errors = results.pivot_table(index=["table", "split"], columns="contender", values="error")
-    yardstick = pd.DataFrame(
-        {who: errors[YARDSTICK].where(errors[who].notna()) for who in errors.columns}
-    )
-    errors = errors.where(yardstick.notna())
-    return (errors.groupby("table").mean() / yardstick.groupby("table").mean()).T
+    others = pd.DataFrame({who: errors[to].where(errors[who].notna()) for who in errors.columns})
+    errors = errors.where(others.notna())
+    return (errors.groupby("table").mean() / others.groupby("table").mean()).T
 
 
 def summary(results, tables):
     """A row per contender: how it compares on some tables."""
     some = results[results["table"].isin(tables)]
     errors = error_table(some)
-    reference = errors.loc[YARDSTICK] if YARDSTICK in errors.index else errors.iloc[0]
+    other = YARDSTICK if YARDSTICK in errors.index else errors.index[0]
+    relative = relative_errors(some, other)
     ranks = errors.rank()
     losses = some.pivot_table(index="contender", columns="table", values="log_loss")
-    fits = some.pivot_table(index="contender", columns="table", values="fit")
     lines = []
     for who in errors.index:
-        shared = errors.columns[errors.loc[who].notna() & reference.notna()]
+        shared = errors.columns[errors.loc[who].notna() & errors.loc[other].notna()]
         lines.append(
             {
                 "contender": who,
                 "tables": len(shared),
                 "mean rank": ranks.loc[who, shared].mean(),
-                f"error over {YARDSTICK}'s": (errors.loc[who] / reference)[shared].mean(),
-                "lower log-loss": int((losses.loc[who] < losses.loc[reference.name])[shared].sum()),
-                "fit over its": np.median((fits.loc[who] / fits.loc[reference.name])[shared]),
+                f"error over {other}'s": relative.loc[who].mean(),
+                "lower log-loss": int((losses.loc[who] < losses.loc[other])[shared].sum()),
+                "fit over its": time_ratio(timed(some), who, other),
                 **duels(some, who),
             }
         )
     return pd.DataFrame(lines).set_index("contender").sort_values("mean rank")
+
+
+def timed(results):
+    """The lines whose seconds compare."""
+    return results[results["device"] == "cpu"]
+
+
+def time_ratio(results, who, other):
+    """Median over tables of the time to fit, of the splits that both have."""
+    seconds = results.pivot_table(index=["table", "split"], columns="contender", values="fit")
+    seconds = seconds.reindex(columns=sorted({who, other}))
+    return (seconds[who] / seconds[other]).groupby("table").mean().median()
 
 
 def duels(results, who):
@@ -294,6 +304,9 @@ def main():
     parser.add_argument("--ablation", action="store_true", help="each part of the defaults off")
     parser.add_argument("--splits", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument(
+        "--device", default="cpu", help="of the networks: errors compare, not times"
+    )
     default = Path(tempfile.gettempdir()) / "defaults"
     parser.add_argument("--out", type=Path, default=default, help="folder of results and picture")
     options = parser.parse_args()
@@ -318,7 +331,9 @@ def main():
     for table, split, who in tqdm([task for task in wanted if task not in have], unit="fit"):
         try:
             with threadpool_limits(options.threads):
-                done.append(measure(options.folder, table, split, who, options.threads))
+                done.append(
+                    measure(options.folder, table, split, who, options.threads, options.device)
+                )
         except ImportError as error:
             tqdm.write(f"{who} is left out: {error}")
             continue
@@ -332,14 +347,16 @@ def main():
 def read(journal):
     if not journal.exists():
         return []
-    return [json.loads(line) for line in journal.read_text().splitlines()]
+    lines = map(json.loads, journal.read_text().splitlines())
+    return [{"device": "cpu", **line} for line in lines]  # the first lines do not say it
 
 
 def report(results):
     with pd.option_context("display.width", 200, "display.max_columns", 30):
         for value in ("error", "log_loss", "auc", "fit", "predict"):
             print(f"\n{value}")
-            table = results.pivot_table(index="contender", columns="table", values=value)
+            lines = timed(results) if value in ("fit", "predict") else results
+            table = lines.pivot_table(index="contender", columns="table", values=value)
             print(table.to_string(float_format="{:.3f}".format, na_rep=""))
         for title, tables in (("deciding", DECIDING), ("reported", REPORTED)):
             if set(results["table"]) & set(tables):
