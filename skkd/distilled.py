@@ -576,7 +576,7 @@ class DistilledClassifier(HearingMixin, NeuralClassifier):
             warn(
                 "on held-out rows the teacher is no better than the network by itself: its "
                 f"log-loss is {loss:.4g}, that of the labels alone {by_itself.loss:.4g}.{outcome} "
-                "A better teacher, or more rows as X_unlabeled, would have more to teach.",
+                "A better teacher may help, or more rows for it to label (X_unlabeled).",
                 WeakTeacherWarning,
             )
 

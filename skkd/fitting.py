@@ -25,6 +25,7 @@ from skkd.isolation import (
     default_n_threads,
     gradients_on,
     resolve_device,
+    seed_generator_of,
     seeded_global_generator,
     threads_of_fit,
 )
@@ -117,7 +118,8 @@ def fit_examples(
         _surroundings(settings, device, seed + 1, n_threads),
         _listeners(settings, n_epochs, on_epoch, as_network, title) as listeners,
     ):
-        _set_generators(module, state, generator, device)
+        _go_on_drawing(settings, state, generator, device)
+        _give_dropout_a_generator(module, generator, device)
         recipe = replace(
             recipe,
             goes_on=previous is not None,
@@ -178,18 +180,23 @@ def _set_weights(module, settings, previous):
     warn_of_equal_units(module)
 
 
-def _set_generators(module, state, generator, device):
+def _go_on_drawing(settings, state, generator, device):
     """Let the generators go on from where an earlier training left them."""
     if "generator" in state:
         generator.set_state(torch.tensor(state["generator"], device="cpu"))
-    if "global_generator" in state:
+    if settings.module is not None and "global_generator" in state:
         torch.set_rng_state(torch.tensor(state["global_generator"], device="cpu"))
-    if device.type == "cpu":
-        return
-    if "global_generator" in state:
-        _seed_other_devices()
+        if device.type != "cpu":  # other masks than in the training before
+            seed_generator_of(device, int(torch.randint(2**62, (), device="cpu")))
+
+
+def _give_dropout_a_generator(module, generator, device):
+    """On a GPU, one of the GPU.
+
+    Its seed is drawn only where there is dropout: else the rows come in the CPU's order.
+    """
     layers = [layer for layer in module.modules() if isinstance(layer, Dropout)]
-    if not layers:  # nothing is drawn: the rows come in the order that they have on the CPU
+    if device.type == "cpu" or not layers:
         return
     seed = int(torch.randint(2**62, (), generator=generator, device="cpu"))
     of_device = torch.Generator(device).manual_seed(seed)
@@ -197,16 +204,8 @@ def _set_generators(module, state, generator, device):
         layer.generator = of_device
 
 
-def _seed_other_devices():
-    """Let the CPU's global generator, which goes on, say how those of the devices do."""
-    seed = int(torch.randint(2**62, (), device="cpu"))
-    of_cpu = torch.get_rng_state()
-    torch.manual_seed(seed)
-    torch.set_rng_state(of_cpu)
-
-
 def _generator_states(settings, generator):
-    """What `_set_generators` goes on from, as arrays."""
+    """What `_go_on_drawing` goes on from, as arrays."""
     states = {"generator": generator.get_state().numpy().copy()}
     if settings.module is not None:
         states["global_generator"] = torch.get_rng_state().numpy().copy()

@@ -19,6 +19,7 @@ __all__ = [
     "gradients_on",
     "note_threads",
     "resolve_device",
+    "seed_generator_of",
     "seeded_global_generator",
     "threads_of_fit",
 ]
@@ -146,14 +147,31 @@ def seeded_global_generator(seed=None, device="cpu"):
     seed : int, default=None
         None leaves the states as they are.
     device : torch.device or str, default="cpu"
-        Its generator is saved and restored too.
+        Its generator is seeded and put back too; those of other devices are not touched.
     """
     device = torch.device(device)
     others = [device] if device.type == "cuda" else []
     with generator_lock, torch.random.fork_rng(devices=others):
         if seed is not None:
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)
+            seed_generator_of(device, seed)
         yield
+
+
+def seed_generator_of(device, seed):
+    """Seed the global generator of a device other than the CPU.
+
+    Parameters
+    ----------
+    device : torch.device
+        Nothing happens if it is the CPU.
+    seed : int
+    """
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(seed)
+    elif device.type != "cpu":
+        torch.get_device_module(device).manual_seed(seed)
 
 
 @contextmanager

@@ -164,7 +164,7 @@ class NeuralClassifier(PredictionMixin, CallbackSupportMixin, ClassifierMixin, B
         1 shows a progress bar with losses and metrics, 2 also a line per epoch.
     device : str, default="cpu"
         "auto" takes a GPU where there is one. Weights begin as on the CPU and, without
-        dropout, rows come in the same order. The fitted state is on no device.
+        dropout, rows come in the same order. What was fitted is kept as NumPy arrays.
     dtype : {"float32", "float64"}, default="float32"
         Of the training. Probabilities are float64 always.
     n_threads : int, default=None

@@ -21,6 +21,7 @@ from skorch.callbacks import Callback
 
 from skkd import NeuralClassifier
 from skkd.isolation import default_n_threads, resolve_device, threads_of_fit
+from skkd.modules import MLP
 
 
 class WithDropout(torch.nn.Sequential):
@@ -33,6 +34,11 @@ class WithDropout(torch.nn.Sequential):
             torch.nn.Dropout(0.3),
             torch.nn.Linear(n_units, n_classes),
         )
+
+
+def a_plain_mlp(n_features, n_classes):
+    """A module from outside whose layers are those of the network inside."""
+    return MLP(n_features, n_classes, (16,))
 
 
 FAST = {
@@ -144,6 +150,23 @@ def test_the_global_generators_do_not_change_a_bit(estimator, iris_like):
         expected = bits(clone(estimator).fit(*iris_like))
         torch.manual_seed(2)
         assert bits(clone(estimator).fit(*iris_like)) == expected
+
+
+def test_a_fit_on_the_cpu_seeds_no_other_device(monkeypatch, iris_like):
+    def refuse(*args):
+        raise AssertionError("the caller's generators of other devices are not ours")
+
+    for device in (torch.cuda, torch.mps, torch.xpu):
+        for name in {"manual_seed", "manual_seed_all"} & set(dir(device)):
+            monkeypatch.setattr(device, name, refuse)
+    clone(CUSTOM).fit(*iris_like).predict_proba(iris_like[0])
+
+
+def test_going_on_without_the_module_of_before_leaves_the_global_generator_alone(iris_like):
+    clf = clone(TABULAR).set_params(module=a_plain_mlp, warm_start=True).fit(*iris_like)
+    clf.set_params(module=None, dropout=0.0, feature_scale=False)
+    with no_draws_from("torch"):
+        clf.fit(*iris_like)
 
 
 @every_network

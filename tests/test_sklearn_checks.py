@@ -30,7 +30,7 @@ TREE = {"teacher": DecisionTreeClassifier(max_depth=2, random_state=0), "fit_tea
 LINEAR = {"teacher": LogisticRegression(), "fit_teacher": True}
 ALONE = {"temperature": 3, "alpha": 1}
 
-#: One of each kind.
+#: Of the quick tests: both presets, early stopping, students with and without a transfer set.
 CONFIGURATIONS = [
     NeuralClassifier(**TABULAR),
     NeuralClassifier(early_stopping=True, **TABULAR),

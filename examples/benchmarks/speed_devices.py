@@ -1,10 +1,10 @@
 """
-Devices: from which size on a GPU is quicker
-============================================
+Devices: what a GPU is worth
+============================
 
 Seconds of an epoch of the default preset on the CPU and, where there is one, on the GPU:
-40,000 rows of 50 columns, four classes. A step of a small network is too short for a GPU
-to be busy; large batches and wide layers are what it is for.
+40,000 rows of 50 columns, four classes. The wider the layers and the larger the batches, the
+busier a GPU is.
 """
 
 import time
@@ -23,7 +23,7 @@ SETTINGS = [
 
 
 def seconds_per_epoch(X, y, layers, batch_size, device):
-    """The mean of four, what comes before and after them included."""
+    """A quarter of a fit of four epochs."""
     clf = NeuralClassifier(
         layers, batch_size=batch_size, max_epochs=4, device=device, random_state=0
     )
