@@ -109,14 +109,14 @@ def means_over_teachers(lines, arm, options):
     rows = []
     for table, student in product(options.tables, options.students):
         of = [line for line in some if (line["table"], line["student"]) == (table, student)]
-        most = max((len(line["teachers"]) for line in of), default=0)
-        these = [line for line in of if len(line["teachers"]) == most]
+        of.sort(key=lambda line: len(line["teachers"]))
+        these = {line["split"]: line for line in of}.values()  # of each split the fullest
         if not these:
             continue
         n_rows = sum(line["n_test"] for line in these)
         moments = {
             of: np.sum([line["twins"][of] for line in these], axis=0) / n_rows
-            for of in these[0]["twins"]
+            for of in ("defaults", "equal steps")
         }
         of = min(moments, key=lambda of: moments[of][0])
         gain, squares = moments[of]
