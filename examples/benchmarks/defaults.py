@@ -210,18 +210,23 @@ def error_table(results):
     return results.pivot_table(index="contender", columns="table", values="error")
 
 
+def by_split(results, value):
+    """One value: a row per table and split, a column per contender."""
+    return results.pivot_table(index=["table", "split"], columns="contender", values=value)
+
+
 def beside(results, value, yardstick):
     """Means of everybody and of the yardstick, by contender and table, of splits that both have."""
-    by_split = results.pivot_table(index=["table", "split"], columns="contender", values=value)
-    reference = by_split.notna().mul(by_split[yardstick], axis=0).where(by_split.notna())
-    own = by_split.where(reference.notna())
+    own = by_split(results, value)
+    own = own[own[yardstick].notna()]
+    reference = pd.DataFrame({who: own[yardstick].where(own[who].notna()) for who in own.columns})
     return own.groupby("table").mean().T, reference.groupby("table").mean().T
 
 
 def mean_ranks(results):
     """Of the errors, over the splits that everybody has."""
-    by_split = results.pivot_table(index=["table", "split"], columns="contender", values="error")
-    return by_split.dropna().groupby("table").mean().rank(axis=1).mean()
+    errors = by_split(results, "error").dropna()
+    return errors.groupby("table").mean().rank(axis=1).mean()
 
 
 def summary(results, tables):
@@ -254,27 +259,19 @@ def timed(results):
 
 def time_ratio(results, who, yardstick):
     """Median over tables of the time to fit over the yardstick's, of the splits that both have."""
-    seconds = timed(results).pivot_table(
-        index=["table", "split"], columns="contender", values="fit"
-    )
-    seconds = seconds.reindex(columns=list({who, yardstick}))
+    seconds = by_split(timed(results), "fit").reindex(columns=list({who, yardstick}))
     return (seconds[who] / seconds[yardstick]).groupby("table").mean().median()
 
 
 def duels(results, who):
     """How often NeuralClassifier wins, ties and loses against another, by standard error."""
-    by_split = results.pivot_table(
-        index=["table", "split"], columns="contender", values=["error", "n_test"]
-    )
+    errors = by_split(results, "error")
     counts = {"won": 0, "tied": 0, "lost": 0}
-    if who == "NeuralClassifier" or ("error", "NeuralClassifier") not in by_split:
+    if who == "NeuralClassifier" or "NeuralClassifier" not in errors:
         return counts
-    ours, theirs = by_split["error", "NeuralClassifier"], by_split["error", who]
-    rows = by_split["n_test", "NeuralClassifier"]
-    for table in {table for table, _ in by_split.index}:
-        both = pd.DataFrame({"ours": ours, "theirs": theirs, "rows": rows}).loc[table].dropna()
-        if len(both) == 0:
-            continue
+    rows = by_split(results, "n_test")["NeuralClassifier"]
+    columns = {"ours": errors["NeuralClassifier"], "theirs": errors[who], "rows": rows}
+    for _, both in pd.DataFrame(columns).dropna().groupby("table"):
         share = both[["ours", "theirs"]].to_numpy().mean() / 100
         error = 100 * np.sqrt(2 * share * (1 - share) / both["rows"].sum())
         lead = (both["theirs"] - both["ours"]).mean()
@@ -368,7 +365,8 @@ def report(results):
             lines = timed(results) if value in ("fit", "predict") else results
             table = lines.pivot_table(index="contender", columns="table", values=value)
             print(table.to_string(float_format="{:.3f}".format, na_rep=""))
-        for title, tables in (("deciding", DECIDING), ("reported", REPORTED)):
+        groups = {"deciding": DECIDING, "reported": REPORTED, "all": [*DECIDING, *REPORTED]}
+        for title, tables in groups.items():
             if set(results["table"]) & set(tables):
                 print(f"\n{title} tables")
                 print(summary(results, tables).to_string(float_format="{:.3f}".format))
