@@ -25,7 +25,7 @@ from sklearn.utils.validation import _num_samples, has_fit_parameter
 
 from skkd.encodings import Bins
 from skkd.parameters import refuse
-from skkd.scaling import centre_and_scale, distinct_values, smooth_clip, standardise
+from skkd.scaling import by_column, distinct_values, fit_scaling, squeeze, standardise
 from skkd.tables import Table, as_numbers
 
 __all__ = [
@@ -233,10 +233,11 @@ class ColumnView(View):
     numeric: np.ndarray  #: indices of the numeric columns
     centre: np.ndarray  #: their means or medians, also the fill value of missing numbers
     scale: np.ndarray  #: their standard deviations or distances between the quartiles
+    has_far_tails: np.ndarray  #: whether more than a clip is needed
     one_hot: list  #: OneHot per categorical column
     n_columns: int
     names: list  #: of the columns, for error messages
-    clips: bool = False  #: whether scaled numbers are clipped, smoothly
+    squeezes: bool = False  #: whether scaled numbers are squeezed into [-3, 3]
     bins: Bins | None = None  #: components of the numeric columns
 
     @property
@@ -254,15 +255,16 @@ class ColumnView(View):
             is_object = [j for j, column in enumerate(columns) if column.dtype == object]
             categorical = sorted({*categorical, *is_object})
         numeric = np.setdiff1d(np.arange(n_columns), np.asarray(categorical, dtype=np.intp))
-        centre, scale = centre_and_scale(scaling, _blocks, rows, numeric, sample_weight)
+        scaled = fit_scaling(scaling, _blocks, rows, numeric, sample_weight)
         return cls(
             numeric=numeric,
-            centre=centre,
-            scale=scale,
+            centre=scaled.centre,
+            scale=scaled.scale,
+            has_far_tails=scaled.has_far_tails,
             one_hot=[_one_hot(rows, j) for j in categorical],
             n_columns=n_columns,
             names=rows.names if columns is not None else [],
-            clips=scaling == "robust",
+            squeezes=scaling == "robust",
         )
 
     def transform(self, rows):
@@ -276,7 +278,7 @@ class ColumnView(View):
         scaled = standardise(numbers, self.centre, self.scale)
         others = [] if self.bins is None else [self.bins.transform(scaled)]
         others += [e.transform(_categories(rows, e.column)) for e in self.one_hot]
-        scaled = smooth_clip(scaled) if self.clips else scaled
+        scaled = squeeze(scaled, self.has_far_tails) if self.squeezes else scaled
         return np.concatenate([scaled, *others], axis=1) if others else scaled
 
     def _numbers(self, table, j):
@@ -339,9 +341,7 @@ class TransformerView(View):
 
 def _fit_bins(encoding, view, rows, sample_weight, thresholds):
     """The bins of a view's numeric columns; a column without thresholds has none."""
-    if sparse.issparse(rows):
-        rows = rows.tocsc(copy=True)
-        rows.sum_duplicates()
+    rows = by_column(rows)
     columns = {j: distinct_values(rows, j, sample_weight) for j in view.numeric.tolist()}
     edges = encoding.edges_of_table(columns, rows.shape[0], thresholds)
     return Bins.fit(edges, view.centre, view.scale)
