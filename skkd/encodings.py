@@ -25,8 +25,9 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.base import BaseEstimator
 
+from skkd.columns import quantiles
 from skkd.parameters import check_integer, refuse
-from skkd.scaling import quantiles, standardise
+from skkd.scaling import standardise
 
 __all__ = [
     "Bins",

@@ -23,9 +23,10 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.utils import _safe_indexing, check_array
 from sklearn.utils.validation import _num_samples, has_fit_parameter
 
+from skkd.columns import by_column, distinct_values
 from skkd.encodings import Bins
 from skkd.parameters import refuse
-from skkd.scaling import by_column, distinct_values, fit_scaling, squeeze, standardise
+from skkd.scaling import fit_scaling, smooth_clip, standardise
 from skkd.tables import Table, as_numbers
 
 __all__ = [
@@ -232,12 +233,12 @@ class ColumnView(View):
 
     numeric: np.ndarray  #: indices of the numeric columns
     centre: np.ndarray  #: their means or medians, also the fill value of missing numbers
-    scale: np.ndarray  #: their standard deviations or distances between the quartiles
-    has_far_tails: np.ndarray  #: whether more than a clip is needed
+    scale: np.ndarray  #: their standard deviations, or distances between quartiles
+    normal_scores: dict  #: by position among the numeric ones, of those with heavy tails
     one_hot: list  #: OneHot per categorical column
     n_columns: int
     names: list  #: of the columns, for error messages
-    squeezes: bool = False  #: whether scaled numbers are squeezed into [-3, 3]
+    clips: bool  #: whether scaled numbers are clipped, smoothly
     bins: Bins | None = None  #: components of the numeric columns
 
     @property
@@ -255,16 +256,16 @@ class ColumnView(View):
             is_object = [j for j, column in enumerate(columns) if column.dtype == object]
             categorical = sorted({*categorical, *is_object})
         numeric = np.setdiff1d(np.arange(n_columns), np.asarray(categorical, dtype=np.intp))
-        scaled = fit_scaling(scaling, _blocks, rows, numeric, sample_weight)
+        fitted = fit_scaling(scaling, _blocks, rows, numeric, sample_weight)
         return cls(
             numeric=numeric,
-            centre=scaled.centre,
-            scale=scaled.scale,
-            has_far_tails=scaled.has_far_tails,
+            centre=fitted.centre,
+            scale=fitted.scale,
+            normal_scores=fitted.normal_scores,
             one_hot=[_one_hot(rows, j) for j in categorical],
             n_columns=n_columns,
             names=rows.names if columns is not None else [],
-            squeezes=scaling == "robust",
+            clips=scaling == "robust",
         )
 
     def transform(self, rows):
@@ -278,7 +279,9 @@ class ColumnView(View):
         scaled = standardise(numbers, self.centre, self.scale)
         others = [] if self.bins is None else [self.bins.transform(scaled)]
         others += [e.transform(_categories(rows, e.column)) for e in self.one_hot]
-        scaled = squeeze(scaled, self.has_far_tails) if self.squeezes else scaled
+        for position, scores in self.normal_scores.items():
+            scaled[:, position] = scores.transform(numbers[:, position])
+        scaled = smooth_clip(scaled) if self.clips else scaled
         return np.concatenate([scaled, *others], axis=1) if others else scaled
 
     def _numbers(self, table, j):

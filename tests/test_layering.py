@@ -16,7 +16,7 @@ PACKAGE = Path(skkd.__file__).parent
 #: From the bottom up. A module imports from its own layer and from those below it.
 LAYERS = [
     {"parameters", "tables", "losses", "network", "soft_labels", "fingerprints"},
-    {"schedules", "initializers", "scaling", "encodings", "transfer"},
+    {"schedules", "initializers", "columns", "heavy_tails", "scaling", "encodings", "transfer"},
     {
         "calibration",
         "criteria",
