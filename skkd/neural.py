@@ -138,11 +138,12 @@ class NeuralClassifier(PredictionMixin, CallbackSupportMixin, ClassifierMixin, B
     preprocessor : {"auto", "robust", "standard"}, None or transformer, default="auto"
         What the network sees of X. "robust" imputes numbers by their median, takes that
         from them, divides by the distance between the quartiles (in float64) and clips
-        smoothly to (-3, 3), far tails through arsinh: neither units nor outliers matter.
-        "standard" does it with mean and standard deviation and does not clip. Both encode
-        categories one-hot, and standardise images by channel. None takes numbers as they
-        are: right behind a scaler or an encoder of one's own. A transformer is cloned and
-        fitted on the training rows. Whatever it is, it is part of the fitted classifier.
+        smoothly to (-3, 3): neither units nor outliers matter. Heavy tails are
+        shortened by arsinh before. "standard" takes mean and standard
+        deviation and does not clip. Both encode categories one-hot, and standardise images
+        by channel. None takes numbers as they are: right behind a scaler or an encoder of
+        one's own. A transformer is cloned and fitted on the training rows. Whatever it is,
+        it is part of the fitted classifier.
     numeric_encoding : str, skkd.encodings.PiecewiseLinear or None, default="auto"
         "piecewise_linear" spreads each number over up to 12 bins between quantiles of
         its column, beside the scaled number; ``PiecewiseLinear(n_bins=24)`` over more;
