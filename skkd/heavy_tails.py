@@ -1,15 +1,22 @@
-r"""Columns of which many values lie far out, and a scale that suits their tails, too.
+r"""Columns of which many values lie far out, and the scale that suits them: their ranks.
 
-A linear unit that suits the middle of such a column leaves its tails to the clip, which makes
-one of a hundred units and of a million. The inverse hyperbolic sine is straight around 0 and
-a logarithm further out:
+A linear unit that suits the middle of such a column leaves nothing but "far" of its tails.
+Normal scores ask where a value stands among the others:
 
-.. math:: \operatorname{arsinh}(x) = \ln\left(x + \sqrt{1 + x^2}\right)
+.. math:: s(x) = \frac{\Phi^{-1}(F(x))}{\Phi^{-1}(3/4) - \Phi^{-1}(1/4)}
+
+with the share F of the weight that lies below x, half of that at x included; minus the score
+of the median. They are the same for every increasing function of the column.
 """
 
-import numpy as np
+from dataclasses import dataclass
 
-__all__ = ["is_heavy_tailed", "shorten_tails"]
+import numpy as np
+from scipy.special import ndtr, ndtri
+
+from skkd.columns import distinct, quantiles
+
+__all__ = ["NormalScores", "is_heavy_tailed"]
 
 #: In units of the column's width. Beyond lie 4 % of a Cauchy distribution, .6 % of a
 #: log-normal one with sigma 1, .01 % of an exponential one, nothing of a normal one.
@@ -21,11 +28,14 @@ MANY = 0.01
 #: Sums of weights are rounded, and so are values in another unit.
 ROUNDING = 1e-9
 
+#: Shares of the weight at whose quantiles the scores are kept.
+LEVELS = ndtr(np.linspace(-3, 3, 33))
+
 
 def is_heavy_tailed(distance, width, weight):
     """Whether more than a hundredth of the weight lies over eight widths from the median.
 
-    They must not all lie equally far: one outlier is no tail, however few rows there are.
+    What lies furthest of all does not count: one outlier is no tail.
 
     Parameters
     ----------
@@ -45,35 +55,61 @@ def is_heavy_tailed(distance, width, weight):
     >>> near = np.linspace(0, 2, 95)
     >>> is_heavy_tailed(np.append(near, 1e6), 1.0, None)
     False
-    >>> is_heavy_tailed(np.append(near, [20, 1e6]), 1.0, None)
+    >>> is_heavy_tailed(np.append(near, [20, 40, 1e6]), 1.0, None)
     True
     """
     with np.errstate(over="ignore"):
         is_far = distance > FAR * width * (1 + ROUNDING)
-    share = np.average(is_far, weights=weight)
-    return bool(share > MANY * (1 + ROUNDING)) and len(np.unique(distance[is_far])) > 1
+    is_far &= distance < distance.max()
+    return bool(np.average(is_far, weights=weight) > MANY * (1 + ROUNDING))
 
 
-def shorten_tails(scaled, is_heavy):
-    """The inverse hyperbolic sine of some columns, in place.
+@dataclass(eq=False)
+class NormalScores:
+    """Scores of the values of a column; linear between those that are kept."""
 
-    Parameters
-    ----------
-    scaled : ndarray of shape (n_rows, n_columns), floating
-    is_heavy : ndarray of shape (n_columns,), bool
+    values: np.ndarray  #: (n_kept,), ascending
+    scores: np.ndarray  #: (n_kept,); that of the median is 0
 
-    Returns
-    -------
-    ndarray
-        The argument.
+    @classmethod
+    def fit(cls, values, weight=None):
+        """Scores of a column.
 
-    Examples
-    --------
-    >>> import numpy as np
-    >>> shorten_tails(np.array([[0.1, 0.1], [1e6, 1e6]]), np.array([True, False])).round(1)
-    array([[1.00e-01, 1.00e-01],
-           [1.45e+01, 1.00e+06]])
-    """
-    if is_heavy.any():
-        scaled[:, is_heavy] = np.arcsinh(scaled[:, is_heavy])
-    return scaled
+        Parameters
+        ----------
+        values : ndarray of shape (n_values,), without NaN
+        weight : ndarray of shape (n_values,), default=None
+
+        Returns
+        -------
+        NormalScores
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> x = np.arange(1.0, 8.0)
+        >>> NormalScores.fit(np.exp(x)).transform(np.exp([2.0, 4.0, 6.0, 50.0])).round(1)
+        array([-0.6,  0. ,  0.6,  1.1])
+        """
+        values, weight = distinct(values, weight)
+        up_to = np.cumsum(weight)
+        scores = ndtri((up_to - weight / 2) / up_to[-1]) / (ndtri(0.75) - ndtri(0.25))
+        kept = np.searchsorted(values, quantiles(values, weight, [0.5, *LEVELS]))
+        scores -= scores[kept[0]]
+        kept = np.unique([0, *kept, len(values) - 1])
+        return cls(values[kept], scores[kept])
+
+    def transform(self, values):
+        """Scores of values; 0 where missing, the outermost ones for all that is further out.
+
+        Parameters
+        ----------
+        values : ndarray of shape (n_values,)
+
+        Returns
+        -------
+        ndarray of shape (n_values,), float64
+        """
+        scores = np.interp(values, self.values, self.scores)
+        scores[np.isnan(scores)] = 0.0
+        return scores

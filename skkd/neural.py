@@ -138,8 +138,8 @@ class NeuralClassifier(PredictionMixin, CallbackSupportMixin, ClassifierMixin, B
     preprocessor : {"auto", "robust", "standard"}, None or transformer, default="auto"
         What the network sees of X. "robust" imputes numbers by their median, takes that
         from them, divides by the distance between the quartiles (in float64) and clips
-        smoothly to (-3, 3): neither units nor outliers matter. Heavy tails are
-        shortened by arsinh before. "standard" takes mean and standard
+        smoothly to (-3, 3): neither units nor outliers matter. Columns with heavy tails
+        are seen as the normal scores of their ranks. "standard" takes mean and standard
         deviation and does not clip. Both encode categories one-hot, and standardise images
         by channel. None takes numbers as they are: right behind a scaler or an encoder of
         one's own. A transformer is cloned and fitted on the training rows. Whatever it is,

@@ -25,7 +25,6 @@ from sklearn.utils.validation import _num_samples, has_fit_parameter
 
 from skkd.columns import by_column, distinct_values
 from skkd.encodings import Bins
-from skkd.heavy_tails import shorten_tails
 from skkd.parameters import refuse
 from skkd.scaling import fit_scaling, smooth_clip, standardise
 from skkd.tables import Table, as_numbers
@@ -235,7 +234,7 @@ class ColumnView(View):
     numeric: np.ndarray  #: indices of the numeric columns
     centre: np.ndarray  #: their means or medians, also the fill value of missing numbers
     scale: np.ndarray  #: their standard deviations, or distances between quartiles
-    is_heavy: np.ndarray  #: whether their tails are heavy
+    normal_scores: dict  #: by position among the numeric ones, of those with heavy tails
     one_hot: list  #: OneHot per categorical column
     n_columns: int
     names: list  #: of the columns, for error messages
@@ -262,7 +261,7 @@ class ColumnView(View):
             numeric=numeric,
             centre=fitted.centre,
             scale=fitted.scale,
-            is_heavy=fitted.is_heavy,
+            normal_scores=fitted.normal_scores,
             one_hot=[_one_hot(rows, j) for j in categorical],
             n_columns=n_columns,
             names=rows.names if columns is not None else [],
@@ -280,8 +279,9 @@ class ColumnView(View):
         scaled = standardise(numbers, self.centre, self.scale)
         others = [] if self.bins is None else [self.bins.transform(scaled)]
         others += [e.transform(_categories(rows, e.column)) for e in self.one_hot]
-        if self.clips:
-            scaled = smooth_clip(shorten_tails(scaled, self.is_heavy))
+        for position, scores in self.normal_scores.items():
+            scaled[:, position] = scores.transform(numbers[:, position])
+        scaled = smooth_clip(scaled) if self.clips else scaled
         return np.concatenate([scaled, *others], axis=1) if others else scaled
 
     def _numbers(self, table, j):

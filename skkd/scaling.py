@@ -7,18 +7,18 @@
 
 Robust scaling is followed by :func:`smooth_clip`. Together they are what made the
 difference among eight ways to scale in Holzmüller et al. (2024), "Better by default",
-arXiv:2407.04491, table B.2. They serve columns with some outliers; heavy tails are shortened
-(:mod:`skkd.heavy_tails`) before the clip.
+arXiv:2407.04491, table B.2. They serve columns with some outliers; those with heavy tails
+(:mod:`skkd.heavy_tails`) are seen as normal scores instead, clipped as well.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy import sparse
 from sklearn.preprocessing import StandardScaler
 
 from skkd.columns import by_column, known_values, quantiles
-from skkd.heavy_tails import MANY, ROUNDING, is_heavy_tailed
+from skkd.heavy_tails import MANY, ROUNDING, NormalScores, is_heavy_tailed
 from skkd.tables import Table
 
 __all__ = ["SCALINGS", "Scaling", "fit_scaling", "smooth_clip", "standardise"]
@@ -40,11 +40,11 @@ class Scaling:
 
     centre: np.ndarray  #: (n_numeric,), float64
     scale: np.ndarray  #: (n_numeric,), float64
-    is_heavy: np.ndarray  #: (n_numeric,), bool: whether the tails are heavy
+    normal_scores: dict = field(default_factory=dict)  #: NormalScores of heavy-tailed ones
 
 
 def fit_scaling(scaling, blocks, rows, numeric, sample_weight):
-    """Centre, scale and tails of the numeric columns, missing values left out.
+    """Centre, scale and normal scores of the numeric columns, missing values left out.
 
     A column without any number has centre 0. It, and any other without a width, has
     scale 1 where scaling is "standard", and an infinite one where it is "robust": the
@@ -63,16 +63,15 @@ def fit_scaling(scaling, blocks, rows, numeric, sample_weight):
     Returns
     -------
     Scaling
-        Tails are heavy where it is "robust" alone.
+        Normal scores are "robust" alone.
     """
+    if len(numeric) == 0:
+        return Scaling(np.empty(0), np.empty(0))
     if scaling == "robust":
         return _robust(by_column(rows), numeric, sample_weight)
-    if len(numeric) == 0:
-        return Scaling(np.empty(0), np.empty(0), np.empty(0, dtype=bool))
     centre, scale = _mean_and_deviation(blocks, rows, numeric, sample_weight)
     all_missing = np.isnan(centre)
-    centre, scale = np.where(all_missing, 0.0, centre), np.where(all_missing, 1.0, scale)
-    return Scaling(centre, scale, np.zeros(len(numeric), dtype=bool))
+    return Scaling(np.where(all_missing, 0.0, centre), np.where(all_missing, 1.0, scale))
 
 
 def standardise(values, centre, scale):
@@ -146,8 +145,7 @@ def _mean_and_deviation(blocks, rows, numeric, sample_weight):
 
 
 def _robust(rows, numeric, sample_weight):
-    n = len(numeric)
-    fitted = Scaling(np.zeros(n), np.full(n, np.inf), np.zeros(n, dtype=bool))
+    fitted = Scaling(np.zeros(len(numeric)), np.full(len(numeric), np.inf))
     for position, j in enumerate(numeric):
         nearly_all_zeros = _half_range_of_nearly_zeros(rows, j, sample_weight)
         if nearly_all_zeros is not None:
@@ -155,16 +153,18 @@ def _robust(rows, numeric, sample_weight):
             continue
         values, weight = known_values(rows, j, sample_weight)
         if len(values):
-            found = _median_and_width(values, weight)
-            fitted.centre[position], fitted.scale[position], fitted.is_heavy[position] = found
+            centre, scale, is_heavy = _median_and_width(values, weight)
+            fitted.centre[position], fitted.scale[position] = centre, scale
+            if is_heavy:
+                fitted.normal_scores[position] = NormalScores.fit(values, weight)
     return fitted
 
 
 def _median_and_width(values, weight):
     """Median, width (inf if constant), and whether the tails are heavy.
 
-    The width is the distance between the quartiles. Where that is 0 it is the median distance
-    of the other values if that shows heavy tails, else half the range.
+    The width is the distance between the quartiles, or where that is 0 half the range. Tails
+    are then measured by the median distance of the other values: two values have none.
     """
     lower, median, upper = quantiles(values, weight, QUARTILES)
     with np.errstate(over="ignore"):
@@ -178,9 +178,7 @@ def _median_and_width(values, weight):
     others = distance > 0
     of_others = None if weight is None else weight[others]
     typical = quantiles(distance[others], of_others, [0.5])[0]
-    if is_heavy_tailed(distance, typical, weight):
-        return median, typical, True
-    return median, half_range, False
+    return median, half_range, is_heavy_tailed(distance, typical, weight)
 
 
 def _half_range_of_nearly_zeros(rows, j, weight):

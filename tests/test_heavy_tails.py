@@ -1,4 +1,4 @@
-"""Which columns have heavy tails, and what a network sees of them."""
+"""Which columns have heavy tails, and the normal scores that a network sees of them."""
 
 import pickle
 
@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
+from scipy.stats import norm
 
 from skkd import NeuralClassifier
 from skkd.encodings import PiecewiseLinear
-from skkd.heavy_tails import FAR, is_heavy_tailed, shorten_tails
+from skkd.heavy_tails import FAR, NormalScores, is_heavy_tailed
 from skkd.preprocessing import fit_view
-from skkd.scaling import CLIP, fit_scaling, smooth_clip, standardise
+from skkd.scaling import CLIP, fit_scaling, smooth_clip
 from skkd.tables import read_table
 
 close = np.testing.assert_allclose
@@ -20,9 +21,8 @@ same = np.testing.assert_array_equal
 
 
 def heavy_columns(X, weight=None, scaling="robust"):
-    """Positions of the columns whose tails are shortened."""
-    fitted = fit_scaling(scaling, blocks, X, np.arange(X.shape[1]), weight)
-    return np.flatnonzero(fitted.is_heavy).tolist()
+    """Positions of the columns that are seen as normal scores."""
+    return list(fit_scaling(scaling, blocks, X, np.arange(X.shape[1]), weight).normal_scores)
 
 
 def blocks(rows, weight):
@@ -48,7 +48,7 @@ def long_tailed(n_rows=400, n_columns=3, seed=0):
 def test_it_takes_more_than_a_hundredth_beyond_eight_widths(n_rows, unit, factor, extra):
     distance = np.zeros(n_rows)
     distance[: n_rows // 100 + extra] = FAR + 0.001
-    distance[0] = 1e6
+    distance[-1] = 1e6  # the furthest
     distance[-40:-20] = FAR
     weight = None if unit is None else np.full(n_rows, unit)
     assert is_heavy_tailed(distance * factor, 1.0 * factor, weight) == bool(extra)
@@ -79,12 +79,12 @@ def test_two_values_are_never_far_apart(share):
 
 def test_over_one_value_the_median_distance_of_the_others_is_the_measure():
     x = np.zeros(100)
+    x[:9] = [-1, 1, 2, 2, 2, 3, 40, 50, 60]
+    assert heavy_columns(x[:, None]) == [0]
     x[:9] = [-1, 1, 2, 2, 2, 3, 4, 50, 60]
-    fitted = fit_scaling("robust", None, x[:, None], np.array([0]), None)
-    assert (fitted.centre, fitted.scale, fitted.is_heavy) == (0.0, 2.0, True)
-    x[:9] = [-1, 1, 2, 2, 2, 3, 4, 5, 60]  # one row in a hundred is not more than that
-    fitted = fit_scaling("robust", None, x[:, None], np.array([0]), None)
-    assert (fitted.centre, fitted.scale, fitted.is_heavy) == (0.0, 30.5, False)
+    assert heavy_columns(x[:, None]) == []
+    x[:9] = [-1, 1, 2, 10, 10, 10, 40, 50, 60]
+    assert heavy_columns(x[:, None]) == []
 
 
 def test_only_robust_scaling_asks_for_tails():
@@ -97,28 +97,30 @@ def test_only_robust_scaling_asks_for_tails():
 # --------------------
 
 
-def test_shortening_is_arsinh_in_place_and_of_some_columns():
-    x = np.random.default_rng(0).standard_cauchy((50, 2))
-    expected = np.column_stack([np.log(x[:, 0] + np.sqrt(x[:, 0] ** 2 + 1)), x[:, 1]])
-    assert shorten_tails(x, np.array([True, False])) is x
-    close(x, expected)
+def test_scores_are_the_quantiles_of_the_normal_distribution_at_the_middle_ranks():
+    x = np.random.default_rng(0).permutation(np.exp(np.arange(33.0)))
+    expected = norm.ppf((np.arange(33) + 0.5) / 33) / (norm.ppf(0.75) - norm.ppf(0.25))
+    scores = NormalScores.fit(x)
+    found = scores.transform(np.sort(x))
+    same(found[16], 0.0)
+    close(found[np.isin(np.sort(x), scores.values)], expected[np.isin(np.sort(x), scores.values)])
+    assert len(scores.values) > 20
 
 
-def test_a_network_sees_shortened_tails_clipped_and_of_other_columns_what_it_saw():
+@pytest.mark.parametrize("increasing", [np.sinh, np.exp, np.cbrt, lambda x: 3 * x + 1e6])
+def test_increasing_functions_of_a_column_have_the_same_scores(increasing):
+    x = np.random.default_rng(0).standard_normal(1000) * 4
+    scores, of_function = NormalScores.fit(x), NormalScores.fit(increasing(x))
+    same(of_function.scores, scores.scores)
+    same(of_function.values, increasing(scores.values))
+    close(of_function.transform(increasing(x)), scores.transform(x), atol=0.15)
+
+
+def test_a_network_sees_the_clipped_scores_and_of_other_columns_what_it_saw():
     X = np.column_stack([long_tailed()[:, 0], np.random.default_rng(1).normal(size=400)])
-    view = view_of(X)
-    expected = standardise(X, view.centre, view.scale)
-    expected[:, 0] = np.arcsinh(expected[:, 0])
-    same(view.transform(X), smooth_clip(expected))
-    same(view.transform(X)[:, [1]], view_of(X[:, [1]]).transform(X[:, [1]]))
-
-
-def test_far_and_very_far_values_stay_apart():
-    x = np.concatenate([np.linspace(-1, 1, 94), 10.0 ** np.arange(7)])[:, None]
-    view = view_of(x)
-    clipped_alone = smooth_clip(standardise(x, view.centre, view.scale))
-    assert np.diff(view.transform(x)[-7:, 0]).min() > 0.02
-    assert np.diff(clipped_alone[-4:, 0]).max() < 1e-4
+    seen = view_of(X).transform(X)
+    same(seen[:, 0], smooth_clip(NormalScores.fit(X[:, 0]).transform(X[:, 0])))
+    same(seen[:, [1]], view_of(X[:, [1]]).transform(X[:, [1]]))
 
 
 def test_order_stays_and_all_is_bounded():
@@ -127,7 +129,7 @@ def test_order_stays_and_all_is_bounded():
     seen = view.transform(X)[:, 0]
     assert (np.diff(seen) >= 0).all()
     assert len(np.unique(seen)) > 390
-    assert np.abs(view.transform(np.array([[-1e300], [1e300]]))).max() <= CLIP
+    assert np.abs(view.transform(np.array([[-1e300], [1e300]]))).max() < CLIP
 
 
 def test_missing_values_and_the_median_are_zero():
@@ -135,7 +137,7 @@ def test_missing_values_and_the_median_are_zero():
     X[::7, 1] = np.nan
     for rows in (X, read_table(X)):
         view = view_of(rows)
-        assert view.is_heavy.all()
+        assert list(view.normal_scores) == [0, 1, 2]
         same(view.transform(rows)[::7, 1], 0.0)
     same(view_of(X).transform(view.centre[None]), 0.0)
 
@@ -176,13 +178,13 @@ def test_rows_of_weight_0_are_as_not_there(make):
     close(view_of(make(X_there), weight).transform(X), expected, atol=1e-12)
 
 
-def test_a_view_of_heavy_tails_survives_pickling():
+def test_a_view_with_scores_survives_pickling():
     X = long_tailed()
     view = view_of(X)
     same(pickle.loads(pickle.dumps(view)).transform(X), view.transform(X))
 
 
-def test_bins_are_those_of_the_linear_scale():
+def test_bins_stay_between_values_not_ranks():
     X = long_tailed(n_columns=1)
     view = fit_view("robust", X, None, encoding=PiecewiseLinear(n_bins=2))
     lowest, median, highest = np.quantile(X, [0, 0.5, 1], method="inverted_cdf")
