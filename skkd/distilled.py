@@ -571,8 +571,8 @@ class DistilledClassifier(HearingMixin, NeuralClassifier):
             return
         loss, is_worse = by_itself.against(choice.teacher_logits)
         if is_worse:
-            taught = choice.candidate.alpha > 0
-            outcome = f" It has taught all the same: {choice.loss:.4g}." if taught else ""
+            listens = choice.candidate.alpha > 0
+            outcome = f" The student that listens has {choice.loss:.4g}." if listens else ""
             warn(
                 "on held-out rows the teacher is no better than the network by itself: its "
                 f"log-loss is {loss:.4g}, that of the labels alone {by_itself.loss:.4g}.{outcome} "

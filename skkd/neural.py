@@ -448,9 +448,10 @@ class NeuralClassifier(PredictionMixin, CallbackSupportMixin, ClassifierMixin, B
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         """Train for one epoch on some rows, going on from the last call.
 
-        The input view is fitted in the first call only. With `early_stopping` there is
-        no such method. A schedule goes on as well: it counts the epochs of all calls,
-        and `max_epochs` is its length.
+        The input view is fitted in the first call only, so let its rows be many and mixed:
+        a category that they lack is never seen, and a number that is constant there has no
+        unit but its own. With `early_stopping` there is no such method. A schedule goes on
+        as well: it counts the epochs of all calls, and `max_epochs` is its length.
 
         Parameters
         ----------
