@@ -309,8 +309,11 @@ def test_a_student_chooses_by_true_labels_and_keeps_the_temperature_of_its_teach
     student = DistilledClassifier(alpha=1.0, **settings).fit(X, y, teacher_proba=by_heart)
     assert student.n_iter_ < 64
     assert student.student_.held_out_losses_ == student.held_out_losses_
+    untaught = NeuralClassifier(**settings).fit(X, y)
     assert student.network_.temperature == 1.0
-    assert NeuralClassifier(**settings).fit(X, y).network_.temperature != 1.0
+    assert untaught.network_.temperature != 1.0
+    sure = np.abs(student.predict_proba(X) - 0.5).mean()
+    assert sure > np.abs(untaught.predict_proba(X) - 0.5).mean()
 
 
 def test_a_rate_that_is_far_too_high_is_told():
