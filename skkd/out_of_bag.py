@@ -50,9 +50,9 @@ def has_out_of_bag(teacher):
     --------
     >>> from sklearn.ensemble import ExtraTreesClassifier
     >>> X, y = [[0], [1], [2], [3]], [0, 0, 1, 1]
-    >>> has_out_of_bag(ExtraTreesClassifier(2).fit(X, y))
+    >>> has_out_of_bag(ExtraTreesClassifier(random_state=0).fit(X, y))
     False
-    >>> has_out_of_bag(ExtraTreesClassifier(2, bootstrap=True).fit(X, y))
+    >>> has_out_of_bag(ExtraTreesClassifier(bootstrap=True, random_state=0).fit(X, y))
     True
     """
     ensemble, steps = _ensemble_behind_steps(teacher)
