@@ -36,6 +36,8 @@ class Rows(Dataset):
         of them in each pass, at most.
     renew : callable, default=None
         () -> Rows in place of those others for the next pass, as many, or None to keep them.
+    prepare : callable, default=None
+        Targets as tensors -> targets as the loss likes them best.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class Rows(Dataset):
         device="cpu",
         n_labelled=None,
         renew=None,
+        prepare=None,
     ):
         self.n_labelled = n_labelled
         self.renew = renew
@@ -58,6 +61,8 @@ class Rows(Dataset):
         self.view = view
         self.X = X if sparse.issparse(X) else self._tensor(X)
         self.targets = {name: self._tensor(target) for name, target in targets.items()}
+        if prepare is not None:
+            self.targets = prepare(self.targets)
 
     @property
     def y(self):

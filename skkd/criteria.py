@@ -66,6 +66,14 @@ class LabelLoss:
         """
         return cross_entropy(self.labels(logits, targets), logits)
 
+    def prepared(self, targets):
+        """Targets of all rows, with what is the same in each pass; here they are as they were."""
+        return targets
+
+    def of_ignorance(self, n_classes):
+        """What a network that says the same of each row need not exceed: ``log K``."""
+        return math.log(n_classes)
+
     def gradient(self, logits, targets):
         """The losses, and their derivative by the logits.
 
@@ -133,12 +141,15 @@ class TaughtLoss:
         targets : dict
             "labels", codes of shape (n_rows,); "teacher_logits", finite; and, where the
             weight of the teacher differs between rows, "alpha", of shape (n_rows,). Where
-            it is 1 the label is any code: it does not matter.
+            it is 1 the label is any code: it does not matter. Or :meth:`prepared`.
 
         Returns
         -------
         torch.Tensor of shape (n_rows,)
         """
+        if "mixture" in targets:
+            log_p = torch.log_softmax(logits, 1)
+            return targets["constant"] - (targets["mixture"] * log_p).sum(1)
         return distillation_loss(
             LabelLoss(self.label_smoothing).labels(logits, targets),
             logits,
@@ -147,6 +158,44 @@ class TaughtLoss:
             alpha=targets.get("alpha", self.alpha),
             teacher_loss=self.teacher_loss,
         )
+
+    def of_ignorance(self, n_classes):
+        """What a network that says the same of each row need not exceed, inf if unknown."""
+        if self.alpha > 0 and self.teacher_loss != "kl":
+            return math.inf
+        return max(1.0, self.temperature**2) * math.log(n_classes)
+
+    def prepared(self, targets):
+        """Targets of all rows, with what is the same in each pass computed once.
+
+        At T = 1 that is all but the student: both terms are the cross-entropy with one
+        mixture of label and soft label, up to a constant.
+
+        Parameters
+        ----------
+        targets : dict
+            As in a call.
+
+        Returns
+        -------
+        dict
+            With "mixture", of shape (n_rows, n_classes), and "constant", of shape (n_rows,),
+            in place of the teacher's; or the same, where they are no mixture.
+        """
+        if "mixture" in targets or self.temperature != 1 or self.teacher_loss != "kl":
+            return targets
+        others = {k: v for k, v in targets.items() if k not in ("alpha", "teacher_logits")}
+        alpha = targets.get("alpha", self.alpha)
+        log_q = _log_softmax_by_class(targets["teacher_logits"])
+        mixture = log_q.exp().mul_(alpha)
+        constant = (mixture * log_q).sum(0)
+        index = targets["labels"].unsqueeze(0)
+        share = torch.as_tensor(1 - alpha, dtype=log_q.dtype, device=log_q.device)
+        of_label = share * (1 - self.label_smoothing)
+        mixture.scatter_add_(0, index, of_label.expand(index.shape))
+        if self.label_smoothing > 0:
+            mixture.add_(share, alpha=self.label_smoothing / len(mixture))
+        return {**others, "mixture": mixture.t().contiguous(), "constant": constant}
 
     def gradient(self, logits, targets):
         """The losses, and their derivative by the logits.
@@ -161,9 +210,10 @@ class TaughtLoss:
         losses : torch.Tensor of shape (n_rows,)
         derivative : torch.Tensor of shape (n_rows, n_classes)
         """
+        targets = self.prepared(targets)
+        if "mixture" in targets:
+            return _by_mixture(logits, targets)
         alpha = targets.get("alpha", self.alpha)
-        if self.temperature == 1 and self.teacher_loss == "kl":
-            return self._by_mixture(logits, targets, alpha)
         losses, derivative = self._of_teacher(logits, targets["teacher_logits"], alpha)
         varies = isinstance(alpha, torch.Tensor)
         if bool((alpha < 1).any()) if varies else alpha < 1:
@@ -175,21 +225,6 @@ class TaughtLoss:
                 losses.add_(of_labels, alpha=1 - alpha)
                 derivative.add_(by_labels, alpha=1 - alpha)
         return losses, derivative
-
-    def _by_mixture(self, logits, targets, alpha):
-        """Both terms at once: at T = 1 the derivative is p minus a mixture of the labels and q."""
-        log_q = _log_softmax_by_class(targets["teacher_logits"])
-        log_p = _log_softmax_by_class(logits)
-        mixture = log_q.exp().mul_(alpha)
-        losses = (mixture * log_q).sum(0)
-        index = targets["labels"].unsqueeze(0)
-        share = torch.as_tensor(1 - alpha, dtype=log_p.dtype, device=log_p.device)
-        of_label = share * (1 - self.label_smoothing)
-        mixture.scatter_add_(0, index, of_label.expand(index.shape))
-        if self.label_smoothing > 0:
-            mixture.add_(share, alpha=self.label_smoothing / len(mixture))
-        losses.sub_((mixture * log_p).sum(0))
-        return losses, log_p.exp_().sub_(mixture).t()
 
     def _of_teacher(self, logits, teacher_logits, alpha):
         """The term of the teacher, alpha times, and its derivative."""
@@ -203,6 +238,14 @@ class TaughtLoss:
         q = log_q.exp()
         losses = (q * log_q.sub_(log_p)).sum(0).mul_(alpha * T**2)
         return losses, log_p.exp_().sub_(q).mul_(alpha * T).t()
+
+
+def _by_mixture(logits, targets):
+    """Both terms at once: the derivative is p minus a mixture of the labels and q."""
+    log_p = _log_softmax_by_class(logits)
+    mixture = targets["mixture"].t()
+    losses = targets["constant"] - (mixture * log_p).sum(0)
+    return losses, log_p.exp_().sub_(mixture).t()
 
 
 def _by_reverse_kl(teacher_logits, logits, T):

@@ -33,17 +33,21 @@ from skkd.module_network import ModuleNetwork, build_module
 from skkd.modules import MLP, Dropout, rate_factors
 from skkd.network import Network
 from skkd.optimizers import class_of, make_optimizer
-from skkd.parameters import refuse
+from skkd.parameters import refuse, warn
 from skkd.preprocessing import TransformerView, transform_in_blocks
 from skkd.progress import ProgressBar
 from skkd.schedules import resolve_schedule
 from skkd.settings import check_options_of, copies_of_callbacks, layer_sizes, options_of
 from skkd.training import Plateau, Recipe, fit_network, state_dict_as_arrays
 
-__all__ = ["Fitted", "fit_examples"]
+__all__ = ["Fitted", "fit_examples", "warn_if_diverged"]
 
 #: Sparse rows that need fewer bytes than this when dense are made dense at once.
 DENSE_BYTES = 2**26
+
+#: Epochs after which a training loss tells something, and how many times as high as that of
+#: ignorance no noise is.
+ENOUGH_TO_SETTLE, FAR_OUT = 5, 10
 
 
 @dataclass
@@ -107,7 +111,7 @@ def fit_examples(
     with _surroundings(settings, device, seed, n_threads=1):
         module, as_network = _build(settings, view, n_classes, generator, dtype, batch_size)
         module.to(device)
-        rows = _to_rows(train, view, dtype, device)
+        rows = _to_rows(train, view, dtype, device, row_loss.prepared)
         watched = None if valid is None else _to_rows(valid, view, dtype, device)
         _check_logits(module, rows, n_classes)
         _set_weights(module, settings, previous)
@@ -135,6 +139,29 @@ def fit_examples(
         training_state,
         outcome.n_steps,
     )
+
+
+def warn_if_diverged(fitted, row_loss, n_classes, learning_rate):
+    """Warn where a training has ended far above what a network loses that knows nothing.
+
+    Parameters
+    ----------
+    fitted : Fitted
+        To its last epoch. Of few epochs nothing is said.
+    row_loss : callable
+        As in :func:`fit_examples`.
+    n_classes : int
+    learning_rate : float
+    """
+    n_epochs, loss = len(fitted.history), fitted.history[-1]["train_loss"]
+    of_ignorance = row_loss.of_ignorance(n_classes)
+    if n_epochs >= ENOUGH_TO_SETTLE and loss > FAR_OUT * of_ignorance:
+        warn(
+            f"after {n_epochs} epochs the training loss is {loss:.3g}; a network that says the "
+            f"same of each row has {of_ignorance:.3g}. Training has diverged, or is far from its "
+            f"end: lower learning_rate={learning_rate!r}, clip with max_grad_norm, scale the "
+            "input, or train for longer."
+        )
 
 
 @contextmanager
@@ -285,7 +312,7 @@ def _load_weights(module, state):
     module.load_state_dict(tensors)
 
 
-def _to_rows(examples, view, dtype, device, stays_sparse=None):
+def _to_rows(examples, view, dtype, device, prepare=None, stays_sparse=None):
     """The examples as tensors; large sparse rows stay sparse until their batch."""
     numpy_dtype = np.dtype(str(dtype).removeprefix("torch."))
     if stays_sparse is None:
@@ -297,7 +324,9 @@ def _to_rows(examples, view, dtype, device, stays_sparse=None):
 
     def renew():
         others = examples.renew()
-        return None if others is None else _to_rows(others, view, dtype, device, stays_sparse)
+        return (
+            None if others is None else _to_rows(others, view, dtype, device, prepare, stays_sparse)
+        )
 
     X = examples.rows if stays_sparse else transform_in_blocks(view, examples.rows, numpy_dtype)
     return Rows(
@@ -308,6 +337,7 @@ def _to_rows(examples, view, dtype, device, stays_sparse=None):
         device=device,
         n_labelled=examples.n_labelled,
         renew=None if examples.renew is None else renew,
+        prepare=prepare,
     )
 
 

@@ -416,7 +416,7 @@ class NeuralClassifier(PredictionMixin, CallbackSupportMixin, ClassifierMixin, B
 
     def _fit_as_planned(self, settings, task, plan, callbacks):
         """All rows, in the way that was chosen."""
-        from skkd.fitting import fit_examples
+        from skkd.fitting import fit_examples, warn_if_diverged
 
         def end_epoch(record, network):
             def fitted_attributes():
@@ -438,6 +438,9 @@ class NeuralClassifier(PredictionMixin, CallbackSupportMixin, ClassifierMixin, B
             on_epoch=end_epoch if callbacks else None,
             title=None if plan.choice is None else "fitting all rows",
         )
+        if not (self.early_stopping or (plan.choice and plan.choice.learned_nothing)):
+            n_classes = len(task.classes)
+            warn_if_diverged(fitted, plan.candidate.row_loss, n_classes, settings.learning_rate)
         temperature = plan.temperature_for(None if self.early_stopping else len(fitted.history))
         if temperature != 1:
             fitted.network = fitted.network.at_temperature(temperature)

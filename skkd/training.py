@@ -30,6 +30,9 @@ __all__ = ["Outcome", "Plateau", "Recipe", "fit_network"]
 #: What skorch's history calls the entries of our records.
 SKORCH_NAMES = {"seconds": "dur", "learning_rate": "lr", "valid_accuracy": "valid_acc"}
 
+#: Entries that are there only where rows are held out.
+OF_HELD_OUT = ("valid_loss", "valid_acc")
+
 
 @dataclass
 class Recipe:
@@ -244,8 +247,21 @@ class _Net(NeuralNetClassifier):
                 if not _raised_by(callback, interrupt):
                     raise
                 self.stop_requested = True
+            except KeyError as error:
+                self._refuse_to_watch_nothing(callback, error)
+                raise
         if method_name == "on_epoch_end" and self.stop_requested:
             raise _TrainingEnds
+
+    def _refuse_to_watch_nothing(self, callback, error):
+        """Say what a callback lacks that watches held-out rows where there are none."""
+        missing = [name for name in OF_HELD_OUT if name in str(error)]
+        if missing and self.train_split is None:
+            raise ValueError(
+                f"callbacks: {type(callback).__name__} watches {missing[0]!r}, but no rows are "
+                "held out: set early_stopping=True, give fit X_val and y_val, or have it monitor "
+                "'train_loss'."
+            ) from error
 
     def begin_with_weights_as_they_are(self, valid):
         """Let the weights of an earlier training count as the best so far."""

@@ -1,5 +1,6 @@
 """The derivatives by hand are those of autograd; rows may have a teacher and no label."""
 
+import math
 import pickle
 
 import pytest
@@ -94,6 +95,32 @@ def test_an_alpha_of_each_row_that_is_constant_is_the_one_alpha(T, name, share, 
     each_row = targets | {"alpha": torch.full((N_ROWS,), share, dtype=torch.float64)}
     overridden = TaughtLoss(T, 0.123, epsilon, name)
     close(outcomes(overridden, logits, each_row), wanted, rtol=1e-12, atol=1e-12)
+
+
+@at_one_and_above
+@every_teacher_loss
+@pytest.mark.parametrize("epsilon", [0.0, 0.2])
+def test_prepared_targets_are_learned_from_as_the_others_are(T, name, epsilon):
+    logits, targets = drawn()
+    for alpha in (None, mixed_alpha()):
+        targets = targets if alpha is None else targets | {"alpha": alpha}
+        criterion = TaughtLoss(T, 0.3, epsilon, name)
+        prepared = criterion.prepared(targets | {"weights": torch.ones(N_ROWS)})
+        assert criterion.prepared(prepared) is prepared
+        assert ("mixture" in prepared) == (T == 1 and name == "kl")
+        close(outcomes(criterion, logits, prepared), outcomes(criterion, logits, targets))
+        assert same_bits(by_hand(criterion, logits, prepared), by_hand(criterion, logits, targets))
+
+
+@pytest.mark.parametrize("T", [0.5, 1.0, 4.0])
+@pytest.mark.parametrize("alpha", [0.0, 0.4, 1.0])
+def test_a_network_that_says_nothing_of_its_rows_loses_no_more_than_ignorance(T, alpha):
+    logits, targets = drawn()
+    criterion = TaughtLoss(T, alpha, label_smoothing=0.1)
+    losses = criterion(torch.zeros_like(logits), targets)
+    assert float(losses.max()) <= criterion.of_ignorance(logits.shape[1]) + 1e-12
+    assert LabelLoss().of_ignorance(3) == pytest.approx(math.log(3))
+    assert TaughtLoss(T, 1.0, teacher_loss="logit_mse").of_ignorance(3) == math.inf
 
 
 @at_one_and_above

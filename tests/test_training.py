@@ -4,16 +4,18 @@ import signal
 import subprocess
 import sys
 import textwrap
+import warnings
 
 import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
 from sklearn.metrics import accuracy_score, log_loss
+from sklearn.naive_bayes import GaussianNB
 from sklearn.utils.class_weight import compute_sample_weight
 from skorch.callbacks import Callback, EarlyStopping, EpochScoring
 
-from skkd import NeuralClassifier
+from skkd import DistilledClassifier, NeuralClassifier
 from skkd.examples import split_examples
 from skkd.modules import Dropout
 from skkd.presets import PRESETS
@@ -586,6 +588,38 @@ def test_skorchs_early_stopping_stops_quietly(iris_like, monitor):
     clf.fit(X[:60], y[:60], X_val=X[60:], y_val=y[60:])
     assert clf.n_iter_ < 20
     assert clf.predict(X).shape == (90,)
+
+
+def test_skorchs_early_stopping_without_held_out_rows_is_told_what_it_lacks(iris_like):
+    clf = tiny(max_epochs=3, callbacks=[EarlyStopping(sink=str)])
+    with pytest.raises(ValueError, match=r"EarlyStopping watches 'valid_loss'.*give fit X_val"):
+        clf.fit(*iris_like)
+
+
+def test_a_callbacks_own_key_error_stays_what_it_is(iris_like):
+    class Looks(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            {}["valid"]
+
+    with pytest.raises(KeyError, match="valid"):
+        tiny(max_epochs=3, callbacks=[Looks()]).fit(*iris_like)
+
+
+def test_a_training_that_ends_worse_than_it_could_have_begun_is_told(iris_like):
+    diverging = {"preset": "tabular", "max_epochs": 6, "learning_rate": 30.0}
+    with pytest.warns(UserWarning, match=r"after 6 epochs.*diverged.*learning_rate=30\.0"):
+        tiny(**diverging).fit(*iris_like)
+    with pytest.warns(UserWarning, match="diverged"):
+        student = DistilledClassifier(GaussianNB().fit(*iris_like), alpha=0.5, augment=None)
+        student.set_params(temperature=2.0, hidden_layer_sizes=(4,), **diverging).fit(*iris_like)
+
+
+@pytest.mark.parametrize("settings", [{"max_epochs": 4}, {"early_stopping": True}])
+def test_a_short_training_or_one_that_keeps_its_best_epoch_is_not(iris_like, settings):
+    X, y = iris_like
+    settings = {"preset": "tabular", "max_epochs": 6, "learning_rate": 30.0, **settings}
+    with warnings.catch_warnings(action="error"):
+        tiny(**settings).fit(X, y, X_val=X, y_val=y)
 
 
 def test_a_warm_start_under_early_stopping_goes_on_from_any_fit(iris_like):
