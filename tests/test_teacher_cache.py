@@ -315,6 +315,7 @@ def test_many_threads_that_ask_the_same_ask_once():
         np.testing.assert_array_equal(answer, answers[0])
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 def test_locks_held_while_forking_do_not_hold_up_the_child():
     code = """
@@ -446,6 +447,7 @@ def test_what_cannot_be_read_or_referred_to_is_asked_each_time():
     assert count_asks(Holder(forest(), threading.Lock()), X, times=2)[0] == 2
 
 
+@pytest.mark.slow
 def test_a_step_that_was_edited_in_a_notebook_gets_a_new_teacher(tmp_path):
     script = tmp_path / "notebook.py"
     script.write_text(
