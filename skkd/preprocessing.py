@@ -362,8 +362,8 @@ def _one_hot(rows, j):
         raise TypeError(f"column {name} holds values of several kinds: {error}") from error
     if encoder.rare >= 0 and _read_as_fractions(set(values)):
         warn(
-            f"column {name} holds text, and its {len(set(values))} values are taken for "
-            "categories, but they read as numbers: make them numbers (pandas.to_numeric)."
+            f"column {name} holds text, and its many values are taken for categories, but they "
+            "read as numbers: make them numbers (pandas.to_numeric)."
         )
     return encoder
 
