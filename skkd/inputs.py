@@ -8,7 +8,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _num_samples, validate_data
 
 from skkd.parameters import refuse
-from skkd.tables import is_table, read_table
+from skkd.tables import is_table, read_table, warn_of_numbers_in_quotes
 
 __all__ = [
     "check_labels",
@@ -59,13 +59,20 @@ def check_rows(estimator, X, *, reset, preprocessor, dtype, allow_nd=False):
         return _validated(estimator, X, **as_numbers)
     if is_table(X):
         validate_data(estimator, X, reset=reset, skip_check_array=True)
-        return _numeric_if_possible(read_table(X))
+        return _numeric_if_possible(_read_table(X, is_new=reset))
     if not sparse.issparse(X):
         X = _keep_types(X)
         if X.dtype.kind in "OUSTbMm" and X.ndim == 2:
             X = validate_data(estimator, X, dtype=None, ensure_all_finite=False, **arrays)
-            return _numeric_if_possible(read_table(X))
+            return _numeric_if_possible(_read_table(X, is_new=reset))
     return validate_data(estimator, X, **as_numbers)
+
+
+def _read_table(X, is_new):
+    table = read_table(X)
+    if is_new:
+        warn_of_numbers_in_quotes(table)
+    return table
 
 
 def _validated(estimator, X, ensure_all_finite=True, **settings):

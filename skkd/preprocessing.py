@@ -25,7 +25,7 @@ from sklearn.utils.validation import _num_samples, has_fit_parameter
 
 from skkd.columns import by_column, distinct_values
 from skkd.encodings import Bins
-from skkd.parameters import refuse, warn
+from skkd.parameters import refuse
 from skkd.scaling import fit_scaling, smooth_clip, standardise
 from skkd.tables import Table, as_numbers
 
@@ -41,9 +41,6 @@ __all__ = [
 
 #: Categories of one column beyond this many share a single indicator.
 MAX_CATEGORIES = 256
-
-#: Share of the categories; the others may say that a number is missing.
-NEARLY_ALL = 0.9
 
 #: Bytes of a block of rows while it is dense in float64.
 BLOCK_BYTES = 2**23
@@ -354,34 +351,11 @@ def _fit_bins(encoding, view, rows, sample_weight, thresholds):
 
 
 def _one_hot(rows, j):
-    name = repr(rows.names[j]) if isinstance(rows, Table) else j
-    values = _categories(rows, j)
     try:
-        encoder = OneHot.fit(j, values)
+        return OneHot.fit(j, _categories(rows, j))
     except TypeError as error:
+        name = repr(rows.names[j]) if isinstance(rows, Table) else j
         raise TypeError(f"column {name} holds values of several kinds: {error}") from error
-    if encoder.rare >= 0 and _read_as_fractions(set(values)):
-        warn(
-            f"column {name} holds text, and its many values are taken for categories, but they "
-            "read as numbers: make them numbers (pandas.to_numeric)."
-        )
-    return encoder
-
-
-def _read_as_fractions(categories):
-    """Whether nearly all are text that reads as numbers, not all whole ones, as codes are."""
-    numbers = [number for number in map(_as_number, categories) if number is not None]
-    some_are_fractions = any(not number.is_integer() for number in numbers)
-    return some_are_fractions and len(numbers) >= NEARLY_ALL * len(categories)
-
-
-def _as_number(category):
-    """What text reads as, if that is a finite number."""
-    try:
-        number = float(category) if isinstance(category, str) else math.nan
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
 
 
 def _categories(rows, j):

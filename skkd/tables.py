@@ -5,18 +5,34 @@ A column of numbers becomes float64, its missing values NaN. A column of categor
 array of plain Python values, its missing values None.
 """
 
+import math
 from collections.abc import Hashable
 from datetime import date, time, timedelta
 
 import numpy as np
 
-__all__ = ["Table", "columns_of", "is_table", "read_numbers", "read_objects", "read_table"]
+from skkd.parameters import warn
+
+__all__ = [
+    "Table",
+    "columns_of",
+    "is_table",
+    "read_numbers",
+    "read_objects",
+    "read_table",
+    "warn_of_numbers_in_quotes",
+]
 
 #: How the names of numeric types begin, in lower case, in any of the libraries.
 NUMBERS = ("int", "uint", "float", "double", "halffloat", "decimal")
 
 #: What an object column must not hold; a datetime is a date too.
 DATES = (date, time, timedelta, np.datetime64, np.timedelta64)
+
+
+#: Different texts in a column, from which on they are looked at, and the share of numbers
+#: among them; the others may say that one is missing.
+MANY_TEXTS, NEARLY_ALL = 100, 0.9
 
 
 class Table:
@@ -98,6 +114,38 @@ def as_numbers(values):
         return np.asarray(values, dtype=object).astype(np.float64)
     except (TypeError, ValueError):
         return None
+
+
+def warn_of_numbers_in_quotes(table):
+    """Warn of columns whose text reads as numbers, not all whole ones, as codes are.
+
+    Parameters
+    ----------
+    table : Table
+    """
+    for name, values in zip(table.names, table.columns, strict=True):
+        if values.dtype == object and _read_as_fractions({v for v in values if isinstance(v, str)}):
+            warn(
+                f"column {name!r} holds text, and its many values are taken for categories, but "
+                "they read as numbers: make them numbers (pandas.to_numeric)."
+            )
+
+
+def _read_as_fractions(texts):
+    if len(texts) < MANY_TEXTS:
+        return False
+    numbers = [number for number in map(_number_in, texts) if number is not None]
+    some_are_fractions = any(not number.is_integer() for number in numbers)
+    return some_are_fractions and len(numbers) >= NEARLY_ALL * len(texts)
+
+
+def _number_in(text):
+    """What text reads as, if that is a finite number."""
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def columns_of(X):

@@ -3,7 +3,6 @@
 import subprocess
 import sys
 import textwrap
-import warnings
 
 import numpy as np
 import pytest
@@ -214,17 +213,6 @@ def test_digits_in_quotes_are_the_same_category_alone_and_beside_letters():
     X = np.array([["1"], ["a"]] * 30, dtype=object)
     clf = tiny(max_epochs=5).fit(X, (X[:, 0] == "1").astype(int))
     np.testing.assert_array_equal(clf.predict_proba(X[:1]), clf.predict_proba(X)[:1])
-
-
-def test_many_numbers_in_quotes_are_told_from_codes_and_names():
-    amounts = [f"{0.25 * i}" for i in range(2 * MAX_CATEGORIES)] + ["?"] * 3
-    with pytest.warns(UserWarning, match=r"column 'charges' holds text.*pandas\.to_numeric"):
-        fit_view("standard", Table([letters(amounts)], ["charges"]), None)
-    codes = [f"{i:05}" for i in range(2 * MAX_CATEGORIES)]
-    mixed = amounts + [f"name {i}" for i in range(MAX_CATEGORIES)]
-    for column in (codes, mixed, amounts[: MAX_CATEGORIES - 1]):
-        with warnings.catch_warnings(action="error"):
-            fit_view("standard", Table([letters(column)], ["c"]), None)
 
 
 @both_scalings

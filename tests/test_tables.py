@@ -1,12 +1,13 @@
 """Tables of three libraries, and arrays of objects, as the same plain columns."""
 
+import warnings
 from decimal import Decimal
 
 import numpy as np
 import pytest
 
 from skkd import NeuralClassifier
-from skkd.tables import Table, is_table, read_table
+from skkd.tables import MANY_TEXTS, Table, is_table, read_table
 
 pd = pytest.importorskip("pandas")
 pl = pytest.importorskip("polars")
@@ -268,3 +269,32 @@ def test_a_classifier_gives_the_same_answers_for_each_library(iris_like_table, l
     np.testing.assert_array_equal(clf.predict_proba(other), expected)
     np.testing.assert_array_equal(clf.fit(other, y).predict_proba(X), expected)
     assert clf.feature_names_in_.tolist() == list(X.columns)
+
+
+def fit_to_texts(texts):
+    X = pd.DataFrame({"charges": texts, "a": np.arange(len(texts))})
+    return NeuralClassifier(hidden_layer_sizes=(2,)).fit(X, np.arange(len(texts)) % 2)
+
+
+AMOUNTS = [f"{0.25 * i}" for i in range(2 * MANY_TEXTS)]
+
+
+def test_many_numbers_in_quotes_are_told_once_in_a_fit():
+    with pytest.warns(UserWarning, match=r"'charges' holds text.*pandas\.to_numeric") as caught:
+        fit_to_texts([*AMOUNTS, " ", "?", None])
+    assert sum("charges" in str(warning.message) for warning in caught) == 1
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        [f"{i:05}" for i in range(2 * MANY_TEXTS)],
+        AMOUNTS + [f"name {i}" for i in range(MANY_TEXTS)],
+        AMOUNTS[: MANY_TEXTS - 1] * 2,
+    ],
+    ids=["codes", "names, too", "few"],
+)
+def test_codes_names_and_grades_are_not(texts):
+    with warnings.catch_warnings(action="ignore"):
+        warnings.filterwarnings("error", message=".*holds text")
+        fit_to_texts(texts)
