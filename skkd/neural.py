@@ -453,8 +453,9 @@ class NeuralClassifier(PredictionMixin, CallbackSupportMixin, ClassifierMixin, B
 
         The input view is fitted in the first call only, so let its rows be many and mixed:
         a category that they lack is never seen, and a number that is constant there has no
-        unit but its own. With `early_stopping` there is no such method. A schedule goes on
-        as well: it counts the epochs of all calls, and `max_epochs` is its length.
+        unit but its own, of which it is clipped, smoothly, to 3. With `early_stopping` there
+        is no such method. A schedule goes on as well: it counts the epochs of all calls, and
+        `max_epochs` is its length.
 
         Parameters
         ----------

@@ -239,6 +239,7 @@ class ColumnView(View):
     n_columns: int
     names: list  #: of the columns, for error messages
     clips: bool  #: whether scaled numbers are clipped, smoothly
+    of_no_width: list  #: those that are clipped even if `clips` is False
     bins: Bins | None = None  #: components of the numeric columns
 
     @property
@@ -266,6 +267,7 @@ class ColumnView(View):
             n_columns=n_columns,
             names=rows.names if columns is not None else [],
             clips=scaling == "robust",
+            of_no_width=fitted.of_no_width,
         )
 
     def transform(self, rows):
@@ -281,7 +283,10 @@ class ColumnView(View):
         others += [e.transform(_categories(rows, e.column)) for e in self.one_hot]
         for position, scores in self.normal_scores.items():
             scaled[:, position] = scores.transform(numbers[:, position])
-        scaled = smooth_clip(scaled) if self.clips else scaled
+        if self.clips:
+            scaled = smooth_clip(scaled)
+        elif self.of_no_width:
+            scaled[:, self.of_no_width] = smooth_clip(scaled[:, self.of_no_width])
         return np.concatenate([scaled, *others], axis=1) if others else scaled
 
     def _numbers(self, table, j):

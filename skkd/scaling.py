@@ -41,14 +41,16 @@ class Scaling:
     centre: np.ndarray  #: (n_numeric,), float64
     scale: np.ndarray  #: (n_numeric,), float64
     normal_scores: dict = field(default_factory=dict)  #: NormalScores of heavy-tailed ones
+    of_no_width: list = field(default_factory=list)  #: those whose scale of 1 means nothing
 
 
 def fit_scaling(scaling, blocks, rows, numeric, sample_weight):
     """Centre, scale and normal scores of the numeric columns, missing values left out.
 
-    A column without any number has centre 0. It, and any other without a width, has
-    scale 1 where scaling is "standard", and an infinite one where it is "robust": the
-    network never sees it. Sparse rows are scaled as the dense ones would be.
+    A column without any number has centre 0. It, and any other without a width, has an
+    infinite scale where scaling is "robust": the network never sees it. Where it is
+    "standard" the scale is 1, for `partial_fit` may bring other values; as nobody knows
+    how large these are, they are clipped. Sparse rows are scaled as the dense ones would be.
 
     Parameters
     ----------
@@ -69,9 +71,13 @@ def fit_scaling(scaling, blocks, rows, numeric, sample_weight):
         return Scaling(np.empty(0), np.empty(0))
     if scaling == "robust":
         return _robust(by_column(rows), numeric, sample_weight)
-    centre, scale = _mean_and_deviation(blocks, rows, numeric, sample_weight)
+    centre, scale, deviation = _mean_and_deviation(blocks, rows, numeric, sample_weight)
     all_missing = np.isnan(centre)
-    return Scaling(np.where(all_missing, 0.0, centre), np.where(all_missing, 1.0, scale))
+    return Scaling(
+        np.where(all_missing, 0.0, centre),
+        np.where(all_missing, 1.0, scale),
+        of_no_width=np.flatnonzero(all_missing | (scale != deviation)).tolist(),
+    )
 
 
 def standardise(values, centre, scale):
@@ -127,21 +133,23 @@ def smooth_clip(scaled):
 
 
 def _mean_and_deviation(blocks, rows, numeric, sample_weight):
+    """Means, scales and standard deviations, which differ in columns without a width."""
     if sparse.issparse(rows):
         scaler = StandardScaler(with_mean=False)
         scaler.fit(rows.astype(np.float64), sample_weight=sample_weight)
-        return scaler.mean_, scaler.scale_
+        return scaler.mean_, scaler.scale_, np.sqrt(scaler.var_)
     # scikit-learn divides 0 by 0 where a column holds no number at all.
     with np.errstate(invalid="ignore", divide="ignore"):
         if isinstance(rows, Table):
             columns = [rows.columns[j].astype(np.float64).reshape(-1, 1) for j in numeric]
             scalers = [StandardScaler().fit(c, sample_weight=sample_weight) for c in columns]
-            centre = np.concatenate([scaler.mean_ for scaler in scalers])
-            return centre, np.concatenate([scaler.scale_ for scaler in scalers])
-        scaler = StandardScaler()
-        for values, weight in blocks(rows, sample_weight):
-            scaler.partial_fit(values[:, numeric].astype(np.float64), sample_weight=weight)
-        return scaler.mean_, scaler.scale_
+        else:
+            scalers = [StandardScaler()]
+            for values, weight in blocks(rows, sample_weight):
+                values = values[:, numeric].astype(np.float64)
+                scalers[0].partial_fit(values, sample_weight=weight)
+        found = [(s.mean_, s.scale_, np.sqrt(s.var_)) for s in scalers]
+    return [np.concatenate(parts) for parts in zip(*found, strict=True)]
 
 
 def _robust(rows, numeric, sample_weight):

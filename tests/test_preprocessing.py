@@ -26,7 +26,7 @@ from skkd.preprocessing import (
     transform_in_blocks,
 )
 from skkd.presets import PRESETS
-from skkd.scaling import SCALINGS
+from skkd.scaling import SCALINGS, smooth_clip
 from skkd.tables import Table, read_table
 
 close = np.testing.assert_allclose
@@ -152,9 +152,13 @@ def test_a_classifier_learns_from_time_stamps(preset):
 
 
 @pytest.mark.parametrize("weight", [None, np.array([0.1, 0.3, 7, 1e-3, 2])], ids=["", "weighted"])
-def test_constant_columns_are_zero_and_stay_harmless(weight):
-    view = fit_view("standard", np.full((5, 1), 0.1), None, weight)
-    close(view.transform(np.array([[0.1], [2.1]])), [[0], [2]], atol=1e-12)
+@pytest.mark.parametrize("make", [np.asarray, read_table, sparse.csr_array])
+def test_constant_columns_are_zero_and_stay_harmless(weight, make):
+    X = np.column_stack([np.full(5, 0.1), np.arange(5.0)])
+    view = fit_view("standard", make(X), None, weight)
+    seen = view.transform(make(np.array([[0.1, 0.0], [2.1, 90.0], [5e3, 90.0]])))
+    close(seen[:, 0], smooth_clip(np.array([0.0, 2.0, 5e3])), atol=1e-12)
+    assert seen[1, 1] > 9  # of a column with a width, nothing is clipped
 
 
 @pytest.mark.parametrize("kind", ["array", "table", "sparse", "image"])
