@@ -20,8 +20,7 @@ class Candidate:
     ----------
     name : str
         For the fitted attributes.
-    row_loss : callable
-        (logits, targets) -> one loss per row.
+    row_loss : skkd.criteria.LabelLoss or TaughtLoss
     alpha : float, default=0.0
         Weight of the teacher on rows with labels.
     transfer_set : callable, default=None

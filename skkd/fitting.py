@@ -5,6 +5,7 @@ estimator's settings and of the examples; nothing here writes to the estimator.
 """
 
 import inspect
+import math
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -82,8 +83,7 @@ def fit_examples(
     ----------
     settings : NeuralClassifier
         Its parameters, checked, with the values of its preset.
-    row_loss : callable
-        (logits, targets) -> one loss per row.
+    row_loss : skkd.criteria.LabelLoss or TaughtLoss
     view : skkd.preprocessing.View
         Fitted.
     train, valid : skkd.examples.Examples; `valid` may be None
@@ -147,20 +147,23 @@ def warn_if_diverged(fitted, row_loss, n_classes, learning_rate):
     Parameters
     ----------
     fitted : Fitted
-        To its last epoch. Of few epochs nothing is said.
-    row_loss : callable
+        If it kept its best epoch, that one's loss of held-out labels counts. Of few epochs
+        nothing is said, nor of a `row_loss` that knows no bound.
+    row_loss : criterion
         As in :func:`fit_examples`.
     n_classes : int
     learning_rate : float
     """
-    n_epochs, loss = len(fitted.history), fitted.history[-1]["train_loss"]
-    of_ignorance = row_loss.of_ignorance(n_classes)
-    if n_epochs >= ENOUGH_TO_SETTLE and loss > FAR_OUT * of_ignorance:
-        warn(
-            f"after {n_epochs} epochs the training loss is {loss:.3g}; a network that says the "
-            f"same of each row has {of_ignorance:.3g}. Training has diverged, or is far from its "
-            f"end: lower learning_rate={learning_rate!r}, clip with max_grad_norm, scale the "
-            "input, or train for longer."
+    name, record, of_ignorance = "train_loss", fitted.history[-1], row_loss.of_ignorance(n_classes)
+    if fitted.best_epoch is not None:
+        name, record = "valid_loss", fitted.history[fitted.best_epoch - 1]
+        of_ignorance = math.log(n_classes)
+    if len(fitted.history) >= ENOUGH_TO_SETTLE and record[name] > FAR_OUT * of_ignorance:
+        warn(  # without the loss, which would make it another warning in each fold
+            f"training has diverged, or is far from its end: {name} is over {FAR_OUT} times as "
+            "high as that of a network that says the same of each row. Lower "
+            f"learning_rate={learning_rate!r}, clip with max_grad_norm, scale the input if it is "
+            "not, or train for longer."
         )
 
 

@@ -59,19 +59,21 @@ def check_rows(estimator, X, *, reset, preprocessor, dtype, allow_nd=False):
         return _validated(estimator, X, **as_numbers)
     if is_table(X):
         validate_data(estimator, X, reset=reset, skip_check_array=True)
-        return _numeric_if_possible(_read_table(X, is_new=reset))
+        return _numeric_if_possible(_read_table(estimator, X, is_new=reset))
     if not sparse.issparse(X):
         X = _keep_types(X)
         if X.dtype.kind in "OUSTbMm" and X.ndim == 2:
             X = validate_data(estimator, X, dtype=None, ensure_all_finite=False, **arrays)
-            return _numeric_if_possible(_read_table(X, is_new=reset))
+            return _numeric_if_possible(_read_table(estimator, X, is_new=reset))
     return validate_data(estimator, X, **as_numbers)
 
 
-def _read_table(X, is_new):
+def _read_table(estimator, X, is_new):
     table = read_table(X)
     if is_new:
-        warn_of_numbers_in_quotes(table)
+        names = getattr(estimator, "feature_names_in_", None)
+        declared = resolve_categorical(estimator.categorical_features, table, names)
+        warn_of_numbers_in_quotes(X, table, declared)
     return table
 
 

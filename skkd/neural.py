@@ -369,6 +369,12 @@ class NeuralClassifier(PredictionMixin, CallbackSupportMixin, ClassifierMixin, B
         ValueError
             For input or parameters that cannot be used, and when the loss is no longer
             finite. The classifier is then as it was before.
+
+        Warns
+        -----
+        UserWarning
+            Where the network is no better than the class frequencies, its loss is far above
+            theirs (`learning_rate` is too high), or a column of text reads as numbers.
         """
         with all_or_nothing(self), without_array_api():
             return self._fit(X, y, sample_weight, X_val, y_val)
@@ -438,7 +444,9 @@ class NeuralClassifier(PredictionMixin, CallbackSupportMixin, ClassifierMixin, B
             on_epoch=end_epoch if callbacks else None,
             title=None if plan.choice is None else "fitting all rows",
         )
-        if not (self.early_stopping or (plan.choice and plan.choice.learned_nothing)):
+        is_told = plan.choice is not None and plan.choice.learned_nothing
+        keeps_old_weights = self.early_stopping and fitted.best_epoch is None
+        if not (is_told or keeps_old_weights):
             n_classes = len(task.classes)
             warn_if_diverged(fitted, plan.candidate.row_loss, n_classes, settings.learning_rate)
         temperature = plan.temperature_for(None if self.early_stopping else len(fitted.history))

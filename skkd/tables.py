@@ -30,9 +30,12 @@ NUMBERS = ("int", "uint", "float", "double", "halffloat", "decimal")
 DATES = (date, time, timedelta, np.datetime64, np.timedelta64)
 
 
-#: Different texts in a column, from which on they are looked at, and the share of numbers
-#: among them; the others may say that one is missing.
-MANY_TEXTS, NEARLY_ALL = 100, 0.9
+#: How the names of categorical types begin.
+CATEGORIES = ("categor", "enum", "dictionary")
+
+#: Different texts in a column, from which on they are looked at, how many of them, and the
+#: share of numbers among these; the others may say that one is missing.
+MANY_TEXTS, ENOUGH_TEXTS, NEARLY_ALL = 100, 1000, 0.9
 
 
 class Table:
@@ -116,24 +119,31 @@ def as_numbers(values):
         return None
 
 
-def warn_of_numbers_in_quotes(table):
+def warn_of_numbers_in_quotes(X, table, declared):
     """Warn of columns whose text reads as numbers, not all whole ones, as codes are.
 
     Parameters
     ----------
+    X : pandas.DataFrame, polars.DataFrame, pyarrow.Table or 2-d ndarray
     table : Table
+        The same as it was read.
+    declared : list of int
+        Columns that are categorical by request; those that are so by type are known.
     """
-    for name, values in zip(table.names, table.columns, strict=True):
-        if values.dtype == object and _read_as_fractions({v for v in values if isinstance(v, str)}):
+    for j, (name, column) in enumerate(columns_of(X)):
+        values = table.columns[j]
+        if values.dtype != object or j in declared or _kind_of(column).startswith(CATEGORIES):
+            continue
+        texts = dict.fromkeys(value for value in values if isinstance(value, str))
+        if len(texts) >= MANY_TEXTS and _read_as_fractions(list(texts)[:ENOUGH_TEXTS]):
             warn(
-                f"column {name!r} holds text, and its many values are taken for categories, but "
-                "they read as numbers: make them numbers (pandas.to_numeric)."
+                f"column {name!r} holds text that reads as numbers, and its many values are taken "
+                "for categories: make them numbers (in pandas: to_numeric, errors='coerce'), or, "
+                "if they are codes, name the column in categorical_features."
             )
 
 
 def _read_as_fractions(texts):
-    if len(texts) < MANY_TEXTS:
-        return False
     numbers = [number for number in map(_number_in, texts) if number is not None]
     some_are_fractions = any(not number.is_integer() for number in numbers)
     return some_are_fractions and len(numbers) >= NEARLY_ALL * len(texts)
@@ -173,9 +183,14 @@ def _refuse_queries(X):
         raise TypeError(f"{type(X).__name__} holds a query, not rows: call .collect() first.")
 
 
+def _kind_of(column):
+    """The name of its type, in lower case."""
+    return str(getattr(column, "dtype", getattr(column, "type", ""))).lower()
+
+
 def _read_column(name, column):
     """One column as float64 or as an object array with None for missing values."""
-    kind = str(getattr(column, "dtype", getattr(column, "type", ""))).lower()
+    kind = _kind_of(column)
     if kind.startswith(("date", "time", "duration", "period")):
         _refuse_dates(name, kind)
     if kind.removeprefix("sparse[").startswith(NUMBERS) and not kind.startswith("interval"):

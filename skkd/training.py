@@ -247,20 +247,23 @@ class _Net(NeuralNetClassifier):
                 if not _raised_by(callback, interrupt):
                     raise
                 self.stop_requested = True
-            except KeyError as error:
+            except (KeyError, ValueError) as error:
                 self._refuse_to_watch_nothing(callback, error)
                 raise
         if method_name == "on_epoch_end" and self.stop_requested:
             raise _TrainingEnds
 
     def _refuse_to_watch_nothing(self, callback, error):
-        """Say what a callback lacks that watches held-out rows where there are none."""
-        missing = [name for name in OF_HELD_OUT if name in str(error)]
-        if missing and self.train_split is None:
+        """Say why what a callback watches is not there."""
+        monitor = str(getattr(callback, "monitor", "")).removesuffix("_best")
+        watches = f"callbacks: {type(callback).__name__} watches {monitor!r}, "
+        if monitor in SKORCH_NAMES:
+            known_as = SKORCH_NAMES[monitor]
+            raise ValueError(f"{watches}which skorch's callbacks know as {known_as!r}.") from error
+        if monitor in OF_HELD_OUT and self.train_split is None:
             raise ValueError(
-                f"callbacks: {type(callback).__name__} watches {missing[0]!r}, but no rows are "
-                "held out: set early_stopping=True, give fit X_val and y_val, or have it monitor "
-                "'train_loss'."
+                f"{watches}but no rows are held out: have it monitor 'train_loss', or in fit set "
+                "early_stopping=True, or give X_val and y_val."
             ) from error
 
     def begin_with_weights_as_they_are(self, valid):

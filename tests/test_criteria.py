@@ -109,7 +109,6 @@ def test_prepared_targets_are_learned_from_as_the_others_are(T, name, epsilon):
         assert criterion.prepared(prepared) is prepared
         assert ("mixture" in prepared) == (T == 1 and name == "kl")
         close(outcomes(criterion, logits, prepared), outcomes(criterion, logits, targets))
-        assert same_bits(by_hand(criterion, logits, prepared), by_hand(criterion, logits, targets))
 
 
 @pytest.mark.parametrize("T", [0.5, 1.0, 4.0])

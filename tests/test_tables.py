@@ -271,17 +271,19 @@ def test_a_classifier_gives_the_same_answers_for_each_library(iris_like_table, l
     assert clf.feature_names_in_.tolist() == list(X.columns)
 
 
-def fit_to_texts(texts):
-    X = pd.DataFrame({"charges": texts, "a": np.arange(len(texts))})
-    return NeuralClassifier(hidden_layer_sizes=(2,), max_epochs=5).fit(X, X["a"] > 100)
-
-
 AMOUNTS = [f"{0.25 * i}" for i in range(2 * MANY_TEXTS)]
 
 
-def test_many_numbers_in_quotes_are_told_once_in_a_fit():
-    with pytest.warns(UserWarning, match=r"'charges' holds text.*pandas\.to_numeric") as caught:
-        fit_to_texts([*AMOUNTS, " ", "?", None])
+def fit_to_texts(texts, make=pd.DataFrame, **params):
+    X = make({"charges": texts, "a": np.arange(len(texts))})
+    y = np.arange(len(texts)) > 100
+    return NeuralClassifier(hidden_layer_sizes=(2,), max_epochs=5, **params).fit(X, y)
+
+
+@pytest.mark.parametrize("make", [pd.DataFrame, pl.DataFrame, pa.table])
+def test_many_numbers_in_quotes_are_told_once_in_a_fit(make):
+    with pytest.warns(UserWarning, match="'charges' holds text.*to_numeric") as caught:
+        fit_to_texts([*AMOUNTS, " ", "?", None], make)
     assert sum("charges" in str(warning.message) for warning in caught) == 1
 
 
@@ -291,10 +293,19 @@ def test_many_numbers_in_quotes_are_told_once_in_a_fit():
         [f"{i:05}" for i in range(2 * MANY_TEXTS)],
         AMOUNTS + [f"name {i}" for i in range(MANY_TEXTS)],
         AMOUNTS[: MANY_TEXTS - 1] * 2,
+        pd.Categorical(AMOUNTS),
     ],
-    ids=["codes", "names, too", "few"],
+    ids=["whole", "names, too", "few", "categorical by type"],
 )
 def test_codes_names_and_grades_are_not(texts):
     with warnings.catch_warnings(action="ignore"):
         warnings.filterwarnings("error", message=".*holds text")
         fit_to_texts(texts)
+
+
+def test_what_is_said_to_be_categorical_is_believed():
+    with warnings.catch_warnings(action="ignore"):
+        warnings.filterwarnings("error", message=".*holds text")
+        fit_to_texts(AMOUNTS, categorical_features=["charges"])
+        fit_to_texts(pl.Series(AMOUNTS, dtype=pl.Categorical), pl.DataFrame)
+        fit_to_texts(pa.array(AMOUNTS).dictionary_encode(), pa.table)

@@ -13,7 +13,7 @@ from sklearn.base import clone
 from sklearn.metrics import accuracy_score, log_loss
 from sklearn.naive_bayes import GaussianNB
 from sklearn.utils.class_weight import compute_sample_weight
-from skorch.callbacks import Callback, EarlyStopping, EpochScoring
+from skorch.callbacks import Callback, EarlyStopping, EpochScoring, LRScheduler
 
 from skkd import DistilledClassifier, NeuralClassifier
 from skkd.examples import split_examples
@@ -590,36 +590,59 @@ def test_skorchs_early_stopping_stops_quietly(iris_like, monitor):
     assert clf.predict(X).shape == (90,)
 
 
-def test_skorchs_early_stopping_without_held_out_rows_is_told_what_it_lacks(iris_like):
-    clf = tiny(max_epochs=3, callbacks=[EarlyStopping(sink=str)])
-    with pytest.raises(ValueError, match=r"EarlyStopping watches 'valid_loss'.*give fit X_val"):
+@pytest.mark.parametrize(
+    "callback",
+    [
+        EarlyStopping(sink=str),
+        EarlyStopping("valid_acc_best", sink=str),
+        LRScheduler("ReduceLROnPlateau", monitor="valid_loss"),
+    ],
+    ids=["loss", "accuracy", "plateau"],
+)
+def test_a_callback_that_watches_held_out_rows_is_told_if_there_are_none(iris_like, callback):
+    clf = tiny(max_epochs=3, callbacks=[callback])
+    with pytest.raises(ValueError, match=r"watches 'valid_(loss|acc)', but no rows are held out"):
         clf.fit(*iris_like)
+    with pytest.raises(ValueError, match="no rows are held out"):
+        clf.partial_fit(*iris_like, classes=[0, 1, 2])
 
 
-def test_a_callbacks_own_key_error_stays_what_it_is(iris_like):
+def test_a_callback_that_watches_our_name_of_an_entry_is_told_skorchs(iris_like):
+    X, y = iris_like
+    clf = tiny(callbacks=[EarlyStopping("valid_accuracy", sink=str)])
+    with pytest.raises(ValueError, match="'valid_accuracy', which .* know as 'valid_acc'"):
+        clf.fit(X, y, X_val=X, y_val=y)
+
+
+def test_a_callbacks_own_errors_stay_what_they_are(iris_like):
     class Looks(Callback):
         def on_epoch_end(self, net, **kwargs):
-            {}["valid"]
+            {}["my_valid_loss"]
 
-    with pytest.raises(KeyError, match="valid"):
+    with pytest.raises(KeyError, match="my_valid_loss"):
         tiny(max_epochs=3, callbacks=[Looks()]).fit(*iris_like)
 
 
-def test_a_training_that_ends_worse_than_it_could_have_begun_is_told(iris_like):
-    diverging = {"preset": "tabular", "max_epochs": 6, "learning_rate": 30.0}
-    with pytest.warns(UserWarning, match=r"after 6 epochs.*diverged.*learning_rate=30\.0"):
-        tiny(**diverging).fit(*iris_like)
-    with pytest.warns(UserWarning, match="diverged"):
-        student = DistilledClassifier(GaussianNB().fit(*iris_like), alpha=0.5, augment=None)
-        student.set_params(temperature=2.0, hidden_layer_sizes=(4,), **diverging).fit(*iris_like)
+DIVERGING = {"preset": "tabular", "max_epochs": 6, "learning_rate": 300.0}
 
 
-@pytest.mark.parametrize("settings", [{"max_epochs": 4}, {"early_stopping": True}])
-def test_a_short_training_or_one_that_keeps_its_best_epoch_is_not(iris_like, settings):
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_a_training_that_ends_far_above_ignorance_is_told(iris_like, early_stopping):
     X, y = iris_like
-    settings = {"preset": "tabular", "max_epochs": 6, "learning_rate": 30.0, **settings}
+    with pytest.warns(UserWarning, match=r"diverged.*learning_rate=300\.0"):
+        tiny(**DIVERGING, early_stopping=early_stopping).fit(X, y, X_val=X, y_val=y)
+
+
+def test_a_students_training_too(iris_like):
+    student = DistilledClassifier(GaussianNB().fit(*iris_like), alpha=0.5, augment=None)
+    student.set_params(temperature=2.0, hidden_layer_sizes=(4,), **DIVERGING)
+    with pytest.warns(UserWarning, match="diverged"):
+        student.fit(*iris_like)
+
+
+def test_a_short_training_is_not(iris_like):
     with warnings.catch_warnings(action="error"):
-        tiny(**settings).fit(X, y, X_val=X, y_val=y)
+        tiny(**DIVERGING | {"max_epochs": 4}).fit(*iris_like)
 
 
 def test_a_warm_start_under_early_stopping_goes_on_from_any_fit(iris_like):
