@@ -70,7 +70,7 @@ def check_rows(estimator, X, *, reset, preprocessor, dtype, allow_nd=False):
 
 def _read_table(estimator, X, is_new):
     table = read_table(X)
-    if is_new:
+    if is_new and any(column.dtype == object for column in table.columns):
         names = getattr(estimator, "feature_names_in_", None)
         declared = resolve_categorical(estimator.categorical_features, table, names)
         warn_of_numbers_in_quotes(X, table, declared)
