@@ -227,13 +227,14 @@ PASSES = {
         lambda layer, x: layer(x),
         lambda layer, d, x, z: aten.leaky_relu_backward(d, x, layer.negative_slope, False),
     ),
+    # By their own values, which spares the exponential.
     nn.ELU: activation_pass(
         lambda layer, x: layer(x),
-        lambda layer, d, x, z: aten.elu_backward(d, layer.alpha, 1, 1, False, x),
+        lambda layer, d, x, z: aten.elu_backward(d, layer.alpha, 1, 1, True, z),
     ),
     nn.SELU: activation_pass(
-        lambda layer, x: layer(x),
-        lambda layer, d, x, z: aten.elu_backward(d, SELU_ALPHA, SELU_SCALE, 1, False, x),
+        lambda layer, x: torch.selu_(x),
+        lambda layer, d, x, z: aten.elu_backward(d, SELU_ALPHA, SELU_SCALE, 1, True, z),
     ),
     nn.GELU: activation_pass(
         lambda layer, x: layer(x),
