@@ -79,6 +79,9 @@ splits_without_stratification = pytest.mark.filterwarnings(
 #: Random labels in the checks' data, of which a shallow teacher knows no more than chance.
 teaches_random_labels = pytest.mark.filterwarnings("ignore::skkd.teachers.TeacherMismatchWarning")
 
+#: Numbers around 100 in the checks' data, which some configurations do not scale.
+learns_from_unscaled_rows = pytest.mark.filterwarnings("ignore:training has diverged")
+
 
 def expected_failures(estimator):
     """Only a full batch in float64 makes weighted and repeated rows the same to 1e-7."""
@@ -106,6 +109,7 @@ def test_scikit_learn_check_passes(estimator, check):
 @pytest.mark.slow
 @splits_without_stratification
 @teaches_random_labels
+@learns_from_unscaled_rows
 @checks_of(MORE_CONFIGURATIONS)
 def test_scikit_learn_check_passes_in_other_configurations(estimator, check):
     check(estimator)
