@@ -26,12 +26,11 @@ __all__ = [
 #: How the names of numeric types begin, in lower case, in any of the libraries.
 NUMBERS = ("int", "uint", "float", "double", "halffloat", "decimal")
 
+#: The same of categorical types.
+CATEGORIES = ("categor", "enum", "dictionary")
+
 #: What an object column must not hold; a datetime is a date too.
 DATES = (date, time, timedelta, np.datetime64, np.timedelta64)
-
-
-#: How the names of categorical types begin.
-CATEGORIES = ("categor", "enum", "dictionary")
 
 #: Different texts in a column, from which on they are looked at, how many of them, and the
 #: share of numbers among these; the others may say that one is missing.
