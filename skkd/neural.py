@@ -61,7 +61,8 @@ class NeuralClassifier(PredictionMixin, CallbackSupportMixin, ClassifierMixin, B
     preset : {"tabular", "plain"}, default="tabular"
         What "auto" means, for the parameters of the table in the notes: a recipe for
         tables that needs no tuning, or the network of the textbooks with the numbers of
-        scikit-learn's MLPClassifier. A custom `module` has the plain numbers.
+        scikit-learn's MLPClassifier, but for the penalty. A custom `module` has the plain
+        numbers.
     module : class or callable, default=None
         A torch module class, or a function that builds a module, to train in place of
         the multilayer perceptron; it returns logits of shape (n_rows, n_classes). Its
@@ -128,6 +129,8 @@ class NeuralClassifier(PredictionMixin, CallbackSupportMixin, ClassifierMixin, B
         Stop when the log-loss of true labels on held-out rows stops improving, and keep
         the weights of its best epoch. The rows are `X_val` or a stratified split.
     validation_fraction : float in (0, 1), default=0.1
+        Share of the rows that is held out, by early stopping or to choose `max_epochs` and
+        `numeric_encoding` by, unless `fit` gets `X_val`.
     n_iter_no_change : int or None, default=10
         Epochs without an improvement of `tol` after which training stops. Without
         early stopping the training loss is watched, and only at a constant learning
