@@ -61,6 +61,9 @@ class Rows(Dataset):
         self.view = view
         self.X = X if sparse.issparse(X) else self._tensor(X)
         self.targets = {name: self._tensor(target) for name, target in targets.items()}
+        if renew is not None:  # others are written over these, which the caller may keep
+            self.X = self.X.copy() if sparse.issparse(X) else self.X.clone()
+            self.targets = {name: target.clone() for name, target in self.targets.items()}
         if prepare is not None:
             self.targets = prepare(self.targets)
 

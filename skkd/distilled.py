@@ -1,14 +1,12 @@
 """DistilledClassifier: a neural network taught by a frozen teacher."""
 
-from functools import partial
-
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from skkd.candidates import Candidate
 from skkd.encodings import resolve_encoding, without_teacher
-from skkd.hearing import HearingMixin
+from skkd.hearing import HearingMixin, Questions
 from skkd.inputs import is_plain_table, nominal_columns
 from skkd.neural import NeuralClassifier, all_or_nothing, runs_one_epoch_at_a_time
 from skkd.parameters import is_auto, refuse, warn
@@ -27,8 +25,8 @@ AUTO_ALPHA, AUTO_MUNGE = 0.5, 0.25
 
 #: A teacher that was fitted on the held-out rows tells of them through the synthetic rows
 #: beside them: a transfer set must be better than labels by a quarter. It says little of them
-#: through the other rows: where these have shown that it helps, a tenth will do.
-HANDICAP, HANDICAP_IF_TRUSTED = 4 / 3, 1.1
+#: through the other rows: where these have shown that it helps, a twentieth will do.
+HANDICAP, HANDICAP_IF_TRUSTED = 4 / 3, 1.05
 
 
 def _learns_in_parts(estimator):
@@ -78,9 +76,9 @@ class DistilledClassifier(HearingMixin, NeuralClassifier):
         ``alpha=0.5``, and with a transfer set; the one with the lowest log-loss of true
         labels is fitted again, to all rows, and its probabilities are calibrated on the
         held-out ones (not with `early_stopping`). Without `X_val`, a transfer set that was not
-        asked for must be better by a quarter than labels alone, or by a tenth where the
-        teacher was already better than these: a teacher that was fitted on the held-out rows
-        tells of them. On fewer than 3,000 rows nobody is trained for longer than suits labels
+        asked for must be better by a quarter than labels alone, or, where the teacher was
+        better than these, by a twentieth than the teacher: one that was fitted on the held-out
+        rows tells of them. On fewer than 3,000 rows nobody is trained for longer than suits labels
         alone, either. Not so where clones of the teacher may be fitted without these rows
         (`fit_teacher`, or `soft_labels` out of fold): they answer in the choice. For fewer
         than 200 rows it is .5.
@@ -173,7 +171,8 @@ class DistilledClassifier(HearingMixin, NeuralClassifier):
     early_stopping : bool, default=False
         Watches the log-loss of true labels, whatever `alpha`, and keeps the best epoch.
     validation_fraction : float in (0, 1), default=0.1
-        Rows that early stopping holds out, unless `fit` gets `X_val`.
+        Share of the rows that is held out, by early stopping or to choose `alpha`,
+        `max_epochs` and `numeric_encoding` by, unless `fit` gets `X_val`.
     n_iter_no_change : int or None, default=10
     tol : float, default=1e-4
         Training stops after `n_iter_no_change` epochs that gain less than `tol`.
@@ -540,7 +539,7 @@ class DistilledClassifier(HearingMixin, NeuralClassifier):
             categorical = nominal_columns(self.categorical_features, task.X, names)
         return TransferSet(
             task.X,
-            ask=partial(self._ask_about, self.teacher_, task.classes),
+            ask=Questions(self, self.teacher_, task.classes),
             read=lambda rows: self._read_rows(rows, reset=False, as_fitted=task.goes_on),
             logits=self._teacher_logits,
             of_classes=task.of_classes,

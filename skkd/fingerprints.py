@@ -12,6 +12,7 @@ import hashlib
 import pickle
 import sys
 import types
+from pathlib import Path
 
 __all__ = ["fingerprint", "fingerprint_and_code", "pickled_bytes"]
 
@@ -171,5 +172,19 @@ def _is_library(module):
         return False
     if package == "skkd" or package in sys.stdlib_module_names:
         return True
-    path = getattr(sys.modules.get(package), "__file__", None) or ""
-    return "site-packages" in path or "dist-packages" in path
+    path = getattr(sys.modules.get(package), "__file__", None)
+    if path is None:
+        return False
+    return "site-packages" in path or "dist-packages" in path or _is_on_record(package, path)
+
+
+def _is_on_record(package, path):
+    """Whether an installer put a package there, into a folder of any name."""
+    module = Path(path)
+    folder = module.parent.parent if module.stem == "__init__" else module.parent
+    starts = (f"{package}/", f"{package}.")
+    return any(
+        line.startswith(starts)
+        for record in folder.glob("*.dist-info/RECORD")
+        for line in record.read_text(encoding="utf-8").splitlines()
+    )

@@ -1,24 +1,68 @@
 """What a student hears of its teacher, or of a clone that has not seen some rows, as targets."""
 
 import time
-from dataclasses import replace
-from functools import partial
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 
 import numpy as np
 from sklearn.utils import column_or_1d
 
 from skkd.calibration import calibration_temperature
 from skkd.choosing import Lesson
-from skkd.inputs import check_weights, count_rows, encode
+from skkd.inputs import check_weights, count_rows, encode, picked
 from skkd.parameters import warn
 from skkd.presets import changed
 from skkd.soft_labels import align, mix
+from skkd.teacher_cache import questions_in_a_row
 from skkd.teacher_fitting import part_that_stays_fitted
 from skkd.teachers import agreement_with, members_of
-from skkd.teaching import check_teaching, classes_of, hear_teacher, opinions_of, read_answers
-from skkd.transfer_set import picked
+from skkd.teaching import (
+    check_teaching,
+    classes_of,
+    hear_teacher,
+    is_remembered,
+    opinions_of,
+    read_answers,
+)
 
-__all__ = ["HearingMixin"]
+__all__ = ["HearingMixin", "Questions"]
+
+
+@dataclass
+class Questions:
+    """What a student asks a teacher about the rows of a transfer set.
+
+    Parameters
+    ----------
+    student : DistilledClassifier
+    teacher : object
+        Fitted: the one of all rows, or of a part of them.
+    classes : ndarray
+        Of the soft labels.
+    """
+
+    student: object
+    teacher: object
+    classes: np.ndarray
+
+    def __call__(self, rows, are_made):
+        """Soft labels of some rows; see :func:`skkd.teaching.opinions_of`."""
+        began = time.perf_counter()
+        opinions = opinions_of(self.student, self.teacher, rows, are_made)
+        soft_labels = self.student._mixed(opinions, self.classes)
+        self.student.teacher_seconds_ += time.perf_counter() - began
+        return soft_labels
+
+    @contextmanager
+    def in_a_row(self):
+        """Several questions, during which the teacher is read for changes but once."""
+        with ExitStack() as stack:
+            if is_remembered(self.student, self.teacher, are_made=True):
+                began = time.perf_counter()
+                for member, _ in members_of(self.teacher):
+                    stack.enter_context(questions_in_a_row(member))
+                self.student.teacher_seconds_ += time.perf_counter() - began
+            yield
 
 
 class HearingMixin:
@@ -107,7 +151,7 @@ class HearingMixin:
         train = self._taught(train, opinions, task.classes)
         opinions = opinions_of(self, teacher, picked(task.X, held_out.index), are_made=False)
         held_out = self._taught(held_out, opinions, task.classes)
-        ask = partial(self._ask_about, teacher, task.classes)
+        ask = Questions(self, teacher, task.classes)
         candidates = [candidate.anew(ask=ask) for candidate in candidates]
         if thresholds is not None:
             thresholds = thresholds_of(teacher, task.X) or None
@@ -125,13 +169,6 @@ class HearingMixin:
         """Examples with the soft labels of another teacher."""
         soft_labels = _with_labels(self._mixed(opinions, classes), examples.targets["labels"])
         return examples.with_target("teacher_logits", self._teacher_logits(soft_labels))
-
-    def _ask_about(self, teacher, classes, rows, are_made):
-        """A teacher's soft labels of rows of a transfer set."""
-        began = time.perf_counter()
-        soft_labels = self._mixed(opinions_of(self, teacher, rows, are_made), classes)
-        self.teacher_seconds_ += time.perf_counter() - began
-        return soft_labels
 
     def _mixed(self, opinions, classes):
         """Soft labels out of several opinions; all zero where nobody says anything."""

@@ -2,7 +2,7 @@
 
 import numpy as np
 from scipy import sparse
-from sklearn.utils import assert_all_finite, column_or_1d
+from sklearn.utils import _safe_indexing, assert_all_finite, column_or_1d
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _num_samples, validate_data
@@ -19,6 +19,7 @@ __all__ = [
     "encode",
     "is_plain_table",
     "nominal_columns",
+    "picked",
     "resolve_categorical",
 ]
 
@@ -287,9 +288,10 @@ def nominal_columns(categorical_features, X, names):
 
 def is_plain_table(X):
     """Whether rows have columns, few enough to look at one by one: no text, no images."""
-    if sparse.issparse(X) or not hasattr(X, "shape"):
+    if sparse.issparse(X):
         return False
-    return len(X.shape) == 2 and X.shape[1] <= MOST_COLUMNS
+    shape = X.shape if hasattr(X, "shape") else np.asarray(X, dtype=object).shape
+    return len(shape) == 2 and shape[1] <= MOST_COLUMNS
 
 
 def _keep_types(X):
@@ -318,3 +320,24 @@ def _numeric_if_possible(table):
 def count_rows(X):
     """Number of rows of anything scikit-learn can count."""
     return _num_samples(X)
+
+
+def picked(X, index):
+    """Some of the rows; not every sparse format, nor what is merely array-like, can be sliced.
+
+    Parameters
+    ----------
+    X : container of rows
+    index : ndarray of int
+
+    Returns
+    -------
+    container of rows
+    """
+    if sparse.issparse(X):
+        X = X.tocsr()
+    elif hasattr(X, "itercolumns"):  # pyarrow's, which scikit-learn 1.6 cannot index
+        return X.take(index)
+    elif not hasattr(X, "__getitem__"):
+        X = np.asarray(X)
+    return _safe_indexing(X, index)

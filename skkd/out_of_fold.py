@@ -15,9 +15,9 @@ import numbers
 
 import numpy as np
 from sklearn.base import clone
-from sklearn.utils import _safe_indexing, check_consistent_length
+from sklearn.utils import check_consistent_length
 
-from skkd.inputs import encode
+from skkd.inputs import encode, picked
 from skkd.parameters import check_integer, refuse
 from skkd.soft_labels import align
 from skkd.teacher_cache import remembered_teacher
@@ -101,8 +101,6 @@ def out_of_fold(
     _refuse_parts_that_stay_fitted(fresh, teacher)
     folds = _folds(classes, codes, random_state, n_folds, groups, cv)
     weights = weights_for(fresh, sample_weight)
-    if hasattr(X, "tocsr"):  # not every sparse format has rows to pick
-        X = X.tocsr()
 
     def label_all():
         total = np.zeros((len(codes), len(classes)))
@@ -128,7 +126,7 @@ def _answer(fresh, X, y, classes_and_codes, weights, train, test, settings):
     if len(known) < 2:  # a teacher of one class knows nothing
         return np.zeros((len(test), len(classes)))
     fitted, labels = _fitted(fresh, X, y, codes, classes[known], weights, train)
-    probabilities, columns = ask(fitted, _safe_indexing(X, test), **settings)
+    probabilities, columns = ask(fitted, picked(X, test), **settings)
     if columns is None or fitted is not fresh:
         columns = labels if columns is None else labels[np.asarray(columns).astype(np.intp)]
     answer = align(probabilities, columns, classes, on_class_mismatch="intersect")
@@ -137,12 +135,12 @@ def _answer(fresh, X, y, classes_and_codes, weights, train, test, settings):
 
 def _fitted(fresh, X, y, codes, labels, weights, train):
     """The teacher fitted on some rows, and what its columns mean if it does not say."""
-    arguments = {name: _safe_indexing(values, train) for name, values in weights.items()}
-    rows, n_classes = _safe_indexing(X, train), codes.max() + 1
+    arguments = {name: picked(values, train) for name, values in weights.items()}
+    rows, n_classes = picked(X, train), codes.max() + 1
     spare = clone(fresh) if len(labels) < n_classes else None
     with noted(f"Raised by fit of teacher, a {type(fresh).__name__}, on the rows of a fold."):
         try:
-            return fresh.fit(rows, _safe_indexing(y, train), **arguments), labels
+            return fresh.fit(rows, picked(y, train), **arguments), labels
         except ValueError:
             if spare is None:
                 raise

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from skkd.tables import names_of
+
 __all__ = ["align", "as_array", "check_probabilities", "in_order", "mix", "named_columns"]
 
 #: How far a row of probabilities may sum from 1.
@@ -106,18 +108,18 @@ def named_columns(probabilities, classes):
     >>> named_columns(pd.DataFrame([[0.9, 0.1]], columns=["1", "0"]), np.array([0, 1]))
     [1, 0]
     """
-    columns = getattr(probabilities, "columns", None)
-    if columns is None:
+    names = names_of(probabilities)
+    if names is None:
         return None
-    names = list(columns)
     labels = {str(label): label for label in classes.tolist()}
-    if not set(names) & set(labels.values()):
-        if set(map(str, names)) & set(labels):
-            return [labels.get(str(name), name) for name in names]
-        counted = (range(len(names)), [f"column_{j}" for j in range(len(names))])  # pandas, polars
-        if any(names == list(numbers) for numbers in counted):
-            return None
-    return names
+    counted = (range(len(names)), [f"column_{j}" for j in range(len(names))])  # pandas, polars
+    are_counted = any(names == list(numbers) for numbers in counted)
+    are_labels = set(names) & set(labels.values())
+    if are_counted and len(names) == len(labels) and set(names) != set(labels.values()):
+        return None
+    if not are_labels and set(map(str, names)) & set(labels):
+        return [labels.get(str(name), name) for name in names]
+    return names if are_labels or not are_counted else None
 
 
 def in_order(labels):

@@ -17,6 +17,7 @@ __all__ = [
     "Table",
     "columns_of",
     "is_table",
+    "names_of",
     "read_numbers",
     "read_objects",
     "read_table",
@@ -167,6 +168,12 @@ def columns_of(X):
     if _is_arrow(X):
         return list(zip(X.column_names, X.itercolumns(), strict=True))
     return [(f"column {j}", X[:, j]) for j in range(X.shape[1])]
+
+
+def names_of(X):
+    """The names of a table's columns; None of what has none."""
+    columns = X.column_names if _is_arrow(X) else getattr(X, "columns", None)
+    return None if columns is None else list(columns)
 
 
 def _is_pandas(X):

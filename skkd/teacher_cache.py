@@ -18,7 +18,7 @@ import sys
 import threading
 import weakref
 from collections import OrderedDict
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from sklearn.utils.validation import check_memory
@@ -26,7 +26,13 @@ from sklearn.utils.validation import check_memory
 from skkd.fingerprints import fingerprint, fingerprint_and_code, pickled_bytes
 from skkd.parameters import warn
 
-__all__ = ["as_memory", "forget", "remembered_answer", "remembered_teacher"]
+__all__ = [
+    "as_memory",
+    "forget",
+    "questions_in_a_row",
+    "remembered_answer",
+    "remembered_teacher",
+]
 
 #: Most answers, and most bytes of them, that are kept.
 MOST_ANSWERS = 256
@@ -42,6 +48,7 @@ class _Asked:
     teacher: weakref.ref
     state: str | None = None
     answers: OrderedDict = field(default_factory=OrderedDict)  # of rows -> answer
+    n_series: int = 0  # of questions that follow each other
     lock: object = field(default_factory=threading.RLock)
 
 
@@ -77,18 +84,42 @@ def remembered_answer(teacher, X, ask, memory=None):
     if rows is None or asked is None:
         return _unremembered(lambda: ask(teacher), teacher, memory)
     with asked.lock:  # who asks the same at the same time waits for the answer
-        state = fingerprint(teacher)
-        if state is None:
+        _look_for_changes(asked, teacher)
+        if asked.state is None:
             return _unremembered(lambda: ask(teacher), teacher, memory)
-        if state != asked.state:
-            asked.answers.clear()
         answer = asked.answers.pop(rows, None)
         if answer is None:
             answer = _read_only(_stored(memory, teacher, rows, lambda: ask(teacher)))
-            asked.state = fingerprint(teacher)
+            _note_state(asked, teacher)
         asked.answers[rows] = answer  # at the end, as the one used last
     _keep_within_bounds()
     return answer
+
+
+@contextmanager
+def questions_in_a_row(teacher):
+    """Questions between which nobody changes a frozen teacher.
+
+    It is read before and after all of them, not each: reading a large forest takes longer than
+    its answer.
+
+    Parameters
+    ----------
+    teacher : object
+    """
+    asked = _asked_of(teacher)
+    if asked is None:
+        yield
+        return
+    with asked.lock:
+        _look_for_changes(asked, teacher)
+        asked.n_series += 1
+    try:
+        yield
+    finally:
+        with asked.lock:
+            asked.n_series -= 1
+            _note_state(asked, teacher)
 
 
 def remembered_teacher(unfitted, data, fit_and_ask, memory=None):
@@ -186,6 +217,22 @@ def _asked_of(teacher):
                 return None
         _asked.move_to_end(id(teacher))
         return found
+
+
+def _look_for_changes(asked, teacher):
+    """Drop the answers of a teacher that has changed since our last question."""
+    if asked.n_series:
+        return
+    state = fingerprint(teacher)
+    if state != asked.state:
+        asked.answers.clear()
+        asked.state = state
+
+
+def _note_state(asked, teacher):
+    """What asking itself changes (a counter, say) is no change."""
+    if not asked.n_series and asked.state is not None:
+        asked.state = fingerprint(teacher)
 
 
 def _keep_within_bounds():

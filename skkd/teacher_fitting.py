@@ -3,6 +3,7 @@
 import numpy as np
 from sklearn import get_config
 from sklearn.base import clone
+from sklearn.ensemble import StackingClassifier, VotingClassifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
@@ -15,7 +16,9 @@ from skkd.teachers import Opinion, ask, members_of, noted, unwrapped
 __all__ = ["fit_and_hear", "part_that_stays_fitted", "seeded_clone", "sees_labels", "weights_for"]
 
 
-def fit_and_hear(teacher, X, y, sample_weight, *, seed, remember=True, memory=None, **settings):
+def fit_and_hear(
+    teacher, X, y, sample_weight, *, seed, asks=True, remember=True, memory=None, **settings
+):
     """A clone of a teacher, fitted, and its opinion of the rows it was fitted on.
 
     Parameters
@@ -27,6 +30,8 @@ def fit_and_hear(teacher, X, y, sample_weight, *, seed, remember=True, memory=No
         Handed on where the teacher takes it; else a warning says that it does not.
     seed : int
         Of the random states in it that are None, each of which gets one of its own.
+    asks : bool, default=True
+        Whether to ask; else the opinions are of no rows.
     remember : bool, default=True
         Whether to fit the same teacher on the same rows only once.
     memory : joblib.Memory, default=None
@@ -49,10 +54,10 @@ def fit_and_hear(teacher, X, y, sample_weight, *, seed, remember=True, memory=No
         def fit_and_ask(fresh=fresh, weights=weights):
             with noted(f"Raised by fit of teacher, a {type(fresh).__name__}."):
                 fresh.fit(X, y, **weights)
-            return fresh, ask(fresh, X, **settings)
+            return fresh, (ask(fresh, X, **settings) if asks else (np.empty((0, 0)), None))
 
         if remember:
-            one, answer = remembered_teacher(fresh, (X, y, weights), fit_and_ask, memory)
+            one, answer = remembered_teacher(fresh, (X, y, weights, asks), fit_and_ask, memory)
         else:
             one, answer = fit_and_ask()
         fitted.append((one, weight))
@@ -177,6 +182,14 @@ def _name_of_weights(estimator):
         step, last = estimator.steps[-1]
         name = _name_of_weights(last)
         return None if name is None else f"{step}__{name}"
-    if hasattr(estimator, "estimator") and hasattr(estimator, "cv"):  # a search hands all on
+    if hasattr(estimator, "estimator") and hasattr(
+        estimator, "error_score"
+    ):  # a search hands all on
         return _name_of_weights(estimator.estimator)
+    if isinstance(estimator, (VotingClassifier, StackingClassifier)):  # want all to take them
+        parts = [part for _, part in estimator.estimators]
+        parts.append(getattr(estimator, "final_estimator", None))
+        inside = [part for part in parts if part not in ("drop", None)]
+        are_taken = all(_name_of_weights(part) == "sample_weight" for part in inside)
+        return "sample_weight" if are_taken else None
     return None

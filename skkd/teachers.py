@@ -19,12 +19,14 @@ from scipy import sparse
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
-from sklearn.utils import InputTags, _safe_indexing, get_tags
+from sklearn.utils import InputTags, get_tags
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
+from skkd.inputs import picked
 from skkd.network import softmax
 from skkd.parameters import refuse, warn
 from skkd.soft_labels import as_array, check_probabilities
+from skkd.tables import names_of
 from skkd.teacher_cache import remembered_answer
 
 __all__ = [
@@ -240,7 +242,7 @@ def ask(teacher, X, *, batch_size=None, progress=False):
             answers.append(as_array(answer))
             advance(len(answers[-1]))
     probabilities = answers[0] if len(answers) == 1 else np.concatenate(answers)
-    classes = getattr(teacher, "classes_", getattr(answer, "columns", None))
+    classes = getattr(teacher, "classes_", names_of(answer))
     return check_probabilities(probabilities, n_rows), classes
 
 
@@ -337,13 +339,23 @@ def _probabilities_of_scores(teacher, X):
     if scores.ndim == 1:
         scores = np.stack([np.zeros_like(scores), scores], axis=1)
     n_classes = len(teacher.classes_)
-    if scores.shape[1] != n_classes:
+    if scores.shape[1] != n_classes or (n_classes == 3 and _scores_pairs(teacher)):
         raise ValueError(
             f"decision_function of teacher gives {scores.shape[1]} scores for {n_classes} classes "
-            "(one-vs-one?): calibrate it with CalibratedClassifierCV, or set "
+            "(one-vs-one): calibrate it with CalibratedClassifierCV, or set "
             "decision_function_shape='ovr'."
         )
     return softmax(scores)
+
+
+def _scores_pairs(teacher):
+    """Whether scores are of pairs of classes, of which three classes have as many."""
+    decides = getattr(teacher, "best_estimator_", teacher)
+    params = getattr(decides, "get_params", dict)()
+    return any(
+        name.split("__")[-1] == "decision_function_shape" and value == "ovo"
+        for name, value in params.items()
+    )
 
 
 def _is_module(thing):
@@ -372,9 +384,9 @@ def _probabilities_of_module(module, X):
 
 
 def _batches(X, n_rows, size):
-    X = X.tocsr() if sparse.issparse(X) else X  # not every format has rows to pick
+    X = X.tocsr() if sparse.issparse(X) else X  # once for all of them
     for start in range(0, n_rows, size):
-        yield _safe_indexing(X, np.arange(start, min(start + size, n_rows)))
+        yield picked(X, np.arange(start, min(start + size, n_rows)))
 
 
 @contextmanager
@@ -422,7 +434,7 @@ def _bar(n_rows, progress):
 
 def _refuse_other_columns(teacher, X):
     """LightGBM goes by position, whatever the columns are called: hold it to the names."""
-    names = getattr(X, "columns", None)
+    names = names_of(X)
     if names is None:
         return
     names = [str(name).replace(" ", "_") for name in names]  # as LightGBM writes them

@@ -123,7 +123,10 @@ def hear_teacher(student, X, y, sample_weight, seed, remember):
         # Without an integer seed no two fits ask for the same teacher.
         remember = isinstance(student.random_state, numbers.Integral)
         settings |= {"remember": remember, "seed": seed}
-        teacher, opinions = fit_and_hear(student.teacher, X, y, sample_weight, **settings)
+        asks = not asks_out_of_sample(student)
+        teacher, opinions = fit_and_hear(
+            student.teacher, X, y, sample_weight, asks=asks, **settings
+        )
         return teacher, _as_asked(student, teacher, opinions, X, y, sample_weight, settings)
     not_fitted = ValueError(
         "teacher is not fitted. Fit it first; inside of a grid over teachers, which "
@@ -145,8 +148,6 @@ def hear_teacher(student, X, y, sample_weight, seed, remember):
 def opinions_of(student, teacher, rows, are_made):
     """What a teacher of this fit says of rows of a transfer set.
 
-    It is remembered if another fit may ask the same.
-
     Parameters
     ----------
     student : DistilledClassifier
@@ -154,20 +155,38 @@ def opinions_of(student, teacher, rows, are_made):
         Fitted: the one of all rows, or of a part of them.
     rows : container of rows, as the teacher takes them
     are_made : bool
-        Whether they are synthetic: fits with the same seed make the same rows. Where the
+        Whether they are synthetic.
+
+    Returns
+    -------
+    list of Opinion
+    """
+    remember = is_remembered(student, teacher, are_made)
+    return hear(teacher, rows, remember=remember, **_ways_to_ask(student))
+
+
+def is_remembered(student, teacher, are_made):
+    """Whether another fit may ask the same about the rows of a transfer set.
+
+    Parameters
+    ----------
+    student : DistilledClassifier
+    teacher : object
+    are_made : bool
+        Whether the rows are synthetic: fits with the same seed make the same rows. Where the
         clock decides how many, answers that come at once would make room for more; and
         fresh rows are too many.
 
     Returns
     -------
-    list of Opinion
+    bool
     """
     remember = isinstance(student.random_state, numbers.Integral)  # else all is drawn anew
     if are_made:
         remember &= student.augment_seconds is None and student.augment_size != "fresh"
     elif teacher is student.teacher_:  # nobody finds again what was fitted for this fit alone
         remember |= not student.fit_teacher
-    return hear(teacher, rows, remember=remember, **_ways_to_ask(student))
+    return remember
 
 
 def read_answers(teacher_proba, classes, n_rows):

@@ -2,18 +2,17 @@
 
 import copy
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
-from scipy import sparse
-from sklearn.utils import _safe_indexing
 
 from skkd.examples import Examples
-from skkd.inputs import count_rows
+from skkd.inputs import count_rows, picked
 from skkd.teachers import noted
 from skkd.transfer.conversion import in_container_of
 
-__all__ = ["TransferSet", "auto_size", "picked"]
+__all__ = ["TransferSet", "auto_size"]
 
 #: Rows that are made, and asked about, at a time.
 BATCH_ROWS = 10_000
@@ -57,6 +56,7 @@ class TransferSet:
     ask : callable
         (Rows as the caller has them, whether they are synthetic) -> aligned soft labels of
         shape (n, n_classes).
+        Its `in_a_row`, if it has one, gives a context for several questions.
     read : callable
         Rows as the caller has them -> as the input view takes them.
     logits : callable
@@ -138,7 +138,8 @@ class TransferSet:
             return self._fresh(labelled)
         if self.examples is None:
             random_state = np.random.RandomState(self.seed)
-            examples = _weighted_equally(self._parts(labelled, random_state))
+            with getattr(self.ask, "in_a_row", nullcontext)():
+                examples = _weighted_equally(self._parts(labelled, random_state))
             self.examples = examples.take(random_state.permutation(len(examples)))
             self.n_rows = len(self.examples)
         return self.examples
@@ -213,33 +214,19 @@ class TransferSet:
         return Examples(rows_of_view, targets)
 
 
+def _joined(parts):
+    """All parts behind each other, in pairs: joined one by one each would be copied for all."""
+    while len(parts) > 1:
+        pairs = zip(parts[::2], parts[1::2], strict=False)
+        last = parts[len(parts) - len(parts) % 2 :]
+        parts = [first.followed_by(second) for first, second in pairs] + last
+    return parts[0]
+
+
 def _weighted_equally(parts):
     """All parts as one; the rows of which the teacher says something weigh 1 in the mean."""
-    examples, *others = parts
-    for part in others:
-        examples = examples.followed_by(part)
+    examples = _joined(list(parts))
     weights = examples.targets["weights"]
     is_heard = weights > 0
     mean = weights[is_heard].mean() if is_heard.any() else 1.0
     return examples.with_target("weights", weights / mean)
-
-
-def picked(X, index):
-    """Some of the rows; not every sparse format, nor what is merely array-like, can be sliced.
-
-    Parameters
-    ----------
-    X : container of rows
-    index : ndarray of int
-
-    Returns
-    -------
-    container of rows
-    """
-    if sparse.issparse(X):
-        X = X.tocsr()
-    elif hasattr(X, "itercolumns"):  # pyarrow's, which scikit-learn 1.6 cannot index
-        return X.take(index)
-    elif not hasattr(X, "__getitem__"):
-        X = np.asarray(X)
-    return _safe_indexing(X, index)

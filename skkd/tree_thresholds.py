@@ -154,12 +154,13 @@ def _of_members(model, members, X):
     n = len(members)
     weights = getattr(model, "estimator_weights_", np.ones(n))  # AdaBoost's
     subsets = getattr(model, "estimators_features_", None)  # Bagging's
+    X = _without_names(X, members[0]) if members else X
     found = []
     for member, weight, columns in zip(members, weights, subsets or [None] * n, strict=False):
         if columns is None:
-            found.append(_splits(member, _without_names(X, member)).times(weight))
+            found.append(_splits(member, X).times(weight))
         else:
-            seen = _safe_indexing(_without_names(X, member), columns, axis=1)
+            seen = _safe_indexing(X, columns, axis=1)
             found.append(_splits(member, seen).on(columns))
     return _joined(found)
 

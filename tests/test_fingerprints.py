@@ -1,7 +1,9 @@
 """Equal content has equal fingerprints, other content others; code is content, too."""
 
 import functools
+import importlib
 import pickle
+import uuid
 
 import numpy as np
 import pytest
@@ -162,6 +164,23 @@ def test_code_can_be_told_from_the_rest():
     assert code == [one]
     assert digest == fingerprint_and_code([other(), 3])[0] != fingerprint_and_code([one(), 4])[0]
     assert fingerprint_and_code(LogisticRegression())[1] == []
+
+
+@pytest.mark.parametrize("file", ["{}.py", "{}/__init__.py"])
+@pytest.mark.parametrize("is_installed", [True, False])
+def test_what_was_installed_into_a_folder_of_any_name_is_not_the_users(
+    is_installed, file, tmp_path, monkeypatch
+):
+    name = f"library_{uuid.uuid4().hex}"
+    path = tmp_path / file.format(name)
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("class Thing: pass")
+    record = tmp_path / "library-1.dist-info" / "RECORD"
+    record.parent.mkdir()
+    record.write_text(f"{file.format(name if is_installed else name + '2')},sha256=,17\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    thing = importlib.import_module(name).Thing
+    assert fingerprint_and_code(thing())[1] == [thing][is_installed:]
 
 
 def test_bytes_are_those_of_the_pickle():

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from scipy import sparse
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.pipeline import make_pipeline
@@ -127,6 +128,20 @@ def test_a_pass_has_the_labelled_rows_and_the_newest_others(is_sparse):
     batches = Batches(rows, 2)
     passes = [np.sort(np.concatenate([X.numpy().ravel() for X, _ in batches])) for _ in range(3)]
     same(passes, [[0, 1, 10, 11], [0, 1, 20, 21], [0, 1, 20, 21]])
+
+
+def test_others_are_not_written_over_the_callers_rows():
+    first = np.array([[0.0], [1.0], [10.0], [11.0]]), np.array([0.0, 1.0, 10.0, 11.0])
+    kept = [array.copy() for array in first]
+    targets = {"labels": np.arange(4), "teacher_logits": first[1]}
+    others = Rows(first[0][2:] + 10, {name: t[2:] + 10 for name, t in targets.items()})
+    rows = Rows(first[0], targets, dtype=torch.float64, n_labelled=2, renew=lambda: others)
+    rows.next_pass(), rows.next_pass()
+    same(rows.X[2:].ravel(), [20, 21])
+    same(rows.targets["teacher_logits"][2:], [20, 21])
+    for array, before in zip((first[0], targets["teacher_logits"]), kept, strict=True):
+        same(array, before)
+    same(targets["labels"], np.arange(4))
 
 
 @pytest.mark.parametrize(

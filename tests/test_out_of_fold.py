@@ -31,6 +31,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
 from sklearn.svm import SVC
+from sklearn.utils.estimator_checks import _NotAnArray
 
 from skkd import DistilledClassifier, NeuralClassifier
 from skkd.out_of_fold import _folds, out_of_fold
@@ -311,6 +312,12 @@ def test_weights_reach_the_teacher_with_their_rows(iris_like, given_to_spy):
     assert len(warned) == 1
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         out_of_fold(GaussianNB(), X, y, weights[1:], seed=0)
+
+
+def test_what_is_merely_array_like_has_folds_too(iris_like):
+    X, y = iris_like
+    found, _ = out_of_fold(GaussianNB(), _NotAnArray(X), y, seed=0)
+    np.testing.assert_array_equal(found, out_of_fold(GaussianNB(), X, y, seed=0)[0])
 
 
 def test_it_is_computed_once_for_the_same_question(iris_like, tmp_path, monkeypatch):

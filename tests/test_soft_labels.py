@@ -107,6 +107,9 @@ def test_columns_of_a_table_are_named_or_merely_counted():
     assert named_columns(pd.DataFrame(np.eye(2), columns=["1", "0"]), codes) == [1, 0]
     assert named_columns(pl.DataFrame(np.eye(2)), letters) is None
     assert named_columns(pd.DataFrame(np.eye(3)), codes) == [0, 1, 2]  # a fold without class 2
+    assert named_columns(pd.DataFrame(np.eye(2)), np.array([1, 2])) is None  # counted from 0
+    pa = pytest.importorskip("pyarrow")
+    assert named_columns(pa.table({"b": [0.5], "a": [0.5]}), letters) == ["b", "a"]
     strangers = named_columns(pd.DataFrame(np.eye(2), columns=["c", "d"]), letters)
     with pytest.raises(ValueError, match=r"teacher_proba knows the classes \['c', 'd'\]"):
         align(np.eye(2), strangers, letters, name="teacher_proba")

@@ -9,6 +9,7 @@ import sys
 import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 
 import joblib
@@ -25,7 +26,9 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
+import skkd.hearing
 from skkd import DistilledClassifier, teacher_cache
+from skkd.fingerprints import fingerprint
 from skkd.teacher_cache import remembered_answer
 from skkd.teachers import ask, hear
 
@@ -233,6 +236,46 @@ def test_a_counter_in_the_teacher_does_not_count_as_a_change_but_a_fit_does():
     assert count_asks(teacher, X, times=3)[0] == 1
     teacher.inner.set_params(max_depth=1).fit(X, y)
     assert count_asks(teacher, X)[0] == 1
+
+
+def test_between_questions_in_a_row_a_teacher_is_read_but_once(monkeypatch):
+    read = []
+    monkeypatch.setattr(
+        teacher_cache, "fingerprint", lambda thing: read.append(thing) or fingerprint(thing)
+    )
+    teacher = Counting(forest())  # it counts: asking changes it
+    with teacher_cache.questions_in_a_row(teacher):
+        for rows in (X[:50], X[50:], X[:50]):
+            hear(teacher, rows)
+    assert teacher.calls == [50, 100]
+    assert sum(thing is teacher for thing in read) == 2
+    hear(teacher, X[:50])
+    assert teacher.calls == [50, 100]
+    teacher.inner.fit(X, y[::-1])
+    with teacher_cache.questions_in_a_row(teacher):
+        hear(teacher, X[:50])
+    assert teacher.calls == [50, 100, 50]
+
+
+def test_the_batches_of_a_transfer_set_are_questions_in_a_row(monkeypatch):
+    began = []
+    monkeypatch.setattr(
+        skkd.hearing, "questions_in_a_row", lambda one: began.append(one) or nullcontext()
+    )
+    teacher = forest()
+    settings = SMALL | {"alpha": 0.5, "augment": "spunge"}
+    DistilledClassifier(teacher, **settings).fit(X, y)
+    assert began == [teacher]
+    DistilledClassifier(teacher, **settings | {"random_state": None}).fit(X, y)
+    assert began == [teacher]  # nothing is remembered of rows that do not come again
+
+
+def test_what_cannot_be_read_is_asked_each_time_in_a_row_too():
+    teacher = Counting(forest())
+    teacher.lock = threading.Lock()
+    with teacher_cache.questions_in_a_row(teacher):
+        hear(teacher, X), hear(teacher, X)
+    assert teacher.calls == [150, 150]
 
 
 def test_rows_with_one_other_number_are_other_rows():

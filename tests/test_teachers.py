@@ -9,16 +9,18 @@ from sklearn import config_context
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_iris
-from sklearn.ensemble import RandomForestClassifier, VotingClassifier
+from sklearn.ensemble import RandomForestClassifier, StackingClassifier, VotingClassifier
 from sklearn.exceptions import NotFittedError
+from sklearn.feature_selection import RFECV
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.metrics import get_scorer
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, TunedThresholdClassifierCV
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
+from sklearn.utils.estimator_checks import _NotAnArray
 
 from skkd.teacher_fitting import fit_and_hear
 from skkd.teachers import (
@@ -89,6 +91,17 @@ def test_one_vs_one_scores_are_refused():
         ask(teacher, X)
 
 
+@pytest.mark.parametrize("wrap", ["alone", "pipeline", "search"])
+def test_one_vs_one_scores_of_three_classes_are_refused_though_they_are_as_many(wrap):
+    teacher = SVC(decision_function_shape="ovo")
+    if wrap == "pipeline":
+        teacher = make_pipeline(StandardScaler(), teacher)
+    elif wrap == "search":
+        teacher = GridSearchCV(SVC(), {"decision_function_shape": ["ovo"]}, cv=2)
+    with pytest.raises(ValueError, match="3 scores for 3 classes .one-vs-one"):
+        ask(teacher.fit(X, y), X)
+
+
 @pytest.mark.parametrize("batch_size", [None, 40])
 def test_several_outputs_are_refused(batch_size):
     teacher = RandomForestClassifier(2).fit(X, np.column_stack([y, y]))
@@ -100,6 +113,12 @@ def test_several_outputs_are_refused(batch_size):
 def test_one_number_per_row_is_refused(shape):
     with pytest.raises(ValueError, match=r"teacher must give one probability per row and class"):
         ask(lambda rows: np.full(shape, 0.5), X)
+
+
+def test_batches_of_what_is_merely_array_like():
+    teacher = KNeighborsClassifier().fit(X, y)
+    proba, _ = ask(teacher, _NotAnArray(X), batch_size=40)
+    np.testing.assert_array_equal(proba, teacher.predict_proba(X))
 
 
 def test_a_function_and_a_duck_answer_too():
@@ -215,6 +234,16 @@ def test_lightgbm_on_columns_in_another_order_is_caught():
     for other in (table[["d", "c", "b b", "a"]], table.rename(columns={"a": "z"})):
         with pytest.raises(ValueError, match="LGBMClassifier, was fitted on the columns"):
             ask(teacher, other)
+
+
+def test_lightgbm_goes_by_the_names_of_pyarrow():
+    pa, pd = pytest.importorskip("pyarrow"), pytest.importorskip("pandas")
+    table = pd.DataFrame(X, columns=list("abcd"))
+    teacher = lightgbm_on(table)
+    proba, _ = ask(teacher, pa.table(table))
+    np.testing.assert_array_equal(proba, ask(teacher, table)[0])
+    with pytest.raises(ValueError, match="LGBMClassifier, was fitted on the columns"):
+        ask(teacher, pa.table(table[list("dcba")]))
 
 
 def test_lightgbm_inside_of_an_ensemble_is_caught_too():
@@ -443,9 +472,49 @@ def test_weights_reach_the_last_step_of_a_pipeline():
     np.testing.assert_allclose(fitted[-1].coef_, by_hand[-1].coef_)
 
 
-def test_a_teacher_that_takes_no_weights_says_so():
-    with pytest.warns(UserWarning, match="KNeighborsClassifier, takes no sample_weight"):
-        fit_and_hear(KNeighborsClassifier(), X, y, 1.0 + y, seed=0)
+def mean_of_class_1(teacher, weights):
+    fitted, _ = fit_and_hear(teacher, X, y, weights, seed=0)
+    return fitted.predict_proba(X)[:, 1].mean()
+
+
+@pytest.mark.parametrize("kind", ["voting", "stacking", "nested"])
+def test_weights_reach_all_members_of_an_ensemble(kind):
+    pairs = [("linear", LogisticRegression(max_iter=1000)), ("left", "drop")]
+    teacher = VotingClassifier(pairs, voting="soft")
+    if kind == "stacking":
+        teacher = StackingClassifier(pairs, cv=2)
+    elif kind == "nested":
+        teacher = VotingClassifier([("inner", teacher)], voting="soft")
+    weights = 1.0 + 50 * (y == 1)
+    assert mean_of_class_1(teacher, weights) > mean_of_class_1(teacher, None) + 0.05
+
+
+@pytest.mark.parametrize(
+    "teacher",
+    [
+        KNeighborsClassifier(),
+        VotingClassifier([("a", LogisticRegression()), ("b", KNeighborsClassifier())]),
+        StackingClassifier([("a", LogisticRegression())], KNeighborsClassifier()),
+        TunedThresholdClassifierCV(LogisticRegression()),
+        RFECV(LogisticRegression(max_iter=1000)),
+    ],
+    ids=lambda teacher: type(teacher).__name__,
+)
+def test_a_teacher_that_takes_no_weights_says_so(teacher):
+    name = type(teacher).__name__
+    with pytest.warns(UserWarning, match=f"{name}, takes no sample_weight"):
+        fit_and_hear(teacher, X[:100], y[:100], 1.0 + y[:100], seed=0, asks=False)
+
+
+def test_a_teacher_that_is_not_to_be_asked_is_not():
+    class Silent(LogisticRegression):
+        def predict_proba(self, X):
+            raise AssertionError("asked")
+
+    _, (opinion,) = fit_and_hear(Silent(max_iter=1000), X, y, None, seed=0, asks=False)
+    assert len(opinion.probabilities) == 0
+    with pytest.raises(AssertionError, match="asked"):
+        fit_and_hear(Silent(max_iter=1000), X, y, None, seed=0)
 
 
 @pytest.mark.parametrize("routing", [False, True])

@@ -12,7 +12,7 @@ from sklearn.model_selection import ParameterGrid
 from sklearn.tree import DecisionTreeRegressor
 
 from skkd.transfer import Gibbs, Munge, Sampler, Spunge, resolve_augment
-from skkd.transfer.attributes import Attributes
+from skkd.transfer.attributes import Attributes, one_hot_groups
 from skkd.transfer.gibbs import Leaves
 from skkd.transfer.munge import layers_of
 from skkd.transfer.neighbours import embed, nearest_others
@@ -228,7 +228,23 @@ def test_integers_beyond_float64_are_names():
     assert set(rows[:, 0]) == set(X[:, 0])
 
 
+def test_of_very_many_flags_neighbours_are_groups_all_the_same():
+    rng = np.random.default_rng(0)
+    codes = np.eye(30, dtype=bool)[rng.integers(30, size=200)]
+    flags = [*(rng.random((700, 200)) < 0.1), *codes.T, *(rng.random((700, 200)) < 0.1)]
+    assert one_hot_groups(dict(enumerate(flags)), 200) == [tuple(range(700, 730))]
+
+
 # --- Munge
+
+
+def test_names_that_are_nearly_all_different_cost_no_more_vectors_than_rows():
+    names = np.arange(100_000).astype(str).astype(object)
+    attributes = Attributes(np.column_stack([names, np.arange(100_000)]))
+    points = embed(attributes, np.arange(50))
+    squares = ((points[:, None] - points) ** 2).sum(axis=2)
+    different = squares[~np.eye(50, dtype=bool)]
+    np.testing.assert_allclose(different, 1, atol=1e-4)  # 50 values: at right angles
 
 
 def test_neighbours_are_those_of_a_search_over_the_published_distance():

@@ -24,6 +24,7 @@ from sklearn.tree import DecisionTreeClassifier
 import skkd.choosing
 import skkd.distilled
 import skkd.teachers
+import skkd.transfer_set
 from skkd import DistilledClassifier, NeuralClassifier, teacher_cache
 from skkd.calibration import calibration_temperature
 from skkd.examples import Examples
@@ -1007,3 +1008,24 @@ def test_teachers_without_probabilities_label_transfer_rows_by_their_scores():
 
     students = [DistilledClassifier(t, **TAUGHT).fit(X, y) for t in (Scores(), Knows())]
     np.testing.assert_allclose(*(s.predict_proba(X) for s in students), atol=1e-4)
+
+
+def test_a_nested_list_learns_what_its_array_does():
+    X = np.random.default_rng(0).standard_normal((240, 2)).round(2)
+    y = (X[:, 0] * X[:, 1] > 0).astype(int)
+    of_array, of_list = (
+        DistilledClassifier(Knows(), **QUICK).fit(rows, y) for rows in (X, X.tolist())
+    )
+    assert sorted(of_list.candidate_losses_) == ["labels", "teacher", "transfer set"]
+    assert of_list.candidate_losses_ == of_array.candidate_losses_
+
+
+@pytest.mark.parametrize("n_parts", [1, 2, 3, 8, 13])
+def test_parts_are_joined_in_their_order(n_parts):
+    rows = np.arange(26.0)[:, None]
+    targets = {"labels": np.arange(26), "weights": np.ones(26)}
+    all_of_them = Examples(rows, targets)
+    parts = [all_of_them.take(index) for index in np.array_split(np.arange(26), n_parts)]
+    joined = skkd.transfer_set._weighted_equally(iter(parts))
+    np.testing.assert_array_equal(joined.rows, rows)
+    np.testing.assert_array_equal(joined.targets["labels"], targets["labels"])

@@ -10,6 +10,7 @@ from sklearn.compose import make_column_transformer
 from sklearn.ensemble import RandomForestClassifier, StackingClassifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
+from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
@@ -151,6 +152,21 @@ def test_out_of_fold_labels_are_made_anew_without_the_held_out_rows(fits, compar
         held_out = set(map(tuple, X[fold.held_out.index]))
         for rows, _ in fits[6 + 6 * k :][:6]:
             assert not held_out & set(map(tuple, rows))
+
+
+@pytest.mark.parametrize("how", [{"fit_teacher": True}, {"fit_teacher": False}], ids=str)
+def test_a_teacher_whose_answers_come_out_of_fold_is_not_asked_about_its_own_rows(how):
+    asked = []
+
+    class Counts(GaussianNB):
+        def predict_proba(self, rows):
+            asked.append(len(rows))
+            return super().predict_proba(rows)
+
+    settings = QUICK | how | {"soft_labels": "out_of_fold", "augment": None}
+    DistilledClassifier(Counts().fit(X, y), **settings).fit(X, y)
+    # Five folds of all rows; then three times five of those that are not held out, and those.
+    assert asked == [80] * 5 + 3 * [*[72] * 5, 40]
 
 
 def test_it_has_the_weights_of_its_rows(fits, compared):

@@ -11,6 +11,8 @@ missing where its donor's is; nominal values are always those of their donors, s
 is a value like any other.
 """
 
+import hashlib
+
 import numpy as np
 from scipy import sparse
 
@@ -25,6 +27,9 @@ NUMBERS = ("int", "uint", "float", "double", "halffloat", "bool")
 
 #: From here on a float64 does not hold every integer: these are names rather than amounts.
 BIGGEST_INTEGER = 2**53
+
+#: Among more columns of 0 and 1 only neighbours are looked at as one-hot codes.
+MOST_FLAGS = 1000
 
 
 class Attributes:
@@ -210,7 +215,8 @@ def one_hot_groups(flags, n_rows):
     """Sets of columns of which exactly one holds in every row.
 
     Columns that never hold together, and whose counts add up to the number of rows, are
-    a group. Neighbouring columns are tried first, then ones that lie apart.
+    a group. Neighbouring columns are tried first, then ones that lie apart, if there are not
+    very many left.
 
     Parameters
     ----------
@@ -230,15 +236,49 @@ def one_hot_groups(flags, n_rows):
     """
     if len(flags) < 2:
         return []
-    columns = list(flags)
-    together = _counts_together(np.column_stack(list(flags.values())))
-    groups, free = [], list(range(len(columns)))
-    for skipping in (False, True):
-        for start in list(free):
-            group = _group_from(start, free, together, n_rows, skipping)
-            if group:
-                groups.append(tuple(columns[i] for i in group))
-                free = [i for i in free if i not in group]
+    columns, hot = list(flags), list(flags.values())
+    groups = _neighbouring_groups(hot)
+    free = [i for i in range(len(columns)) if not any(i in group for group in groups)]
+    groups += _scattered_groups(hot, free, n_rows)
+    return [tuple(columns[i] for i in group) for group in groups]
+
+
+def _neighbouring_groups(hot):
+    """Ranges of columns: the running sum over columns grows by one in them, in every row."""
+    total = np.zeros(len(hot[0]), dtype=np.int64)
+    sums = [_up_to_a_constant(total)]
+    for column in hot:
+        total += column
+        sums.append(_up_to_a_constant(total))
+    first = {}
+    for i, key in enumerate(sums):
+        first.setdefault(key, i)
+    groups, end = [], 0
+    for start, (digest, constant) in enumerate(sums):
+        stop = first.get((digest, constant + 1), 0)
+        if start >= end and stop - start > 1:
+            groups.append(range(start, stop))
+            end = stop
+    return groups
+
+
+def _up_to_a_constant(total):
+    """A hash of an array less its first entry, and that entry."""
+    digest = hashlib.sha1((total - total[0]).tobytes(), usedforsecurity=False).digest()
+    return digest, int(total[0])
+
+
+def _scattered_groups(hot, free, n_rows):
+    """Groups of columns that lie apart, among those that are free."""
+    if not 1 < len(free) <= MOST_FLAGS:
+        return []
+    together = _counts_together(np.column_stack([hot[i] for i in free]))
+    groups, left = [], list(range(len(free)))
+    for start in range(len(free)):
+        group = _group_from(start, left, together, n_rows)
+        if group:
+            groups.append([free[i] for i in group])
+            left = [i for i in left if i not in group]
     return groups
 
 
@@ -254,21 +294,18 @@ def _counts_together(hot):
     return counts
 
 
-def _group_from(start, free, together, n_rows, skipping):
+def _group_from(start, left, together, n_rows):
     """The group that begins at a column, or None."""
-    if start not in free:
+    if start not in left:
         return None
     group, total, overlaps = [start], together[start, start], together[start] > 0
-    for i in free[free.index(start) + 1 :]:
+    for i in left[left.index(start) + 1 :]:
         if total == n_rows:
             break
-        if overlaps[i]:
-            if skipping:
-                continue
-            return None
-        group.append(i)
-        total += together[i, i]
-        overlaps |= together[i] > 0
+        if not overlaps[i]:
+            group.append(i)
+            total += together[i, i]
+            overlaps |= together[i] > 0
     return group if total == n_rows and len(group) > 1 else None
 
 

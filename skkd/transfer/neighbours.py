@@ -40,11 +40,14 @@ def embed(attributes, rows):
     nowhere = np.zeros((len(rows), 1))  # where all columns are constant
     parts = [nowhere, np.where(gaps, 0.5, scaled), gaps[:, has_gaps]]
     for a, codes in enumerate(attributes.codes.T):
-        n_values = int(codes.max()) + 1
+        n_values, codes = int(codes.max()) + 1, codes[rows]
+        if n_values > MOST_DIMENSIONS:  # no more vectors than rows
+            values, codes = np.unique(codes, return_inverse=True)
+            n_values = len(values)
         if n_values == 2:  # one dimension does
-            parts.append(codes[rows, None])
+            parts.append(codes[:, None])
         elif n_values > 2:
-            parts.append(_vectors(n_values, seed=a)[codes[rows]])
+            parts.append(_vectors(n_values, seed=a)[codes])
     return np.hstack(parts, dtype=np.float32, casting="unsafe")
 
 
