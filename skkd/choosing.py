@@ -82,6 +82,9 @@ class Chooser:
             choice = choose(choices, folds, is_seen and len(folds) > 1)
             if bar:
                 taken = f"took {choice.candidate.name}, {choice.n_epochs} epochs"
+                lowest = min(choice.losses_by_name, key=choice.losses_by_name.get)
+                if lowest != choice.candidate.name:
+                    taken += f" ({lowest} is not clearly better)"
                 bar.show(taken, choice.losses_by_name)
         if choice.learned_nothing:
             warn(

@@ -177,7 +177,9 @@ class DistilledClassifier(HearingMixin, NeuralClassifier):
     tol : float, default=1e-4
         Training stops after `n_iter_no_change` epochs that gain less than `tol`.
     class_weight : dict, "balanced" or None, default=None
-        Times `sample_weight`; weights act on both terms.
+        Times `sample_weight`; weights act on both terms. They do not change what the teacher
+        says: a teacher that was fitted without them pulls the student back, and with
+        ``alpha=1`` they hardly matter. Give them to the teacher, too.
     preprocessor : {"auto", "robust", "standard"}, None or transformer, default="auto"
         What the student sees of X; the teacher sees X as it is.
     numeric_encoding : str, skkd.encodings.PiecewiseLinear or None, default="auto"
@@ -380,11 +382,13 @@ class DistilledClassifier(HearingMixin, NeuralClassifier):
         sample_weight : array-like of shape (n_rows,), default=None
         teacher_proba : array-like or DataFrame of shape (n_rows, n_classes), default=None
             Answers that the teacher gave earlier, in the order of the sorted labels, or
-            in columns that are named after them; they win over `teacher`. Pipelines and
-            searches hand them on and slice them, as they do weights.
+            in columns that are named after them; they win over `teacher`. A row of zeros
+            says nothing, and is learned from its label. Pipelines and searches hand them on
+            and slice them, as they do weights.
         X_unlabeled : like X, default=None
             Rows without labels, of any number: the teacher labels them. They are worth
-            several times as many synthetic ones. In a search give ``(X_unlabeled,)``.
+            several times as many synthetic ones. In a search give ``(X_unlabeled,)``. With
+            ``alpha=0`` they are of no use.
         X_val, y_val : like X and y, default=None
             See :meth:`NeuralClassifier.fit`.
 
@@ -402,7 +406,7 @@ class DistilledClassifier(HearingMixin, NeuralClassifier):
         """Train for one epoch on some rows, going on from the last call.
 
         With `early_stopping`, `fit_teacher` or out-of-sample `soft_labels` there is no such
-        method.
+        method. No rows are made, whatever `augment` says.
 
         Parameters
         ----------
@@ -570,12 +574,12 @@ class DistilledClassifier(HearingMixin, NeuralClassifier):
             return
         loss, is_worse = by_itself.against(choice.teacher_logits)
         if is_worse:
-            listens = choice.candidate.alpha > 0
-            outcome = f" The student that listens has {choice.loss:.4g}." if listens else ""
+            advice = "A better teacher may help, or more rows for it to label (X_unlabeled)."
+            if choice.candidate.alpha > 0:
+                advice = f"The student that listens has {choice.loss:.4g} all the same."
             warn(
                 "on held-out rows the teacher is no better than the network by itself: its "
-                f"log-loss is {loss:.4g}, that of the labels alone {by_itself.loss:.4g}.{outcome} "
-                "A better teacher may help, or more rows for it to label (X_unlabeled).",
+                f"log-loss is {loss:.4g}, that of the labels alone {by_itself.loss:.4g}. {advice}",
                 WeakTeacherWarning,
             )
 

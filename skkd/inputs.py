@@ -63,6 +63,11 @@ def check_rows(estimator, X, *, reset, preprocessor, dtype, allow_nd=False):
         return _numeric_if_possible(_read_table(estimator, X, is_new=reset))
     if not sparse.issparse(X):
         X = _keep_types(X)
+        if X.ndim == 1 and len(X) and all(isinstance(text, str) for text in X):
+            raise ValueError(
+                f"X holds {len(X)} texts, not rows of columns: give a preprocessor that makes "
+                "them, such as TfidfVectorizer()."
+            )
         if X.dtype.kind in "OUSTbMm" and X.ndim == 2:
             X = validate_data(estimator, X, dtype=None, ensure_all_finite=False, **arrays)
             return _numeric_if_possible(_read_table(estimator, X, is_new=reset))
@@ -113,6 +118,8 @@ def check_labels(estimator, y, n_rows):
     y = column_or_1d(y, warn=True)
     if y.dtype == object and any(label is None for label in y):
         raise ValueError("Input y contains None: every row needs a label.")
+    if y.dtype == object and any(label != label for label in y):
+        raise ValueError("Input y contains NaN: every row needs a label.")
     assert_all_finite(y, input_name="y")
     check_classification_targets(y)
     if len(y) != n_rows:

@@ -54,6 +54,10 @@ class Predictor:
                 "else (categories, images, rows for a transformer of its own): use predict_proba."
             )
 
+    def __repr__(self):
+        kind, n_classes = type(self.network).__name__, len(self.classes)
+        return f"Predictor({kind}, {self.n_features} columns, {n_classes} classes)"
+
     def __call__(self, X):
         """Probabilities of rows.
 

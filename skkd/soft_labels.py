@@ -4,7 +4,15 @@ import numpy as np
 
 from skkd.tables import names_of
 
-__all__ = ["align", "as_array", "check_probabilities", "in_order", "mix", "named_columns"]
+__all__ = [
+    "align",
+    "as_array",
+    "check_probabilities",
+    "in_order",
+    "mix",
+    "named_columns",
+    "shortened",
+]
 
 #: How far a row of probabilities may sum from 1.
 SUM_TOLERANCE = 1e-3
@@ -35,7 +43,7 @@ def as_array(answer, name="teacher"):
         raise ValueError(f"{name} must give numbers, one per row and class: {error}.") from error
 
 
-def check_probabilities(probabilities, n_rows, name="teacher"):
+def check_probabilities(probabilities, n_rows, name="teacher", may_be_silent=False):
     """Probabilities as float64 whose rows sum to 1; what is no probability is refused.
 
     Parameters
@@ -44,6 +52,8 @@ def check_probabilities(probabilities, n_rows, name="teacher"):
     n_rows : int
     name : str, default="teacher"
         Whose they are, for the message.
+    may_be_silent : bool, default=False
+        Whether a row may be all zero, that is say nothing.
 
     Returns
     -------
@@ -68,10 +78,11 @@ these logits?).
             f"{name} gives {len(p)} rows for the {n_rows} rows of X: a meta-estimator may have "
             "sliced one of them and not the other."
         )
+    is_silent = ~p.any(axis=1) & may_be_silent
     faults = (
         (~np.isfinite(p).all(axis=1), "is not finite"),
         ((p < -1e-6).any(axis=1), "has a negative entry"),
-        (abs(p.sum(axis=1) - 1) > SUM_TOLERANCE, "sums to {total:.6g}, not to 1"),
+        (~is_silent & (abs(p.sum(axis=1) - 1) > SUM_TOLERANCE), "sums to {total:.6g}, not to 1"),
     )
     for is_faulty, fault in faults:
         if is_faulty.any():
@@ -83,7 +94,7 @@ these logits?).
                 f"{fault.format(total=p[row].sum())} (are these logits?)."
             )
     p = np.maximum(p, 0.0)
-    return p / p.sum(axis=1, keepdims=True)
+    return p / np.where(is_silent, 1.0, p.sum(axis=1))[:, None]
 
 
 def named_columns(probabilities, classes):
@@ -131,6 +142,12 @@ def in_order(labels):
         return sorted(labels, key=str)
 
 
+def shortened(labels):
+    """A list for a message, of ten entries at most."""
+    more = f", ... {len(labels) - 10} more" if len(labels) > 10 else ""
+    return f"{str(labels[:10])[:-1]}{more}]"
+
+
 def align(probabilities, known, classes, on_class_mismatch="raise", name="teacher"):
     """Columns in the order of `classes`.
 
@@ -169,19 +186,21 @@ def align(probabilities, known, classes, on_class_mismatch="raise", name="teache
     if len(position) < len(columns):
         raise ValueError(f"{name} names a class twice: {columns.tolist()}.")
     wanted = classes.tolist()
-    complaint = f"{name} knows the classes {in_order(position)}, y holds {wanted}"
+    complaint = f"{name} knows the classes {shortened(in_order(position))}, y holds "
+    complaint += shortened(wanted)
+    re_encoded = (
+        "a meta-estimator has re-encoded it: encode the labels to 0..K-1 before fitting the "
+        "teacher."
+    )
     if not set(position) & set(wanted):
         raise ValueError(
-            f"{complaint}. They have none in common: either y is not yours, a meta-estimator has "
-            "re-encoded it: encode the labels to 0..K-1 before fitting the teacher. Or the teacher "
-            "takes codes alone: give its predict_proba as the teacher, if its column k means the "
-            "k-th of the sorted labels."
+            f"{complaint}. They have none in common: {_advice(name, columns.tolist())}if y is not "
+            f"yours, {re_encoded}"
         )
     if on_class_mismatch == "raise" and set(position) != set(wanted):
         raise ValueError(
             f"{complaint}. If y is yours, set on_class_mismatch to 'teacher' or 'intersect'. If "
-            "not, a meta-estimator has re-encoded it: encode the labels to 0..K-1 before fitting "
-            "the teacher."
+            f"not, {re_encoded}"
         )
     aligned = np.zeros((len(probabilities), len(wanted)))
     for j, label in enumerate(wanted):
@@ -189,6 +208,18 @@ def align(probabilities, known, classes, on_class_mismatch="raise", name="teache
             aligned[:, j] = probabilities[:, position[label]]
     mass = aligned.sum(axis=1, keepdims=True)
     return np.divide(aligned, mass, out=aligned, where=mass > 0)
+
+
+def _advice(name, columns):
+    """What else may be wrong if no label is known, for a message."""
+    if name == "teacher_proba":
+        return "name its columns after the labels, or give an array in their order; or, "
+    if columns == list(range(len(columns))):
+        return (
+            "the teacher takes codes, then give its predict_proba as the teacher if column k means "
+            "the k-th of the sorted labels; or, "
+        )
+    return ""
 
 
 def mix(soft_labels, weights):

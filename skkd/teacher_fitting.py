@@ -164,10 +164,33 @@ def weights_for(teacher, sample_weight):
     if name is not None:
         return {name: sample_weight}
     warn(
-        f"teacher, a {type(teacher).__name__}, takes no sample_weight: it is fitted without, and "
-        "the weights act on the student alone."
+        f"teacher, a {type(teacher).__name__}, takes no sample_weight{_because_of(teacher)}: it is "
+        "fitted without, and the weights act on the student alone."
     )
     return {}
+
+
+def _because_of(estimator):
+    """Which part of an ensemble takes none, for a message."""
+    if isinstance(estimator, Pipeline):
+        return _because_of(estimator.steps[-1][1])
+    for name, part in _members_to_weigh(estimator):
+        if _name_of_weights(part) != "sample_weight":
+            advice = f": put its other steps in front of the {type(estimator).__name__}"
+            in_front = advice if isinstance(part, Pipeline) else ""
+            return f" (nor does its {name}, a {type(part).__name__}{in_front})"
+    return ""
+
+
+def _members_to_weigh(estimator):
+    """(name, estimator) of those in a vote or a stack; each of them must take the weights."""
+    if not isinstance(estimator, (VotingClassifier, StackingClassifier)):
+        return []
+    members = [
+        *estimator.estimators,
+        ("final_estimator", getattr(estimator, "final_estimator", None)),
+    ]
+    return [(name, part) for name, part in members if part not in ("drop", None)]
 
 
 def _name_of_weights(estimator):
@@ -186,10 +209,7 @@ def _name_of_weights(estimator):
         estimator, "error_score"
     ):  # a search hands all on
         return _name_of_weights(estimator.estimator)
-    if isinstance(estimator, (VotingClassifier, StackingClassifier)):  # want all to take them
-        parts = [part for _, part in estimator.estimators]
-        parts.append(getattr(estimator, "final_estimator", None))
-        inside = [part for part in parts if part not in ("drop", None)]
-        are_taken = all(_name_of_weights(part) == "sample_weight" for part in inside)
-        return "sample_weight" if are_taken else None
+    members = _members_to_weigh(estimator)
+    if members and all(_name_of_weights(part) == "sample_weight" for _, part in members):
+        return "sample_weight"
     return None

@@ -380,6 +380,11 @@ def _probabilities_of_module(module, X):
             "teacher, a torch module, must give one logit per class, an array of shape (n_rows, "
             f"n_classes); it gave shape {logits.shape}. Two classes need two logits: 0 and z."
         )
+    if len(logits) > 1 and (logits >= 0).all() and np.allclose(logits.sum(axis=1), 1, atol=1e-4):
+        raise ValueError(
+            "teacher, a torch module, gives probabilities where logits are wanted: leave its last "
+            "softmax out, or give a function of X that returns them as an array."
+        )
     return softmax(logits)
 
 

@@ -9,7 +9,7 @@ from sklearn.exceptions import NotFittedError
 from skkd.out_of_bag import out_of_bag
 from skkd.out_of_fold import out_of_fold
 from skkd.parameters import check_flag, check_integer, check_number, check_option, is_auto, refuse
-from skkd.soft_labels import check_probabilities, in_order, named_columns
+from skkd.soft_labels import check_probabilities, in_order, named_columns, shortened
 from skkd.teacher_cache import as_memory
 from skkd.teacher_fitting import fit_and_hear
 from skkd.teachers import Opinion, hear, is_fitted, members_of, unwrapped
@@ -203,7 +203,7 @@ def read_answers(teacher_proba, classes, n_rows):
     -------
     Opinion
     """
-    probabilities = check_probabilities(teacher_proba, n_rows, name="teacher_proba")
+    probabilities = check_probabilities(teacher_proba, n_rows, "teacher_proba", may_be_silent=True)
     return Opinion(probabilities, named_columns(teacher_proba, classes), whose="teacher_proba")
 
 
@@ -228,7 +228,8 @@ def classes_of(opinions, own_classes):
         return own_classes
     if not own <= known:
         raise ValueError(
-            f"y holds {in_order(own - known)}, which no teacher knows ({in_order(known)}): "
+            f"y holds {shortened(in_order(own - known))}, which no teacher knows "
+            f"({shortened(in_order(known))}): "
             "on_class_mismatch='teacher' wants labels that a teacher knows, 'intersect' those of y."
         )
     try:

@@ -194,6 +194,7 @@ ROWS = {
         "holds a dict: an argument must be",
     ),
     "strings": ([["a", 1]] * 6, {"preprocessor": None}, ValueError, "could not convert string"),
+    "texts": (["a b", "c"] * 3, {}, ValueError, "X holds 6 texts.*TfidfVectorizer"),
     "1-d": (GOOD_X[:, 0], {}, ValueError, "Expected 2D array, got 1D array instead"),
     "3-d": (GOOD_X[None], {}, ValueError, r"Found array with dim 3"),
     "ragged": ([[1, 2], [3]] * 3, {}, ValueError, "inhomogeneous shape"),
@@ -255,6 +256,7 @@ LABELS = {
     "NaN": ([0, 1, nan, 0, 1, 0], "Input y contains NaN"),
     "inf": ([0, 1, inf, 0, 1, 0], "Input y contains infinity"),
     "gaps": (np.array(["a", None] * 3, dtype=object), "Input y contains None"),
+    "NaN among words": (np.array(["a", nan] * 3, dtype=object), "Input y contains NaN"),
     "continuous": ([0.1, 0.5, 0.7, 1.2, 3.4, 2.2], "Unknown label type: continuous"),
     "mixed": (np.array(["a", 1] * 3, dtype=object), "'<' not supported between instances of"),
 }

@@ -56,6 +56,24 @@ def test_alpha_one_ignores_the_labels():
     np.testing.assert_array_equal(one.predict_proba(X), two.predict_proba(X))
 
 
+def test_a_row_of_zeros_among_answers_is_learned_from_its_label():
+    proba = FOREST.predict_proba(X)
+    silent = proba.copy()
+    silent[::3] = 0
+    labelled = proba.copy()
+    labelled[::3] = np.eye(3)[y[::3]]
+    one, other = (
+        DistilledClassifier(alpha=0.7, **SMALL).fit(X, y, teacher_proba=p)
+        for p in (silent, labelled)
+    )
+    np.testing.assert_array_equal(one.predict_proba(X), other.predict_proba(X))
+    silent[0] = [0.2, 0, 0]
+    with pytest.raises(ValueError, match="no probabilities in row 0"):
+        DistilledClassifier(alpha=0.7, **SMALL).fit(X, y, teacher_proba=silent)
+    with pytest.raises(ValueError, match="no probabilities in row 0"):
+        DistilledClassifier(lambda rows: np.zeros((len(rows), 3)), **SMALL).fit(X, y)
+
+
 def test_a_one_hot_teacher_at_temperature_one_is_the_labels():
     settings = SMALL | {"dtype": "float64"}
     one_hot = np.eye(3)[y]

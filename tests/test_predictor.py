@@ -73,6 +73,7 @@ def test_it_is_frozen_pickles_and_serves_many_threads(iris_like):
     predictor = pickle.loads(pickle.dumps(clf.student_.predictor()))
     with pytest.raises(AttributeError):
         predictor.n_features = 3
+    assert repr(predictor) == "Predictor(Network, 4 columns, 3 classes)"
     expected = clf.predict_proba(X)
     with ThreadPoolExecutor(8) as pool:
         for answer in pool.map(lambda _: predictor(X), range(40)):

@@ -86,6 +86,26 @@ def test_labels_with_nothing_in_common_are_refused():
         align(np.array([[0.5, 0.5]]), ["a", "b"], np.array([0, 1]), "intersect")
 
 
+@pytest.mark.parametrize(
+    ("known", "name", "advice"),
+    [
+        (["a", "b"], "teacher", "in common: if y is not yours, a meta-estimator"),
+        ([0, 1], "teacher", "the teacher takes codes.*or, if y is not yours"),
+        (["p0", "p1"], "teacher_proba", "name its columns after the labels"),
+    ],
+)
+def test_what_may_be_wrong_is_told_by_what_there_is(known, name, advice):
+    with pytest.raises(ValueError, match=advice):
+        align(np.array([[0.5, 0.5]]), known, np.array(["x", "y"]), name=name)
+
+
+def test_messages_stay_short_where_labels_are_many():
+    p = np.full((1, 3000), 1 / 3000)
+    with pytest.raises(ValueError, match="8, 9, ... 2990 more") as caught:
+        align(p, np.arange(3000), np.arange(1, 3001))
+    assert len(str(caught.value)) < 500
+
+
 def test_columns_without_classes_must_be_as_many_as_labels():
     with pytest.raises(ValueError, match="2 columns for 3 classes"):
         align(np.array([[0.5, 0.5]]), None, np.arange(3))

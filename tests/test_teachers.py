@@ -159,6 +159,14 @@ def test_a_torch_module_must_give_a_logit_per_class(n_outputs):
         assert ask(module, X)[0].shape == (150, 2)
 
 
+def test_a_torch_module_that_ends_in_a_softmax_is_refused():
+    module = torch.nn.Sequential(LogitModule(3), torch.nn.Softmax(dim=1))
+    with pytest.raises(ValueError, match="probabilities where logits are wanted"):
+        ask(module, X)
+    log_softmax = torch.nn.Sequential(module[0], torch.nn.LogSoftmax(dim=1))
+    np.testing.assert_allclose(ask(log_softmax, X)[0], ask(module[0], X)[0], atol=1e-6)
+
+
 @pytest.mark.parametrize("teacher", [StandardScaler().fit(X), 3, None, "forest"], ids=str)
 def test_what_cannot_answer_is_refused(teacher):
     with pytest.raises(TypeError, match="teacher=.*predict_proba"):
@@ -504,6 +512,23 @@ def test_a_teacher_that_takes_no_weights_says_so(teacher):
     name = type(teacher).__name__
     with pytest.warns(UserWarning, match=f"{name}, takes no sample_weight"):
         fit_and_hear(teacher, X[:100], y[:100], 1.0 + y[:100], seed=0, asks=False)
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ({"knn": KNeighborsClassifier()}, r"nor does its knn, a KNeighborsClassifier\)"),
+        (
+            {"linear": make_pipeline(StandardScaler(), LogisticRegression())},
+            "nor does its linear, a Pipeline: put its other steps in front of the VotingClassifier",
+        ),
+    ],
+    ids=["neighbours", "pipeline"],
+)
+def test_who_takes_no_weights_is_named(members, message):
+    vote = VotingClassifier(list(members.items()), voting="soft")
+    with pytest.warns(UserWarning, match=message):
+        fit_and_hear(make_pipeline("passthrough", vote), X, y, 1.0 + y, seed=0, asks=False)
 
 
 def test_a_teacher_that_is_not_to_be_asked_is_not():

@@ -209,6 +209,25 @@ def test_what_is_alike_or_no_such_table_stays_as_it_is(X, rows):
     assert in_container_of(X, rows) is rows
 
 
+def test_a_frame_of_pandas_takes_the_types_of_another_by_name():
+    table = pd.DataFrame(
+        {
+            "n": np.array([1.0, 2.0]),
+            "c": pd.Categorical(["x", "y"], categories=["y", "x", "z"]),
+            "k": np.array([1, 2], dtype="int8"),
+        }
+    )
+    read = pd.DataFrame({"k": [3, 4], "n": [5, 6], "c": ["z", "w"]}, index=[7, 9])
+    rows = in_container_of(table, read, "rows")
+    assert rows.columns.tolist() == ["k", "n", "c"] and rows.index.tolist() == [7, 9]
+    assert rows.dtypes[["n", "k"]].equals(table.dtypes[["n", "k"]])
+    assert rows["c"].cat.categories.tolist() == ["y", "x", "z", "w"]
+    assert rows["c"].tolist() == ["z", "w"] and rows["n"].tolist() == [5, 6]
+    assert read["c"].dtype != rows["c"].dtype  # the caller's own stays as it was
+    large = in_container_of(table, read.assign(k=[300, 4]))
+    assert large["k"].tolist() == [300, 4]  # no int8
+
+
 def test_names_of_the_rows_are_kept_where_both_have_some():
     rows = pl.DataFrame({"b": [1.0], "z": [2.0]})
     assert list(in_container_of(FRAME, rows).columns) == ["b", "z"]

@@ -117,7 +117,9 @@ def _as_table(X, rows):
     labels = [label for label, _ in columns_of(names)]
     is_pandas = hasattr(X, "iloc")
     if isinstance(rows, type(X)) or isinstance(X, type(rows)):
-        return rows.set_axis(X.columns, axis=1) if is_pandas and names is X else rows
+        if not is_pandas:
+            return rows
+        return _with_types_of(X, rows.set_axis(X.columns, axis=1) if names is X else rows)
     columns = _plain_columns(rows)
     if is_pandas:
         return _as_pandas(X, columns, X.columns if names is X else labels)
@@ -139,6 +141,19 @@ def _as_pandas(X, columns, labels):
     pandas = import_module("pandas")
     made = {j: _as_series(pandas, X.iloc[:, j].dtype, v) for j, v in enumerate(columns)}
     return pandas.DataFrame(made).set_axis(labels, axis=1)
+
+
+def _with_types_of(X, rows):
+    """A pandas table in the types of X's columns of the same names."""
+    pandas = import_module("pandas")
+    if not (X.columns.is_unique and rows.columns.is_unique):
+        return rows
+    names = [name for name in rows if name in X and rows[name].dtype != X[name].dtype]
+    rows = rows.copy(deep=False) if names else rows
+    for name in names:
+        column = _as_series(pandas, X[name].dtype, read_objects(rows[name]))
+        rows[name] = column.set_axis(rows.index)
+    return rows
 
 
 def _as_series(pandas, dtype, values):
