@@ -47,22 +47,31 @@ class Questions:
 
     def __call__(self, rows, are_made):
         """Soft labels of some rows; see :func:`skkd.teaching.opinions_of`."""
-        began = time.perf_counter()
-        opinions = opinions_of(self.student, self.teacher, rows, are_made)
-        soft_labels = self.student._mixed(opinions, self.classes)
-        self.student.teacher_seconds_ += time.perf_counter() - began
-        return soft_labels
+        with self._timed():
+            opinions = opinions_of(self.student, self.teacher, rows, are_made)
+            return self.student._mixed(opinions, self.classes)
 
     @contextmanager
     def in_a_row(self):
-        """Several questions, during which the teacher is read for changes but once."""
-        with ExitStack() as stack:
-            if is_remembered(self.student, self.teacher, are_made=True):
-                began = time.perf_counter()
-                for member, _ in members_of(self.teacher):
-                    stack.enter_context(questions_in_a_row(member))
-                self.student.teacher_seconds_ += time.perf_counter() - began
+        """Several questions, before and after which the teacher is read, and not at each."""
+        is_kept = is_remembered(self.student, self.teacher, are_made=True)
+        with ExitStack() as series:
+            with self._timed():
+                for member, _ in members_of(self.teacher) if is_kept else ():
+                    series.enter_context(questions_in_a_row(member))
+            try:
+                yield
+            finally:
+                with self._timed():
+                    series.close()
+
+    @contextmanager
+    def _timed(self):
+        began = time.perf_counter()
+        try:
             yield
+        finally:
+            self.student.teacher_seconds_ += time.perf_counter() - began
 
 
 class HearingMixin:

@@ -116,10 +116,10 @@ def check_labels(estimator, y, n_rows):
             f"{type(estimator).__name__} requires y to be passed, but the target y is None"
         )
     y = column_or_1d(y, warn=True)
-    if y.dtype == object and any(label is None for label in y):
-        raise ValueError("Input y contains None: every row needs a label.")
-    if y.dtype == object and any(label != label for label in y):
-        raise ValueError("Input y contains NaN: every row needs a label.")
+    if y.dtype == object:
+        for label in filter(_is_missing, y):
+            gap = "None" if label is None else "NaN"
+            raise ValueError(f"Input y contains {gap}: every row needs a label.")
     assert_all_finite(y, input_name="y")
     check_classification_targets(y)
     if len(y) != n_rows:
@@ -128,6 +128,14 @@ def check_labels(estimator, y, n_rows):
             f"y has {len(y)} labels."
         )
     return y
+
+
+def _is_missing(label):
+    """Whether it is None, NaN, or pandas' NA, of which nobody knows whether it equals itself."""
+    try:
+        return label is None or bool(label != label)
+    except TypeError:
+        return True
 
 
 def check_weights(sample_weight, n_rows):

@@ -247,6 +247,16 @@ def test_strings_where_numbers_were_are_refused_by_the_name_of_their_column():
         clf.fit(GOOD_X, GOOD_Y, X_val=[["a", "b"]], y_val=[0])
 
 
+class LikeNA:
+    """As pandas' NA: whether it equals anything is unknown."""
+
+    def __ne__(self, other):
+        return self
+
+    def __bool__(self):
+        raise TypeError("boolean value of NA is ambiguous")
+
+
 LABELS = {
     "one class": ([1] * 6, "y holds one class only, 1: a classifier needs at least two classes"),
     "too few": ([0, 1], "X has 6 rows, y has 2 labels"),
@@ -256,6 +266,7 @@ LABELS = {
     "NaN": ([0, 1, nan, 0, 1, 0], "Input y contains NaN"),
     "inf": ([0, 1, inf, 0, 1, 0], "Input y contains infinity"),
     "gaps": (np.array(["a", None] * 3, dtype=object), "Input y contains None"),
+    "NA among words": (np.array(["a", LikeNA()] * 3, dtype=object), "Input y contains NaN"),
     "NaN among words": (np.array(["a", nan] * 3, dtype=object), "Input y contains NaN"),
     "continuous": ([0.1, 0.5, 0.7, 1.2, 3.4, 2.2], "Unknown label type: continuous"),
     "mixed": (np.array(["a", 1] * 3, dtype=object), "'<' not supported between instances of"),
