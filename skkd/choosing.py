@@ -83,7 +83,7 @@ class Chooser:
             if bar:
                 taken = f"took {choice.candidate.name}, {choice.n_epochs} epochs"
                 lowest = min(choice.losses_by_name, key=choice.losses_by_name.get)
-                if lowest != choice.candidate.name:
+                if lowest != choice.candidate.name and choice.trials[lowest].candidate.handicap > 1:
                     taken += f" ({lowest} is not clearly better)"
                 bar.show(taken, choice.losses_by_name)
         if choice.learned_nothing:

@@ -123,14 +123,20 @@ def named_columns(probabilities, classes):
     if names is None:
         return None
     labels = {str(label): label for label in classes.tolist()}
-    counted = (range(len(names)), [f"column_{j}" for j in range(len(names))])  # pandas, polars
-    are_counted = any(names == list(numbers) for numbers in counted)
-    are_labels = set(names) & set(labels.values())
-    if are_counted and len(names) == len(labels) and set(names) != set(labels.values()):
-        return None
-    if not are_labels and set(map(str, names)) & set(labels):
+    are_known = bool(set(names) & set(labels.values()))
+    if _are_counted(names, probabilities, are_known) and len(names) == len(labels):
+        return names if set(names) == set(labels.values()) else None
+    if not are_known and set(map(str, names)) & set(labels):
         return [labels.get(str(name), name) for name in names]
-    return names if are_labels or not are_counted else None
+    return names
+
+
+def _are_counted(names, table, are_known):
+    """Whether they are nobody's names: those of polars, or of pandas where none were given."""
+    numbers = list(range(len(names)))
+    if names == numbers:
+        return not are_known or type(table.columns).__name__ == "RangeIndex"
+    return names == [f"column_{j}" for j in numbers]
 
 
 def in_order(labels):

@@ -49,6 +49,7 @@ class _Asked:
     state: str | None = None
     answers: OrderedDict = field(default_factory=OrderedDict)  # of rows -> answer
     n_series: int = 0  # of questions that follow each other
+    lasting_state: str | None = None  # that of other sessions, within such a series
     lock: object = field(default_factory=threading.RLock)
 
 
@@ -89,7 +90,8 @@ def remembered_answer(teacher, X, ask, memory=None):
             return _unremembered(lambda: ask(teacher), teacher, memory)
         answer = asked.answers.pop(rows, None)
         if answer is None:
-            answer = _read_only(_stored(memory, teacher, rows, lambda: ask(teacher)))
+            state = _lasting_state(asked, teacher) if memory is not None else None
+            answer = _read_only(_stored(memory, state, rows, lambda: ask(teacher)))
             _note_state(asked, teacher)
         asked.answers[rows] = answer  # at the end, as the one used last
     _keep_within_bounds()
@@ -101,7 +103,7 @@ def questions_in_a_row(teacher):
     """Questions between which nobody changes a frozen teacher.
 
     It is read before and after all of them, not each: reading a large forest takes longer than
-    its answer.
+    its answer. A change in between is not noticed.
 
     Parameters
     ----------
@@ -114,6 +116,7 @@ def questions_in_a_row(teacher):
     with asked.lock:
         _look_for_changes(asked, teacher)
         asked.n_series += 1
+        asked.lasting_state = None
     try:
         yield
     finally:
@@ -156,7 +159,8 @@ def remembered_teacher(unfitted, data, fit_and_ask, memory=None):
         found = _fitted.get((names, question))
     if found is not None and fingerprint_and_code(found.teacher)[0] == found.state:
         return found.teacher, found.answer
-    teacher, answer = _stored(memory, unfitted, data, fit_and_ask)
+    state = _state_in_any_session(unfitted) if memory is not None else None
+    teacher, answer = _stored(memory, state, data, fit_and_ask)
     with _lock:
         _state_of_code[names] = fingerprint(code)
     _keep_fitted((names, question), teacher, _read_only(answer))
@@ -276,16 +280,28 @@ def _unremembered(compute, teacher, memory):
     return compute()
 
 
-def _stored(memory, teacher, rows, compute):
-    """The outcome of `compute`, from disk where the same question was stored before."""
-    if memory is None:
-        return compute()
+def _lasting_state(asked, teacher):
+    """What a teacher is known by on disk; in a series of questions it is found out once."""
+    if not asked.n_series:
+        return _state_in_any_session(teacher)
+    if asked.lasting_state is None:
+        asked.lasting_state = _state_in_any_session(teacher)
+    return asked.lasting_state
+
+
+def _state_in_any_session(teacher):
     with suppress(Exception):  # whatever a stranger's pickling may raise
         # In a worker it was pickled, and what was pickled once may be pickled otherwise
         # the second time, but not the third.
         teacher = pickle.loads(pickle.dumps(teacher))
-    key = fingerprint((teacher, rows, _versions(teacher)))
-    return memory.cache(_computed, ignore=["compute"])(key, compute)
+    return fingerprint((teacher, _versions(teacher)))
+
+
+def _stored(memory, state, rows, compute):
+    """The outcome of `compute`, from disk where the same question was stored before."""
+    if memory is None:
+        return compute()
+    return memory.cache(_computed, ignore=["compute"])(fingerprint((state, rows)), compute)
 
 
 def _computed(key, compute):

@@ -172,6 +172,8 @@ def weights_for(teacher, sample_weight):
 
 def _because_of(estimator):
     """Which part of an ensemble takes none, for a message."""
+    if get_config()["enable_metadata_routing"]:  # then requests decide
+        return ""
     if isinstance(estimator, Pipeline):
         return _because_of(estimator.steps[-1][1])
     for name, part in _members_to_weigh(estimator):
@@ -195,7 +197,8 @@ def _members_to_weigh(estimator):
 
 def _name_of_weights(estimator):
     """What `fit` calls the weights: an estimator's own name, or that of one inside of it."""
-    if has_fit_parameter(estimator, "sample_weight"):
+    members = _members_to_weigh(estimator)
+    if not members and has_fit_parameter(estimator, "sample_weight"):
         return "sample_weight"
     if get_config()["enable_metadata_routing"]:
         routes = getattr(estimator, "get_metadata_routing", lambda: None)()
@@ -205,11 +208,9 @@ def _name_of_weights(estimator):
         step, last = estimator.steps[-1]
         name = _name_of_weights(last)
         return None if name is None else f"{step}__{name}"
-    if hasattr(estimator, "estimator") and hasattr(
-        estimator, "error_score"
-    ):  # a search hands all on
+    is_search = hasattr(estimator, "estimator") and hasattr(estimator, "error_score")
+    if is_search:  # it hands all on
         return _name_of_weights(estimator.estimator)
-    members = _members_to_weigh(estimator)
     if members and all(_name_of_weights(part) == "sample_weight" for _, part in members):
         return "sample_weight"
     return None

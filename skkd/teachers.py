@@ -350,12 +350,12 @@ def _probabilities_of_scores(teacher, X):
 
 def _scores_pairs(teacher):
     """Whether scores are of pairs of classes, of which three classes have as many."""
-    decides = getattr(teacher, "best_estimator_", teacher)
-    params = getattr(decides, "get_params", dict)()
-    return any(
-        name.split("__")[-1] == "decision_function_shape" and value == "ovo"
-        for name, value in params.items()
-    )
+    if isinstance(teacher, Pipeline):
+        return _scores_pairs(teacher.steps[-1][1])
+    inside = unwrapped(getattr(teacher, "best_estimator_", teacher))
+    if inside is not teacher:
+        return _scores_pairs(inside)
+    return getattr(teacher, "decision_function_shape", None) == "ovo"
 
 
 def _is_module(thing):

@@ -397,6 +397,7 @@ def test_where_the_teacher_is_wrong_the_network_is_the_one_of_the_labels_bit_for
     np.testing.assert_array_equal(taught.predict_proba(X), alone.predict_proba(X))
     assert taught.held_out_losses_ == alone.held_out_losses_
     (message,) = [str(w.message) for w in caught if w.category is WeakTeacherWarning]
+    assert message.endswith("more rows for it to label (X_unlabeled).")
     of_teacher, of_labels = map(float, re.findall(r"\d+\.?\d*(?:e[+-]\d+)?", message))
     assert of_labels == pytest.approx(losses["labels"], rel=1e-3)
     assert of_teacher > of_labels

@@ -128,6 +128,10 @@ def test_columns_of_a_table_are_named_or_merely_counted():
     assert named_columns(pl.DataFrame(np.eye(2)), letters) is None
     assert named_columns(pd.DataFrame(np.eye(3)), codes) == [0, 1, 2]  # a fold without class 2
     assert named_columns(pd.DataFrame(np.eye(2)), np.array([1, 2])) is None  # counted from 0
+    some = np.array([0, 1, 3])  # of labels that the teacher knows, and one that it does not
+    known = pd.DataFrame(np.eye(3), columns=np.arange(3))
+    assert named_columns(known, some) == [0, 1, 2]
+    assert named_columns(pd.DataFrame(np.eye(3)), some) is None  # as an array would be
     pa = pytest.importorskip("pyarrow")
     assert named_columns(pa.table({"b": [0.5], "a": [0.5]}), letters) == ["b", "a"]
     strangers = named_columns(pd.DataFrame(np.eye(2), columns=["c", "d"]), letters)

@@ -257,6 +257,18 @@ def test_between_questions_in_a_row_a_teacher_is_read_but_once(monkeypatch):
     assert teacher.calls == [50, 100, 50]
 
 
+def test_with_a_memory_it_is_read_once_more(tmp_path, monkeypatch):
+    read = []
+    monkeypatch.setattr(
+        teacher_cache, "fingerprint", lambda thing: read.append(thing) or fingerprint(thing)
+    )
+    teacher, memory = forest(), joblib.Memory(tmp_path, verbose=0)
+    with teacher_cache.questions_in_a_row(teacher):
+        answers = [hear(teacher, X[k : k + 9], memory=memory)[0].probabilities for k in range(5)]
+    assert len(read) == 2 + 1 + 2 * 5  # the teacher, its copy, five times the rows and the key
+    np.testing.assert_array_equal(answers[3], teacher.predict_proba(X[3:12]))
+
+
 def test_the_batches_of_a_transfer_set_are_questions_in_a_row(monkeypatch):
     began = []
     monkeypatch.setattr(

@@ -16,6 +16,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.metrics import get_scorer
 from sklearn.model_selection import GridSearchCV, TunedThresholdClassifierCV
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -91,15 +92,29 @@ def test_one_vs_one_scores_are_refused():
         ask(teacher, X)
 
 
-@pytest.mark.parametrize("wrap", ["alone", "pipeline", "search"])
-def test_one_vs_one_scores_of_three_classes_are_refused_though_they_are_as_many(wrap):
-    teacher = SVC(decision_function_shape="ovo")
-    if wrap == "pipeline":
-        teacher = make_pipeline(StandardScaler(), teacher)
-    elif wrap == "search":
-        teacher = GridSearchCV(SVC(), {"decision_function_shape": ["ovo"]}, cv=2)
+OF_PAIRS = SVC(decision_function_shape="ovo")
+SEARCHED = GridSearchCV(SVC(), {"decision_function_shape": ["ovo"]}, cv=2)
+
+
+@pytest.mark.parametrize(
+    "teacher",
+    [
+        OF_PAIRS,
+        make_pipeline(StandardScaler(), OF_PAIRS),
+        SEARCHED,
+        make_pipeline(SEARCHED),
+        make_pipeline(FrozenEstimator(clone(OF_PAIRS).fit(X, y))),
+    ],
+    ids=["alone", "pipeline", "search", "search in a pipeline", "frozen in a pipeline"],
+)
+def test_one_vs_one_scores_of_three_classes_are_refused_though_they_are_as_many(teacher):
     with pytest.raises(ValueError, match="3 scores for 3 classes .one-vs-one"):
-        ask(teacher.fit(X, y), X)
+        ask(clone(teacher).fit(X, y), X)
+
+
+def test_who_uses_such_scores_inside_has_others():
+    teacher = OneVsRestClassifier(OF_PAIRS).fit(X, y)
+    assert (ask(teacher, X)[0].argmax(axis=1) == y).mean() > 0.9
 
 
 @pytest.mark.parametrize("batch_size", [None, 40])

@@ -155,7 +155,8 @@ def test_an_array_out_of_a_frame(library):
     assert in_container_of(np.zeros((2, 2), dtype=np.float32), numbers).dtype == np.float32
     for X in (np.array([["a", 1]], dtype=object), [["a", 1]], np.zeros((2, 2))):
         converted = in_container_of(X, mixed)
-        assert converted.dtype == object
+        assert isinstance(converted, type(X))
+        converted = np.array(converted, dtype=object)
         assert converted[0].tolist() == [1, "x"]
         assert np.isnan(converted[1, 0])
         assert converted[1, 1] is None

@@ -1010,6 +1010,25 @@ def test_teachers_without_probabilities_label_transfer_rows_by_their_scores():
     np.testing.assert_allclose(*(s.predict_proba(X) for s in students), atol=1e-4)
 
 
+def test_the_teacher_of_lists_is_asked_about_lists():
+    asked = []
+
+    def teacher(rows):
+        asked.append(rows)
+        p = 1 / (1 + np.exp(-np.array([row[0] for row in rows], dtype=float)))
+        return np.column_stack([1 - p, p])
+
+    X = np.random.default_rng(0).standard_normal((240, 2))
+    rows = [[a, b, "x" if a > b else "y"] for a, b in X.tolist()]
+    settings = QUICK | {"learning_rate": 0.03}
+    student = DistilledClassifier(teacher, **settings).fit(rows, X[:, 0] > 0)
+    assert len(asked) > 1
+    for batch in asked:
+        assert isinstance(batch, list)
+        assert all(isinstance(row, list) and isinstance(row[0], float) for row in batch)
+    assert student.predict(rows[:3]).shape == (3,)
+
+
 def test_a_nested_list_learns_what_its_array_does():
     X = np.random.default_rng(0).standard_normal((240, 2)).round(2)
     y = (X[:, 0] * X[:, 1] > 0).astype(int)

@@ -68,11 +68,13 @@ def _as_sparse(X, rows):
 
 
 def _as_array(X, rows):
-    """Of a table its values; of a list an array, where X is one."""
+    """Of a table its values; of a list an array, where X is one, and the other way round."""
     is_array = isinstance(X, np.ndarray)
     if is_table(rows):
         columns = _plain_columns(rows)
-        return _stacked(columns, X.dtype if is_array else None) if columns else rows
+        rows = _stacked(columns, X.dtype if is_array else None) if columns else rows
+    if not is_array and isinstance(rows, np.ndarray) and rows.ndim == 2:
+        return rows.tolist()
     return _array_of(rows, X.ndim == 2) if is_array and isinstance(rows, (list, tuple)) else rows
 
 
