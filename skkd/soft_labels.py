@@ -123,20 +123,15 @@ def named_columns(probabilities, classes):
     if names is None:
         return None
     labels = {str(label): label for label in classes.tolist()}
-    are_known = bool(set(names) & set(labels.values()))
-    if _are_counted(names, probabilities, are_known) and len(names) == len(labels):
-        return names if set(names) == set(labels.values()) else None
-    if not are_known and set(map(str, names)) & set(labels):
-        return [labels.get(str(name), name) for name in names]
+    if not set(names) & set(labels.values()):
+        if set(map(str, names)) & set(labels):
+            return [labels.get(str(name), name) for name in names]
+        counted = (range(len(names)), [f"column_{j}" for j in range(len(names))])  # pandas, polars
+        return None if any(names == list(numbers) for numbers in counted) else names
+    is_unnamed = type(probabilities.columns).__name__ == "RangeIndex"
+    if is_unnamed and len(names) == len(labels) and set(names) != set(labels.values()):
+        return None
     return names
-
-
-def _are_counted(names, table, are_known):
-    """Whether they are nobody's names: those of polars, or of pandas where none were given."""
-    numbers = list(range(len(names)))
-    if names == numbers:
-        return not are_known or type(table.columns).__name__ == "RangeIndex"
-    return names == [f"column_{j}" for j in numbers]
 
 
 def in_order(labels):

@@ -126,6 +126,7 @@ def test_columns_of_a_table_are_named_or_merely_counted():
     assert named_columns(pd.DataFrame(np.eye(2), columns=[1, 0]), codes) == [1, 0]
     assert named_columns(pd.DataFrame(np.eye(2), columns=["1", "0"]), codes) == [1, 0]
     assert named_columns(pl.DataFrame(np.eye(2)), letters) is None
+    assert named_columns(pl.DataFrame(np.eye(3)), letters) is None  # too many, as in an array
     assert named_columns(pd.DataFrame(np.eye(3)), codes) == [0, 1, 2]  # a fold without class 2
     assert named_columns(pd.DataFrame(np.eye(2)), np.array([1, 2])) is None  # counted from 0
     some = np.array([0, 1, 3])  # of labels that the teacher knows, and one that it does not
