@@ -95,7 +95,8 @@ def report(results):
                 ).to_string(float_format="{:+.3f}".format)
             )
         print("\nseconds, median")
-        print(results.pivot_table(index="who", columns=["size", "rows"], values="seconds"))
+        columns = {"columns": ["size", "rows"], "values": "seconds", "aggfunc": "median"}
+        print(results.pivot_table(index="who", **columns))
         print("\nwhat was learned from")
         print(taught.pivot_table(index="who", columns="candidate", values="seed", aggfunc="count"))
 
