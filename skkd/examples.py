@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import sparse
-from sklearn.utils import _safe_indexing
 
+from skkd.inputs import picked
 from skkd.parameters import refuse, warn
 from skkd.tables import Table
 
@@ -51,7 +51,7 @@ class Examples:
         skkd.examples.Examples
         """
         is_table = isinstance(self.rows, Table)
-        rows = self.rows[index] if is_table else _safe_indexing(self.rows, index)
+        rows = self.rows[index] if is_table else picked(self.rows, index)
         targets = {name: target[index] for name, target in self.targets.items()}
         return Examples(rows, targets, None if self.index is None else self.index[index])
 

@@ -305,7 +305,8 @@ def is_plain_table(X):
     """Whether rows have columns, few enough to look at one by one: no text, no images."""
     if sparse.issparse(X):
         return False
-    shape = X.shape if hasattr(X, "shape") else np.asarray(X, dtype=object).shape
+    first = X[:1] if isinstance(X, (list, tuple)) else X
+    shape = X.shape if hasattr(X, "shape") else np.asarray(first, dtype=object).shape
     return len(shape) == 2 and shape[1] <= MOST_COLUMNS
 
 

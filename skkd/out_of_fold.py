@@ -14,6 +14,7 @@ import copy
 import numbers
 
 import numpy as np
+from scipy import sparse
 from sklearn.base import clone
 from sklearn.utils import check_consistent_length
 
@@ -101,6 +102,7 @@ def out_of_fold(
     _refuse_parts_that_stay_fitted(fresh, teacher)
     folds = _folds(classes, codes, random_state, n_folds, groups, cv)
     weights = weights_for(fresh, sample_weight)
+    X = X.tocsr() if sparse.issparse(X) else X  # once for all folds
 
     def label_all():
         total = np.zeros((len(codes), len(classes)))

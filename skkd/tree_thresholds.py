@@ -23,6 +23,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples
 
+from skkd.inputs import picked
 from skkd.tables import is_table, read_table
 from skkd.teachers import members_of, unwrapped
 from skkd.transfer.containers import container_of
@@ -332,7 +333,7 @@ def _are_close(a, b):
 
 
 def _some_rows(X):
-    return _safe_indexing(X, _spread(_num_samples(X), MOST_ROWS))
+    return picked(X, _spread(_num_samples(X), MOST_ROWS))
 
 
 def _spread(n, most):
