@@ -141,9 +141,9 @@ class Chooser:
             return f", {encoding or 'plain numbers'}" if len(views) > 1 else ""
 
         def fit(candidate, encoding, examples, n_epochs, previous, on_epoch):
-            def show(record, network):
+            def show(record, fitted):
                 bar.on_epoch_end(record, f"trying {candidate.name}{with_inputs(encoding)}{where}")
-                return on_epoch is not None and on_epoch(record, network)
+                return on_epoch is not None and on_epoch(record, fitted)
 
             return fit_examples(
                 settings,

@@ -231,7 +231,8 @@ class DistilledClassifier(HearingMixin, NeuralClassifier):
     student_ : NeuralClassifier
         The network alone, fitted, without any reference to the teacher: what to ship.
     classes_, n_features_in_, n_iter_, n_steps_, history_, network_, module_, ...
-        See :class:`NeuralClassifier`.
+        See :class:`NeuralClassifier`. Where a transfer set was chosen, the first epochs may be
+        those of the choice, without the rows that were held out.
 
     References
     ----------
@@ -388,7 +389,8 @@ class DistilledClassifier(HearingMixin, NeuralClassifier):
         X_unlabeled : like X, default=None
             Rows without labels, of any number: the teacher labels them. They are worth
             several times as many synthetic ones. In a search give ``(X_unlabeled,)``. With
-            ``alpha=0`` they are of no use.
+            ``alpha="auto"`` they are left out where held-out rows speak against them (see
+            `candidate_`), with ``alpha=0`` always.
         X_val, y_val : like X and y, default=None
             See :meth:`NeuralClassifier.fit`.
 

@@ -39,7 +39,7 @@ from skkd.preprocessing import TransformerView, transform_in_blocks
 from skkd.progress import ProgressBar
 from skkd.schedules import resolve_schedule
 from skkd.settings import check_options_of, copies_of_callbacks, layer_sizes, options_of
-from skkd.training import Plateau, Recipe, fit_network, state_dict_as_arrays
+from skkd.training import Plateau, Recipe, fit_network
 
 __all__ = ["Fitted", "fit_examples", "warn_if_diverged"]
 
@@ -60,6 +60,28 @@ class Fitted:
     best_epoch: int | None
     training_state: dict
     n_steps: int = 0
+
+    def preceded_by(self, earlier):
+        """The same, together with the training that it went on from.
+
+        Parameters
+        ----------
+        earlier : Fitted or None
+
+        Returns
+        -------
+        Fitted
+        """
+        if earlier is None:
+            return self
+        n_before = len(earlier.history)
+        later = ({**record, "epoch": n_before + record["epoch"]} for record in self.history)
+        return replace(
+            self,
+            history=[*earlier.history, *later],
+            best_epoch=None if self.best_epoch is None else n_before + self.best_epoch,
+            n_steps=earlier.n_steps + self.n_steps,
+        )
 
 
 def fit_examples(
@@ -93,8 +115,8 @@ def fit_examples(
     before_epoch : callable, default=None
         Called without arguments when an epoch begins.
     on_epoch : callable, default=None
-        (record, network) -> whether to stop; `network` is a function that returns the
-        network as of now.
+        (record, fitted) -> whether to stop; `fitted` is a function that returns what
+        fitting has left behind as of now.
     title : str, default=None
         Of the progress bar.
 
@@ -116,11 +138,21 @@ def fit_examples(
         _check_logits(module, rows, n_classes)
         _set_weights(module, settings, previous)
         recipe = _recipe(settings, row_loss, n_epochs, batch_size, generator, valid)
+
+    def as_fitted(outcome):
+        return Fitted(
+            as_network(outcome.state),
+            outcome.history,
+            outcome.best_epoch,
+            outcome.training_state | _generator_states(settings, generator),
+            outcome.n_steps,
+        )
+
     state = previous.training_state if previous else {}
     n_threads = _n_threads(settings, module, batch_size)
     with (
         _surroundings(settings, device, seed + 1, n_threads),
-        _listeners(settings, n_epochs, on_epoch, as_network, title) as listeners,
+        _listeners(settings, n_epochs, on_epoch, as_fitted, title) as listeners,
     ):
         _go_on_drawing(settings, state, generator, device)
         _give_dropout_a_generator(module, generator, device)
@@ -130,15 +162,7 @@ def fit_examples(
             before_epoch=before_epoch,
             listeners=listeners,
         )
-        outcome = fit_network(module, rows, watched, recipe, state)
-        training_state = outcome.training_state | _generator_states(settings, generator)
-    return Fitted(
-        as_network(outcome.state),
-        outcome.history,
-        outcome.best_epoch,
-        training_state,
-        outcome.n_steps,
-    )
+        return as_fitted(fit_network(module, rows, watched, recipe, state))
 
 
 def warn_if_diverged(fitted, row_loss, n_classes, learning_rate):
@@ -183,20 +207,16 @@ def _surroundings(settings, device, seed, n_threads):
 
 
 @contextmanager
-def _listeners(settings, n_epochs, on_epoch, as_network, title):
-    """Who is told of every epoch: (record, module) -> whether to stop."""
+def _listeners(settings, n_epochs, on_epoch, as_fitted, title):
+    """Who is told of every epoch: (record, outcome) -> whether to stop."""
     listeners = []
     with ExitStack() as stack:
         if settings.verbose:
             bar = ProgressBar(n_epochs, int(settings.verbose), title)
             stack.enter_context(closing(bar))
-            listeners.append(lambda record, module: bar.on_epoch_end(record))
+            listeners.append(lambda record, outcome: bar.on_epoch_end(record))
         if on_epoch is not None:
-            listeners.append(
-                lambda record, module: on_epoch(
-                    record, lambda: as_network(state_dict_as_arrays(module))
-                )
-            )
+            listeners.append(lambda record, outcome: on_epoch(record, lambda: as_fitted(outcome())))
         yield listeners
 
 

@@ -387,7 +387,7 @@ class NeuralClassifier(PredictionMixin, CallbackSupportMixin, ClassifierMixin, B
         settings = self._settings()
         task = self._read_task(X, y, sample_weight, X_val, y_val, **taught)
         plan = (plan_to_go_on if task.goes_on else make_plan)(self, settings, task)
-        callbacks = EpochCallbacks.of(self, plan.n_epochs, task)
+        callbacks = EpochCallbacks.of(self, plan.n_epochs_to_come, task)
         fitted = self._fit_as_planned(settings, task, plan, callbacks)
         self._publish(fitted, task.classes, task.goes_on, keeps_training_state=self.warm_start)
         self._publish_plan(plan)
@@ -427,9 +427,9 @@ class NeuralClassifier(PredictionMixin, CallbackSupportMixin, ClassifierMixin, B
         """All rows, in the way that was chosen."""
         from skkd.fitting import fit_examples, warn_if_diverged
 
-        def end_epoch(record, network):
+        def end_epoch(record, fitted):
             def fitted_attributes():
-                return {"network_": network(), "classes_": task.classes}
+                return {"network_": fitted().network, "classes_": task.classes}
 
             return callbacks.end_epoch(fitted_attributes)
 
@@ -440,9 +440,9 @@ class NeuralClassifier(PredictionMixin, CallbackSupportMixin, ClassifierMixin, B
             plan.candidate.examples(task.train),
             task.valid,
             n_classes=len(task.classes),
-            n_epochs=plan.n_epochs,
+            n_epochs=plan.n_epochs_to_come,
             seed=task.seeds.network,
-            previous=self._previous(task.goes_on, schedule_begins_anew=True),
+            previous=plan.start,
             before_epoch=callbacks.begin_epoch if callbacks else None,
             on_epoch=end_epoch if callbacks else None,
             title=None if plan.choice is None else "fitting all rows",
@@ -452,6 +452,7 @@ class NeuralClassifier(PredictionMixin, CallbackSupportMixin, ClassifierMixin, B
         if not (is_told or keeps_old_weights):
             n_classes = len(task.classes)
             warn_if_diverged(fitted, plan.candidate.row_loss, n_classes, settings.learning_rate)
+        fitted = fitted.preceded_by(plan.start)
         temperature = plan.temperature_for(None if self.early_stopping else len(fitted.history))
         if temperature != 1:
             fitted.network = fitted.network.at_temperature(temperature)
@@ -504,6 +505,7 @@ class NeuralClassifier(PredictionMixin, CallbackSupportMixin, ClassifierMixin, B
             encoding, *_ = encodings_of(self, settings, train.rows, thresholds)
             view = view_of(self, settings, train, classes, encoding, thresholds)
             self.numeric_encoding_ = encoding
+        previous = self._last_fit() if goes_on else None
         fitted = fit_examples(
             settings,
             self._make_criterion(settings),
@@ -513,8 +515,8 @@ class NeuralClassifier(PredictionMixin, CallbackSupportMixin, ClassifierMixin, B
             n_classes=len(classes),
             n_epochs=1,
             seed=seeds.network,
-            previous=self._previous(goes_on),
-        )
+            previous=previous,
+        ).preceded_by(previous)
         self._publish(fitted, classes, goes_on, keeps_training_state=True)
         return self
 
@@ -644,16 +646,14 @@ class NeuralClassifier(PredictionMixin, CallbackSupportMixin, ClassifierMixin, B
         self.held_out_losses_ = None if plan.choice is None else plan.choice.losses
         self.numeric_encoding_ = plan.encoding
 
-    def _previous(self, goes_on, schedule_begins_anew=False):
-        """The last fit, to go on from, or None."""
+    def _last_fit(self, schedule_begins_anew=False):
+        """What to go on from."""
         from skkd.fitting import Fitted
 
-        if not goes_on:
-            return None
         state = getattr(self, "training_state_", {})
         if state and schedule_begins_anew:
             state = state | {"epochs_done": 0}
-        return Fitted(self.network_, self.history_, self.best_epoch_, state)
+        return Fitted(self.network_, self.history_, self.best_epoch_, state, self.n_steps_)
 
     def _classes_of_all_calls(self, classes, goes_on):
         if classes is None:
@@ -667,21 +667,16 @@ class NeuralClassifier(PredictionMixin, CallbackSupportMixin, ClassifierMixin, B
 
     def _publish(self, fitted, classes, goes_on, keeps_training_state):
         """Set the fitted attributes, all at the end."""
-        history = list(self.history_) if goes_on else []
-        epochs_before = len(history)
-        for record in fitted.history:
-            history.append({**record, "epoch": epochs_before + record["epoch"]})
         self.classes_ = classes
         self.network_ = fitted.network
-        self.history_ = history
-        self.loss_curve_ = [record["train_loss"] for record in history]
-        self.n_iter_ = len(history)
-        self.n_steps_ = fitted.n_steps + (self.n_steps_ if goes_on else 0)
+        self.history_ = fitted.history
+        self.loss_curve_ = [record["train_loss"] for record in fitted.history]
+        self.n_iter_ = len(fitted.history)
+        self.n_steps_ = fitted.n_steps
         self.held_out_losses_ = None
-        if fitted.best_epoch is not None:
-            self.best_epoch_ = epochs_before + fitted.best_epoch
-        elif not (goes_on and self.early_stopping):  # where an earlier epoch was better
-            self.best_epoch_ = None
+        an_earlier_epoch_was_better = goes_on and self.early_stopping and fitted.best_epoch is None
+        if not an_earlier_epoch_was_better:
+            self.best_epoch_ = fitted.best_epoch
         vars(self).pop("training_state_", None)
         if keeps_training_state:
             self.training_state_ = fitted.training_state

@@ -24,11 +24,13 @@ class Plan:
     view : skkd.preprocessing.View
         Fitted.
     n_epochs : int
-        The most that may come.
+        Of the whole training, at most.
     temperature : float, default=1.0
         That divides the logits, where nothing was chosen.
     choice : skkd.race.Trial, default=None
         How it was chosen; None: it was not.
+    start : skkd.fitting.Fitted, default=None
+        What the training goes on from; None: from the beginning.
     """
 
     candidate: Candidate
@@ -37,6 +39,13 @@ class Plan:
     n_epochs: int
     temperature: float = 1.0
     choice: Trial | None = None
+    start: object = None
+
+    @property
+    def n_epochs_to_come(self):
+        """The most that may come."""
+        state = {} if self.start is None else self.start.training_state
+        return self.n_epochs - state.get("epochs_done", 0)
 
     def temperature_for(self, n_epochs):
         """What divides the logits after so many epochs of the fit of all rows.
@@ -74,6 +83,7 @@ def plan_to_go_on(estimator, settings, task):
         view=estimator.network_.input_view,
         n_epochs=n_epochs,
         temperature=getattr(estimator.network_, "temperature", 1.0),
+        start=estimator._last_fit(schedule_begins_anew=True),
     )
 
 
@@ -107,7 +117,23 @@ def make_plan(estimator, settings, task):
         candidate, encoding = choice.candidate, choice.encoding
         n_epochs = choice.n_epochs if len(lengths) > 1 else n_epochs
     view = view_of(estimator, settings, task.train, task.classes, encoding, thresholds)
-    return Plan(candidate, encoding, view, n_epochs, choice=choice)
+    start = _start(settings, task, view, choice)
+    return Plan(candidate, encoding, view, n_epochs, choice=choice, start=start)
+
+
+def _start(settings, task, view, choice):
+    """The training that was chosen, as of the length before its last, where that will do.
+
+    Rows that were held out are then learned from in the last part alone, which is the longer
+    one. They are few beside a transfer set; where there is none, each of them counts. Whoever
+    sets callbacks is told of all epochs.
+    """
+    start = None if choice is None else choice.start
+    if start is None or settings.callbacks:
+        return None
+    if choice.candidate.transfer_set is None and task.held_out is None:
+        return None
+    return start if view.sees_the_same(start.network.input_view) else None
 
 
 def _lengths(estimator, settings):

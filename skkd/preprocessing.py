@@ -128,6 +128,24 @@ class View:
     #: transformer.
     preprocessor: object = "auto"
 
+    @property
+    def inputs(self):
+        """What each input is, comparable; None where nobody knows."""
+        return self.n_features
+
+    def sees_the_same(self, other):
+        """Whether each input is the same as another view's, but for its unit.
+
+        Parameters
+        ----------
+        other : View
+
+        Returns
+        -------
+        bool
+        """
+        return self.inputs is not None and self.inputs == other.inputs
+
     def blocks(self, rows, most=None):
         """Consecutive blocks of rows, transformed.
 
@@ -249,6 +267,13 @@ class ColumnView(View):
         n_indicators = sum(encoder.n_indicators for encoder in self.one_hot)
         return len(self.numeric) + n_components + n_indicators
 
+    @property
+    def inputs(self):
+        """Columns, those with other scales, those of the bins, and categories."""
+        bins = [] if self.bins is None else self.bins.column.tolist()
+        categories = [(one.column, one.categories, one.rare) for one in self.one_hot]
+        return self.numeric.tolist(), sorted(self.normal_scores), bins, categories
+
     @classmethod
     def fit(cls, rows, sample_weight=None, categorical=(), scaling="standard"):
         n_columns = rows.shape[1]
@@ -307,6 +332,7 @@ class TransformerView(View):
 
     transformer: object
     n_features: int = 0
+    inputs = None
 
     @property
     def preprocessor(self):

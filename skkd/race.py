@@ -7,7 +7,8 @@ Most of the training would be spent on losers, so the candidates race (Jamieson 
 2016, "Non-stochastic best arm identification and hyperparameter optimization",
 arXiv:1502.07943): at the last but two of the lengths that a training may have, two of them
 stay, at the last but one the better of these; or both, if which is better depends on a
-handicap, for a transfer set gains most in the end.
+handicap, for a transfer set gains most in the end. Nobody stays who would not catch up if its
+loss fell once more by as much as since the length before.
 
 Before that the candidate that hears the teacher least is trained as far as the first of these
 lengths with each of the numeric encodings: the less a teacher tells of held-out rows, the less
@@ -59,7 +60,7 @@ class Fold:
     fit : callable
         (candidate, encoding, examples, n_epochs, previous, on_epoch) ->
         skkd.fitting.Fitted. With `n_epochs` None it trains as long as it likes; `previous`
-        is the Fitted to go on from, or None; `on_epoch` (record, network) says whether to
+        is the Fitted to go on from, or None; `on_epoch` (record, fitted) says whether to
         stop, and may be None.
     candidates : dict of str to Candidate
         By name, as they learn here: a transfer set resembles the rows of one fold.
@@ -84,9 +85,15 @@ class Training:
         """Train on: see `Fold.fit`."""
         if self.examples is None:
             self.examples = self.candidate.examples(self.fold.train)
-        self.fitted = self.fold.fit(
-            self.candidate, self.encoding, self.examples, n_epochs, self.fitted, on_epoch
+        earlier = self.fitted
+
+        def tell(record, fitted):
+            return on_epoch(record, lambda: fitted().preceded_by(earlier))
+
+        fitted = self.fold.fit(
+            self.candidate, self.encoding, self.examples, n_epochs, earlier, on_epoch and tell
         )
+        self.fitted = fitted.preceded_by(earlier)
 
 
 class Trial(EpochChoice):
@@ -110,6 +117,9 @@ class Trial(EpochChoice):
     is_over : bool
         Whether there is nothing more to hear of it: all epochs are done, or going on was no
         use.
+    start : skkd.fitting.Fitted or None
+        The training as it was at the length before the one chosen, to go on from; with
+        several folds there is none.
     teacher_logits : ndarray of shape (n_rows, n_classes) or None
         What the teacher says of the held-out rows.
     trials : dict of str to Trial
@@ -128,6 +138,7 @@ class Trial(EpochChoice):
         self.teacher_logits = np.concatenate(answers) if is_taught else None
         self.n_done = 0
         self.is_over = False
+        self.start = self._latest = None
         self.trials = {}
 
     def go_on_until(self, end):
@@ -149,10 +160,10 @@ class Trial(EpochChoice):
         n_before = self.n_done
         is_alone = end is not None and len(self.trainings) == 1
 
-        def on_epoch(record, network):
+        def on_epoch(record, fitted):
             self.n_done = n_before + record["epoch"]
             if self.n_done in self.lengths:
-                self.is_over = self._judge([network()])
+                self._judge_alone(fitted())
             return self.is_over
 
         for training in self.trainings:
@@ -166,9 +177,23 @@ class Trial(EpochChoice):
         self.is_over |= end is None or end == self.lengths[-1]
 
     @property
+    def hoped_for(self):
+        """Its loss if that falls once more by as much as since the length before."""
+        *earlier, last = self.losses.values()
+        if self.is_over:
+            return self.loss
+        return min(self.loss, 2 * last - earlier[-1]) if earlier else 0.0
+
+    @property
     def losses_by_name(self):
         """The held-out log-losses of all candidates, by name."""
         return {name: trial.loss for name, trial in self.trials.items()}
+
+    def _judge_alone(self, fitted):
+        self.is_over = self._judge([fitted.network])
+        if self.n_epochs == self.n_done:
+            self.start = self._latest
+        self._latest = fitted
 
     def _judge(self, networks):
         logits = [
@@ -179,7 +204,7 @@ class Trial(EpochChoice):
 
     def let_go(self):
         """Keep the losses, not the rows nor the networks: it will not be trained any more."""
-        self.trainings = []
+        self.trainings, self._latest = [], None
 
     def is_better_than(self, rival):
         """Whether its loss is clearly lower, each at its own length."""
@@ -244,8 +269,8 @@ def _winner(racers, marks, pacemaker):
             mark = pacemaker.n_epochs if pacemaker.is_over else mark
         for trial in racers:
             trial.go_on_until(mark)
-        best = _best(racers)
-        stay = [best, *sorted(racers, key=lambda trial: trial.loss)[:n_marks_to_come]]
+        best, others = _best_and_hopeful(racers, n_marks_to_come)
+        stay = [best, *others]
         for trial in racers:
             if trial not in stay and trial is not pacemaker:
                 trial.let_go()
@@ -256,14 +281,20 @@ def _winner(racers, marks, pacemaker):
     return best
 
 
-def _best(trials):
-    """The trial of the lowest loss, with their handicaps."""
+def _best_and_hopeful(trials, n_most):
+    """The trial of the lowest loss, handicaps included, and who of the first may catch up."""
+    handicap = _handicaps(trials)
+    best = min(trials, key=lambda trial: trial.loss * handicap[trial])
+    first = sorted(trials, key=lambda trial: trial.loss)[:n_most]
+    return best, [
+        trial for trial in first if trial.hoped_for * handicap[trial] < best.loss * handicap[best]
+    ]
 
-    def loss_that_counts(trial):
-        candidate = trial.candidate
-        return trial.loss * (candidate.handicap_if_trusted if is_trusted else candidate.handicap)
 
+def _handicaps(trials):
+    """By trial, how many times as high its loss counts."""
     fair = [trial for trial in trials if trial.candidate.handicap <= 1]
     best_of_fair = min(fair, key=lambda trial: trial.loss, default=None)
     is_trusted = best_of_fair is not None and best_of_fair.candidate.alpha > 0
-    return min(trials, key=loss_that_counts)
+    name = "handicap_if_trusted" if is_trusted else "handicap"
+    return {trial: getattr(trial.candidate, name) for trial in trials}

@@ -53,7 +53,8 @@ class Recipe:
     keep_best: bool = False  #: give back the weights of the best validation epoch
     callbacks: list = field(default_factory=list)  #: skorch callbacks
     before_epoch: object = None  #: called without arguments when an epoch begins
-    listeners: list = field(default_factory=list)  #: (record, module) -> stop?
+    #: (record, outcome) -> stop? `outcome` is a function that returns that of now
+    listeners: list = field(default_factory=list)
 
 
 @dataclass
@@ -127,6 +128,7 @@ def fit_network(module, train, valid, recipe, previous=None):
     split = None if valid is None else predefined_split(_SkorchRows(valid))
     net = _Net(module, recipe, train_split=split)
     net.initialize()
+    net.rows = train
     if previous:
         net.epochs_done = previous["epochs_done"]
         train.n_passes, train.turn = previous.get("place", (0, 0))
@@ -140,18 +142,7 @@ def fit_network(module, train, valid, recipe, previous=None):
     net.notify("on_train_end", X=train, y=None)
     if net.best_state is not None:
         module.load_state_dict(net.best_state)
-    return Outcome(
-        state=state_dict_as_arrays(module),
-        history=net.records_with_scores(),
-        best_epoch=net.best_epoch,
-        training_state={
-            "optimizer": kind_of(net.optimizer_),
-            "moments": state_as_arrays(net.optimizer_, net.trained),
-            "epochs_done": net.epochs_done,
-            "place": (train.n_passes, train.turn),
-        },
-        n_steps=net.n_steps,
-    )
+    return net.outcome()
 
 
 def state_dict_as_arrays(module):
@@ -298,7 +289,7 @@ class _Net(NeuralNetClassifier):
         self._record_for_skorch(record)
         self._watch_plateau(record)
         for listener in self.recipe.listeners:
-            self.stop_requested |= bool(listener(record, self.module_))
+            self.stop_requested |= bool(listener(record, self.outcome))
 
     def _train_epoch(self, batches):
         self.module_.train()
@@ -438,6 +429,21 @@ class _Net(NeuralNetClassifier):
             if name in record:
                 self.lowest[name] = min(record[name], self.lowest.get(name, record[name]))
                 self.history.record(f"{name}_best", record[name] == self.lowest[name])
+
+    def outcome(self):
+        """What training has left behind as of now."""
+        return Outcome(
+            state=state_dict_as_arrays(self.module_),
+            history=list(self.records_with_scores()),
+            best_epoch=self.best_epoch,
+            training_state={
+                "optimizer": kind_of(self.optimizer_),
+                "moments": state_as_arrays(self.optimizer_, self.trained),
+                "epochs_done": self.epochs_done,
+                "place": (self.rows.n_passes, self.rows.turn),
+            },
+            n_steps=self.n_steps,
+        )
 
     def records_with_scores(self):
         """Our records, with the numbers that callbacks such as EpochScoring added."""

@@ -13,6 +13,7 @@ from skkd import DistilledClassifier, NeuralClassifier
 from skkd.candidates import Candidate
 from skkd.epochs import FEWEST_ROWS
 from skkd.examples import Examples
+from skkd.fitting import Fitted
 from skkd.network import softmax
 from skkd.race import Choices, Fold, choose
 from skkd.teachers import WeakTeacherWarning
@@ -97,12 +98,6 @@ class Answers:
         return np.column_stack([np.zeros(len(rows)), np.full(len(rows), right) + noise])
 
 
-@dataclass
-class Fitted:
-    network: Answers
-    history: list
-
-
 def examples(n_rows):
     targets = {"labels": np.arange(n_rows) % 5 > 0, "weights": np.ones(n_rows)}
     targets["labels"] = targets["labels"].astype(int)
@@ -115,13 +110,17 @@ def trainer(p_of, calls):
     def fit(candidate, encoding, train, n_epochs, previous, on_epoch):
         values = p_of(candidate.name, encoding)
         n_before = 0 if previous is None else len(previous.history)
-        history = [] if previous is None else previous.history
-        for epoch, p in enumerate(values[n_before:][:n_epochs], start=1):
-            history = [*history, {"epoch": epoch}]
-            if on_epoch is not None and on_epoch(history[-1], lambda p=p: Answers(p)):
+        history = []
+
+        def fitted():
+            return Fitted(Answers(p), list(history), None, {}, n_steps=10 * len(history))
+
+        for epoch, p in enumerate(values[n_before:][:n_epochs], start=1):  # noqa: B007
+            history.append({"epoch": epoch})
+            if on_epoch is not None and on_epoch(history[-1], fitted):
                 break
-        calls.append((candidate.name, encoding, len(history)))
-        return Fitted(Answers(p), history)
+        calls.append((candidate.name, encoding, n_before + len(history)))
+        return fitted()
 
     return fit
 
@@ -152,7 +151,7 @@ def encoded(p_by_encoding, n_candidates=1):
 
 
 def test_the_best_encoding_of_the_first_candidate_goes_to_all():
-    choice, calls = encoded({"line": [0.02] * 4, "bins": [0.9] * 4}, n_candidates=2)
+    choice, calls = encoded({"line": [0.02] * 4, "bins": [0.3, 0.6, 0.8, 0.8]}, n_candidates=2)
     assert choice == "bins"
     assert calls == [
         ("candidate 0", "line", 2),
@@ -207,7 +206,7 @@ def test_a_smaller_handicap_counts_behind_one_that_listens_to_the_teacher():
 
 
 def test_a_handicap_counts_in_the_end():
-    values = {"one": [0.5, 0.6, 0.9], "two": [0.02, 0.5, 0.5]}
+    values = {"one": [0.6, 0.65, 0.9], "two": [0.02, 0.5, 0.5]}
     for handicap, best in [(1.1, "one"), (1e6, "two")]:
         choice, calls = chosen(values, lengths=(1, 2, 3), one={"handicap": handicap})
         assert choice.candidate.name == best
@@ -251,6 +250,16 @@ def test_only_of_rows_that_the_teacher_may_have_seen_a_transfer_set_must_be_clea
     assert is_seen != own_rows
     handicaps = {one.name: one.handicap for one in choices.candidates}
     assert handicaps == {"teacher": 1, "labels": 1, "transfer set": 1 if own_rows else 4 / 3}
+
+
+def test_the_bar_says_which_transfer_set_was_better_but_not_clearly(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")  # a bar leaves out what does not fit
+    monkeypatch.setattr("skkd.distilled.HANDICAP_IF_TRUSTED", 1e6)
+    monkeypatch.setattr("skkd.distilled.HANDICAP", 1e6)
+    clf = DistilledClassifier(Knows(), verbose=1, **QUICK).fit(X, y)
+    assert min(clf.candidate_losses_, key=clf.candidate_losses_.get) == "transfer set"
+    assert clf.candidate_ == "teacher"
+    assert "took teacher, 4 epochs (transfer set is not clearly better)" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("n_folds", [1, 2])
@@ -299,7 +308,7 @@ def test_without_lengths_the_end_of_training_counts():
 
 
 def test_two_stay_at_the_last_length_but_two_and_the_better_one_at_the_last_but_one():
-    values = {"one": [0.02] * 5, "two": [0.6] * 5, "three": [0.9] * 5}
+    values = {"one": [0.02] * 5, "two": [0.02, 0.02, 0.7, 0.7, 0.7], "three": [0.75] * 5}
     choice, calls = chosen(values, lengths=(1, 2, 3, 4, 5))
     assert choice.candidate.name == "three"
     first_leg = [("one", 3), ("two", 3), ("three", 3)]
@@ -309,6 +318,35 @@ def test_two_stay_at_the_last_length_but_two_and_the_better_one_at_the_last_but_
         "two": 4,
         "three": 5,
     }
+
+
+def test_nobody_stays_who_would_not_catch_up_if_its_loss_fell_once_more_by_as_much():
+    leader = [0.02, 0.02, 0.75, 0.75, 0.75]
+    for before, stays in [(0.02, True), (0.6, True), (0.67, False), (0.7, False)]:
+        values = {"behind": [0.02, before, 0.7, 0.7, 0.7], "leader": leader}
+        choice, calls = chosen(values, lengths=(1, 2, 3, 4, 5))
+        assert choice.candidate.name == "leader"
+        assert ("behind", 3) in calls
+        assert (("behind", 4) in calls) == stays
+
+
+def test_a_choice_knows_its_training_as_of_the_length_before():
+    values = {"one": [0.6, 0.6, 0.7, 0.7, 0.9, 0.1], "two": [0.5] * 6}
+    choice, _ = chosen(values, lengths=(2, 4, 5, 6))
+    assert choice.n_epochs == 5
+    assert choice.start.network == Answers(0.7)
+    assert [record["epoch"] for record in choice.start.history] == [1, 2, 3, 4]
+    assert choice.start.n_steps == 40
+    assert all(trial.trainings == [] for trial in choice.trials.values())
+
+
+def test_there_is_none_before_the_first_length_nor_of_several_folds():
+    first, _ = chosen({"one": [0.9, 0.1, 0.1]}, lengths=(1, 2, 3))
+    assert (first.n_epochs, first.start) == (1, None)
+    several, _ = chosen({"one": [0.6, 0.7, 0.8]}, lengths=(1, 2, 3), n_folds=2)
+    assert (several.n_epochs, several.start) == (3, None)
+    only_the_end, _ = chosen({"one": [0.6, 0.7, 0.8]})
+    assert (only_the_end.n_epochs, only_the_end.start) == (3, None)
 
 
 def test_one_that_learns_slowly_but_leads_at_half_time_runs_to_the_end():

@@ -15,6 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, OneHotEncoder, StandardScaler
 
 from skkd import NeuralClassifier, preprocessing
+from skkd.encodings import PiecewiseLinear
 from skkd.inputs import resolve_categorical
 from skkd.preprocessing import (
     MAX_CATEGORIES,
@@ -457,3 +458,46 @@ def test_200_000_sparse_rows_of_5_000_columns_fit_within_a_gigabyte():
         [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True
     )
     assert int(run.stdout) < 1024**2
+
+
+# ---- inputs that are the same ------------------------------------------------------------
+
+
+def view_of_numbers(X, **settings):
+    return fit_view("robust", X, np.zeros(len(X)), **settings)
+
+
+def test_views_see_the_same_whatever_the_units():
+    X = numbers()
+    assert view_of_numbers(X).sees_the_same(view_of_numbers(3 * X + 1))
+    encoding = PiecewiseLinear(n_bins=4)
+    spread = view_of_numbers(X, encoding=encoding)
+    assert spread.sees_the_same(view_of_numbers(X[:30], encoding=encoding))
+    assert PassThrough(3).sees_the_same(PassThrough(3))
+    images = np.zeros((4, 2, 3, 3))
+    assert ChannelView.fit(images).sees_the_same(ChannelView.fit(images + 1))
+
+
+def test_views_differ_by_columns_bins_and_categories():
+    X = np.column_stack([numbers(missing=0), np.arange(40.0) % 3])
+    view = view_of_numbers(X)
+    of_category = view_of_numbers(X, categorical=(3,))
+    assert of_category.sees_the_same(view_of_numbers(X[:20], categorical=(3,)))
+    bins = view_of_numbers(X, encoding=PiecewiseLinear(n_bins=4))
+    few = np.where(np.arange(4) == 0, X.round(-1), X)  # another column has as many bins
+    others = [
+        view_of_numbers(X[:, :3]),
+        of_category,
+        bins,
+        view_of_numbers(X, encoding=PiecewiseLinear(n_bins=5)),
+        PassThrough(4),
+    ]
+    for other in others:
+        assert not view.sees_the_same(other)
+    assert not bins.sees_the_same(view_of_numbers(few, encoding=PiecewiseLinear(n_bins=4)))
+    assert not of_category.sees_the_same(view_of_numbers(X % 2, categorical=(3,)))
+
+
+def test_what_a_transformer_makes_is_never_the_same():
+    view = fit_view(StandardScaler(), numbers(missing=0), np.zeros(40))
+    assert not view.sees_the_same(view)
