@@ -80,6 +80,8 @@ class Chooser:
             ]
             choices = Choices(candidates, _different(views[0]), choices.lengths)
             choice = choose(choices, folds, is_seen and len(folds) > 1)
+            if unseen is not None:  # another teacher is to be heard, with other thresholds
+                choice.start = None
             if bar:
                 taken = f"took {choice.candidate.name}, {choice.n_epochs} epochs"
                 lowest = min(choice.losses_by_name, key=choice.losses_by_name.get)

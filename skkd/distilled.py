@@ -231,8 +231,8 @@ class DistilledClassifier(HearingMixin, NeuralClassifier):
     student_ : NeuralClassifier
         The network alone, fitted, without any reference to the teacher: what to ship.
     classes_, n_features_in_, n_iter_, n_steps_, history_, network_, module_, ...
-        See :class:`NeuralClassifier`. Where a transfer set was chosen, the first epochs may be
-        those of the choice, without the rows that were held out.
+        See :class:`NeuralClassifier`. Where a transfer set was chosen, the first half of the
+        epochs may be those of the choice, without the rows that were held out.
 
     References
     ----------

@@ -56,10 +56,10 @@ class Fitted:
     """What fitting leaves behind, as plain data."""
 
     network: object
-    history: list
-    best_epoch: int | None
+    history: list  #: a record per epoch, from the beginning or of one call
+    best_epoch: int | None  #: the same
     training_state: dict
-    n_steps: int = 0
+    n_steps: int = 0  #: the same
 
     def preceded_by(self, earlier):
         """The same, together with the training that it went on from.
@@ -149,10 +149,11 @@ def fit_examples(
         )
 
     state = previous.training_state if previous else {}
+    n_before = len(previous.history) if previous else 0
     n_threads = _n_threads(settings, module, batch_size)
     with (
         _surroundings(settings, device, seed + 1, n_threads),
-        _listeners(settings, n_epochs, on_epoch, as_fitted, title) as listeners,
+        _listeners(settings, n_epochs, on_epoch, as_fitted, title, n_before) as listeners,
     ):
         _go_on_drawing(settings, state, generator, device)
         _give_dropout_a_generator(module, generator, device)
@@ -207,12 +208,12 @@ def _surroundings(settings, device, seed, n_threads):
 
 
 @contextmanager
-def _listeners(settings, n_epochs, on_epoch, as_fitted, title):
+def _listeners(settings, n_epochs, on_epoch, as_fitted, title, n_before):
     """Who is told of every epoch: (record, outcome) -> whether to stop."""
     listeners = []
     with ExitStack() as stack:
         if settings.verbose:
-            bar = ProgressBar(n_epochs, int(settings.verbose), title)
+            bar = ProgressBar(n_epochs, int(settings.verbose), title, n_before)
             stack.enter_context(closing(bar))
             listeners.append(lambda record, outcome: bar.on_epoch_end(record))
         if on_epoch is not None:

@@ -647,7 +647,7 @@ class NeuralClassifier(PredictionMixin, CallbackSupportMixin, ClassifierMixin, B
         self.numeric_encoding_ = plan.encoding
 
     def _last_fit(self, schedule_begins_anew=False):
-        """What to go on from."""
+        """The last fit, as `fit_examples` goes on from it."""
         from skkd.fitting import Fitted
 
         state = getattr(self, "training_state_", {})

@@ -6,6 +6,7 @@ from skkd.candidates import Candidate
 from skkd.choosing import Chooser
 from skkd.race import Choices, Trial
 from skkd.schedules import resolve_schedule
+from skkd.sklearn_callbacks import hears_epochs
 from skkd.views import encodings_of, may_spread, view_of
 
 __all__ = ["Plan", "make_plan", "plan_to_go_on"]
@@ -117,23 +118,27 @@ def make_plan(estimator, settings, task):
         candidate, encoding = choice.candidate, choice.encoding
         n_epochs = choice.n_epochs if len(lengths) > 1 else n_epochs
     view = view_of(estimator, settings, task.train, task.classes, encoding, thresholds)
-    start = _start(settings, task, view, choice)
+    start = None
+    if choice is not None and not hears_epochs(estimator) and _may_go_on_from(choice, task, view):
+        start = choice.start
     return Plan(candidate, encoding, view, n_epochs, choice=choice, start=start)
 
 
-def _start(settings, task, view, choice):
-    """The training that was chosen, as of the length before its last, where that will do.
+def _may_go_on_from(choice, task, view):
+    """Whether the last training may begin in the middle of the one that was chosen.
 
-    Rows that were held out are then learned from in the last part alone, which is the longer
-    one. They are few beside a transfer set; where there is none, each of them counts. Whoever
-    sets callbacks is told of all epochs.
+    Rows that were held out are then learned from in the last part alone. With a transfer set
+    they are few of many, and that part is half of the training or more; without one each of them
+    counts. Fresh rows would come a second time, and a validation set of one's own is to be
+    watched from the beginning.
     """
-    start = None if choice is None else choice.start
-    if start is None or settings.callbacks:
-        return None
-    if choice.candidate.transfer_set is None and task.held_out is None:
-        return None
-    return start if view.sees_the_same(start.network.input_view) else None
+    start, transfer_set = choice.start, choice.candidate.transfer_set
+    if start is None or transfer_set is None or transfer_set.size == "fresh":
+        return False
+    is_long = choice.n_epochs >= 2 * len(start.history)
+    are_few = 2 * len(choice.labels) <= transfer_set.n_rows
+    is_watched = task.valid is not None
+    return is_long and are_few and not is_watched and view.sees_the_same(start.network.input_view)
 
 
 def _lengths(estimator, settings):

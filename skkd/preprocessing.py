@@ -134,7 +134,9 @@ class View:
         return self.n_features
 
     def sees_the_same(self, other):
-        """Whether each input is the same as another view's, but for its unit.
+        """Whether each input comes of the same column, bin or category as another view's.
+
+        Its unit may be another, and the edges of bins.
 
         Parameters
         ----------

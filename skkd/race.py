@@ -118,8 +118,8 @@ class Trial(EpochChoice):
         Whether there is nothing more to hear of it: all epochs are done, or going on was no
         use.
     start : skkd.fitting.Fitted or None
-        The training as it was at the length before the one chosen, to go on from; with
-        several folds there is none.
+        The training as it was at the length before the one chosen, to go on from. None if
+        that was the first, with several folds, and for all but the best in the end.
     teacher_logits : ndarray of shape (n_rows, n_classes) or None
         What the teacher says of the held-out rows.
     trials : dict of str to Trial
@@ -180,9 +180,7 @@ class Trial(EpochChoice):
     def hoped_for(self):
         """Its loss if that falls once more by as much as since the length before."""
         *earlier, last = self.losses.values()
-        if self.is_over:
-            return self.loss
-        return min(self.loss, 2 * last - earlier[-1]) if earlier else 0.0
+        return 2 * last - earlier[-1] if earlier else 0.0
 
     @property
     def losses_by_name(self):
@@ -202,9 +200,10 @@ class Trial(EpochChoice):
         ]
         return self.judge(self.n_done, np.concatenate(logits))
 
-    def let_go(self):
+    def let_go(self, keeps_start=False):
         """Keep the losses, not the rows nor the networks: it will not be trained any more."""
         self.trainings, self._latest = [], None
+        self.start = self.start if keeps_start else None
 
     def is_better_than(self, rival):
         """Whether its loss is clearly lower, each at its own length."""
@@ -275,14 +274,14 @@ def _winner(racers, marks, pacemaker):
             if trial not in stay and trial is not pacemaker:
                 trial.let_go()
         racers = [trial for trial in racers if trial in stay]
-    best.let_go()
     if pacemaker is not None:
         pacemaker.let_go()
+    best.let_go(keeps_start=True)
     return best
 
 
 def _best_and_hopeful(trials, n_most):
-    """The trial of the lowest loss, handicaps included, and who of the first may catch up."""
+    """The trial of the lowest loss, handicaps included; who of those with low ones may catch up."""
     handicap = _handicaps(trials)
     best = min(trials, key=lambda trial: trial.loss * handicap[trial])
     first = sorted(trials, key=lambda trial: trial.loss)[:n_most]

@@ -12,7 +12,21 @@ except ImportError:  # scikit-learn before 1.9 has none: a mixin that adds nothi
         return method
 
 
-__all__ = ["CallbackSupportMixin", "EpochCallbacks", "with_callbacks"]
+__all__ = ["CallbackSupportMixin", "EpochCallbacks", "hears_epochs", "with_callbacks"]
+
+
+def hears_epochs(estimator):
+    """Whether somebody wants to be told of every epoch: scikit-learn's callbacks, or skorch's.
+
+    Parameters
+    ----------
+    estimator : NeuralClassifier
+
+    Returns
+    -------
+    bool
+    """
+    return bool(estimator.callbacks or getattr(estimator, "_skl_callbacks", None))
 
 
 class EpochCallbacks:

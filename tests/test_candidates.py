@@ -212,6 +212,7 @@ def test_a_handicap_counts_in_the_end():
         assert choice.candidate.name == best
         assert choice.n_epochs == 3
         assert (best, 3) in calls
+        assert (("one", 3) in calls) == (best == "one")
 
 
 def test_who_is_behind_without_a_handicap_drops_out():
@@ -416,6 +417,8 @@ def test_losers_and_the_winner_keep_no_rows():
     choice, _ = chosen({"one": [0.5] * 3, "two": [0.6] * 3, "three": [0.7] * 3}, lengths=(1, 2, 3))
     for trial in choice.trials.values():
         assert trial.trainings == []
+        assert trial._latest is None
+        assert (trial.start is not None) == (trial is choice)
 
 
 # ---- alpha="auto" ------------------------------------------------------------------------

@@ -1,9 +1,12 @@
 """What is fitted to all rows in the end, and where that begins."""
 
+import re
 from collections import namedtuple
+from functools import partial
 
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from skorch.callbacks import Callback
 
@@ -24,7 +27,7 @@ SETTINGS = {
     "numeric_encoding": None,
 }
 TRANSFER_SET = {"alpha": 0.5, "augment": "munge", "augment_size": 1000}
-Call = namedtuple("Call", "n_rows n_epochs previous fitted")
+Call = namedtuple("Call", "n_rows n_epochs previous fitted again")
 
 
 @pytest.fixture(autouse=True)
@@ -39,12 +42,18 @@ def calls(monkeypatch):
 
     def noted(settings, row_loss, view, train, valid, *, n_epochs, previous=None, **others):
         how = {"n_epochs": n_epochs, "previous": previous, **others}
-        fitted = fit_examples(settings, row_loss, view, train, valid, **how)
-        heard.append(Call(train.n_labelled or len(train), n_epochs, previous, fitted))
-        return fitted
+        again = partial(fit_examples, settings, row_loss, view, train, valid, **how)
+        heard.append(Call(train.n_labelled or len(train), n_epochs, previous, again(), again))
+        return heard[-1].fitted
 
     monkeypatch.setattr(fitting, "fit_examples", noted)
     return heard
+
+
+def same_arrays(ours, theirs):
+    assert ours.keys() == theirs.keys()
+    for name, values in ours.items():
+        np.testing.assert_array_equal(values, theirs[name])
 
 
 def teacher(X):
@@ -52,8 +61,24 @@ def teacher(X):
     return np.column_stack([1 - p, p])
 
 
+class LinearTeacher(LogisticRegression):
+    """Of the product of the first two columns."""
+
+    def fit(self, X, y):
+        return super().fit(X[:, :1] * X[:, 1:2], y)
+
+    def predict_proba(self, X):
+        return super().predict_proba(X[:, :1] * X[:, 1:2])
+
+
 def student(**settings):
-    return DistilledClassifier(teacher, **SETTINGS | TRANSFER_SET | settings).fit(X, y)
+    settings = {"teacher": teacher} | SETTINGS | TRANSFER_SET | settings
+    return DistilledClassifier(**settings).fit(X, y)
+
+
+def begins_anew(calls, clf):
+    assert calls[-1].previous is None
+    assert calls[-1].n_epochs == clf.n_iter_ > 2
 
 
 def test_with_a_transfer_set_the_last_part_alone_is_trained_again_on_all_rows(calls):
@@ -75,15 +100,18 @@ def test_with_a_transfer_set_the_last_part_alone_is_trained_again_on_all_rows(ca
     assert clf.score(X, y) > 0.8
 
 
-def test_it_goes_on_bit_for_bit_from_the_training_that_was_chosen(calls):
-    student()
-    first, last = calls[0], calls[-1]
-    assert last.previous.training_state["epochs_done"] == len(last.previous.history)
-    again = student()
-    assert again.network_.state.keys() == last.fitted.network.state.keys()
-    for name, values in again.network_.state.items():
-        np.testing.assert_array_equal(values, last.fitted.network.state[name])
-    assert first.previous is None
+def test_it_goes_on_from_the_training_that_was_chosen_as_it_was_then(calls):
+    clf = student()
+    start, race = calls[-1].previous, calls[0]
+    by_hand = race.again(n_epochs=LENGTHS[LENGTHS.index(clf.n_iter_) - 1], on_epoch=None)
+    assert len(start.history) == len(by_hand.history)
+    same_arrays(start.network.state, by_hand.network.state)
+    states = [dict(fitted.training_state) for fitted in (start, by_hand)]
+    moments = [state.pop("moments") for state in states]
+    same_arrays(*states)
+    assert len(moments[0]) == len(moments[1]) > 0
+    for index in moments[0]:
+        same_arrays(*(one[index] for one in moments))
 
 
 def test_its_rate_and_its_temperature_are_those_of_the_whole_training(monkeypatch):
@@ -105,15 +133,37 @@ def test_its_rate_and_its_temperature_are_those_of_the_whole_training(monkeypatc
     "settings",
     [
         {"augment": None},  # each row that is held out counts
+        {"augment_size": 600},  # held out are more than half as many
+        {"augment_size": "fresh"},  # the same rows would come again
         {"callbacks": [Callback()]},  # who is told of all epochs, and may change any
         {"preprocessor": StandardScaler()},  # whose columns may be others each time
+        {"fit_teacher": True},  # another teacher is to be heard
     ],
-    ids=["no transfer set", "callbacks", "a transformer"],
+    ids=["labels", "small", "fresh", "callbacks", "transformer", "other teacher"],
 )
 def test_else_training_begins_anew(settings, calls):
-    clf = student(**settings)
-    assert calls[-1].previous is None
-    assert calls[-1].n_epochs == clf.n_iter_
+    if "fit_teacher" in settings:
+        settings = settings | {"teacher": LinearTeacher()}
+    begins_anew(calls, student(**settings))
+
+
+def test_so_it_does_where_the_last_part_would_be_the_shorter_one(calls, monkeypatch):
+    monkeypatch.setattr("skkd.planning._lengths", lambda *settings: [2, 8, 14])
+    clf = student()
+    assert clf.n_iter_ == 14
+    begins_anew(calls, clf)
+
+
+def test_so_it_does_where_somebody_watches_it(calls):
+    clf = DistilledClassifier(teacher, **SETTINGS | TRANSFER_SET)
+    clf.fit(X, y, X_val=X[:400], y_val=y[:400])
+    begins_anew(calls, clf)
+    assert all("valid_loss" in record for record in clf.history_)
+    monitor = pytest.importorskip("sklearn.callback").ScoringMonitor(scoring="accuracy")
+    clf = DistilledClassifier(teacher, **SETTINGS | TRANSFER_SET).set_callbacks(monitor).fit(X, y)
+    begins_anew(calls, clf)
+    rows = [row for row in monitor.get_logs().data if row["task_name"] == "epoch"]
+    assert len(rows) == clf.n_iter_
 
 
 @pytest.mark.parametrize(("n_rare", "begins_anew"), [(0, False), (40, True)])
@@ -131,27 +181,17 @@ def test_so_it_does_where_held_out_rows_bring_other_inputs(n_rare, begins_anew, 
     assert (calls[-1].previous is None) == begins_anew
 
 
-@pytest.mark.parametrize("alpha", [0.0, 0.5])
-def test_with_held_out_rows_of_ones_own_it_goes_on_as_it_would_have_gone(alpha, calls, monkeypatch):
-    held_out = {"X_val": X[:400], "y_val": y[:400]}
-    clf = DistilledClassifier(teacher, **SETTINGS, alpha=alpha, augment=None)
-    clf.fit(X, y, **held_out)
-    assert calls[-1].previous is not None
-    assert calls[-1].n_rows == calls[0].n_rows == len(X)
-    monkeypatch.setattr("skkd.planning._start", lambda *how: None)
-    anew = DistilledClassifier(teacher, **SETTINGS, alpha=alpha, augment=None)
-    anew.fit(X, y, **held_out)
-    assert calls[-1].previous is None
-    for name, values in clf.network_.state.items():
-        np.testing.assert_array_equal(values, anew.network_.state[name])
-    assert clf.n_steps_ == anew.n_steps_
-    assert clf.loss_curve_ == anew.loss_curve_
-
-
 def test_labels_alone_are_learned_from_the_beginning(calls):
-    clf = NeuralClassifier(**SETTINGS).fit(X, y)
-    assert calls[-1].previous is None
-    assert calls[-1].n_epochs == clf.n_iter_
+    begins_anew(calls, NeuralClassifier(**SETTINGS).fit(X, y))
+
+
+def test_epochs_are_shown_by_their_numbers(capsys):
+    clf = student(verbose=2)
+    shown = capsys.readouterr()
+    lines = re.findall(r"^epoch (\d+): ", shown.out + shown.err, flags=re.MULTILINE)
+    assert [int(line) for line in lines] == list(range(7, 15))
+    assert clf.n_iter_ == 14
+    assert "14/14" in shown.err
 
 
 def test_a_warm_start_counts_its_own_epochs():
