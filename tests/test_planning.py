@@ -166,8 +166,8 @@ def test_so_it_does_where_somebody_watches_it(calls):
     assert len(rows) == clf.n_iter_
 
 
-@pytest.mark.parametrize(("n_rare", "begins_anew"), [(0, False), (40, True)])
-def test_so_it_does_where_held_out_rows_bring_other_inputs(n_rare, begins_anew, calls):
+@pytest.mark.parametrize(("n_rare", "differs"), [(0, False), (40, True)])
+def test_so_it_does_where_held_out_rows_bring_other_inputs(n_rare, differs, calls):
     rows = X.astype(object)
     rows[:, 2] = np.where(X[:, 2] > 0, "a", "b")
     rows[:n_rare, 2] = [f"only in row {i}" for i in range(n_rare)]
@@ -177,8 +177,8 @@ def test_so_it_does_where_held_out_rows_bring_other_inputs(n_rare, begins_anew, 
 
     DistilledClassifier(knows_numbers, **SETTINGS | TRANSFER_SET).fit(rows, y)
     widths = [call.fitted.network.input_view.n_features for call in calls]
-    assert (widths[-1] != widths[0]) == begins_anew
-    assert (calls[-1].previous is None) == begins_anew
+    assert (widths[-1] != widths[0]) == differs
+    assert (calls[-1].previous is None) == differs
 
 
 def test_labels_alone_are_learned_from_the_beginning(calls):
