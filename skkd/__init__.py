@@ -1,4 +1,21 @@
-"""Turn a big fitted classifier into a small, fast neural network, inside scikit-learn."""
+"""Turn a big fitted classifier into a small, fast neural network, inside scikit-learn.
+
+From the bottom up; each imports from those above it in this list, and from nothing below:
+
+    checks runtime                   errors, warnings; threads, seeds, devices
+    losses schedules initializers    the formulas of the course
+    data                             the caller's rows, labels, weights: checked, read, split
+    preprocessing                    what the network sees of X
+    inference                        a fitted network as plain data, in NumPy alone
+    modules presets                  the torch network; what "auto" means
+    transfer                         rows that only a teacher labels
+    teachers                         how each kind of model is asked, cloned, fitted
+    config                           the parameters of an estimator, checked
+    training                         dataset -> fitted network
+    selection                        what is decided on held-out rows
+    distillation                     what a student learns from its teacher
+    estimators                       NeuralClassifier, DistilledClassifier
+"""
 
 import importlib
 
@@ -7,16 +24,19 @@ __version__ = "0.1.0.dev0"
 __all__ = [
     "DistilledClassifier",
     "NeuralClassifier",
-    "encodings",
     "initializers",
     "losses",
     "modules",
+    "preprocessing",
     "schedules",
     "transfer",
 ]
 
 #: Where the estimators live.
-ESTIMATORS = {"DistilledClassifier": "skkd.distilled", "NeuralClassifier": "skkd.neural"}
+ESTIMATORS = {
+    "DistilledClassifier": "skkd.estimators.distilled",
+    "NeuralClassifier": "skkd.estimators.neural",
+}
 
 
 def __getattr__(name):

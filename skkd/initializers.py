@@ -33,7 +33,7 @@ import numbers
 
 from sklearn.base import BaseEstimator
 
-from skkd.parameters import check_instance, check_number, check_option, refuse, warn
+from skkd.checks import check_instance, check_number, check_option, refuse, warn
 
 __all__ = [
     "Constant",

@@ -40,7 +40,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from skkd.parameters import check_number, check_option
+from skkd.checks import check_number, check_option
 
 __all__ = [
     "TEACHER_LOSSES",

@@ -10,12 +10,11 @@ number of rows in a batch).
 import numbers
 import sys
 
+from skkd.checks import check_option, is_auto
 from skkd.initializers import Normal
-from skkd.parameters import check_option, is_auto
 from skkd.schedules import CosLog
-from skkd.settings import layer_sizes
 
-__all__ = ["PRESETS", "changed", "is_narrow", "with_preset"]
+__all__ = ["PRESETS", "changed", "is_narrow", "layer_sizes", "with_preset"]
 
 PRESETS = {
     "tabular": {
@@ -66,6 +65,27 @@ WIDE = 256
 
 #: The optimisers that NTK rates are made for: for others they would be far too high.
 ADAMS = ("adam", "adamw")
+
+
+def layer_sizes(hidden_layer_sizes):
+    """Units of each hidden layer, from one number for a single layer or a sequence.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : int or sequence of int
+
+    Returns
+    -------
+    tuple
+
+    Examples
+    --------
+    >>> layer_sizes(100), layer_sizes([64, 64]), layer_sizes(())
+    ((100,), (64, 64), ())
+    """
+    if hasattr(hidden_layer_sizes, "__len__"):
+        return tuple(hidden_layer_sizes)
+    return (hidden_layer_sizes,)
 
 
 def with_preset(estimator, in_parts=False):

@@ -31,7 +31,7 @@ from collections.abc import Collection
 
 from sklearn.base import BaseEstimator
 
-from skkd.parameters import check_instance, check_integer, check_number, check_option
+from skkd.checks import check_instance, check_integer, check_number, check_option
 
 __all__ = [
     "Constant",

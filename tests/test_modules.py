@@ -17,7 +17,7 @@ from skkd.modules import (
     dropout_per_layer,
     rate_factors,
 )
-from skkd.optimizers import make_optimizer
+from skkd.training.optimizers import make_optimizer
 
 close = torch.testing.assert_close
 

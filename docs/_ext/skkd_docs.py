@@ -23,7 +23,7 @@ API_PAGES = {
     "skkd.initializers": "initializers.rst",
     "skkd.modules": "modules.rst",
     "skkd.transfer": "transfer.rst",
-    "skkd.encodings": "encodings.rst",
+    "skkd.preprocessing": "preprocessing.rst",
 }
 
 

@@ -49,9 +49,9 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from skkd import DistilledClassifier, NeuralClassifier
-from skkd.batches import batch_bounds
-from skkd.encodings import SelectiveBins, without_teacher
-from skkd.teacher_cache import forget
+from skkd.preprocessing import SelectiveBins, without_teacher
+from skkd.teachers.cache import forget
+from skkd.training.batches import batch_bounds
 
 #: The arms: settings of DistilledClassifier besides its defaults.
 VARIANTS = {

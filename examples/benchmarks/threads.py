@@ -14,7 +14,7 @@ import time
 import numpy as np
 
 from skkd import NeuralClassifier
-from skkd.isolation import default_n_threads
+from skkd.runtime import default_n_threads
 
 SETTINGS = [
     # columns, layers, batch size

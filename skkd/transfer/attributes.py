@@ -16,9 +16,9 @@ import hashlib
 import numpy as np
 from scipy import sparse
 
-from skkd.parameters import refuse
-from skkd.tables import read_numbers, read_objects
-from skkd.transfer.containers import container_of
+from skkd.checks import refuse
+from skkd.data.containers import container_of
+from skkd.data.tables import read_numbers, read_objects
 
 __all__ = ["Attributes", "one_hot_groups"]
 

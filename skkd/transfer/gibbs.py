@@ -26,7 +26,7 @@ import numpy as np
 from scipy.stats import rankdata
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from skkd.parameters import check_integer, check_number
+from skkd.checks import check_integer, check_number
 from skkd.transfer.sampler import Sampler, shuffled_copies
 
 __all__ = ["Gibbs", "Leaves"]

@@ -21,7 +21,7 @@ the outcome is that of the order drawn, not an approximation of it.
 
 import numpy as np
 
-from skkd.parameters import check_integer, check_number
+from skkd.checks import check_integer, check_number
 from skkd.transfer.neighbours import embed, nearest_others
 from skkd.transfer.sampler import BLOCK_ROWS, Sampler
 

@@ -5,7 +5,7 @@ import inspect
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils import check_random_state
 
-from skkd.parameters import check_integer, refuse
+from skkd.checks import check_integer, refuse
 from skkd.transfer.gibbs import Gibbs
 from skkd.transfer.munge import Munge
 from skkd.transfer.sampler import BLOCK_ROWS, Sampler

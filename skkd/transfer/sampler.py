@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
-from skkd.parameters import check_integer
+from skkd.checks import check_integer
 from skkd.transfer.attributes import Attributes
 
 __all__ = ["BLOCK_ROWS", "Sampler", "shuffled_copies"]

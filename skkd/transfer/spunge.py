@@ -11,7 +11,7 @@ with sd_a the standard deviation of attribute a.
 
 import numpy as np
 
-from skkd.parameters import check_number
+from skkd.checks import check_number
 from skkd.transfer.sampler import Sampler, shuffled_copies
 
 __all__ = ["Spunge"]

@@ -1,0 +1,257 @@
+"""The constructor parameters of the classifiers: checked, and turned into parts."""
+
+import copy
+import inspect
+from difflib import get_close_matches
+
+from skkd.checks import check_flag, check_integer, check_number, check_option, refuse
+from skkd.inference.network import ACTIVATIONS
+from skkd.initializers import resolve_bias_init, resolve_init
+from skkd.preprocessing.encodings import resolve_encoding
+from skkd.preprocessing.scaling import SCALINGS
+from skkd.presets import layer_sizes
+from skkd.schedules import resolve_schedule
+
+__all__ = [
+    "check_options_of",
+    "check_settings",
+    "copies_of_callbacks",
+    "options_of",
+    "set_options",
+]
+
+#: Nested parameters that are kept by the estimator itself: a class has no set_params.
+OPTION_PREFIXES = ("module__", "optimizer__")
+
+#: What the parameters of MLPClassifier, skorch and the literature are called here.
+OTHER_NAMES = {
+    "alpha": "weight_decay",
+    "max_iter": "max_epochs",
+    "solver": "optimizer",
+    "learning_rate_init": "learning_rate",
+    "power_t": "lr_decay",
+    "nesterovs_momentum": "nesterov",
+    "beta_1": "optimizer__betas",
+    "beta_2": "optimizer__betas",
+    "epsilon": "optimizer__eps",
+    "lr": "learning_rate",
+    "epochs": "max_epochs",
+    "n_jobs": "n_threads",
+    "T": "temperature",
+}
+
+#: Where the objects are that may stand for a string.
+OBJECTS = {
+    "lr_decay": "skkd.schedules",
+    "dropout_decay": "skkd.schedules",
+    "init": "skkd.initializers",
+    "bias_init": "skkd.initializers",
+    "numeric_encoding": "skkd.preprocessing",
+    "augment": "skkd.transfer",
+}
+
+OPTIMIZERS = ("sgd", "adam", "adamw", "rmsprop")
+
+
+def set_options(estimator, options):
+    """Store ``module__*`` and ``optimizer__*`` parameters; TypeError for any other.
+
+    Parameters
+    ----------
+    estimator : estimator
+    options : dict of str to object
+    """
+    for name, value in options.items():
+        if not name.startswith(OPTION_PREFIXES):
+            raise TypeError(
+                f"{type(estimator).__name__} got an unexpected keyword argument {name!r}"
+                f"{_advice(name, estimator._get_param_names())} Beside its parameters it takes "
+                "module__* and optimizer__*."
+            )
+        setattr(estimator, name, value)
+
+
+def _advice(name, known):
+    owner, _, setting = name.partition("__")
+    if setting and owner in OBJECTS:
+        return f": give {owner} as an object of {OBJECTS[owner]}, with {setting}=... of its own."
+    meant = [other for other in (OTHER_NAMES.get(name),) if other in known or "__" in str(other)]
+    meant += get_close_matches(name, [*known, *OPTION_PREFIXES], n=1)
+    return f"; did you mean {meant[0]}?" if meant else "."
+
+
+def options_of(estimator, prefix):
+    """The stored options behind a prefix, by their bare names.
+
+    Parameters
+    ----------
+    estimator : estimator
+    prefix : {"module__", "optimizer__"}
+
+    Returns
+    -------
+    dict of str to object
+    """
+    found = vars(estimator).items()
+    return {name.removeprefix(prefix): v for name, v in found if name.startswith(prefix)}
+
+
+def check_options_of(function, options, prefix):
+    """Refuse options that a function or class has no argument for.
+
+    Parameters
+    ----------
+    function : callable
+    options : dict of str to object
+    prefix : {"module__", "optimizer__"}
+    """
+    arguments = inspect.signature(function).parameters
+    if any(argument.kind is argument.VAR_KEYWORD for argument in arguments.values()):
+        return
+    for name, value in options.items():
+        if name not in arguments:
+            refuse(
+                f"{prefix}{name}", value, f"one of {', '.join(arguments)} as {prefix}*", TypeError
+            )
+
+
+def copies_of_callbacks(callbacks):
+    """Shallow copies of skorch callbacks, which write into themselves.
+
+    Shallow, so that the writers and the lists that a callback was given stay the
+    user's.
+
+    Parameters
+    ----------
+    callbacks : list of callbacks, of (name, callback) or of classes; or None
+
+    Returns
+    -------
+    list
+    """
+    if callbacks is None:
+        return []
+    if not isinstance(callbacks, (list, tuple)):
+        refuse("callbacks", callbacks, "a list of skorch callbacks or None", TypeError)
+    copies = []
+    for entry in callbacks:
+        callback = entry[1] if isinstance(entry, tuple) else entry
+        if not hasattr(callback, "on_epoch_end"):
+            refuse("callbacks", entry, "skorch callbacks, or (name, callback) pairs", TypeError)
+        copied = callback if inspect.isclass(callback) else copy.copy(callback)
+        copies.append((entry[0], copied) if isinstance(entry, tuple) else copied)
+    return copies
+
+
+def check_settings(estimator):
+    """Refuse what the estimator cannot be fitted with.
+
+    Parameters
+    ----------
+    estimator : NeuralClassifier
+        Without any "auto" that a preset knows.
+
+    Raises
+    ------
+    ValueError or TypeError
+        Naming the parameter, the value received and the values allowed.
+    """
+    _check_network(estimator)
+    _check_optimization(estimator)
+    _check_stopping(estimator)
+    _check_surroundings(estimator)
+
+
+def _check_network(est):
+    if isinstance(est.hidden_layer_sizes, str) or est.hidden_layer_sizes is None:
+        allowed = "an integer >= 1 or a sequence of them"
+        refuse("hidden_layer_sizes", est.hidden_layer_sizes, allowed, TypeError)
+    sizes = layer_sizes(est.hidden_layer_sizes)
+    for size in sizes:
+        check_integer("hidden_layer_sizes", size, low=1)
+    check_option("activation", est.activation, tuple(ACTIVATIONS))
+    if est.module is not None and not callable(est.module):
+        refuse("module", est.module, "a torch module class, a function that builds one, or None")
+    if hasattr(est.module, "state_dict") and not inspect.isclass(est.module):
+        allowed = "its class (with its arguments as module__*), for a module would be trained twice"
+        refuse("module", est.module, allowed, TypeError)
+    if est.module is None and options_of(est, "module__"):
+        name, value = next(iter(options_of(est, "module__").items()))
+        refuse(f"module__{name}", value, "it together with module, whose argument it is")
+    resolve_init("init", est.init, est.activation)
+    resolve_bias_init("bias_init", est.bias_init)
+    check_option("parametrization", est.parametrization, ("standard", "ntk"))
+    check_flag("feature_scale", est.feature_scale)
+    if est.module is not None and (est.parametrization == "ntk" or est.feature_scale):
+        name = "feature_scale" if est.feature_scale else "parametrization"
+        allowed = "'auto' together with module, for it is the built-in network's alone"
+        refuse(name, getattr(est, name), allowed)
+    check_flag("batch_norm", est.batch_norm)
+    rates = list(est.dropout) if hasattr(est.dropout, "__iter__") else [est.dropout]
+    for rate in rates:
+        check_number("dropout", rate, low=0, high=1, high_open=True)
+    if hasattr(est.dropout, "__iter__") and len(rates) != len(sizes):
+        refuse("dropout", est.dropout, f"a number, or one for each of {len(sizes)} layers")
+    resolve_schedule("dropout_decay", est.dropout_decay)
+    check_number("label_smoothing", est.label_smoothing, low=0, high=1, high_open=True)
+
+
+def _check_optimization(est):
+    is_class = inspect.isclass(est.optimizer) and hasattr(est.optimizer, "step")
+    if not is_class and not (isinstance(est.optimizer, str) and est.optimizer in OPTIMIZERS):
+        names = ", ".join(map(repr, OPTIMIZERS))
+        refuse("optimizer", est.optimizer, f"one of {names}, or a torch optimiser class")
+    if is_class and "weight_decay" not in inspect.signature(est.optimizer).parameters:
+        check_option("parametrization", est.parametrization, ("standard",))  # one rate for all
+    for option, parameter in (("lr", "learning_rate"), ("weight_decay", "weight_decay")):
+        if hasattr(est, f"optimizer__{option}"):
+            refuse(
+                f"optimizer__{option}", getattr(est, f"optimizer__{option}"), f"{parameter} instead"
+            )
+    check_number("learning_rate", est.learning_rate, low=0, low_open=True)
+    check_number("momentum", est.momentum, low=0, high=1, high_open=True)
+    check_flag("nesterov", est.nesterov)
+    check_number("weight_decay", est.weight_decay, low=0)
+    if est.max_grad_norm is not None:
+        check_number("max_grad_norm", est.max_grad_norm, low=0, low_open=True)
+    resolve_schedule("lr_decay", est.lr_decay)
+    if isinstance(est.batch_size, str):
+        if est.batch_size != "auto":
+            refuse("batch_size", est.batch_size, "an integer >= 1 or 'auto'")
+    else:
+        check_integer("batch_size", est.batch_size, low=1)
+    if est.batch_norm and est.batch_size == 1:
+        refuse("batch_size", 1, "at least 2, because batch_norm=True needs rows to compare")
+    check_flag("shuffle", est.shuffle)
+    check_integer("max_epochs", est.max_epochs, low=1)
+
+
+def _check_stopping(est):
+    check_flag("early_stopping", est.early_stopping)
+    check_number(
+        "validation_fraction", est.validation_fraction, low=0, high=1, low_open=True, high_open=True
+    )
+    if est.n_iter_no_change is not None:
+        check_integer("n_iter_no_change", est.n_iter_no_change, low=1)
+    check_number("tol", est.tol, low=0)
+
+
+def _check_surroundings(est):
+    if isinstance(est.preprocessor, str) and est.preprocessor not in SCALINGS:
+        refuse(
+            "preprocessor", est.preprocessor, "'auto', 'robust', 'standard', None or a transformer"
+        )
+    encoding = est.numeric_encoding
+    resolve_encoding("numeric_encoding", encoding, has_teacher=hasattr(est, "teacher"))
+    if encoding is not None and not isinstance(est.preprocessor, str):
+        allowed = "None together with a preprocessor that is None or a transformer"
+        refuse("numeric_encoding", encoding, allowed)
+    check_flag("warm_start", est.warm_start)
+    copies_of_callbacks(est.callbacks)
+    verbose = int(est.verbose) if isinstance(est.verbose, bool) else est.verbose
+    check_integer("verbose", verbose, low=0)
+    if not isinstance(est.device, str):
+        refuse("device", est.device, "'cpu', 'auto' or the name of a torch device", TypeError)
+    check_option("dtype", est.dtype, ("float32", "float64"))
+    if est.n_threads is not None:
+        check_integer("n_threads", est.n_threads, low=1)

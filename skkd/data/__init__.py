@@ -1,0 +1,1 @@
+"""The caller's rows, labels and weights: checked, read, split."""

@@ -1,0 +1,253 @@
+"""Tables of pandas, polars and pyarrow, as columns of NumPy arrays.
+
+A column of numbers becomes float64, its missing values NaN. A column of categories
+(strings, categories, booleans, objects that are not all numbers) becomes an object
+array of plain Python values, its missing values None.
+"""
+
+import math
+from collections.abc import Hashable
+from datetime import date, time, timedelta
+
+import numpy as np
+
+from skkd.checks import warn
+
+__all__ = [
+    "Table",
+    "columns_of",
+    "is_table",
+    "names_of",
+    "read_numbers",
+    "read_objects",
+    "read_table",
+    "warn_of_numbers_in_quotes",
+]
+
+#: How the names of numeric types begin, in lower case, in any of the libraries.
+NUMBERS = ("int", "uint", "float", "double", "halffloat", "decimal")
+
+#: The same of categorical types.
+CATEGORIES = ("categor", "enum", "dictionary")
+
+#: What an object column must not hold; a datetime is a date too.
+DATES = (date, time, timedelta, np.datetime64, np.timedelta64)
+
+#: Different texts in a column, from which on they are looked at, how many of them, and the
+#: share of numbers among these; the others may say that one is missing.
+MANY_TEXTS, ENOUGH_TEXTS, NEARLY_ALL = 100, 1000, 0.9
+
+
+class Table:
+    """Columns of equal length, each float64 or object.
+
+    Parameters
+    ----------
+    columns : list of ndarray of shape (n_rows,)
+    names : list of str
+        For error messages.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> table = Table([np.array([1.0, 2.0]), np.array(["a", None], dtype=object)], ["x", "c"])
+    >>> table.shape, table[[1]].columns[0]
+    ((2, 2), array([2.]))
+    """
+
+    def __init__(self, columns, names):
+        self.columns = columns
+        self.names = names
+
+    @property
+    def shape(self):
+        return (len(self.columns[0]) if self.columns else 0, len(self.columns))
+
+    def __len__(self):
+        return self.shape[0]
+
+    def __getitem__(self, rows):
+        """The same columns at some rows (a slice, a mask or indices)."""
+        return Table([column[rows] for column in self.columns], self.names)
+
+
+def is_table(X):
+    """Whether X is a pandas or polars DataFrame or a pyarrow Table."""
+    _refuse_queries(X)
+    return _is_pandas(X) or hasattr(X, "get_columns") or _is_arrow(X)
+
+
+def read_table(X):
+    """Read the columns of a DataFrame, a pyarrow Table or a 2-d array.
+
+    Parameters
+    ----------
+    X : pandas.DataFrame, polars.DataFrame, pyarrow.Table or 2-d ndarray
+
+    Returns
+    -------
+    Table
+
+    Raises
+    ------
+    TypeError
+        For a column of dates or times.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> table = read_table(np.array([[1, "a"], [None, "b"]], dtype=object))
+    >>> table.columns
+    [array([ 1., nan]), array(['a', 'b'], dtype=object)]
+    """
+    if _is_pandas(X) and all(isinstance(t, np.dtype) and t.kind in "fiu" for t in X.dtypes):
+        return Table(list(X.to_numpy(dtype=np.float64).T), list(map(str, X.columns)))
+    named = columns_of(X)
+    return Table([_read_column(n, c) for n, c in named], [str(n) for n, _ in named])
+
+
+def as_numbers(values):
+    """Float64 of an object column (None is NaN), or None if it holds anything else.
+
+    Digits in a string are a name, not a number: other rows may hold other names.
+    """
+    if any(isinstance(value, (str, bytes)) for value in values):
+        return None
+    try:
+        return np.asarray(values, dtype=object).astype(np.float64)
+    except (TypeError, ValueError):
+        return None
+
+
+def warn_of_numbers_in_quotes(X, table, declared):
+    """Warn of columns whose text reads as numbers, not all whole ones, as codes are.
+
+    Parameters
+    ----------
+    X : pandas.DataFrame, polars.DataFrame, pyarrow.Table or 2-d ndarray
+    table : Table
+        The same as it was read.
+    declared : list of int
+        Columns that are categorical by request; those that are so by type are known.
+    """
+    for j, (name, column) in enumerate(columns_of(X)):
+        values = table.columns[j]
+        if values.dtype != object or j in declared or _kind_of(column).startswith(CATEGORIES):
+            continue
+        texts = dict.fromkeys(value for value in values if isinstance(value, str))
+        if len(texts) >= MANY_TEXTS and _read_as_fractions(list(texts)[:ENOUGH_TEXTS]):
+            warn(
+                f"column {name!r} holds text that reads as numbers, and its many values are taken "
+                "for categories: make them numbers (in pandas: to_numeric, errors='coerce'), or, "
+                "if they are codes, name the column in categorical_features."
+            )
+
+
+def _read_as_fractions(texts):
+    numbers = [number for number in map(_number_in, texts) if number is not None]
+    some_are_fractions = any(not number.is_integer() for number in numbers)
+    return some_are_fractions and len(numbers) >= NEARLY_ALL * len(texts)
+
+
+def _number_in(text):
+    """What text reads as, if that is a finite number."""
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def columns_of(X):
+    """(name, column) pairs of a table or of a 2-d array."""
+    _refuse_queries(X)
+    if _is_pandas(X):
+        return list(X.items())
+    if hasattr(X, "get_columns"):  # polars
+        return [(series.name, series) for series in X.get_columns()]
+    if _is_arrow(X):
+        return list(zip(X.column_names, X.itercolumns(), strict=True))
+    return [(f"column {j}", X[:, j]) for j in range(X.shape[1])]
+
+
+def names_of(X):
+    """The names of a table's columns; None of what has none."""
+    columns = X.column_names if _is_arrow(X) else getattr(X, "columns", None)
+    return None if columns is None else list(columns)
+
+
+def _is_pandas(X):
+    return hasattr(X, "iloc") and hasattr(X, "columns")
+
+
+def _is_arrow(X):
+    return hasattr(X, "column_names") and hasattr(X, "itercolumns")
+
+
+def _refuse_queries(X):
+    if hasattr(X, "collect") and hasattr(X, "collect_schema"):
+        raise TypeError(f"{type(X).__name__} holds a query, not rows: call .collect() first.")
+
+
+def _kind_of(column):
+    """The name of its type, in lower case."""
+    return str(getattr(column, "dtype", getattr(column, "type", ""))).lower()
+
+
+def _read_column(name, column):
+    """One column as float64 or as an object array with None for missing values."""
+    kind = _kind_of(column)
+    if kind.startswith(("date", "time", "duration", "period")):
+        _refuse_dates(name, kind)
+    if kind.removeprefix("sparse[").startswith(NUMBERS) and not kind.startswith("interval"):
+        return read_numbers(column)
+    values = read_objects(column)
+    if kind in ("object", "null"):
+        for value in values:
+            if isinstance(value, DATES):
+                _refuse_dates(name, type(value).__name__)
+            if not isinstance(value, Hashable):
+                kind = type(value).__name__
+                raise TypeError(
+                    f"column {name!r} holds a {kind}: an argument must be a string or a number."
+                )
+        numbers = as_numbers(values)
+        if numbers is not None:
+            return numbers
+    return values
+
+
+def _refuse_dates(name, kind):
+    raise TypeError(
+        f"column {name!r} holds dates or times ({kind}): "
+        "turn them into numbers (days since a date, hour of the day) first."
+    )
+
+
+def read_numbers(column):
+    """A column of any library as float64, missing values NaN."""
+    if isinstance(column, np.ndarray):
+        return column.astype(np.float64)
+    if hasattr(column, "to_pylist"):  # pyarrow
+        return np.asarray(column.cast("float64").to_numpy(), dtype=np.float64)
+    if hasattr(column, "iloc"):  # pandas, its nullable types too
+        return column.to_numpy(dtype=np.float64, na_value=np.nan)
+    return column.cast(float).fill_null(np.nan).to_numpy().astype(np.float64)  # polars
+
+
+def read_objects(column):
+    """A column of any library as plain Python values, missing ones None."""
+    if hasattr(column, "to_pylist"):  # pyarrow
+        listed = column.to_pylist()
+    elif hasattr(column, "to_list"):  # pandas, polars
+        listed = column.to_list()
+    else:
+        listed = column.tolist()
+    values = np.empty(len(listed), dtype=object)
+    values[:] = [None if _is_missing(value) else value for value in listed]
+    return values
+
+
+def _is_missing(value):
+    # NaN differs from itself, and pandas' NA answers comparisons with NA.
+    return value is None or type(value).__name__ in ("NAType", "NaTType") or value != value

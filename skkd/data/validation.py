@@ -1,0 +1,359 @@
+"""The caller's X, y and weights, checked; scikit-learn's own messages where it has one."""
+
+import numpy as np
+from scipy import sparse
+from sklearn.utils import _safe_indexing, assert_all_finite, column_or_1d
+from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import _num_samples, validate_data
+
+from skkd.checks import refuse
+from skkd.data.tables import is_table, read_table, warn_of_numbers_in_quotes
+
+__all__ = [
+    "check_labels",
+    "check_rows",
+    "check_weights",
+    "class_weights",
+    "count_rows",
+    "encode",
+    "is_plain_table",
+    "nominal_columns",
+    "picked",
+    "resolve_categorical",
+]
+
+#: Of a plain table.
+MOST_COLUMNS = 1000
+
+
+def check_rows(estimator, X, *, reset, preprocessor, dtype, allow_nd=False):
+    """The caller's rows in the form that an input view takes.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Learns (`reset`) or checks the number and the names of the columns.
+    X : array-like, sparse matrix or table
+    reset : bool
+    preprocessor : "auto", None or transformer
+    dtype : str
+        For ``preprocessor=None``, where no scaling comes before the cast.
+    allow_nd : bool, default=False
+        Whether rows may have more than one dimension.
+
+    Returns
+    -------
+    ndarray, csr matrix or Table; with a transformer X itself
+    """
+    if not (preprocessor is None or isinstance(preprocessor, str)):
+        validate_data(estimator, X, reset=reset, skip_check_array=True)
+        return X.tocsr() if sparse.issparse(X) else X  # not every format has rows to pick
+    arrays = {"reset": reset, "accept_sparse": "csr", "allow_nd": allow_nd}
+    if preprocessor is None:
+        if getattr(getattr(X, "dtype", None), "kind", "") in ("m", "M"):
+            refuse("X", X.dtype.name, "numbers, not dates or times", TypeError)
+        with np.errstate(over="ignore"):  # what is too large for the dtype is refused anyway
+            return _validated(estimator, X, dtype=np.dtype(dtype), **arrays)
+    as_numbers = {"dtype": "numeric", "ensure_all_finite": "allow-nan"} | arrays
+    if type(X) is np.ndarray and X.dtype.kind in "fiu":  # before all that it might be else
+        return _validated(estimator, X, **as_numbers)
+    if is_table(X):
+        validate_data(estimator, X, reset=reset, skip_check_array=True)
+        return _numeric_if_possible(_read_table(estimator, X, is_new=reset))
+    if not sparse.issparse(X):
+        X = _keep_types(X)
+        if X.ndim == 1 and len(X) and all(isinstance(text, str) for text in X):
+            raise ValueError(
+                f"X holds {len(X)} texts, not rows of columns: give a preprocessor that makes "
+                "them, such as TfidfVectorizer()."
+            )
+        if X.dtype.kind in "OUSTbMm" and X.ndim == 2:
+            X = validate_data(estimator, X, dtype=None, ensure_all_finite=False, **arrays)
+            return _numeric_if_possible(_read_table(estimator, X, is_new=reset))
+    return validate_data(estimator, X, **as_numbers)
+
+
+def _read_table(estimator, X, is_new):
+    table = read_table(X)
+    if is_new and any(column.dtype == object for column in table.columns):
+        names = getattr(estimator, "feature_names_in_", None)
+        declared = resolve_categorical(estimator.categorical_features, table, names)
+        warn_of_numbers_in_quotes(X, table, declared)
+    return table
+
+
+def _validated(estimator, X, ensure_all_finite=True, **settings):
+    """What `validate_data` gives; infinities of a dense array are looked for in less time."""
+    if sparse.issparse(X):
+        return validate_data(estimator, X, ensure_all_finite=ensure_all_finite, **settings)
+    X = validate_data(estimator, X, ensure_all_finite=False, **settings)
+    with np.errstate(over="ignore", invalid="ignore"):
+        is_finite = np.isfinite(np.add.reduce(X, axis=None))
+    if not is_finite:
+        allow_nan = ensure_all_finite == "allow-nan"
+        name = type(estimator).__name__
+        assert_all_finite(X, allow_nan=allow_nan, estimator_name=name, input_name="X")
+    return X
+
+
+def check_labels(estimator, y, n_rows):
+    """Labels as a 1-d array of any type that scikit-learn takes.
+
+    Parameters
+    ----------
+    estimator : estimator
+        For the message.
+    y : array-like of shape (n_rows,)
+    n_rows : int
+
+    Returns
+    -------
+    ndarray of shape (n_rows,)
+    """
+    if y is None:
+        raise ValueError(
+            f"{type(estimator).__name__} requires y to be passed, but the target y is None"
+        )
+    y = column_or_1d(y, warn=True)
+    if y.dtype == object:
+        for label in filter(_is_missing, y):
+            gap = "None" if label is None else "NaN"
+            raise ValueError(f"Input y contains {gap}: every row needs a label.")
+    assert_all_finite(y, input_name="y")
+    check_classification_targets(y)
+    if len(y) != n_rows:
+        raise ValueError(
+            f"Found input variables with inconsistent numbers of samples: X has {n_rows} rows, "
+            f"y has {len(y)} labels."
+        )
+    return y
+
+
+def _is_missing(label):
+    """Whether it is None, NaN, or pandas' NA, of which nobody knows whether it equals itself."""
+    try:
+        return label is None or bool(label != label)
+    except TypeError:
+        return True
+
+
+def check_weights(sample_weight, n_rows):
+    """Sample weights as float64, or None.
+
+    Parameters
+    ----------
+    sample_weight : array-like of shape (n_rows,), float or None
+    n_rows : int
+
+    Returns
+    -------
+    ndarray of shape (n_rows,) or None
+    """
+    if sample_weight is None:
+        return None
+    try:
+        weight = np.asarray(sample_weight, dtype=np.float64)
+    except (TypeError, ValueError):
+        refuse("sample_weight", sample_weight, "one number >= 0 per row")
+    if weight.ndim == 0:
+        weight = np.full(n_rows, weight)
+    if weight.ndim != 1:
+        raise ValueError(f"Sample weights must be 1D array or scalar, got shape {weight.shape}.")
+    if len(weight) != n_rows:
+        raise ValueError(f"sample_weight has {len(weight)} values, X has {n_rows} rows.")
+    assert_all_finite(weight, input_name="sample_weight")
+    if (weight < 0).any():
+        row = int(np.flatnonzero(weight < 0)[0])
+        raise ValueError(
+            f"Negative values in sample_weight (row {row}: {weight[row]}): weights must be >= 0."
+        )
+    if not weight.any():
+        raise ValueError("Sample weights must contain at least one non-zero number.")
+    return weight
+
+
+def class_weights(class_weight, classes, codes, sample_weight):
+    """The factor that `class_weight` gives the rows of each class.
+
+    Parameters
+    ----------
+    class_weight : dict, "balanced" or None
+        "balanced" gives all classes the same total weight; it counts a row as often as
+        its sample weight says.
+    classes : ndarray of shape (n_classes,)
+    codes : ndarray of shape (n_rows,)
+        Of the rows to train on.
+    sample_weight : ndarray of shape (n_rows,) or None
+
+    Returns
+    -------
+    ndarray of shape (n_classes,)
+    """
+    if isinstance(class_weight, str):
+        if class_weight != "balanced":
+            refuse("class_weight", class_weight, "a dict, 'balanced' or None")
+        counts = np.bincount(codes, weights=sample_weight, minlength=len(classes))
+        present = counts > 0
+        factors = np.ones(len(counts))  # soft labels may name a class that no row has
+        factors[present] = counts.sum() / (present.sum() * counts[present])
+    elif class_weight is None or isinstance(class_weight, dict):
+        factors = compute_class_weight(class_weight, classes=classes, y=classes[codes])
+    else:
+        refuse("class_weight", class_weight, "a dict, 'balanced' or None", TypeError)
+    if not (np.isfinite(factors) & (factors >= 0)).all():
+        refuse("class_weight", class_weight, "finite weights >= 0")
+    return factors
+
+
+def encode(y, classes=None, name="y"):
+    """Classes and codes of labels.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n_rows,)
+    classes : ndarray of shape (n_classes,), default=None
+        Sorted; None takes those of `y`.
+    name : str, default="y"
+        For the message.
+
+    Returns
+    -------
+    classes : ndarray of shape (n_classes,)
+    codes : ndarray of int64 of shape (n_rows,)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> encode(np.array(["b", "a", "b"]))
+    (array(['a', 'b'], dtype='<U1'), array([1, 0, 1]))
+    """
+    found, codes = np.unique(y, return_inverse=True)
+    if classes is None:
+        classes = found
+    if len(classes) < 2:
+        raise ValueError(
+            f"{name} holds one class only, {classes.tolist()[0]!r}: a classifier needs at least "
+            "two classes."
+        )
+    position = {label: code for code, label in enumerate(classes.tolist())}
+    unknown = [label for label in found.tolist() if label not in position]
+    if unknown:
+        refuse(name, unknown, f"labels among the classes {classes.tolist()}")
+    return classes, np.array([position[label] for label in found.tolist()], dtype=np.int64)[codes]
+
+
+def resolve_categorical(categorical_features, rows, names):
+    """Indices of the columns that are categorical by request.
+
+    Parameters
+    ----------
+    categorical_features : "from_dtype", or array-like of names, of indices or a mask
+    rows : ndarray, sparse matrix or Table
+    names : ndarray of str or None
+        Of the columns.
+
+    Returns
+    -------
+    list of int
+        "from_dtype" requests none.
+    """
+    if isinstance(categorical_features, str) and categorical_features == "from_dtype":
+        return []
+    allowed = "'from_dtype', names, indices or a mask of the columns of X"
+    if categorical_features is None or isinstance(categorical_features, (str, int)):
+        refuse("categorical_features", categorical_features, allowed)
+    requested = np.asarray(categorical_features)
+    n_columns = rows.shape[1]
+    if requested.size == 0:
+        return []
+    if requested.ndim != 1:
+        refuse("categorical_features", categorical_features, allowed)
+    if sparse.issparse(rows):
+        refuse("categorical_features", categorical_features, "'from_dtype' for a sparse X")
+    if requested.dtype.kind == "b" and requested.shape == (n_columns,):
+        return np.flatnonzero(requested).tolist()
+    if requested.dtype.kind in "iu" and ((requested >= 0) & (requested < n_columns)).all():
+        return sorted(set(requested.tolist()))
+    known = {} if names is None else {name: j for j, name in enumerate(names)}
+    if requested.dtype.kind in "OUS" and all(name in known for name in requested.tolist()):
+        return sorted({known[name] for name in requested.tolist()})
+    return refuse("categorical_features", categorical_features, allowed)
+
+
+def nominal_columns(categorical_features, X, names):
+    """Indices of the columns that are categorical by request, in rows of any container.
+
+    Parameters
+    ----------
+    categorical_features : "from_dtype", or array-like of names, of indices or a mask
+    X : container with a shape, or nested list
+    names : ndarray of str or None
+        Of the columns.
+
+    Returns
+    -------
+    list of int
+    """
+    if sparse.issparse(X):
+        return []
+    rows = X if hasattr(X, "shape") else np.asarray(X, dtype=object)
+    return resolve_categorical(categorical_features, rows, names)
+
+
+def is_plain_table(X):
+    """Whether rows have columns, few enough to look at one by one: no text, no images."""
+    if sparse.issparse(X):
+        return False
+    first = X[:1] if isinstance(X, (list, tuple)) else X
+    shape = X.shape if hasattr(X, "shape") else np.asarray(first, dtype=object).shape
+    return len(shape) == 2 and shape[1] <= MOST_COLUMNS
+
+
+def _keep_types(X):
+    """An array of a nested list that does not turn numbers beside strings into strings."""
+    array = X if isinstance(X, np.ndarray) else np.asarray(X)
+    if array.dtype.kind in "US" and array is not X and not hasattr(X, "dtype"):
+        array = np.array(X, dtype=object)
+    return array
+
+
+def _numeric_if_possible(table):
+    """A table without categories as one array; infinities refused."""
+    numbers = [column for column in table.columns if column.dtype != object]
+    for column in numbers:
+        assert_all_finite(column, allow_nan=True, input_name="X")
+    if len(table) == 0 or table.shape[1] == 0:
+        raise ValueError(
+            f"Found array with {table.shape[0]} sample(s) and {table.shape[1]} feature(s) "
+            f"(shape={table.shape}) while a minimum of 1 is required."
+        )
+    if len(numbers) < table.shape[1]:
+        return table
+    return np.column_stack(numbers)
+
+
+def count_rows(X):
+    """Number of rows of anything scikit-learn can count."""
+    return _num_samples(X)
+
+
+def picked(X, index):
+    """Some of the rows; not every sparse format, nor what is merely array-like, can be sliced.
+
+    Parameters
+    ----------
+    X : container of rows
+    index : ndarray of int
+
+    Returns
+    -------
+    container of rows
+    """
+    if sparse.issparse(X):
+        X = X.tocsr()
+    elif hasattr(X, "itercolumns"):  # pyarrow's, which scikit-learn 1.6 cannot index
+        return X.take(index)
+    elif not hasattr(X, "__getitem__"):
+        X = np.asarray(X)
+    return _safe_indexing(X, index)

@@ -1,0 +1,1 @@
+"""A fitted network as plain data, which answers with NumPy alone."""

@@ -1,0 +1,119 @@
+"""A fitted custom module as plain data: its class, its arguments, its weights."""
+
+import weakref
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = ["ModuleNetwork", "build_module"]
+
+#: Built modules, shared by all threads and never pickled.
+_modules: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+
+
+def build_module(factory, arguments, dtype):
+    """Call the user's factory, on the CPU and in a dtype.
+
+    Parameters
+    ----------
+    factory : callable
+        Returns a torch.nn.Module.
+    arguments : dict
+    dtype : str
+
+    Returns
+    -------
+    torch.nn.Module
+    """
+    import torch
+
+    before = torch.get_default_dtype()
+    try:
+        # Whatever the caller's defaults are, the same weights are drawn.
+        torch.set_default_dtype(torch.float32)
+        with torch.device("cpu"):
+            module = factory(**arguments)
+    finally:
+        torch.set_default_dtype(before)
+    if not isinstance(module, torch.nn.Module):
+        raise TypeError(f"module={factory!r} must build a torch.nn.Module, got {module!r}.")
+    return module.to(getattr(torch, dtype))
+
+
+@dataclass(frozen=True, eq=False)
+class ModuleNetwork:
+    """A fitted custom module with its input view; it needs torch to answer.
+
+    Parameters
+    ----------
+    input_view : skkd.preprocessing.preprocessor.View
+    factory : callable
+        The module's class, or a function that builds it.
+    arguments : dict
+        Of the factory.
+    state : dict of str to ndarray
+        The module's state dict.
+    dtype : str
+    device : str
+        As the estimator's; "auto" and a missing GPU are settled when it answers.
+    batch_size : int
+        Rows per forward pass.
+    """
+
+    input_view: object
+    factory: object
+    arguments: dict
+    state: dict
+    dtype: str
+    device: str
+    batch_size: int
+
+    def logits(self, rows):
+        """Logits of rows as the user has them.
+
+        Parameters
+        ----------
+        rows : ndarray, sparse matrix or Table, checked by the estimator
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_classes), float64
+        """
+        import torch
+
+        from skkd.runtime import note_threads
+
+        note_threads()
+        module, device = self._shared_module()
+        dtype = np.dtype(self.dtype)
+        answers = []
+        with torch.inference_mode():
+            for _, x in self.input_view.blocks(rows, most=self.batch_size):
+                x = torch.tensor(np.ascontiguousarray(x, dtype=dtype), device=device)
+                answers.append(module(x).double().cpu().numpy())
+        return np.concatenate(answers)
+
+    def module(self):
+        """A new torch module with the fitted weights, in eval mode, on the CPU."""
+        import torch
+
+        from skkd.runtime import seeded_global_generator
+
+        with seeded_global_generator():
+            module = build_module(self.factory, self.arguments, self.dtype)
+        module.load_state_dict(
+            {name: torch.tensor(a, device="cpu") for name, a in self.state.items()}
+        )
+        return module.eval()
+
+    def _shared_module(self):
+        found = _modules.get(self)
+        if found is None:
+            from skkd.runtime import generator_lock, resolve_device
+
+            with generator_lock:  # building draws from the global generator
+                found = _modules.get(self)  # another thread may have built it by now
+                if found is None:
+                    device = resolve_device(self.device, fall_back=True)
+                    found = _modules[self] = (self.module().to(device), device)
+        return found

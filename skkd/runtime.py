@@ -1,0 +1,216 @@
+"""Training without a trace: threads, random states and modes of the process.
+
+Inside of `fit` torch runs with a fixed number of threads, with gradients on, and, for
+a custom module, with the global generator seeded. Outside, nobody must notice.
+"""
+
+import os
+import threading
+from contextlib import contextmanager
+
+import torch
+from threadpoolctl import threadpool_limits
+
+from skkd.checks import warn
+
+__all__ = [
+    "default_n_threads",
+    "generator_lock",
+    "gradients_on",
+    "note_threads",
+    "resolve_device",
+    "seed_generator_of",
+    "seeded_global_generator",
+    "threads_of_fit",
+]
+
+_fits = threading.Condition()
+_fits_running = 0
+_threads_of_fits = 1
+_threads_before = 1
+_here = threading.local()
+_has_used_threads = False
+_has_lost_threads = False
+
+#: Held while the process-wide generator is ours; reentrant, for a fit within a fit.
+generator_lock = threading.RLock()
+
+
+@contextmanager
+def threads_of_fit(n_threads):
+    """Run torch with `n_threads` in this thread, and put back what was there.
+
+    Several fits may run at the same time in threads of one process. The first one in
+    remembers the count, the last one out restores it: a fit that ends while others
+    run must not change theirs, nor remember one of theirs as the original. A fit that
+    wants another count waits for those that run, because part of what torch sets is
+    shared by all threads, and the count decides the last bits of a matrix product.
+
+    In a forked child torch has lost its threads, and would wait for them for ever: there
+    a single one does the work.
+
+    Parameters
+    ----------
+    n_threads : int
+
+    Examples
+    --------
+    >>> before = torch.get_num_threads()
+    >>> with threads_of_fit(1):
+    ...     torch.get_num_threads()
+    1
+    >>> torch.get_num_threads() == before
+    True
+    """
+    global _fits_running, _threads_of_fits, _threads_before
+    n_threads = 1 if _has_lost_threads else n_threads
+    outer = getattr(_here, "n_threads", None)  # of a fit around this one
+    with _fits:
+        if outer is None:
+            _fits.wait_for(lambda: _fits_running == 0 or _threads_of_fits == n_threads)
+        if _fits_running == 0:
+            _threads_before = torch.get_num_threads()
+            _threads_of_fits = n_threads
+        _fits_running += 1
+    _here.n_threads = n_threads
+    try:
+        torch.set_num_threads(n_threads)
+        note_threads()
+        yield
+    finally:
+        _here.n_threads = outer
+        with _fits:
+            _fits_running -= 1
+            if outer is not None:
+                torch.set_num_threads(outer)
+            elif _fits_running == 0:
+                torch.set_num_threads(_threads_before)
+            else:
+                # Only this thread's count: the rest of what torch sets is shared.
+                threadpool_limits(_threads_before, user_api="openmp")
+            _fits.notify_all()
+
+
+def note_threads():
+    """Remember whether torch may have started threads, which no fork survives."""
+    global _has_used_threads
+    _has_used_threads |= torch.get_num_threads() > 1
+
+
+def _begin_forked_child():
+    global _fits, _fits_running, generator_lock, _has_lost_threads
+    _fits, _fits_running = threading.Condition(), 0  # other threads may have held them
+    generator_lock = threading.RLock()
+    if _has_used_threads:
+        _has_lost_threads = True
+        torch.set_num_threads(1)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_forked_child)
+
+
+def default_n_threads(n_parameters, batch_size):
+    """Threads that a network of this size trains well with, on any machine.
+
+    A function of the work in a batch alone: the count decides the last bits, so it
+    must not depend on where the fit runs. On a quiet machine two threads gain up to a
+    factor of two, with large batches; where fits compete for the cores, as in a grid
+    search with n_jobs, they lose far more. So one it is, but for batches of half a
+    second and more (examples/benchmarks/threads.py).
+
+    Parameters
+    ----------
+    n_parameters, batch_size : int
+
+    Returns
+    -------
+    int
+
+    Examples
+    --------
+    >>> default_n_threads(1_000_000, 256), default_n_threads(50_000_000, 256)
+    (1, 2)
+    """
+    return 2 if n_parameters * batch_size >= 1e10 else 1
+
+
+@contextmanager
+def seeded_global_generator(seed=None, device="cpu"):
+    """Seed torch's global generators, and put back their states afterwards.
+
+    Custom modules draw their weights and their dropout from there, and offer no other
+    way. One thread at a time may be inside.
+
+    Parameters
+    ----------
+    seed : int, default=None
+        None leaves the states as they are.
+    device : torch.device or str, default="cpu"
+        Its generator is seeded and put back too; those of other devices are not touched.
+    """
+    device = torch.device(device)
+    others = [device] if device.type == "cuda" else []
+    with generator_lock, torch.random.fork_rng(devices=others):
+        if seed is not None:
+            torch.default_generator.manual_seed(seed)
+            seed_generator_of(device, seed)
+        yield
+
+
+def seed_generator_of(device, seed):
+    """Seed the global generator of a device other than the CPU.
+
+    Parameters
+    ----------
+    device : torch.device
+        Nothing happens if it is the CPU.
+    seed : int
+    """
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(seed)
+    elif device.type != "cpu":
+        torch.get_device_module(device).manual_seed(seed)
+
+
+@contextmanager
+def gradients_on():
+    """Gradients on, also inside of the caller's no_grad or inference_mode."""
+    with torch.inference_mode(False), torch.enable_grad():
+        yield
+
+
+def resolve_device(device, fall_back=False):
+    """The torch device that the parameter `device` means on this machine.
+
+    Parameters
+    ----------
+    device : str
+        "auto" is a GPU where there is one, else the CPU.
+    fall_back : bool, default=False
+        Whether a missing GPU is a warning (for predicting) or an error (for fitting).
+
+    Returns
+    -------
+    torch.device
+
+    Examples
+    --------
+    >>> resolve_device("cpu")
+    device(type='cpu')
+    """
+    if device == "auto":
+        return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+    try:
+        resolved = torch.device(device)
+        float(torch.zeros(1, device=resolved))
+    except (RuntimeError, AssertionError, TypeError) as error:
+        if not fall_back:
+            raise ValueError(
+                f"device={device!r} is not allowed: give 'cpu', 'auto' or a device that "
+                f"torch finds here ({error})."
+            ) from error
+        warn(f"device={device!r} is not here: predicting on the CPU.")
+        return torch.device("cpu")
+    return resolved

@@ -1,0 +1,1 @@
+"""What is decided on held-out rows: the candidate, the encoding, the number of epochs."""

@@ -1,0 +1,229 @@
+"""Out-of-fold labels: of each row, by a clone of the teacher that was fitted without it.
+
+A teacher's labels for the rows it was fitted on repeat what it knows by heart; one that
+merely stores its rows (nearest neighbours, in-context learners) repeats their labels. So
+the rows are split, and each part is labelled by a clone that was fitted on the others:
+cross-fitting (Dao, Kamath, Syrgkanis and Mackey 2021, "Knowledge distillation as
+semiparametric inference", arXiv:2104.09732). It costs a fit per fold.
+
+This is no `cross_val_predict`, which writes a probability of 0 where a training fold
+lacks the class, encodes the labels anew, and takes partitions only.
+"""
+
+import copy
+import numbers
+
+import numpy as np
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.utils import check_consistent_length
+
+from skkd.checks import check_integer, noted, refuse
+from skkd.data.validation import encode, picked
+from skkd.teachers.cache import remembered_teacher
+from skkd.teachers.cloning import part_that_stays_fitted, seeded_clone, weights_for
+from skkd.teachers.predict_proba import ask, unwrapped
+from skkd.teachers.soft_labels import align
+
+__all__ = ["out_of_fold"]
+
+#: What else the user may set, for messages.
+OTHERWISE = "soft_labels='in_sample'"
+
+
+def out_of_fold(
+    teacher,
+    X,
+    y,
+    sample_weight=None,
+    *,
+    seed,
+    n_folds=5,
+    groups=None,
+    cv=None,
+    remember=True,
+    memory=None,
+    **settings,
+):
+    """Probabilities of rows by clones of a teacher that were fitted without them.
+
+    Parameters
+    ----------
+    teacher : estimator
+        One, frozen or not, fitted or not; it stays as it is.
+    X : array-like, sparse matrix or table of n_rows rows
+        As the caller has it.
+    y : array-like of shape (n_rows,)
+        The original labels, of two classes at least.
+    sample_weight : array-like of shape (n_rows,), default=None
+        Handed on where the teacher takes it; else a warning says that it does not.
+    seed : int
+        Of the folds, and of the random states in the teacher that are None.
+    n_folds : int, default=5
+        Fewer where there are fewer rows, or groups.
+    groups : array-like of shape (n_rows,), default=None
+        Rows of a group stay together: they are near copies of each other.
+    cv : splitter or iterable of (train, test), default=None
+        In place of `n_folds` shuffled folds with equal shares of each class.
+    remember : bool, default=True
+        Whether to answer the same question only once.
+    memory : joblib.Memory, default=None
+        Shares the answers between processes.
+    **settings
+        See :func:`skkd.teachers.predict_proba.ask`.
+
+    Returns
+    -------
+    probabilities : ndarray of shape (n_rows, n_classes), float64
+        The mean over the folds that a row is a test row of. All zero where nothing can
+        be said of a row: it is no test row of any fold (TimeSeriesSplit), or its class
+        is missing from the training rows.
+    classes : ndarray of shape (n_classes,)
+        The sorted labels.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.neighbors import KNeighborsClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> neighbours = KNeighborsClassifier(weights="distance").fit(X, y)
+    >>> neighbours.predict_proba(X).max(axis=1).mean()  # each row is its own neighbour
+    np.float64(1.0)
+    >>> probabilities, _ = out_of_fold(neighbours, X, y, seed=0)
+    >>> bool(probabilities.max(axis=1).mean() < 0.99)
+    True
+    """
+    if isinstance(y, list):
+        y = np.asarray(y)
+    classes, codes = encode(np.asarray(y))
+    check_consistent_length(X, y, sample_weight, groups)
+    random_state = np.random.RandomState(seed)
+    fresh = seeded_clone(unwrapped(teacher), random_state, OTHERWISE)
+    _refuse_parts_that_stay_fitted(fresh, teacher)
+    folds = _folds(classes, codes, random_state, n_folds, groups, cv)
+    weights = weights_for(fresh, sample_weight)
+    X = X.tocsr() if sparse.issparse(X) else X  # once for all folds
+
+    def label_all():
+        total = np.zeros((len(codes), len(classes)))
+        n_answers = np.zeros((len(codes), 1))
+        for train, test in folds:
+            one = seeded_clone(unwrapped(teacher), random_state, OTHERWISE)
+            answer = _answer(one, X, y, (classes, codes), weights, train, test, settings)
+            total[test] += answer
+            n_answers[test] += answer.any(axis=1, keepdims=True)
+        labels = np.divide(total, n_answers, out=np.zeros_like(total), where=n_answers > 0)
+        return fresh, (labels, classes)
+
+    if not remember:
+        return label_all()[1]
+    question = ("out of fold", X, y, weights, folds, seed)
+    return remembered_teacher(fresh, question, label_all, memory)[1]
+
+
+def _answer(fresh, X, y, classes_and_codes, weights, train, test, settings):
+    """Aligned probabilities of the test rows; all zero where they can say nothing."""
+    classes, codes = classes_and_codes
+    known = np.unique(codes[train])
+    if len(known) < 2:  # a teacher of one class knows nothing
+        return np.zeros((len(test), len(classes)))
+    fitted, labels = _fitted(fresh, X, y, codes, classes[known], weights, train)
+    probabilities, columns = ask(fitted, picked(X, test), **settings)
+    if columns is None or fitted is not fresh:
+        columns = labels if columns is None else labels[np.asarray(columns).astype(np.intp)]
+    answer = align(probabilities, columns, classes, on_class_mismatch="intersect")
+    return answer * np.isin(codes[test], known)[:, None]
+
+
+def _fitted(fresh, X, y, codes, labels, weights, train):
+    """The teacher fitted on some rows, and what its columns mean if it does not say."""
+    arguments = {name: picked(values, train) for name, values in weights.items()}
+    rows, n_classes = picked(X, train), codes.max() + 1
+    spare = clone(fresh) if len(labels) < n_classes else None
+    with noted(f"Raised by fit of teacher, a {type(fresh).__name__}, on the rows of a fold."):
+        try:
+            return fresh.fit(rows, picked(y, train), **arguments), labels
+        except ValueError:
+            if spare is None:
+                raise
+        # XGBoost wants codes without a gap, and here a class is missing.
+        spare.fit(rows, np.unique(codes[train], return_inverse=True)[1], **arguments)
+        return spare, labels
+
+
+def _refuse_parts_that_stay_fitted(fresh, teacher):
+    name = part_that_stays_fitted(fresh)
+    if name is not None:
+        refuse(
+            "teacher",
+            teacher,
+            f"one without fitted parts: its {name} stays as it was fitted, on the very rows that "
+            "it is to be asked about. Give that part unfitted (no FrozenEstimator, no "
+            f"cv='prefit'), or set {OTHERWISE}",
+        )
+
+
+def _folds(classes, codes, random_state, n_folds, groups, cv):
+    """(train, test) of each fold, as arrays of indices that have no row in common."""
+    if cv is None:
+        check_integer("n_folds", n_folds, low=2)
+        if groups is not None:
+            return _folds_of_groups(codes, random_state, n_folds, np.asarray(groups))
+        return _folds_by_class(codes, random_state, min(n_folds, len(codes)))
+    folds = []
+    for train, test in _splits(classes[codes], random_state, groups, cv):
+        train, test = _indices(train, len(codes)), np.unique(_indices(test, len(codes)))
+        if len(np.intersect1d(train, test)):
+            refuse("cv", cv, "a splitter whose test rows are not among its training rows")
+        if len(test):
+            folds.append((train, test))
+    return folds
+
+
+def _indices(part, n_rows):
+    part = np.asarray(part)
+    if part.dtype == bool and len(part) == n_rows:
+        return np.flatnonzero(part)
+    if len(part) and not (part.dtype.kind in "iu" and part.min() >= 0 and part.max() < n_rows):
+        refuse("cv", part, f"one that gives indices of the {n_rows} rows")
+    return part.astype(np.intp)
+
+
+def _splits(labels, random_state, groups, cv):
+    from sklearn.model_selection import check_cv
+
+    if isinstance(cv, numbers.Number):
+        refuse("cv", cv, "a splitter or an iterable of (train, test); n_folds is the number")
+    splitter = check_cv(copy.deepcopy(cv) if hasattr(cv, "split") else cv)
+    if getattr(splitter, "random_state", 0) is None:  # it would draw from NumPy's global state
+        splitter.random_state = random_state.randint(np.iinfo(np.int32).max)
+    return splitter.split(np.zeros((len(labels), 1)), labels, groups)
+
+
+def _folds_by_class(codes, random_state, n_folds):
+    """Rows dealt to the folds like cards, class by class.
+
+    StratifiedKFold does the same, but warns of classes with fewer rows than folds, whose
+    rows this deals to as many folds as they can be in.
+    """
+    shuffled = random_state.permutation(len(codes))
+    in_classes = shuffled[np.argsort(codes[shuffled], kind="stable")]
+    fold = np.empty(len(codes), dtype=np.intp)
+    fold[in_classes] = np.arange(len(codes)) % n_folds
+    return [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(n_folds)]
+
+
+def _folds_of_groups(codes, random_state, n_folds, groups):
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    n_groups = len(np.unique(groups))
+    if n_groups < 2:
+        refuse("groups", groups, "two groups or more: the rows of one stay together")
+    n_folds = min(n_folds, n_groups)
+    counts = np.bincount(codes)
+    # It refuses or warns of classes with fewer rows than folds: they need no balance.
+    balanced = np.where(counts[codes] < n_folds, counts.argmax(), codes)
+    seed = random_state.randint(np.iinfo(np.int32).max)
+    splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
+    folds = splitter.split(np.zeros((len(codes), 1)), balanced, groups)
+    return [(train, test) for train, test in folds if len(test)]

@@ -1,0 +1,250 @@
+"""Soft labels: probabilities that are checked, in the order of the classes, and mixed."""
+
+import numpy as np
+
+from skkd.data.tables import names_of
+
+__all__ = [
+    "align",
+    "as_array",
+    "check_probabilities",
+    "in_order",
+    "mix",
+    "named_columns",
+    "shortened",
+]
+
+#: How far a row of probabilities may sum from 1.
+SUM_TOLERANCE = 1e-3
+
+
+def as_array(answer, name="teacher"):
+    """An answer as float64; one array for each of several outputs is refused.
+
+    Parameters
+    ----------
+    answer : array-like
+    name : str, default="teacher"
+        Whose it is, for the message.
+
+    Returns
+    -------
+    ndarray, float64
+    """
+    if isinstance(answer, list) and any(getattr(part, "ndim", 0) == 2 for part in answer):
+        raise ValueError(
+            f"{name} answers with a list of arrays, one per output: it must have one output."
+        )
+    if hasattr(answer, "detach"):  # a tensor of torch, on whatever device
+        answer = answer.detach().cpu()
+    try:
+        return np.asarray(answer, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} must give numbers, one per row and class: {error}.") from error
+
+
+def check_probabilities(probabilities, n_rows, name="teacher", may_be_silent=False):
+    """Probabilities as float64 whose rows sum to 1; what is no probability is refused.
+
+    Parameters
+    ----------
+    probabilities : array-like of shape (n_rows, n_columns)
+    n_rows : int
+    name : str, default="teacher"
+        Whose they are, for the message.
+    may_be_silent : bool, default=False
+        Whether a row may be all zero, that is say nothing.
+
+    Returns
+    -------
+    ndarray of shape (n_rows, n_columns), float64
+
+    Examples
+    --------
+    >>> check_probabilities([[0.5, 0.7]], n_rows=1)
+    Traceback (most recent call last):
+        ...
+    ValueError: teacher gives no probabilities in row 0: [0.5, 0.7] sums to 1.2, not to 1 (are \
+these logits?).
+    """
+    p = as_array(probabilities, name)
+    if p.ndim != 2 or p.shape[1] < 2:
+        raise ValueError(
+            f"{name} must give one probability per row and class, an array of shape (n_rows, "
+            f"n_classes); it gave shape {p.shape}. Two classes need two columns: 1 - p and p."
+        )
+    if len(p) != n_rows:
+        raise ValueError(
+            f"{name} gives {len(p)} rows for the {n_rows} rows of X: a meta-estimator may have "
+            "sliced one of them and not the other."
+        )
+    is_silent = ~p.any(axis=1) & may_be_silent
+    faults = (
+        (~np.isfinite(p).all(axis=1), "is not finite"),
+        ((p < -1e-6).any(axis=1), "has a negative entry"),
+        (~is_silent & (abs(p.sum(axis=1) - 1) > SUM_TOLERANCE), "sums to {total:.6g}, not to 1"),
+    )
+    for is_faulty, fault in faults:
+        if is_faulty.any():
+            row = int(np.flatnonzero(is_faulty)[0])
+            values = ", ".join(f"{value:.6g}" for value in p[row][:6])
+            more = ", ..." if p.shape[1] > 6 else ""
+            raise ValueError(
+                f"{name} gives no probabilities in row {row}: [{values}{more}] "
+                f"{fault.format(total=p[row].sum())} (are these logits?)."
+            )
+    p = np.maximum(p, 0.0)
+    return p / np.where(is_silent, 1.0, p.sum(axis=1))[:, None]
+
+
+def named_columns(probabilities, classes):
+    """The labels that the columns of a table of probabilities are named after.
+
+    Parameters
+    ----------
+    probabilities : array-like or DataFrame of shape (n_rows, n_columns)
+    classes : ndarray of shape (n_classes,)
+        The sorted labels.
+
+    Returns
+    -------
+    list or None
+        None where the columns are unnamed or merely counted: then they are in the order
+        of the sorted labels. A name may be a label's text, as in a table read from a file.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import numpy as np
+    >>> named_columns(pd.DataFrame([[0.9, 0.1]], columns=["1", "0"]), np.array([0, 1]))
+    [1, 0]
+    """
+    names = names_of(probabilities)
+    if names is None:
+        return None
+    labels = {str(label): label for label in classes.tolist()}
+    if not set(names) & set(labels.values()):
+        if set(map(str, names)) & set(labels):
+            return [labels.get(str(name), name) for name in names]
+        counted = (range(len(names)), [f"column_{j}" for j in range(len(names))])  # pandas, polars
+        return None if any(names == list(numbers) for numbers in counted) else names
+    is_unnamed = type(probabilities.columns).__name__ == "RangeIndex"
+    if is_unnamed and len(names) == len(labels) and set(names) != set(labels.values()):
+        return None
+    return names
+
+
+def in_order(labels):
+    """Labels sorted for a message, of whatever types they are."""
+    labels = list(labels)
+    try:
+        return sorted(labels)
+    except TypeError:
+        return sorted(labels, key=str)
+
+
+def shortened(labels):
+    """A list for a message, of ten entries at most."""
+    more = f", ... {len(labels) - 10} more" if len(labels) > 10 else ""
+    return f"{str(labels[:10])[:-1]}{more}]"
+
+
+def align(probabilities, known, classes, on_class_mismatch="raise", name="teacher"):
+    """Columns in the order of `classes`.
+
+    Parameters
+    ----------
+    probabilities : ndarray of shape (n_rows, n_columns)
+    known : array-like of shape (n_columns,) or None
+        The classes of the columns. None means the classes themselves, in their order.
+    classes : ndarray of shape (n_classes,)
+        The student's.
+    on_class_mismatch : {"raise", "teacher", "intersect"}, default="raise"
+        "raise" wants both sets equal; otherwise a class that the teacher does not know
+        has probability 0, and the mass of one that only the teacher knows is spread
+        over the others (a row without any is left all zero).
+    name : str, default="teacher"
+        Whose they are, for the message.
+
+    Returns
+    -------
+    ndarray of shape (n_rows, n_classes)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> align(np.array([[0.9, 0.1]]), ["b", "a"], np.array(["a", "b"]))
+    array([[0.1, 0.9]])
+    """
+    columns = classes if known is None else np.asarray(known)
+    if len(columns) != probabilities.shape[1]:
+        raise ValueError(
+            f"{name} gives {probabilities.shape[1]} columns for {len(columns)} classes: where they "
+            "are not named (by classes_, or as those of a table) they must be the sorted labels "
+            "of y."
+        )
+    position = {label: j for j, label in enumerate(columns.tolist())}
+    if len(position) < len(columns):
+        raise ValueError(f"{name} names a class twice: {columns.tolist()}.")
+    wanted = classes.tolist()
+    complaint = f"{name} knows the classes {shortened(in_order(position))}, y holds "
+    complaint += shortened(wanted)
+    re_encoded = (
+        "a meta-estimator has re-encoded it: encode the labels to 0..K-1 before fitting the "
+        "teacher."
+    )
+    if not set(position) & set(wanted):
+        raise ValueError(
+            f"{complaint}. They have none in common: {_advice(name, columns.tolist())}if y is not "
+            f"yours, {re_encoded}"
+        )
+    if on_class_mismatch == "raise" and set(position) != set(wanted):
+        raise ValueError(
+            f"{complaint}. If y is yours, set on_class_mismatch to 'teacher' or 'intersect'. If "
+            f"not, {re_encoded}"
+        )
+    aligned = np.zeros((len(probabilities), len(wanted)))
+    for j, label in enumerate(wanted):
+        if label in position:
+            aligned[:, j] = probabilities[:, position[label]]
+    mass = aligned.sum(axis=1, keepdims=True)
+    return np.divide(aligned, mass, out=aligned, where=mass > 0)
+
+
+def _advice(name, columns):
+    """What else may be wrong if no label is known, for a message."""
+    if name == "teacher_proba":
+        return "name its columns after the labels, or give an array in their order; or, "
+    if columns == list(range(len(columns))):
+        return (
+            "the teacher takes codes, then give its predict_proba as the teacher if column k means "
+            "the k-th of the sorted labels; or, "
+        )
+    return ""
+
+
+def mix(soft_labels, weights):
+    """The weighted mean of several teachers' soft labels.
+
+    Parameters
+    ----------
+    soft_labels : list of ndarray of shape (n_rows, n_classes)
+        Aligned. A row that is all zero says nothing, and has no weight in its mean.
+    weights : list of float, positive
+
+    Returns
+    -------
+    ndarray of shape (n_rows, n_classes)
+        Rows sum to 1; those of which nobody says anything are all zero.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> mix([np.array([[1.0, 0.0]]), np.array([[0.0, 1.0]])], [3, 1])
+    array([[0.75, 0.25]])
+    """
+    if len(soft_labels) == 1:
+        return soft_labels[0]
+    total = sum(weight * p for weight, p in zip(weights, soft_labels, strict=True))
+    mass = total.sum(axis=1, keepdims=True)
+    return np.divide(total, mass, out=np.zeros_like(total), where=mass > 0)

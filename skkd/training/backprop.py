@@ -1,0 +1,249 @@
+"""Forward and backward passes of the built-in network, by hand.
+
+For small networks half of a training step is not arithmetic but the bookkeeping of
+autograd. Here each kind of layer is a pair of functions, forward and backward, in one
+table: :data:`PASSES`. A new kind of layer is a new row there. What they compute is what
+autograd computes, up to rounding.
+
+=========  =====================================  ======================================
+Linear     z = x W^T + b                          dW = dz^T x, db = sum dz, dx = dz W
+  scaled   z = x (W s)^T + b                      dW = (dz^T x) s, ds = sum W (dz^T x)
+BatchNorm  z = gamma (x - mean) / sd + beta       torch's own kernel
+relu ...   z = f(x)                               dx = dz f'(x), torch's own kernels
+Dropout    z = x m, m = mask / (1 - p)            dx = dz m
+=========  =====================================  ======================================
+"""
+
+import torch
+from torch import nn
+
+from skkd.modules import MLP, Dropout, ScaledLinear
+
+__all__ = ["PASSES", "Backprop"]
+
+aten = torch.ops.aten
+
+
+class Backprop:
+    """Gradients of the loss of a batch, for a multilayer perceptron.
+
+    Parameters
+    ----------
+    module : skkd.modules.MLP
+        Its parameters' `grad` is written to, never allocated anew.
+    gradient : callable
+        (logits, targets) -> (one loss per row, its derivative by the logits).
+    weighted : bool, default=True
+        False where all weights are 1.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skkd.training.criteria import LabelLoss
+    >>> mlp = MLP(2, 3, init="zeros")
+    >>> backprop = Backprop(mlp, LabelLoss().gradient)
+    >>> targets = {"labels": torch.tensor([0]), "weights": torch.ones(1)}
+    >>> backprop(torch.ones(1, 2), targets)
+    (tensor([1.0986]), tensor([[0., 0., 0.]]))
+    >>> mlp.output.bias.grad
+    tensor([-0.6667,  0.3333,  0.3333])
+    """
+
+    def __init__(self, module, gradient, weighted=True):
+        self.gradient = gradient
+        self.weighted = weighted
+        for parameter in module.parameters():
+            parameter.grad = torch.zeros_like(parameter)
+        *hidden, output = module
+        last = OutputPass if type(output) is nn.Linear else PASSES[type(output)]
+        self.passes = [*(PASSES[type(layer)](layer) for layer in hidden), last(output)]
+
+    @staticmethod
+    def is_possible(module):
+        """Whether every layer has a row in the table, and all parameters are trained."""
+        known = type(module) is MLP and all(type(layer) in PASSES for layer in module)
+        return known and all(parameter.requires_grad for parameter in module.parameters())
+
+    def __call__(self, X, targets):
+        """Write the gradients of a batch; the losses of its rows, and their logits."""
+        logits = X
+        for layer in self.passes:
+            logits = layer.forward(logits)
+        losses, d = self.gradient(logits, targets)
+        if self.weighted:
+            weights = targets["weights"]
+            losses.mul_(weights)
+            d.mul_(weights.unsqueeze(1))
+        d.div_(len(X))
+        for layer in reversed(self.passes[1:]):
+            d = layer.backward(d)
+        self.passes[0].backward(d, wants_input=False)
+        return losses, logits
+
+
+class LinearPass:
+    def __init__(self, layer):
+        # Detached, they share memory with the parameters, and autograd is never asked.
+        self.weight, self.grad = layer.weight.detach(), layer.weight.grad
+        self.bias = None if layer.bias is None else layer.bias.detach()
+        self.bias_grad = None if layer.bias is None else layer.bias.grad
+
+    def forward(self, x):
+        self.x = x
+        if self.bias is None:
+            return x @ self.weight.t()
+        return torch.addmm(self.bias, x, self.weight.t())
+
+    def backward(self, d, wants_input=True):
+        torch.mm(d.t(), self.x, out=self.grad)
+        if self.bias is not None:
+            torch.sum(d, 0, out=self.bias_grad)
+        return torch.mm(d, self.weight) if wants_input else None
+
+
+class ScaledLinearPass(LinearPass):
+    """A first layer; its input is data, whose gradient nobody asks for."""
+
+    def __init__(self, layer):
+        super().__init__(layer)
+        self.unscaled = self.weight
+        self.scale, self.scale_grad = layer.scale.detach(), layer.scale.grad
+
+    def forward(self, x):
+        self.weight = self.unscaled * self.scale
+        return super().forward(x)
+
+    def backward(self, d, wants_input=False):
+        super().backward(d, wants_input=False)
+        torch.sum(self.grad * self.unscaled, 0, out=self.scale_grad)
+        self.grad.mul_(self.scale)
+
+
+class OutputPass(LinearPass):
+    """Logits class by class, as the loss reads them: for few classes that is quicker."""
+
+    def forward(self, x):
+        self.x = x
+        return torch.addmm(self.bias.unsqueeze(1), self.weight, x.t()).t()
+
+
+class BatchNormPass:
+    def __init__(self, layer):
+        self.layer = layer
+        self.weight, self.bias = layer.weight.detach(), layer.bias.detach()
+
+    def forward(self, x):
+        norm = self.layer
+        norm.num_batches_tracked.add_(1)
+        self.x = x
+        z, self.mean, self.inverse_sd = torch.native_batch_norm(
+            x,
+            self.weight,
+            self.bias,
+            norm.running_mean,
+            norm.running_var,
+            True,
+            norm.momentum,
+            norm.eps,
+        )
+        return z
+
+    def backward(self, d):
+        norm = self.layer
+        d, of_weight, of_bias = aten.native_batch_norm_backward(
+            d,
+            self.x,
+            self.weight,
+            norm.running_mean,
+            norm.running_var,
+            self.mean,
+            self.inverse_sd,
+            True,
+            norm.eps,
+            (True, True, True),
+        )
+        norm.weight.grad.copy_(of_weight)
+        norm.bias.grad.copy_(of_bias)
+        return d
+
+
+class DropoutPass:
+    def __init__(self, layer):
+        self.layer = layer
+
+    def forward(self, x):
+        self.mask = self.layer.mask(x)
+        return x * self.mask
+
+    def backward(self, d):
+        return d.mul_(self.mask)
+
+
+def activation_pass(forward, backward):
+    """The pass of an activation.
+
+    Parameters
+    ----------
+    forward : callable
+        (layer, x) -> z; it may overwrite x if `backward` reads z alone.
+    backward : callable
+        (layer, dz, x, z) -> dx.
+    """
+
+    class ActivationPass:
+        def __init__(self, layer):
+            self.layer = layer
+
+        def forward(self, x):
+            self.x = x
+            self.z = forward(self.layer, x)
+            return self.z
+
+        def backward(self, d):
+            return backward(self.layer, d, self.x, self.z)
+
+    return ActivationPass
+
+
+SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805
+
+PASSES = {
+    nn.Linear: LinearPass,
+    ScaledLinear: ScaledLinearPass,
+    nn.BatchNorm1d: BatchNormPass,
+    Dropout: DropoutPass,
+    nn.Identity: activation_pass(lambda layer, x: x, lambda layer, d, x, z: d),
+    nn.ReLU: activation_pass(
+        lambda layer, x: x.relu_(),
+        lambda layer, d, x, z: aten.threshold_backward(d, z, 0),
+    ),
+    nn.Sigmoid: activation_pass(
+        lambda layer, x: x.sigmoid_(), lambda layer, d, x, z: aten.sigmoid_backward(d, z)
+    ),
+    nn.Tanh: activation_pass(
+        lambda layer, x: x.tanh_(), lambda layer, d, x, z: aten.tanh_backward(d, z)
+    ),
+    nn.LeakyReLU: activation_pass(
+        lambda layer, x: layer(x),
+        lambda layer, d, x, z: aten.leaky_relu_backward(d, x, layer.negative_slope, False),
+    ),
+    # By their own values, which spares the exponential.
+    nn.ELU: activation_pass(
+        lambda layer, x: layer(x),
+        lambda layer, d, x, z: aten.elu_backward(d, layer.alpha, 1, 1, True, z),
+    ),
+    nn.SELU: activation_pass(
+        lambda layer, x: torch.selu_(x),
+        lambda layer, d, x, z: aten.elu_backward(d, SELU_ALPHA, SELU_SCALE, 1, True, z),
+    ),
+    nn.GELU: activation_pass(
+        lambda layer, x: layer(x),
+        lambda layer, d, x, z: aten.gelu_backward(d, x, approximate=layer.approximate),
+    ),
+    nn.SiLU: activation_pass(
+        lambda layer, x: layer(x), lambda layer, d, x, z: aten.silu_backward(d, x)
+    ),
+    nn.Mish: activation_pass(
+        lambda layer, x: layer(x), lambda layer, d, x, z: aten.mish_backward(d, x)
+    ),
+}

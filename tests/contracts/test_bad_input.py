@@ -1,0 +1,454 @@
+"""Whatever cannot be used gives one clear error, and leaves the classifier as it was."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import sparse
+from sklearn.preprocessing import FunctionTransformer
+
+from skkd import NeuralClassifier
+from skkd.initializers import Normal
+from skkd.schedules import StepDecay
+
+nan, inf = np.nan, np.inf
+
+
+def tiny(**params):
+    return NeuralClassifier(
+        **{"hidden_layer_sizes": (4,), "max_epochs": 2, "random_state": 0, **params}
+    )
+
+
+def with_value(value, dtype=np.float64):
+    X = np.arange(12.0).reshape(6, 2).astype(dtype)
+    X[3, 1] = value
+    return X
+
+
+GOOD_X, GOOD_Y = with_value(0.0), np.array([0, 1, 0, 1, 0, 1])
+
+PARAMETERS = [
+    ("hidden_layer_sizes", 0, ValueError, "an integer >= 1"),
+    ("hidden_layer_sizes", "10", TypeError, "an integer >= 1 or a sequence of them"),
+    ("hidden_layer_sizes", None, TypeError, "an integer >= 1 or a sequence of them"),
+    ("hidden_layer_sizes", (10, 0), ValueError, "an integer >= 1"),
+    ("hidden_layer_sizes", (1.5,), TypeError, "an integer >= 1"),
+    ("hidden_layer_sizes", (True,), TypeError, "an integer >= 1"),
+    ("hidden_layer_sizes", iter([4]), TypeError, "an integer >= 1"),
+    ("activation", "sine", ValueError, "one of 'identity', 'logistic', 'tanh', 'relu'"),
+    ("activation", torch.relu, ValueError, "one of 'identity'"),
+    ("preset", "robust", ValueError, "one of 'tabular', 'plain'"),
+    ("preset", None, ValueError, "one of 'tabular', 'plain'"),
+    ("preset", ["plain"], ValueError, "one of 'tabular', 'plain'"),
+    ("module", "mlp", ValueError, "a torch module class, a function that builds one, or None"),
+    ("init", "kaiming", ValueError, "one of 'auto', 'zeros'"),
+    ("init", None, TypeError, "a scheme's name or an object of skkd.initializers"),
+    ("init", Normal, TypeError, "a scheme's name or an object of skkd.initializers"),
+    ("bias_init", "ones", ValueError, "'zeros', a number"),
+    ("bias_init", nan, ValueError, "a number"),
+    ("bias_init", None, ValueError, "'zeros', a number"),
+    ("parametrization", "mup", ValueError, "one of 'standard', 'ntk'"),
+    ("parametrization", None, ValueError, "one of 'standard', 'ntk'"),
+    ("feature_scale", 1, TypeError, "True or False"),
+    ("feature_scale", "yes", TypeError, "True or False"),
+    ("batch_norm", 1, TypeError, "True or False"),
+    ("batch_norm", "yes", TypeError, "True or False"),
+    ("dropout", 1.0, ValueError, r"a number in \[0, 1\)"),
+    ("dropout", -0.1, ValueError, r"a number in \[0, 1\)"),
+    ("dropout", (0.1, 0.2), ValueError, "a number, or one for each of 1 layers"),
+    ("dropout", "half", TypeError, r"a number in \[0, 1\)"),
+    ("dropout_decay", "sine", ValueError, "one of 'constant', 'step'"),
+    ("dropout_decay", 0.1, TypeError, "a schedule's name or an object of skkd.schedules"),
+    ("label_smoothing", 1.0, ValueError, r"a number in \[0, 1\)"),
+    ("label_smoothing", None, TypeError, r"a number in \[0, 1\)"),
+    ("optimizer", "lion", ValueError, "one of 'sgd', 'adam', 'adamw', 'rmsprop'"),
+    ("optimizer", dict, ValueError, "or a torch optimiser class"),
+    ("learning_rate", -0.1, ValueError, "a number > 0"),
+    ("learning_rate", 0, ValueError, "a number > 0"),
+    ("learning_rate", nan, ValueError, "a number > 0"),
+    ("learning_rate", "constant", TypeError, "a number > 0"),
+    ("momentum", 1.0, ValueError, r"a number in \[0, 1\)"),
+    ("momentum", -1, ValueError, r"a number in \[0, 1\)"),
+    ("nesterov", None, TypeError, "True or False"),
+    ("weight_decay", -1e-9, ValueError, "a number >= 0"),
+    ("max_grad_norm", 0.0, ValueError, "a number > 0"),
+    ("max_grad_norm", "1", TypeError, "a number > 0"),
+    ("lr_decay", "invscaling", ValueError, "one of 'constant', 'step'"),
+    ("lr_decay", 0.1, TypeError, "a schedule's name or an object of skkd.schedules"),
+    ("lr_decay", StepDecay, TypeError, "a schedule's name or an object of skkd.schedules"),
+    ("batch_size", 0, ValueError, "an integer >= 1"),
+    ("batch_size", 2.0, TypeError, "an integer >= 1"),
+    ("batch_size", "all", ValueError, "an integer >= 1 or 'auto'"),
+    ("shuffle", "no", TypeError, "True or False"),
+    ("max_epochs", 0, ValueError, "an integer >= 1"),
+    ("max_epochs", 1.5, TypeError, "an integer >= 1"),
+    ("max_epochs", inf, TypeError, "an integer >= 1"),
+    ("early_stopping", "auto", TypeError, "True or False"),
+    ("validation_fraction", 0.0, ValueError, r"a number in \(0, 1\)"),
+    ("validation_fraction", 1.0, ValueError, r"a number in \(0, 1\)"),
+    ("validation_fraction", None, TypeError, r"a number in \(0, 1\)"),
+    ("n_iter_no_change", 0, ValueError, "an integer >= 1"),
+    ("n_iter_no_change", inf, TypeError, "an integer >= 1"),
+    ("tol", -1e-4, ValueError, "a number >= 0"),
+    ("tol", None, TypeError, "a number >= 0"),
+    ("class_weight", "equal", ValueError, "a dict, 'balanced' or None"),
+    ("class_weight", [1, 2], TypeError, "a dict, 'balanced' or None"),
+    ("class_weight", {0: -1, 1: 1}, ValueError, "weights >= 0"),
+    ("preprocessor", "minmax", ValueError, "'auto', 'robust', 'standard', None or a transf"),
+    ("preprocessor", 3, TypeError, "'auto', 'robust', 'standard', None or a transformer with fit"),
+    ("numeric_encoding", "bins", ValueError, "'auto', None, 'piecewise_linear'"),
+    ("numeric_encoding", "teacher_bins", ValueError, "DistilledClassifier"),
+    ("numeric_encoding", 12, TypeError, "an encoding's name or an object of skkd.preprocessing"),
+    ("categorical_features", None, ValueError, "'from_dtype', names, indices or a mask"),
+    ("categorical_features", [2], ValueError, "'from_dtype', names, indices or a mask"),
+    ("categorical_features", ["a"], ValueError, "'from_dtype', names, indices or a mask"),
+    ("warm_start", 0, TypeError, "True or False"),
+    ("callbacks", "early", TypeError, "a list of skorch callbacks or None"),
+    ("callbacks", [print], TypeError, r"skorch callbacks, or \(name, callback\) pairs"),
+    ("verbose", -1, ValueError, "an integer >= 0"),
+    ("verbose", "high", TypeError, "an integer >= 0"),
+    ("verbose", None, TypeError, "an integer >= 0"),
+    ("device", 0, TypeError, "'cpu', 'auto' or the name of a torch device"),
+    ("device", "gpu", ValueError, "'cpu', 'auto' or a device that torch finds here"),
+    ("dtype", "float16", ValueError, "one of 'float32', 'float64'"),
+    ("dtype", np.float64, ValueError, "one of 'float32', 'float64'"),
+    ("n_threads", 0, ValueError, "an integer >= 1"),
+    ("n_threads", -1, ValueError, "an integer >= 1"),
+    ("optimizer__lr", 0.1, ValueError, "learning_rate instead"),
+    ("optimizer__weight_decay", 0.1, ValueError, "weight_decay instead"),
+]
+
+
+def shown(value):
+    """A value as its test's name may show it."""
+    return value.__name__ if isinstance(value, type) else str(value)[:12]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "error", "allowed"),
+    PARAMETERS,
+    ids=[f"{name}={shown(value)}" for name, value, *_ in PARAMETERS],
+)
+def test_parameters_out_of_range_are_named_with_what_is_allowed(name, value, error, allowed):
+    clf = tiny(**{name: value})
+    before = dict(vars(clf))
+    with pytest.raises(error, match=rf"{name}=.*is not allowed: give .*{allowed}"):
+        clf.fit(GOOD_X, GOOD_Y)
+    assert list(vars(clf)) == list(before)
+    assert all(vars(clf)[key] is kept for key, kept in before.items())
+
+
+def test_every_parameter_is_refused_somewhere():
+    unchecked = {"random_state"}  # scikit-learn's own check
+    assert {name for name, *_ in PARAMETERS} >= set(NeuralClassifier().get_params()) - unchecked
+    with pytest.raises(ValueError, match="random_state='seed' is not allowed: give an int"):
+        tiny(random_state="seed").fit(GOOD_X, GOOD_Y)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "message"),
+    [(StepDecay(step_size=0), "step_size=0 is not allowed: give an integer >= 1")],
+)
+def test_settings_of_settings_are_checked_by_fit(schedule, message):
+    with pytest.raises(ValueError, match=message):
+        tiny(lr_decay=schedule).fit(GOOD_X, GOOD_Y)
+
+
+def test_batch_norm_needs_more_than_one_row_in_a_batch():
+    with pytest.raises(ValueError, match="batch_size=1 is not allowed: give at least 2"):
+        tiny(batch_norm=True, batch_size=1).fit(GOOD_X, GOOD_Y)
+    with pytest.raises(ValueError, match=r"batch_norm=True is not allowed.*n_samples=1"):
+        tiny(batch_norm=True).fit(GOOD_X, GOOD_Y, sample_weight=[0, 0, 0, 0, 0, 1])
+    with pytest.raises(ValueError, match=r"batch_norm=True is not allowed.*n_samples=1"):
+        tiny(batch_norm=True).partial_fit(GOOD_X[:1], GOOD_Y[:1], classes=[0, 1])
+
+
+def test_unknown_keywords_are_refused_by_the_constructor_and_by_set_params():
+    with pytest.raises(
+        TypeError, match="NeuralClassifier got an unexpected keyword argument 'alpha'"
+    ):
+        tiny(alpha=1e-4)
+    clf = tiny()
+    before = dict(vars(clf))
+    with pytest.raises(ValueError, match="Invalid parameter 'alpha' for estimator"):
+        clf.set_params(alpha=1e-4)
+    with pytest.raises(ValueError, match="Invalid parameter 'gamma'"):
+        clf.set_params(lr_decay=StepDecay()).set_params(max_epochs=5, lr_decay__gama=1, gamma=1)
+    assert set(vars(clf)) == set(before)
+    assert "optimizer__betas" in tiny(optimizer__betas=(0, 0)).get_params()
+
+
+ROWS = {
+    "NaN": (with_value(nan), {"preprocessor": None}, ValueError, "Input X contains NaN"),
+    "inf": (with_value(inf), {}, ValueError, "Input X contains infinity"),
+    "-inf": (with_value(-inf), {"preprocessor": None}, ValueError, "Input X contains infinity"),
+    "sparse inf": (sparse.csr_array(with_value(inf)), {}, ValueError, "contains infinity"),
+    "object inf": (with_value(inf, object), {}, ValueError, "Input X contains infinity"),
+    "complex": (GOOD_X * 1j, {}, ValueError, "Complex data not supported"),
+    "dates": (GOOD_X.astype("M8[D]"), {}, TypeError, "'column 0' holds dates or times"),
+    "durations": (GOOD_X.astype("m8[s]"), {}, TypeError, "'column 0' holds dates or times"),
+    "objects": (
+        with_value({}, object),
+        {},
+        TypeError,
+        "holds a dict: an argument must be",
+    ),
+    "strings": ([["a", 1]] * 6, {"preprocessor": None}, ValueError, "could not convert string"),
+    "texts": (["a b", "c"] * 3, {}, ValueError, "X holds 6 texts.*TfidfVectorizer"),
+    "1-d": (GOOD_X[:, 0], {}, ValueError, "Expected 2D array, got 1D array instead"),
+    "3-d": (GOOD_X[None], {}, ValueError, r"Found array with dim 3"),
+    "ragged": ([[1, 2], [3]] * 3, {}, ValueError, "inhomogeneous shape"),
+    "no rows": (GOOD_X[:0], {}, ValueError, r"0 sample\(s\)"),
+    "no columns": (GOOD_X[:, :0], {}, ValueError, r"0 feature\(s\)"),
+    "None": (None, {}, ValueError, "Expected 2D array|NoneType"),
+    "number": (3.0, {}, ValueError, "Expected 2D array, got scalar array instead"),
+}
+
+
+@pytest.mark.parametrize("fitted_before", [False, True])
+@pytest.mark.parametrize(("X", "params", "error", "message"), ROWS.values(), ids=ROWS)
+def test_rows_that_cannot_be_used_are_refused(X, params, error, message, fitted_before):
+    clf = tiny(**params)
+    if fitted_before:
+        clf.fit(GOOD_X, GOOD_Y)
+    before = dict(vars(clf))
+    with pytest.raises(error, match=message):
+        clf.fit(X, GOOD_Y)
+    assert vars(clf) == before
+    if fitted_before:
+        with pytest.raises(error if error is not TypeError else (TypeError, ValueError)):
+            clf.predict(X)
+        assert vars(clf) == before
+
+
+@pytest.mark.parametrize(
+    "X", [np.ones((2, 3)), np.ones((2, 1)), sparse.csr_array(np.ones((2, 3)))], ids=str
+)
+@pytest.mark.parametrize("preprocessor", ["robust", "standard", None])
+def test_rows_of_another_width_are_refused_later(X, preprocessor):
+    clf = tiny(preprocessor=preprocessor).fit(GOOD_X, GOOD_Y)
+    message = rf"X has {X.shape[1]} features, but NeuralClassifier is expecting 2 features"
+    for method in (clf.predict, clf.predict_proba, clf.predict_log_proba, clf.decision_function):
+        with pytest.raises(ValueError, match=message):
+            method(X)
+    with pytest.raises(ValueError, match=message):
+        clf.partial_fit(X, [0, 1])
+
+
+def test_strings_where_numbers_were_are_refused_by_the_name_of_their_column():
+    clf = tiny().fit(GOOD_X, GOOD_Y)
+    with pytest.raises(
+        ValueError, match="'column 1' held numbers in fit and holds others now: 'b'"
+    ):
+        clf.predict(np.array([[1, "b"]], dtype=object))
+    with pytest.raises(
+        ValueError, match="'column 0' held numbers in fit and holds others now: 'a'"
+    ):
+        clf.fit(GOOD_X, GOOD_Y, X_val=[["a", "b"]], y_val=[0])
+
+
+class LikeNA:
+    """As pandas' NA: whether it equals anything is unknown."""
+
+    def __ne__(self, other):
+        return self
+
+    def __bool__(self):
+        raise TypeError("boolean value of NA is ambiguous")
+
+
+LABELS = {
+    "one class": ([1] * 6, "y holds one class only, 1: a classifier needs at least two classes"),
+    "too few": ([0, 1], "X has 6 rows, y has 2 labels"),
+    "none": (None, "requires y to be passed, but the target y is None"),
+    "2-d": (np.eye(6)[:, :2], r"y should be a 1d array, got an array of shape \(6, 2\)"),
+    "multi-label": ([[0, 1], [1, 1]] * 3, "y should be a 1d array"),
+    "NaN": ([0, 1, nan, 0, 1, 0], "Input y contains NaN"),
+    "inf": ([0, 1, inf, 0, 1, 0], "Input y contains infinity"),
+    "gaps": (np.array(["a", None] * 3, dtype=object), "Input y contains None"),
+    "NA among words": (np.array(["a", LikeNA()] * 3, dtype=object), "Input y contains NaN"),
+    "NaN among words": (np.array(["a", nan] * 3, dtype=object), "Input y contains NaN"),
+    "continuous": ([0.1, 0.5, 0.7, 1.2, 3.4, 2.2], "Unknown label type: continuous"),
+    "mixed": (np.array(["a", 1] * 3, dtype=object), "'<' not supported between instances of"),
+}
+
+
+@pytest.mark.parametrize(("y", "message"), LABELS.values(), ids=LABELS)
+def test_labels_that_cannot_be_learnt_are_refused(y, message):
+    clf = tiny()
+    before = dict(vars(clf))
+    with pytest.raises((ValueError, TypeError), match=message):
+        clf.fit(GOOD_X, y)
+    assert vars(clf) == before
+
+
+WEIGHTS = {
+    "negative": ([1, 1, -0.5, 1, 1, 1], r"Negative values in sample_weight \(row 2: -0.5\)"),
+    "NaN": ([1, 1, nan, 1, 1, 1], "Input sample_weight contains NaN"),
+    "inf": ([1, 1, inf, 1, 1, 1], "Input sample_weight contains infinity"),
+    "zero": ([0] * 6, "Sample weights must contain at least one non-zero number"),
+    "2-d": (np.ones((6, 1)), r"Sample weights must be 1D array or scalar, got shape \(6, 1\)"),
+    "short": ([1, 1], "sample_weight has 2 values, X has 6 rows"),
+    "strings": (["a"] * 6, "sample_weight=.*one number >= 0 per row"),
+}
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+@pytest.mark.parametrize(("weight", "message"), WEIGHTS.values(), ids=WEIGHTS)
+def test_weights_that_mean_nothing_are_refused(weight, message, method):
+    clf = tiny()
+    before = dict(vars(clf))
+    classes = {} if method == "fit" else {"classes": [0, 1]}
+    with pytest.raises(ValueError, match=message):
+        getattr(clf, method)(GOOD_X, GOOD_Y, sample_weight=weight, **classes)
+    assert vars(clf) == before
+
+
+def test_a_class_weight_of_an_unknown_class_is_refused():
+    with pytest.raises(ValueError, match=r"The classes, \[1\], are not in class_weight"):
+        tiny(class_weight={0: 1, 5: 2}).fit(GOOD_X, GOOD_Y)
+
+
+def test_class_weights_must_leave_something():
+    with pytest.raises(ValueError, match="class_weight leaves no row with a weight above zero"):
+        tiny(class_weight={0: 0, 1: 0}).fit(GOOD_X, GOOD_Y)
+    with pytest.raises(ValueError, match="class_weight leaves no row of X_val with a weight above"):
+        tiny(class_weight={0: 0, 1: 1}).fit(GOOD_X, GOOD_Y, X_val=GOOD_X[:1], y_val=[0])
+
+
+def test_a_split_that_cannot_be_stratified_warns():
+    with pytest.warns(UserWarning, match=r"not stratified: .* validation_fraction=0.1"):
+        tiny(early_stopping=True).fit(GOOD_X, [0, 0, 0, 0, 0, 1])
+    with pytest.raises(ValueError, match="With n_samples=1, test_size=0.1"):
+        tiny(early_stopping=True).fit(GOOD_X, GOOD_Y, sample_weight=[1, 0, 0, 0, 0, 0])
+
+
+class BreaksDown(torch.nn.Linear):
+    """Its third call raises."""
+
+    calls = 0
+
+    def forward(self, x):
+        BreaksDown.calls += 1
+        if BreaksDown.calls == 3:
+            raise RuntimeError("broken")
+        return super().forward(x)
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+@pytest.mark.parametrize("fitted_before", [False, True])
+def test_an_error_in_the_middle_of_training_leaves_everything_as_it_was(method, fitted_before):
+    clf = tiny(warm_start=True)
+    if fitted_before:
+        clf.fit(GOOD_X, GOOD_Y)
+        expected = clf.predict_proba(GOOD_X)
+    clf.set_params(module=BreaksDown, module__in_features=2, module__out_features=2)
+    clf.set_params(batch_size=2, max_epochs=5, warm_start=False)
+    before = dict(vars(clf))
+    BreaksDown.calls = 0
+    if method == "partial_fit" and fitted_before:
+        message = "other layers than the parameters ask for"
+    else:
+        message = "broken"
+    classes = {} if method == "fit" else {"classes": [0, 1]}
+    with pytest.raises((RuntimeError, ValueError), match=message):
+        getattr(clf, method)(GOOD_X * 2, GOOD_Y, **classes)
+    assert list(vars(clf)) == list(before)
+    assert all(vars(clf)[name] is value for name, value in before.items())
+    if fitted_before:
+        np.testing.assert_array_equal(clf.predict_proba(GOOD_X), expected)
+    else:
+        assert not hasattr(clf, "n_features_in_")
+
+
+@pytest.mark.parametrize(
+    "method", ["predict", "predict_proba", "predict_log_proba", "decision_function"]
+)
+def test_unfitted_classifiers_say_so(method):
+    with pytest.raises(ValueError, match="This NeuralClassifier instance is not fitted yet"):
+        getattr(tiny(), method)(GOOD_X)
+    with pytest.raises(ValueError, match="not fitted yet"):
+        tiny().module_  # noqa: B018
+
+
+def test_arguments_of_a_module_without_a_module_are_refused(iris_like):
+    with pytest.raises(ValueError, match="module__width=3 .* together with module"):
+        NeuralClassifier(module__width=3).fit(*iris_like)
+
+
+def test_dates_are_refused_without_a_preprocessor_too():
+    X = np.arange("2020-01-01", "2020-01-11", dtype="datetime64[D]").reshape(-1, 1)
+    with pytest.raises(TypeError, match="not dates or times"):
+        NeuralClassifier(preprocessor=None).fit(X, [0, 1] * 5)
+
+
+@pytest.mark.parametrize("weight", [np.nan, np.inf, -1.0])
+def test_class_weights_that_are_no_weights_are_refused(weight, iris_like):
+    with pytest.raises(ValueError, match="class_weight=.*finite weights >= 0"):
+        tiny(class_weight={0: weight, 1: 1.0, 2: 1.0}).fit(*iris_like)
+
+
+def test_sample_weights_may_be_as_large_as_numbers_go(iris_like):
+    X, y = iris_like
+    plain = tiny().fit(X, y)
+    heavy = tiny().fit(X, y, sample_weight=np.full(len(y), 1e308))
+    np.testing.assert_allclose(heavy.predict_proba(X), plain.predict_proba(X), atol=1e-6)
+
+
+def test_a_setting_of_a_schedule_given_by_name_is_refused():
+    with pytest.raises(ValueError, match="lr_decay__gamma=0.5.*lr_decay as an object"):
+        NeuralClassifier(lr_decay="step").set_params(lr_decay__gamma=0.5)
+
+
+def test_a_column_of_several_kinds_is_named(iris_like):
+    pd = pytest.importorskip("pandas")
+    table = pd.DataFrame({"mixed": pd.Series(["a", 1] * 45, dtype=object)})
+    with pytest.raises(TypeError, match="column 'mixed' holds values of several kinds"):
+        tiny().fit(table, iris_like[1])
+
+
+@pytest.mark.parametrize("random_state", ["a", np.random.default_rng(0)])
+def test_a_random_state_of_another_kind_is_refused(random_state, iris_like):
+    with pytest.raises(ValueError, match="random_state=.*numpy RandomState"):
+        tiny(random_state=random_state).fit(*iris_like)
+
+
+def test_a_validation_fraction_that_leaves_nothing_is_named(iris_like):
+    X, _ = iris_like
+    few = [0, 1, 2]
+    with (
+        pytest.warns(UserWarning, match="not stratified"),
+        pytest.raises(ValueError, match="validation_fraction=0.99"),
+    ):
+        tiny(early_stopping=True, validation_fraction=0.99).fit(X[few], [0, 1, 2])
+
+
+def test_a_transformers_class_and_its_overflow_name_the_preprocessor(iris_like):
+    X, y = iris_like
+    with pytest.raises(TypeError, match="preprocessor=.*not its class"):
+        tiny(preprocessor=FunctionTransformer).fit(X, y)
+    with pytest.raises(ValueError, match="preprocessor returns values too large for float32"):
+        tiny(preprocessor=FunctionTransformer(lambda X: X * 0 + 1e39)).fit(X, y)
+
+
+@pytest.mark.parametrize(
+    ("typo", "meant"),
+    [("drop_out", "dropout"), ("max_iter", "max_epochs"), ("alpha", "weight_decay")],
+)
+def test_a_misspelt_or_foreign_parameter_is_told_its_name_here(typo, meant):
+    with pytest.raises(TypeError, match=f"{typo}.*did you mean {meant}?"):
+        NeuralClassifier(**{typo: 0.1})
+
+
+def test_options_that_an_optimizer_or_a_module_has_not_are_named(iris_like):
+    with pytest.raises(TypeError, match="optimizer__beta=0.9 is not allowed: give one of .*betas"):
+        tiny(optimizer__beta=0.9).fit(*iris_like)
+    with pytest.raises(TypeError, match="module__widht=3 is not allowed: give one of in_features"):
+        tiny(module=torch.nn.Linear, module__widht=3).fit(*iris_like)
+
+
+def test_images_without_an_axis_of_channels_get_a_hint():
+    module = torch.nn.Conv2d
+    clf = tiny(module=module, module__in_channels=1, module__out_channels=2, module__kernel_size=3)
+    with pytest.raises(ValueError, match=r"rows of shape \(8, 8\).*X\[:, None\]"):
+        clf.fit(np.zeros((6, 8, 8)), [0, 1] * 3)

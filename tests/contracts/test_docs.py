@@ -1,0 +1,133 @@
+"""The README runs and names what is there; public names are documented in numpydoc."""
+
+import importlib
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+from sklearn.neural_network import MLPClassifier
+
+import skkd
+from skkd import NeuralClassifier
+
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+PYTHON_BLOCKS = re.findall(r"^```python\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
+TABLE = re.findall(r"^\| (.*) \| (.*) \|$", README, flags=re.MULTILINE)[1:]
+
+
+def test_python_blocks_of_the_readme_run_one_after_the_other(capsys):
+    names = {"__name__": "__readme__"}
+    for code in PYTHON_BLOCKS:
+        exec(compile(code, "README.md", "exec"), names)
+        assert float(capsys.readouterr().out) > 0.9
+
+
+def names_in(text):
+    """The identifiers in backticks, without values: `lr_decay="cosine"` is lr_decay."""
+    codes = re.findall(r"`([^`]*)`", text)
+    return [name for code in codes for name in re.findall(r"^[A-Za-z_]\w*(?==|$)", code)]
+
+
+def test_the_table_of_the_readme_names_real_parameters():
+    assert len(TABLE) > 10
+    for theirs, ours in TABLE:
+        known = {*NeuralClassifier().get_params(), *attributes_of(NeuralClassifier)}
+        taken_from_theirs = names_in(theirs)
+        for name in names_in(ours):
+            is_option = name.startswith(("optimizer__", "module__"))
+            assert name in known or name in taken_from_theirs or is_option, name
+        known = {*MLPClassifier().get_params(), *attributes_of(MLPClassifier), "StandardScaler"}
+        assert set(taken_from_theirs) <= known
+
+
+def test_the_lists_of_the_readme_name_real_parameters():
+    ours = {*NeuralClassifier().get_params(), "fit"}
+    ours |= set(inspect.signature(NeuralClassifier.fit).parameters)
+    theirs = set(MLPClassifier().get_params())
+    section = README.partition("## From MLPClassifier")[2]
+    kept = names_in(section.partition("keep their names")[0])
+    added = names_in(section.partition("What MLPClassifier has not:")[2].partition(".")[0])
+    assert len(kept) > 5
+    assert len(added) > 5
+    assert set(kept) <= ours & theirs
+    assert set(added) <= ours - theirs
+
+
+def test_every_parameter_is_in_the_readme():
+    section = set(names_in(README.partition("## From MLPClassifier")[2]))
+    assert set(NeuralClassifier().get_params()) - section == set()
+    assert set(MLPClassifier().get_params()) - section == set()
+
+
+def test_optimizer_options_of_the_readme_are_arguments_of_an_optimiser():
+    import torch
+
+    arguments = set()
+    for kind in (torch.optim.Adam, torch.optim.LBFGS):
+        arguments |= set(inspect.signature(kind).parameters)
+    options = re.findall(r"`optimizer__(\w+)`", README)
+    assert set(options) <= arguments
+    assert options
+
+
+def attributes_of(estimator_class):
+    return documented(sections_of(estimator_class)["Attributes"])
+
+
+def sections_of(thing):
+    """The sections of a numpydoc docstring by title."""
+    lines = inspect.cleandoc(thing.__doc__ or "").splitlines()
+    starts = [i for i, line in enumerate(lines) if i and re.fullmatch("-{3,}", line)]
+    ends = [start - 1 for start in starts[1:]] + [len(lines)]
+    return {
+        lines[start - 1]: lines[start + 1 : end] for start, end in zip(starts, ends, strict=True)
+    }
+
+
+def documented(section):
+    """The names that a Parameters or Attributes section describes."""
+    section = "\n".join(section).replace("\\\n", "").splitlines()  # a list may go on below
+    heads = [line.partition(" : ")[0] for line in section if line and not line.startswith(" ")]
+    return [name.strip() for head in heads for name in head.split(",")]
+
+
+def public_things():
+    public = ("losses", "schedules", "initializers", "modules", "preprocessing", "transfer")
+    for module in (skkd, *(importlib.import_module(f"skkd.{name}") for name in public)):
+        for name in module.__all__:
+            thing = getattr(module, name)
+            if inspect.isclass(thing) or inspect.isfunction(thing):
+                yield pytest.param(thing, id=f"{module.__name__}.{name}")
+
+
+def parameters_of(thing):
+    """Names as they are written in a signature, `*` and `**` included."""
+    signs = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
+    if inspect.isclass(thing) and thing.__init__ is object.__init__:
+        return []
+    parameters = inspect.signature(thing).parameters.values()
+    return [signs.get(p.kind, "") + p.name for p in parameters]
+
+
+@pytest.mark.parametrize("thing", list(public_things()))
+def test_public_names_have_numpydoc_docstrings(thing):
+    assert inspect.cleandoc(thing.__doc__ or "").partition("\n")[0].endswith((".", "`"))
+    sections = sections_of(thing)
+    if parameters_of(thing):
+        assert documented(sections["Parameters"]) == parameters_of(thing)
+    if inspect.isfunction(thing) and "return " in inspect.getsource(thing):
+        assert sections["Returns"]
+    assert any(">>> " in line for line in sections["Examples"])
+
+
+@pytest.mark.parametrize("thing", list(public_things()))
+def test_public_methods_have_docstrings(thing):
+    if not inspect.isclass(thing):
+        return
+    for name, method in inspect.getmembers(thing, inspect.isfunction):
+        if name.startswith("_") or not (method.__module__ or "").startswith("skkd"):
+            continue
+        if name in ("forward", "extra_repr"):  # torch's
+            continue
+        assert inspect.getdoc(method), f"{thing.__name__}.{name}"

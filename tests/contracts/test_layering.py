@@ -1,0 +1,171 @@
+"""Imports run downwards only, and torch waits until it is needed."""
+
+import ast
+import pickle
+import subprocess
+import sys
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import skkd
+from skkd import NeuralClassifier
+
+PACKAGE = Path(skkd.__file__).parent
+
+#: From the bottom up: the folders and files of each line of the list in skkd's docstring.
+LAYERS = [
+    line.strip().partition("  ")[0].split()
+    for line in skkd.__doc__.splitlines()
+    if line.startswith("    ")
+]
+
+#: Imports inside of a function that reach upwards: (from, to).
+LATE_UPWARDS = {("inference", "modules")}  # a fitted network as a torch module, on request
+
+#: Files that import torch: all others wait for a fit, or do without.
+WITH_TORCH = {
+    "losses",
+    "modules",
+    "runtime",
+    "training.backprop",
+    "training.batches",
+    "training.criteria",
+    "training.fit",
+    "training.loop",
+    "training.optimizers",
+}
+
+#: Files by dotted name, without "skkd.".
+FILES = {
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in PACKAGE.rglob("*.py")
+    if path != PACKAGE / "__init__.py"
+}
+
+
+def layer_of(name):
+    """The height of a file's layer, by its dotted name."""
+    top = name.split(".")[0]
+    for height, layer in enumerate(LAYERS):
+        if top in layer:
+            return height
+    raise AssertionError(f"{top} is not in the list of skkd/__init__.py: give it a line.")
+
+
+def imports_of(path):
+    """(dotted name, whether it is imported inside of a function) of each import of a file."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    late = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            late.update(id(inner) for inner in ast.walk(node))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, id(node) in late
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name} has a relative import"
+            if node.module == "skkd":
+                for alias in node.names:
+                    if alias.name != "__version__":
+                        yield f"skkd.{alias.name}", id(node) in late
+            else:
+                yield node.module, id(node) in late
+
+
+def libraries_of(path, late):
+    return {name.split(".")[0] for name, is_late in imports_of(path) if late or not is_late}
+
+
+def test_the_list_names_what_is_there_and_nothing_else():
+    listed = [name for layer in LAYERS for name in layer]
+    assert len(listed) > 10
+    assert sorted(listed) == sorted({name.split(".")[0] for name in FILES})
+
+
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_imports_run_downwards(name):
+    for imported, is_late in imports_of(FILES[name]):
+        if not imported.startswith("skkd."):
+            continue
+        top, its_top = name.split(".")[0], imported.split(".")[1]
+        if top == its_top or (is_late and (top, its_top) in LATE_UPWARDS):
+            continue
+        assert layer_of(its_top) <= layer_of(top), f"{FILES[name]} imports {imported}"
+
+
+def test_files_of_a_folder_import_each_other_in_one_direction():
+    below = {
+        name: {i.removeprefix("skkd.") for i, late in imports_of(path) if not late} & FILES.keys()
+        for name, path in FILES.items()
+    }
+    below = {name: found - {name.split(".")[0]} for name, found in below.items()}
+    assert list(TopologicalSorter(below).static_order())  # CycleError names the files
+
+
+@pytest.mark.parametrize("name", sorted(FILES.keys() - WITH_TORCH))
+def test_knows_no_torch_at_module_level(name):
+    assert not libraries_of(FILES[name], late=False) & {"torch", "skorch"}
+
+
+def test_only_the_training_loop_imports_skorch():
+    users = [name for name, path in FILES.items() if "skorch" in libraries_of(path, late=True)]
+    assert users == ["training.loop"]
+
+
+def run(code, *arguments):
+    """Run code in a fresh process; what it prints."""
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=PACKAGE.parent)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+LOADED = "print(*[name for name in ('numpy', 'sklearn', 'skorch', 'torch') if name in sys.modules])"
+
+
+def test_torch_waits_for_fit():
+    code = f"""
+import sys
+from skkd import NeuralClassifier
+classifier = NeuralClassifier((8,), lr_decay="cosine", init="he_normal", max_epochs=2)
+classifier.get_params()
+repr(classifier)
+{LOADED}
+classifier.fit([[0.0], [1.0], [2.0], [3.0]], [0, 0, 1, 1])
+{LOADED}
+"""
+    assert run(code) == ["numpy", "sklearn", "numpy", "sklearn", "skorch", "torch"]
+
+
+def test_a_pickled_classifier_predicts_without_torch(tmp_path, iris_like):
+    X, y = iris_like
+    classifier = NeuralClassifier((8,), batch_norm=True, max_epochs=2, random_state=0).fit(X, y)
+    path = tmp_path / "classifier.pickle"
+    path.write_bytes(pickle.dumps((classifier, X)))
+    code = f"""
+import pathlib, pickle, sys
+classifier, X = pickle.loads(pathlib.Path(sys.argv[1]).read_bytes())
+classifier.predict(X), classifier.predict_proba(X)
+{LOADED}
+"""
+    assert run(code, path) == ["numpy", "sklearn"]
+
+
+def test_importing_the_package_imports_nothing_until_a_name_is_touched():
+    code = f"""
+import sys, skkd
+assert set(skkd.__all__) <= set(dir(skkd))
+{LOADED}
+print(skkd.losses.entropy.__module__, skkd.NeuralClassifier.__module__)
+for name in skkd.__all__:
+    getattr(skkd, name)
+"""
+    assert run(code) == ["skkd.losses", "skkd.estimators.neural"]
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="module 'skkd' has no attribute 'nothing'"):
+        _ = skkd.nothing
