@@ -8,12 +8,12 @@ From the bottom up; each imports from those above it in this list, and from noth
     preprocessing                    what the network sees of X
     inference                        a fitted network as plain data, in NumPy alone
     modules presets                  the torch network; what "auto" means
-    transfer                         rows that only a teacher labels
     teachers                         how each kind of model is asked, cloned, fitted
+    transfer                         rows that only a teacher labels
     config                           the parameters of an estimator, checked
     training                         dataset -> fitted network
+    supervision distillation         what a network learns from: labels, a teacher
     selection                        what is decided on held-out rows
-    distillation                     what a student learns from its teacher
     estimators                       NeuralClassifier, DistilledClassifier
 """
 

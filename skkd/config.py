@@ -1,99 +1,167 @@
-"""The constructor parameters of the classifiers: checked, and turned into parts."""
+"""The parameters of an estimator: resolved, checked and frozen.
+
+Code below the estimators takes a :class:`Config`, never an estimator.
+"""
 
 import copy
 import inspect
-from difflib import get_close_matches
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Self
 
-from skkd.checks import check_flag, check_integer, check_number, check_option, refuse
+from skkd.checks import check_flag, check_integer, check_number, check_option, is_auto, refuse
 from skkd.inference.network import ACTIVATIONS
 from skkd.initializers import resolve_bias_init, resolve_init
 from skkd.preprocessing.encodings import resolve_encoding
 from skkd.preprocessing.scaling import SCALINGS
-from skkd.presets import layer_sizes
+from skkd.presets import NARROW, layer_sizes, with_preset
 from skkd.schedules import resolve_schedule
 
-__all__ = [
-    "check_options_of",
-    "check_settings",
-    "copies_of_callbacks",
-    "options_of",
-    "set_options",
-]
-
-#: Nested parameters that are kept by the estimator itself: a class has no set_params.
-OPTION_PREFIXES = ("module__", "optimizer__")
-
-#: What the parameters of MLPClassifier, skorch and the literature are called here.
-OTHER_NAMES = {
-    "alpha": "weight_decay",
-    "max_iter": "max_epochs",
-    "solver": "optimizer",
-    "learning_rate_init": "learning_rate",
-    "power_t": "lr_decay",
-    "nesterovs_momentum": "nesterov",
-    "beta_1": "optimizer__betas",
-    "beta_2": "optimizer__betas",
-    "epsilon": "optimizer__eps",
-    "lr": "learning_rate",
-    "epochs": "max_epochs",
-    "n_jobs": "n_threads",
-    "T": "temperature",
-}
-
-#: Where the objects are that may stand for a string.
-OBJECTS = {
-    "lr_decay": "skkd.schedules",
-    "dropout_decay": "skkd.schedules",
-    "init": "skkd.initializers",
-    "bias_init": "skkd.initializers",
-    "numeric_encoding": "skkd.preprocessing",
-    "augment": "skkd.transfer",
-}
+__all__ = ["Config", "DistilledConfig", "check_options_of", "copies_of_callbacks"]
 
 OPTIMIZERS = ("sgd", "adam", "adamw", "rmsprop")
 
+#: The names in `skkd.losses.TEACHER_LOSSES`, which is not read before torch is needed.
+TEACHER_LOSSES = ("kl", "reverse_kl", "jensen_shannon", "logit_mse", "brier")
 
-def set_options(estimator, options):
-    """Store ``module__*`` and ``optimizer__*`` parameters; TypeError for any other.
+SOFT_LABELS = ("auto", "in_sample", "out_of_bag", "out_of_fold")
 
-    Parameters
-    ----------
-    estimator : estimator
-    options : dict of str to object
+
+@dataclass(frozen=True)
+class Config:
+    """The parameters of a network's estimator, with the values of its preset for "auto".
+
+    They mean what the docstring of :class:`skkd.NeuralClassifier` says, and have the same
+    defaults. `module_options` and `optimizer_options` are ``module__*`` and
+    ``optimizer__*``, by their bare names; `left_auto` names the parameters that the user
+    left at "auto".
     """
-    for name, value in options.items():
-        if not name.startswith(OPTION_PREFIXES):
-            raise TypeError(
-                f"{type(estimator).__name__} got an unexpected keyword argument {name!r}"
-                f"{_advice(name, estimator._get_param_names())} Beside its parameters it takes "
-                "module__* and optimizer__*."
-            )
-        setattr(estimator, name, value)
+
+    hidden_layer_sizes: Any = "auto"
+    activation: str = "auto"
+    preset: str = "tabular"
+    module: Any = None
+    init: Any = "auto"
+    bias_init: Any = "auto"
+    parametrization: str = "auto"
+    feature_scale: bool | str = "auto"
+    batch_norm: bool = False
+    dropout: Any = "auto"
+    dropout_decay: Any = "auto"
+    label_smoothing: float | str = "auto"
+    optimizer: Any = "adam"
+    learning_rate: float | str = "auto"
+    momentum: float = 0.9
+    nesterov: bool = True
+    weight_decay: float | str = "auto"
+    max_grad_norm: float | None = None
+    lr_decay: Any = "auto"
+    batch_size: int | str = "auto"
+    shuffle: bool = True
+    max_epochs: int | str = "auto"
+    early_stopping: bool = False
+    validation_fraction: float = 0.1
+    n_iter_no_change: int | None = 10
+    tol: float = 1e-4
+    class_weight: dict | str | None = None
+    preprocessor: Any = "auto"
+    numeric_encoding: Any = "auto"
+    categorical_features: Any = "from_dtype"
+    warm_start: bool = False
+    callbacks: list | None = None
+    verbose: int = 0
+    device: str = "cpu"
+    dtype: str = "float32"
+    n_threads: int | None = None
+    random_state: Any = None
+    module_options: Mapping[str, Any] = field(default_factory=dict)
+    optimizer_options: Mapping[str, Any] = field(default_factory=dict)
+    left_auto: frozenset[str] = frozenset()
+
+    @classmethod
+    def from_parameters(cls, parameters: Mapping[str, Any], in_parts: bool = False) -> Self:
+        """Resolve and check the parameters of an estimator.
+
+        Parameters
+        ----------
+        parameters : dict of str to object
+            As ``get_params(deep=False)`` gives them.
+        in_parts : bool, default=False
+            Whether they are for `partial_fit`.
+
+        Returns
+        -------
+        Config
+
+        Raises
+        ------
+        ValueError or TypeError
+            Naming the parameter, the value received and the values allowed.
+        """
+        resolved = with_preset(parameters, in_parts)
+        names = {one.name for one in fields(cls)}
+        config = cls(
+            **{name: value for name, value in resolved.items() if name in names},
+            module_options=_options(resolved, "module__"),
+            optimizer_options=_options(resolved, "optimizer__"),
+            left_auto=frozenset(name for name, value in parameters.items() if is_auto(value)),
+        )
+        config.check()
+        return config
+
+    def check(self) -> None:
+        """Refuse what a network cannot be fitted with."""
+        _check_network(self)
+        _check_optimization(self)
+        _check_stopping(self)
+        _check_runtime(self)
+
+    @property
+    def layer_sizes(self) -> tuple[int, ...]:
+        """Units of each hidden layer of the built-in network."""
+        return layer_sizes(self.hidden_layer_sizes)
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether no layer of the built-in network has more than 64 units."""
+        return self.module is None and max(self.layer_sizes, default=0) <= NARROW
 
 
-def _advice(name, known):
-    owner, _, setting = name.partition("__")
-    if setting and owner in OBJECTS:
-        return f": give {owner} as an object of {OBJECTS[owner]}, with {setting}=... of its own."
-    meant = [other for other in (OTHER_NAMES.get(name),) if other in known or "__" in str(other)]
-    meant += get_close_matches(name, [*known, *OPTION_PREFIXES], n=1)
-    return f"; did you mean {meant[0]}?" if meant else "."
+@dataclass(frozen=True)
+class DistilledConfig(Config):
+    """The same, and the parameters of :class:`skkd.DistilledClassifier` about its teacher."""
+
+    teacher: Any = None
+    temperature: float = 1.0
+    alpha: float | str = "auto"
+    teacher_loss: str = "kl"
+    augment: Any = "auto"
+    augment_size: int | str = "auto"
+    augment_seconds: float | None = None
+    soft_labels: str = "auto"
+    calibrate_teacher: bool = False
+    proba_floor: float = 1e-7
+    fit_teacher: bool = False
+    on_class_mismatch: str = "raise"
+    teacher_batch_size: int | None = None
+    memory: Any = None
+
+    def check(self) -> None:
+        """Refuse what a network cannot be fitted, or a teacher not be asked with."""
+        super().check()
+        _check_teaching(self)
+        _check_augment(self)
+
+    @property
+    def asks_out_of_sample(self) -> bool:
+        """Whether soft labels come from models that have not seen the row."""
+        return self.soft_labels in ("out_of_bag", "out_of_fold")
 
 
-def options_of(estimator, prefix):
-    """The stored options behind a prefix, by their bare names.
-
-    Parameters
-    ----------
-    estimator : estimator
-    prefix : {"module__", "optimizer__"}
-
-    Returns
-    -------
-    dict of str to object
-    """
-    found = vars(estimator).items()
-    return {name.removeprefix(prefix): v for name, v in found if name.startswith(prefix)}
+def _options(parameters: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """The parameters behind a prefix, by their bare names."""
+    return {k.removeprefix(prefix): v for k, v in parameters.items() if k.startswith(prefix)}
 
 
 def check_options_of(function, options, prefix):
@@ -143,115 +211,144 @@ def copies_of_callbacks(callbacks):
     return copies
 
 
-def check_settings(estimator):
-    """Refuse what the estimator cannot be fitted with.
-
-    Parameters
-    ----------
-    estimator : NeuralClassifier
-        Without any "auto" that a preset knows.
-
-    Raises
-    ------
-    ValueError or TypeError
-        Naming the parameter, the value received and the values allowed.
-    """
-    _check_network(estimator)
-    _check_optimization(estimator)
-    _check_stopping(estimator)
-    _check_surroundings(estimator)
-
-
-def _check_network(est):
-    if isinstance(est.hidden_layer_sizes, str) or est.hidden_layer_sizes is None:
+def _check_network(config):
+    if isinstance(config.hidden_layer_sizes, str) or config.hidden_layer_sizes is None:
         allowed = "an integer >= 1 or a sequence of them"
-        refuse("hidden_layer_sizes", est.hidden_layer_sizes, allowed, TypeError)
-    sizes = layer_sizes(est.hidden_layer_sizes)
+        refuse("hidden_layer_sizes", config.hidden_layer_sizes, allowed, TypeError)
+    sizes = layer_sizes(config.hidden_layer_sizes)
     for size in sizes:
         check_integer("hidden_layer_sizes", size, low=1)
-    check_option("activation", est.activation, tuple(ACTIVATIONS))
-    if est.module is not None and not callable(est.module):
-        refuse("module", est.module, "a torch module class, a function that builds one, or None")
-    if hasattr(est.module, "state_dict") and not inspect.isclass(est.module):
+    check_option("activation", config.activation, tuple(ACTIVATIONS))
+    if config.module is not None and not callable(config.module):
+        refuse("module", config.module, "a torch module class, a function that builds one, or None")
+    if hasattr(config.module, "state_dict") and not inspect.isclass(config.module):
         allowed = "its class (with its arguments as module__*), for a module would be trained twice"
-        refuse("module", est.module, allowed, TypeError)
-    if est.module is None and options_of(est, "module__"):
-        name, value = next(iter(options_of(est, "module__").items()))
+        refuse("module", config.module, allowed, TypeError)
+    if config.module is None and config.module_options:
+        name, value = next(iter(config.module_options.items()))
         refuse(f"module__{name}", value, "it together with module, whose argument it is")
-    resolve_init("init", est.init, est.activation)
-    resolve_bias_init("bias_init", est.bias_init)
-    check_option("parametrization", est.parametrization, ("standard", "ntk"))
-    check_flag("feature_scale", est.feature_scale)
-    if est.module is not None and (est.parametrization == "ntk" or est.feature_scale):
-        name = "feature_scale" if est.feature_scale else "parametrization"
+    resolve_init("init", config.init, config.activation)
+    resolve_bias_init("bias_init", config.bias_init)
+    check_option("parametrization", config.parametrization, ("standard", "ntk"))
+    check_flag("feature_scale", config.feature_scale)
+    if config.module is not None and (config.parametrization == "ntk" or config.feature_scale):
+        name = "feature_scale" if config.feature_scale else "parametrization"
         allowed = "'auto' together with module, for it is the built-in network's alone"
-        refuse(name, getattr(est, name), allowed)
-    check_flag("batch_norm", est.batch_norm)
-    rates = list(est.dropout) if hasattr(est.dropout, "__iter__") else [est.dropout]
+        refuse(name, getattr(config, name), allowed)
+    check_flag("batch_norm", config.batch_norm)
+    rates = list(config.dropout) if hasattr(config.dropout, "__iter__") else [config.dropout]
     for rate in rates:
         check_number("dropout", rate, low=0, high=1, high_open=True)
-    if hasattr(est.dropout, "__iter__") and len(rates) != len(sizes):
-        refuse("dropout", est.dropout, f"a number, or one for each of {len(sizes)} layers")
-    resolve_schedule("dropout_decay", est.dropout_decay)
-    check_number("label_smoothing", est.label_smoothing, low=0, high=1, high_open=True)
+    if hasattr(config.dropout, "__iter__") and len(rates) != len(sizes):
+        refuse("dropout", config.dropout, f"a number, or one for each of {len(sizes)} layers")
+    resolve_schedule("dropout_decay", config.dropout_decay)
+    check_number("label_smoothing", config.label_smoothing, low=0, high=1, high_open=True)
 
 
-def _check_optimization(est):
-    is_class = inspect.isclass(est.optimizer) and hasattr(est.optimizer, "step")
-    if not is_class and not (isinstance(est.optimizer, str) and est.optimizer in OPTIMIZERS):
+def _check_optimization(config):
+    is_class = inspect.isclass(config.optimizer) and hasattr(config.optimizer, "step")
+    if not is_class and not (isinstance(config.optimizer, str) and config.optimizer in OPTIMIZERS):
         names = ", ".join(map(repr, OPTIMIZERS))
-        refuse("optimizer", est.optimizer, f"one of {names}, or a torch optimiser class")
-    if is_class and "weight_decay" not in inspect.signature(est.optimizer).parameters:
-        check_option("parametrization", est.parametrization, ("standard",))  # one rate for all
+        refuse("optimizer", config.optimizer, f"one of {names}, or a torch optimiser class")
+    if is_class and "weight_decay" not in inspect.signature(config.optimizer).parameters:
+        check_option("parametrization", config.parametrization, ("standard",))  # one rate for all
     for option, parameter in (("lr", "learning_rate"), ("weight_decay", "weight_decay")):
-        if hasattr(est, f"optimizer__{option}"):
-            refuse(
-                f"optimizer__{option}", getattr(est, f"optimizer__{option}"), f"{parameter} instead"
-            )
-    check_number("learning_rate", est.learning_rate, low=0, low_open=True)
-    check_number("momentum", est.momentum, low=0, high=1, high_open=True)
-    check_flag("nesterov", est.nesterov)
-    check_number("weight_decay", est.weight_decay, low=0)
-    if est.max_grad_norm is not None:
-        check_number("max_grad_norm", est.max_grad_norm, low=0, low_open=True)
-    resolve_schedule("lr_decay", est.lr_decay)
-    if isinstance(est.batch_size, str):
-        if est.batch_size != "auto":
-            refuse("batch_size", est.batch_size, "an integer >= 1 or 'auto'")
+        if option in config.optimizer_options:
+            value = config.optimizer_options[option]
+            refuse(f"optimizer__{option}", value, f"{parameter} instead")
+    check_number("learning_rate", config.learning_rate, low=0, low_open=True)
+    check_number("momentum", config.momentum, low=0, high=1, high_open=True)
+    check_flag("nesterov", config.nesterov)
+    check_number("weight_decay", config.weight_decay, low=0)
+    if config.max_grad_norm is not None:
+        check_number("max_grad_norm", config.max_grad_norm, low=0, low_open=True)
+    resolve_schedule("lr_decay", config.lr_decay)
+    if isinstance(config.batch_size, str):
+        if config.batch_size != "auto":
+            refuse("batch_size", config.batch_size, "an integer >= 1 or 'auto'")
     else:
-        check_integer("batch_size", est.batch_size, low=1)
-    if est.batch_norm and est.batch_size == 1:
+        check_integer("batch_size", config.batch_size, low=1)
+    if config.batch_norm and config.batch_size == 1:
         refuse("batch_size", 1, "at least 2, because batch_norm=True needs rows to compare")
-    check_flag("shuffle", est.shuffle)
-    check_integer("max_epochs", est.max_epochs, low=1)
+    check_flag("shuffle", config.shuffle)
+    check_integer("max_epochs", config.max_epochs, low=1)
 
 
-def _check_stopping(est):
-    check_flag("early_stopping", est.early_stopping)
+def _check_stopping(config):
+    check_flag("early_stopping", config.early_stopping)
     check_number(
-        "validation_fraction", est.validation_fraction, low=0, high=1, low_open=True, high_open=True
+        "validation_fraction",
+        config.validation_fraction,
+        low=0,
+        high=1,
+        low_open=True,
+        high_open=True,
     )
-    if est.n_iter_no_change is not None:
-        check_integer("n_iter_no_change", est.n_iter_no_change, low=1)
-    check_number("tol", est.tol, low=0)
+    if config.n_iter_no_change is not None:
+        check_integer("n_iter_no_change", config.n_iter_no_change, low=1)
+    check_number("tol", config.tol, low=0)
 
 
-def _check_surroundings(est):
-    if isinstance(est.preprocessor, str) and est.preprocessor not in SCALINGS:
+def _check_runtime(config):
+    if isinstance(config.preprocessor, str) and config.preprocessor not in SCALINGS:
         refuse(
-            "preprocessor", est.preprocessor, "'auto', 'robust', 'standard', None or a transformer"
+            "preprocessor",
+            config.preprocessor,
+            "'auto', 'robust', 'standard', None or a transformer",
         )
-    encoding = est.numeric_encoding
-    resolve_encoding("numeric_encoding", encoding, has_teacher=hasattr(est, "teacher"))
-    if encoding is not None and not isinstance(est.preprocessor, str):
+    encoding = config.numeric_encoding
+    resolve_encoding("numeric_encoding", encoding, has_teacher=isinstance(config, DistilledConfig))
+    if encoding is not None and not isinstance(config.preprocessor, str):
         allowed = "None together with a preprocessor that is None or a transformer"
         refuse("numeric_encoding", encoding, allowed)
-    check_flag("warm_start", est.warm_start)
-    copies_of_callbacks(est.callbacks)
-    verbose = int(est.verbose) if isinstance(est.verbose, bool) else est.verbose
+    check_flag("warm_start", config.warm_start)
+    copies_of_callbacks(config.callbacks)
+    verbose = int(config.verbose) if isinstance(config.verbose, bool) else config.verbose
     check_integer("verbose", verbose, low=0)
-    if not isinstance(est.device, str):
-        refuse("device", est.device, "'cpu', 'auto' or the name of a torch device", TypeError)
-    check_option("dtype", est.dtype, ("float32", "float64"))
-    if est.n_threads is not None:
-        check_integer("n_threads", est.n_threads, low=1)
+    if not isinstance(config.device, str):
+        refuse("device", config.device, "'cpu', 'auto' or the name of a torch device", TypeError)
+    check_option("dtype", config.dtype, ("float32", "float64"))
+    if config.n_threads is not None:
+        check_integer("n_threads", config.n_threads, low=1)
+
+
+def _check_teaching(config: "DistilledConfig") -> None:
+    check_number("temperature", config.temperature, low=0, low_open=True)
+    _check_or_auto(check_number, "alpha", config.alpha, "a number in [0, 1]", low=0, high=1)
+    check_option("teacher_loss", config.teacher_loss, TEACHER_LOSSES)
+    check_option("soft_labels", config.soft_labels, SOFT_LABELS)
+    check_flag("calibrate_teacher", config.calibrate_teacher)
+    check_number("proba_floor", config.proba_floor, low=0, high=1, low_open=True, high_open=True)
+    check_flag("fit_teacher", config.fit_teacher)
+    options = ("raise", "teacher", "intersect")
+    check_option("on_class_mismatch", config.on_class_mismatch, options)
+    if config.teacher_batch_size is not None:
+        check_integer("teacher_batch_size", config.teacher_batch_size, low=1)
+    is_place = isinstance(config.memory, (str, os.PathLike)) and config.memory != ""
+    if not (config.memory is None or is_place or hasattr(config.memory, "cache")):
+        refuse("memory", config.memory, "a folder, a joblib.Memory or None")
+
+
+def _check_or_auto(check, name, value, allowed, **bounds):
+    if is_auto(value):
+        return
+    try:
+        check(name, value, **bounds)
+    except (TypeError, ValueError) as error:
+        refuse(name, value, f"'auto' or {allowed}", type(error))
+
+
+def _check_augment(config: "DistilledConfig") -> None:
+    if not (config.augment is None or is_auto(config.augment)):
+        from skkd.transfer import resolve_augment  # the samplers take a while to import
+
+        resolve_augment(config.augment, besides=("auto", None))
+    size = config.augment_size
+    if isinstance(size, str) and size == "fresh":
+        if config.module is not None:
+            refuse("augment_size", size, "'auto' or an integer >= 1 for a module of your own")
+    else:
+        allowed = "an integer >= 1 or 'fresh'"
+        _check_or_auto(check_integer, "augment_size", size, allowed, low=1)
+    if config.augment_seconds is not None:
+        check_number("augment_seconds", config.augment_seconds, low=0, low_open=True)

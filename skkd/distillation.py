@@ -1,198 +1,384 @@
-"""What a student hears of its teacher, or of a clone that has not seen some rows, as targets."""
+"""What a student learns from: labels, a teacher beside them, rows that only it labels."""
 
-import time
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+import numbers
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
-from sklearn.utils import column_or_1d
 
-from skkd.checks import warn
-from skkd.data.validation import check_weights, count_rows, encode, picked
+from skkd.checks import is_auto, refuse, warn
+from skkd.config import DistilledConfig
+from skkd.data.dataset import Dataset
+from skkd.data.fit_data import FitData, FitInput
+from skkd.data.validation import count_rows, encode, is_plain_table, nominal_columns, picked
 from skkd.inference.calibration import calibration_temperature
-from skkd.presets import changed
-from skkd.selection.folds import Lesson
-from skkd.teachers.cache import questions_in_a_row
-from skkd.teachers.cloning import part_that_stays_fitted
-from skkd.teachers.predict_proba import agreement_with, members_of
-from skkd.teachers.soft_labels import align, mix
-from skkd.teachers.teacher import (
-    check_teaching,
-    classes_of,
-    hear_teacher,
-    is_remembered,
-    opinions_of,
-    read_answers,
-)
+from skkd.preprocessing.encodings import resolve_encoding
+from skkd.supervision import Candidate, Fold, LabelSupervision
+from skkd.teachers.predict_proba import MemberLabels, agreement_with
+from skkd.teachers.soft_labels import check_probabilities, known_classes, named_columns
+from skkd.teachers.teacher import Clock, HowToAsk, LabelledRows, Teacher, can_be_cloned, mixed
+from skkd.transfer import Munge, resolve_augment
+from skkd.transfer.transfer_set import TransferSet
 
-__all__ = ["HearingMixin", "Questions"]
+__all__ = ["AUTO_ALPHA", "TeacherSupervision", "check_arguments_of_fit"]
+
+#: The weight of a teacher, if it gets any, and MUNGE's p, where they are "auto".
+AUTO_ALPHA, AUTO_MUNGE = 0.5, 0.25
+
+#: A teacher that was fitted on the held-out rows reveals their labels through the synthetic rows
+#: beside them: the loss with a transfer set must be lower than that of labels by a quarter.
+#: Its soft labels of the other rows reveal little: where they have shown that the teacher helps,
+#: a twentieth is enough.
+REQUIRED_MARGIN, REQUIRED_MARGIN_IF_TRUSTED = 4 / 3, 1.05
 
 
-@dataclass
-class Questions:
-    """What a student asks a teacher about the rows of a transfer set.
+class TeacherSupervision:
+    """Learning from labels and from a teacher.
 
     Parameters
     ----------
-    student : DistilledClassifier
-    teacher : object
-        Fitted: the one of all rows, or of a part of them.
-    classes : ndarray
-        Of the soft labels.
+    config : DistilledConfig
+    data : FitInput
+    teacher_proba : array-like or DataFrame of shape (n_rows, n_classes), default=None
+        Soft labels in place of a teacher.
+    X_unlabeled : container of rows, default=None
+        Rows that only the teacher labels.
+    alpha : float, default=None
+        The weight of the teacher, if it was decided before; None: the configuration says it.
+    goes_on : bool, default=False
+        Whether an earlier fit goes on: then nothing is selected anew.
+    remember : bool, default=True
+        Whether to ask the teacher about the same rows only once.
+
+    Attributes
+    ----------
+    classes : ndarray of shape (n_classes,)
+    targets : dict of str to ndarray
+        "labels" and "teacher_logits".
+    teacher : Teacher or None
+    agreement : float
+        Balanced accuracy of the teacher on the rows.
+    temperature : float
+        That the teacher's logits were divided by.
+    clock : Clock
+        The seconds that the teacher and its clones took.
     """
 
-    student: object
-    teacher: object
-    classes: np.ndarray
-
-    def __call__(self, rows, are_made):
-        """Soft labels of some rows; see :func:`skkd.teachers.teacher.opinions_of`."""
-        with self._timed():
-            opinions = opinions_of(self.student, self.teacher, rows, are_made)
-            return self.student._mixed(opinions, self.classes)
-
-    @contextmanager
-    def in_a_row(self):
-        """Several questions, before and after which the teacher is read, and not at each."""
-        is_kept = is_remembered(self.student, self.teacher, are_made=True)
-        with ExitStack() as series:
-            with self._timed():
-                for member, _ in members_of(self.teacher) if is_kept else ():
-                    series.enter_context(questions_in_a_row(member))
-            try:
-                yield
-            finally:
-                with self._timed():
-                    series.close()
-
-    @contextmanager
-    def _timed(self):
-        began = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.student.teacher_seconds_ += time.perf_counter() - began
-
-
-class HearingMixin:
-    """The targets of a student, and the fitted attributes about its teacher."""
-
-    def _make_targets(
+    def __init__(
         self,
-        X,
-        y,
-        classes,
-        sample_weight,
-        seed,
-        teacher_proba=None,
-        X_unlabeled=None,
-        remember=True,
-    ):
-        check_teaching(self, teacher_proba, X_unlabeled)
-        own_classes, _ = encode(y, classes)  # complains before a teacher costs anything
-        began = time.perf_counter()
-        if teacher_proba is None:
-            teacher, opinions = hear_teacher(self, X, y, sample_weight, seed, remember)
-        else:
-            teacher, opinions = None, [read_answers(teacher_proba, own_classes, count_rows(X))]
-        self.teacher_seconds_ = time.perf_counter() - began
-        if self.on_class_mismatch == "teacher" and classes is None:
-            classes = classes_of(opinions, own_classes)
-        classes, codes = encode(y, classes)
-        soft_labels = self._mixed(opinions, classes)
-        silent = soft_labels.sum(axis=1) == 0
-        weights = ~silent * (1.0 if sample_weight is None else sample_weight)
-        fitted_here = teacher is not None and self.fit_teacher
-        self.teacher_ = teacher
-        self.teacher_agreement_ = agreement_with(soft_labels, codes, weights, fitted_here)
-        self.teacher_temperature_ = 1.0
-        if self.calibrate_teacher:
-            self.teacher_temperature_ = calibration_temperature(
-                soft_labels, codes, weights, proba_floor=self.proba_floor
+        config: DistilledConfig,
+        data: FitInput,
+        teacher_proba: Any = None,
+        X_unlabeled: Any = None,
+        *,
+        alpha: float | None = None,
+        goes_on: bool = False,
+        remember: bool = True,
+    ) -> None:
+        self.config, self.data, self.X_unlabeled = config, data, X_unlabeled
+        self.by_labels = LabelSupervision(config, data)  # refuses labels before a teacher is asked
+        self.goes_on = goes_on
+        self.given_alpha = alpha
+        self.clock = Clock()
+        with self.clock.running():
+            self.teacher, answers = self._ask(teacher_proba, remember)
+        classes = self.by_labels.classes
+        if config.on_class_mismatch == "teacher" and data.classes is None:
+            classes = known_classes(answers, classes)
+        self.classes, codes = encode(data.y, classes)
+        if self.teacher is not None:
+            self.teacher = self.teacher.with_classes(self.classes)
+        soft_labels = mixed(answers, self.classes, config.on_class_mismatch)
+        weights = self._weights_of_answers(soft_labels)
+        is_fitted_here = self.teacher is not None and config.fit_teacher
+        self.agreement = agreement_with(soft_labels, codes, weights, is_fitted_here)
+        self.temperature = 1.0
+        if config.calibrate_teacher:
+            self.temperature = calibration_temperature(
+                soft_labels, codes, weights, proba_floor=config.proba_floor
             )
-        teacher_logits = self._teacher_logits(_with_labels(soft_labels, codes))
-        return classes, {"labels": codes, "teacher_logits": teacher_logits}
+        teacher_logits = self.logits(_or_labels(soft_labels, codes))
+        self.targets = {"labels": codes, "teacher_logits": teacher_logits}
 
-    def _lessons_of_unseen(self, task, splits, candidates, thresholds):
-        """The lessons of clones of the teacher that have not seen the held-out rows.
+    def logits(self, soft_labels: np.ndarray) -> np.ndarray:
+        """The teacher's logits: log p is a logit vector, for softmax ignores shifts.
+
+        Parameters
+        ----------
+        soft_labels : ndarray of shape (n_rows, n_classes)
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_classes)
+        """
+        return np.log(np.maximum(soft_labels, self.config.proba_floor)) / self.temperature
+
+    @property
+    def alpha(self) -> float:
+        """The weight of the teacher where nothing is selected."""
+        if self.given_alpha is not None:
+            return self.given_alpha
+        return AUTO_ALPHA if is_auto(self.config.alpha) else self.config.alpha
+
+    def criterion(self) -> Any:
+        """The loss of labels and soft labels."""
+        return self._criterion(self.alpha)
+
+    def candidates(self, data: FitData, can_select: bool) -> list[Candidate]:
+        """The teacher, labels alone and a transfer set, as far as `alpha` and `augment` ask."""
+        can_select = can_select and not self.goes_on
+        is_left_open = is_auto(self.config.alpha)
+        if self.alpha == 0:
+            return self.by_labels.candidates(data, can_select)
+        shared: dict[str, Any] = {
+            "criterion": self.criterion(),
+            "alpha": self.alpha,
+            "is_calibrated": is_left_open and self.config.module is None,
+        }
+        sampler = self._sampler(can_select)
+        transfer_set = self._transfer_set(data, sampler)
+        makes_rows_asked_for = sampler is not None and not is_auto(self.config.augment)
+        is_asked_for = makes_rows_asked_for or self.X_unlabeled is not None
+        candidates = []
+        if transfer_set is None or is_left_open or not is_asked_for:
+            candidates.append(Candidate("teacher", **shared))
+        if is_left_open and can_select:
+            candidates += self.by_labels.candidates(data, can_select)
+        if transfer_set is not None:
+            if not is_asked_for:
+                shared["required_margin"] = REQUIRED_MARGIN
+                shared["required_margin_if_trusted"] = REQUIRED_MARGIN_IF_TRUSTED
+            with_more = Candidate("transfer set", transfer_set=transfer_set, **shared)
+            # Where nothing can be held out the first is taken.
+            candidates.insert(0 if is_asked_for else len(candidates), with_more)
+        return candidates
+
+    def thresholds(self, may_add_bins: bool) -> dict | None:
+        """Where the teacher's trees split the columns, if a numeric encoding asks for it."""
+        encoding = resolve_encoding("numeric_encoding", self.config.numeric_encoding)
+        may_ask = may_add_bins and self.config.alpha != 0 and is_plain_table(self.data.X)
+        if encoding is None or not (encoding.asks_teacher or may_ask):
+            return None
+        thresholds = {} if self.teacher is None else _thresholds_of(self.teacher, self.data.X)
+        if not thresholds and encoding.asks_teacher:
+            warn(
+                "numeric_encoding asks for a teacher whose trees split columns of X, and there "
+                "is none: its bins lie between quantiles instead, as with 'piecewise_linear'."
+            )
+        return thresholds or None
+
+    def without(
+        self,
+        splits: Sequence[tuple[Dataset, Dataset]],
+        candidates: list[Candidate],
+        data: FitData,
+        thresholds: dict | None,
+    ) -> list[Fold] | None:
+        """Each split, taught by a clone of the teacher that has not seen its held-out rows.
 
         None where no clone may be fitted, or would lack a class, or fails.
         """
-        if not (self._may_fit_anew(task) and any(candidate.alpha for candidate in candidates)):
+        is_taught = any(candidate.alpha for candidate in candidates)
+        if not (is_taught and data.held_out is None and self._may_fit_clones()):
             return None
-        labels = column_or_1d(task.y)
+        labels = self.data.y
         unseen = [np.delete(np.arange(len(labels)), held_out.index) for _, held_out in splits]
         if any(len(np.unique(labels[index])) < len(np.unique(labels)) for index in unseen):
             return None
-        candidates = [candidate.anew(n_sets=len(splits) + 1) for candidate in candidates]
-        began = time.perf_counter()
-        try:
-            return [
-                self._lesson(task, split, index, candidates, thresholds)
-                for split, index in zip(splits, unseen, strict=True)
-            ]
-        except Exception as error:
-            warn(
-                "the teacher cannot be fitted, or asked, without the rows that are held out to "
-                f"choose by ({error}): the one that has seen them answers instead. X_val and y_val "
-                "would be rows that it has not seen."
-            )
-            return None
-        finally:
-            self.teacher_seconds_ += time.perf_counter() - began
-
-    def _lesson(self, task, split, index, candidates, thresholds):
-        """What a clone teaches that was fitted on the rows of an index."""
-        from skkd.teachers.tree_thresholds import thresholds_of
-
-        train, held_out = split
-        weights = check_weights(task.sample_weight, count_rows(task.X))
-        teacher, opinions = hear_teacher(
-            changed(self, fit_teacher=True),
-            picked(task.X, index),
-            column_or_1d(task.y)[index],
-            None if weights is None else weights[index],
-            task.seeds.teacher,
-            remember=True,
-        )
-        of_train = np.searchsorted(index, train.index)
-        opinions = [replace(one, probabilities=one.probabilities[of_train]) for one in opinions]
-        train = self._taught(train, opinions, task.classes)
-        opinions = opinions_of(self, teacher, picked(task.X, held_out.index), are_made=False)
-        held_out = self._taught(held_out, opinions, task.classes)
-        ask = Questions(self, teacher, task.classes)
-        candidates = [candidate.anew(ask=ask) for candidate in candidates]
-        if thresholds is not None:
-            thresholds = thresholds_of(teacher, task.X) or None
-        return Lesson(train, held_out, candidates, thresholds)
-
-    def _may_fit_anew(self, task):
-        """Whether clones of the teacher may be fitted to rows of which some are held out."""
-        is_allowed = self.fit_teacher or self.soft_labels == "out_of_fold"
-        if not is_allowed or self.teacher_ is None or task.held_out is not None:
-            return False
-        members = [member for member, _ in members_of(self.teacher)]
-        return not any(part_that_stays_fitted(member) for member in members)
-
-    def _taught(self, examples, opinions, classes):
-        """Examples with the soft labels of another teacher."""
-        soft_labels = _with_labels(self._mixed(opinions, classes), examples.targets["labels"])
-        return examples.with_target("teacher_logits", self._teacher_logits(soft_labels))
-
-    def _mixed(self, opinions, classes):
-        """Soft labels out of several opinions; all zero where nobody says anything."""
-        aligned = [
-            align(o.probabilities, o.classes, classes, self.on_class_mismatch, o.whose)
-            for o in opinions
+        n_sets = len(splits) + 1
+        candidates = [
+            one.with_transfer_set(lambda rows: rows.shared_by(n_sets)) for one in candidates
         ]
-        return mix(aligned, [o.weight for o in opinions])
+        with self.clock.running():
+            try:
+                return [
+                    self._fold(split, index, candidates, thresholds is not None)
+                    for split, index in zip(splits, unseen, strict=True)
+                ]
+            except Exception as error:
+                warn(
+                    "the teacher cannot be fitted, or asked, without the rows that are held out to "
+                    f"choose by ({error}): the one that has seen them answers instead. X_val and "
+                    "y_val would be rows that it has not seen."
+                )
+                return None
 
-    def _teacher_logits(self, soft_labels):
-        return np.log(np.maximum(soft_labels, self.proba_floor)) / self.teacher_temperature_
+    def _fold(self, split, index, candidates, asks_thresholds):
+        """A split, taught by a clone that was fitted on the rows of an index."""
+        train, held_out = split
+        X, weights = self.data.X, self.data.sample_weight
+        rows = LabelledRows(
+            picked(X, index), self.data.y[index], None if weights is None else weights[index]
+        )
+        clone, answers = Teacher.of_fit(
+            self.config.teacher,
+            replace(self.teacher.how, remembers_rows=self._is_seeded),
+            rows,
+            fits=True,
+            seed=self.data.seeds.teacher,
+            remember=True,
+            clock=self.clock,
+        )
+        clone = clone.with_classes(self.classes)
+        soft_labels = mixed(answers, self.classes, self.config.on_class_mismatch)
+        train = self._taught(train, soft_labels[np.searchsorted(index, train.index)])
+        held_out = self._taught(held_out, clone.soft_labels(picked(X, held_out.index)))
+        candidates = [
+            one.with_transfer_set(lambda rows: rows.labelled_by(clone)) for one in candidates
+        ]
+        return Fold(
+            train, held_out, candidates, _thresholds_of(clone, X) if asks_thresholds else None
+        )
+
+    def _taught(self, dataset, soft_labels):
+        """A dataset with the soft labels of another teacher."""
+        soft_labels = _or_labels(soft_labels, dataset.targets["labels"])
+        return dataset.with_target("teacher_logits", self.logits(soft_labels))
+
+    def _ask(self, teacher_proba, remember):
+        """The teacher, and the soft labels of the rows by each member; no teacher if given."""
+        config, data = self.config, self.data
+        if teacher_proba is not None:
+            return None, [_given(teacher_proba, self.by_labels.classes, count_rows(data.X))]
+        if config.teacher is None:
+            refuse("teacher", None, "a fitted classifier, or teacher_proba in fit")
+        return Teacher.of_fit(
+            config.teacher,
+            self._how_to_ask(),
+            LabelledRows(data.X, data.y, data.sample_weight),
+            fits=config.fit_teacher,
+            seed=data.seeds.teacher,
+            remember=remember,
+            clock=self.clock,
+        )
+
+    @property
+    def _is_seeded(self):
+        """Whether another fit with the same parameters draws the same numbers."""
+        return isinstance(self.config.random_state, numbers.Integral)
+
+    def _how_to_ask(self):
+        config = self.config
+        makes_the_same_rows = config.augment_seconds is None and config.augment_size != "fresh"
+        return HowToAsk(
+            source="in_sample" if is_auto(config.soft_labels) else config.soft_labels,
+            on_class_mismatch=config.on_class_mismatch,
+            batch_size=config.teacher_batch_size,
+            memory=config.memory,
+            shows_progress=bool(config.verbose),
+            remembers_fits=self._is_seeded,
+            # A teacher that is fitted without a seed is another one in each fit.
+            remembers_rows=self._is_seeded or not config.fit_teacher,
+            remembers_made_rows=self._is_seeded and makes_the_same_rows,
+        )
+
+    def _may_fit_clones(self):
+        """Whether clones of the teacher may be fitted to rows of which some are held out."""
+        is_allowed = self.config.fit_teacher or self.config.soft_labels == "out_of_fold"
+        return is_allowed and self.teacher is not None and can_be_cloned(self.config.teacher)
+
+    def _weights_of_answers(self, soft_labels):
+        """Sample weights, 0 where no member answers."""
+        weights = self.data.sample_weight
+        return (soft_labels.sum(axis=1) > 0) * (1.0 if weights is None else weights)
+
+    def _criterion(self, alpha):
+        if alpha == 0:
+            return self.by_labels.criterion()
+        from skkd.training.criteria import TaughtLoss
+
+        config = self.config
+        smoothing = config.label_smoothing
+        if "label_smoothing" in config.left_auto and config.is_narrow:
+            smoothing = 0.0  # the teacher's labels are soft, and a small network spares its units
+        return TaughtLoss(config.temperature, alpha, smoothing, config.teacher_loss)
+
+    def _sampler(self, can_select):
+        """What makes synthetic rows, not fitted; or None."""
+        config = self.config
+        if config.augment is None:
+            return None
+        if not is_auto(config.augment):
+            return resolve_augment(config.augment)
+        # What a transformer or a module of one's own takes may be anything.
+        reads_columns = isinstance(config.preprocessor, (str, type(None))) and config.module is None
+        suits = can_select and reads_columns and is_plain_table(self.data.X)
+        return Munge(p=AUTO_MUNGE) if suits else None
+
+    def _transfer_set(self, data, sampler):
+        """The rows that only the teacher labels; None where there are none."""
+        if self.teacher is None or (sampler is None and self.X_unlabeled is None):
+            return None
+        config, X = self.config, self.data.X
+        categorical = ()
+        if sampler is not None and isinstance(config.preprocessor, str):
+            names = self.data.reader.names
+            categorical = nominal_columns(config.categorical_features, X, names)
+        return TransferSet(
+            X,
+            teacher=self.teacher,
+            read=self.data.reader,
+            logits=self.logits,
+            class_weights=data.class_weights,
+            X_unlabeled=self.X_unlabeled,
+            sampler=sampler,
+            size=config.augment_size,
+            seconds=config.augment_seconds,
+            categorical=categorical,
+            seed=self.data.seeds.teacher,
+        )
 
 
-def _with_labels(soft_labels, codes):
-    """Soft labels, where there are none the label: a row of which nobody says anything."""
-    silent = soft_labels.sum(axis=1) == 0
-    soft_labels[silent, codes[silent]] = 1.0
+def check_arguments_of_fit(config: DistilledConfig, teacher_proba: Any, X_unlabeled: Any) -> None:
+    """Refuse arguments of `fit` that do not suit the parameters.
+
+    Parameters
+    ----------
+    config : DistilledConfig
+    teacher_proba, X_unlabeled : object
+        As `fit` got them.
+    """
+    has_teacher = teacher_proba is None
+    if config.calibrate_teacher and not config.asks_out_of_sample and has_teacher:
+        allowed = "False, or soft_labels 'out_of_bag' or 'out_of_fold': rows it has not seen"
+        refuse("calibrate_teacher", True, allowed)
+    if X_unlabeled is not None and config.augment_size == "fresh":
+        allowed = "'auto' or an integer >= 1 together with X_unlabeled"
+        refuse("augment_size", config.augment_size, allowed)
+    if not has_teacher:
+        _check_without_teacher(config, X_unlabeled)
+
+
+def _check_without_teacher(config: DistilledConfig, X_unlabeled: Any) -> None:
+    """Refuse what only a teacher could answer, beside answers that replace it."""
+    if config.asks_out_of_sample:
+        refuse("soft_labels", config.soft_labels, "'auto' or 'in_sample' beside teacher_proba")
+    if not (config.augment is None or is_auto(config.augment)):
+        refuse("augment", config.augment, "'auto' or None together with teacher_proba")
+    if X_unlabeled is not None:
+        raise ValueError(
+            "X_unlabeled is labelled by the teacher, and teacher_proba replaces it: give one of "
+            "them, or the unlabelled rows their answers and a y of their own."
+        )
+
+
+def _given(teacher_proba, classes, n_rows):
+    """The caller's own soft labels."""
+    probabilities = check_probabilities(teacher_proba, n_rows, "teacher_proba", may_be_silent=True)
+    columns = named_columns(teacher_proba, classes)
+    return MemberLabels(probabilities, columns, name="teacher_proba")
+
+
+def _or_labels(soft_labels, codes):
+    """Soft labels; the label itself for rows that no member answers."""
+    unanswered = soft_labels.sum(axis=1) == 0
+    soft_labels[unanswered, codes[unanswered]] = 1.0
     return soft_labels
+
+
+def _thresholds_of(teacher, X):
+    """Where a teacher's trees split the columns, by column; None if they do not."""
+    from skkd.teachers import tree_thresholds  # imports what reads other libraries' trees
+
+    return tree_thresholds.thresholds_of(teacher.model, X) or None

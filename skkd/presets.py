@@ -9,12 +9,14 @@ number of rows in a batch).
 
 import numbers
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 from skkd.checks import check_option, is_auto
 from skkd.initializers import Normal
 from skkd.schedules import CosLog
 
-__all__ = ["PRESETS", "changed", "is_narrow", "layer_sizes", "with_preset"]
+__all__ = ["NARROW", "PRESETS", "layer_sizes", "with_preset"]
 
 PRESETS = {
     "tabular": {
@@ -88,88 +90,74 @@ def layer_sizes(hidden_layer_sizes):
     return (hidden_layer_sizes,)
 
 
-def with_preset(estimator, in_parts=False):
-    """A copy of an estimator in which no parameter is "auto" that a preset knows.
+def with_preset(parameters: Mapping[str, Any], in_parts: bool = False) -> dict[str, Any]:
+    """The parameters of a classifier, without any "auto" that a preset knows.
 
     Parameters
     ----------
-    estimator : NeuralClassifier
+    parameters : dict of str to object
+        As `get_params` gives them.
     in_parts : bool, default=False
-        Whether `partial_fit` asks, which has no end that a schedule could lead to.
+        Whether they are for `partial_fit`, which has no end that a schedule could lead to.
 
     Returns
     -------
-    NeuralClassifier
+    dict of str to object
 
     Examples
     --------
     >>> from skkd import NeuralClassifier
-    >>> settings = with_preset(NeuralClassifier(preset="plain", max_epochs=5))
-    >>> settings.hidden_layer_sizes, settings.max_epochs
+    >>> clf = NeuralClassifier(preset="plain", max_epochs=5)
+    >>> resolved = with_preset(clf.get_params())
+    >>> resolved["hidden_layer_sizes"], resolved["max_epochs"]
     ((100,), 5)
     """
-    check_option("preset", estimator.preset, tuple(PRESETS))
-    values = _suitable_values(estimator, in_parts)
-    settings = changed(estimator)
-    for name, value in values.items():
-        if is_auto(getattr(settings, name, "auto")):
-            setattr(settings, name, value)
-    if is_auto(estimator.dropout) and settings.dropout and estimator.module is None:
-        settings.dropout = _where_wide(settings.dropout, settings.hidden_layer_sizes)
-    if is_auto(estimator.numeric_encoding) and not isinstance(settings.preprocessor, str):
-        settings.numeric_encoding = None
-    if is_auto(estimator.learning_rate) and estimator.parametrization == "standard":
-        settings.learning_rate = PRESETS["plain"]["learning_rate"]
-    return settings
+    check_option("preset", parameters["preset"], tuple(PRESETS))
+    resolved = dict(parameters)
+    for name, value in _suitable_values(parameters, in_parts).items():
+        if is_auto(resolved.get(name, "auto")):
+            resolved[name] = value
+    if is_auto(parameters["dropout"]) and resolved["dropout"] and parameters["module"] is None:
+        resolved["dropout"] = _where_wide(resolved["dropout"], resolved["hidden_layer_sizes"])
+    if is_auto(parameters["numeric_encoding"]) and not isinstance(resolved["preprocessor"], str):
+        resolved["numeric_encoding"] = None
+    if is_auto(parameters["learning_rate"]) and parameters["parametrization"] == "standard":
+        resolved["learning_rate"] = PRESETS["plain"]["learning_rate"]
+    return resolved
 
 
-def changed(estimator, **parameters):
-    """A shallow copy of an estimator with other parameters, for reading alone.
-
-    Parameters
-    ----------
-    estimator : NeuralClassifier
-    **parameters : object
-
-    Returns
-    -------
-    NeuralClassifier
-    """
-    copied = type(estimator).__new__(type(estimator))
-    vars(copied).update(vars(estimator) | parameters)
-    return copied
-
-
-def _suitable_values(estimator, in_parts):
+def _suitable_values(parameters, in_parts):
     """The values of the preset, changed where they do not suit the other parameters."""
-    values = dict(PRESETS["plain" if estimator.module is not None else estimator.preset])
-    if not _is_adam(estimator.optimizer):
+    values = dict(PRESETS["plain" if parameters["module"] is not None else parameters["preset"]])
+    if not _is_adam(parameters["optimizer"]):
         values["parametrization"] = "standard"
         values["learning_rate"] = PRESETS["plain"]["learning_rate"]
         values.pop("optimizer__betas", None)
-    if _is_lbfgs(estimator.optimizer) and values["dropout"]:  # noise leads it astray
+    if _is_lbfgs(parameters["optimizer"]) and values["dropout"]:  # noise leads it astray
         values["dropout"] = 0.0
-        if is_auto(estimator.batch_size):
+        if is_auto(parameters["batch_size"]):
             values |= {"batch_size": sys.maxsize, "learning_rate": 1.0}
     has_waves = values["lr_decay"] == "coslog"
     if has_waves:
-        values |= _long_enough(estimator)
+        values |= _long_enough(parameters)
     if in_parts:
         values |= {"lr_decay": "constant", "dropout_decay": "constant"}
         # The first rows may have columns of no width, or lack some values.
         values |= {"preprocessor": "standard", "numeric_encoding": None}
-    elif estimator.early_stopping and has_waves:
+    elif parameters["early_stopping"] and has_waves:
         values["lr_decay"] = "cosine"  # whose loss stands still only when it is over
     return values
 
 
-def _long_enough(estimator):
+def _long_enough(parameters):
     """Schedule and epochs: a narrow network learns more slowly, and an epoch of it is cheap.
 
     More waves of the rate follow those of a wide one, each twice as long as the last.
     """
-    sizes = estimator.hidden_layer_sizes
-    if is_auto(sizes) or not (is_auto(estimator.lr_decay) and is_auto(estimator.max_epochs)):
+    sizes = parameters["hidden_layer_sizes"]
+    if is_auto(sizes) or not (
+        is_auto(parameters["lr_decay"]) and is_auto(parameters["max_epochs"])
+    ):
         return {}
     sizes = layer_sizes(sizes)
     if not sizes or not all(isinstance(size, numbers.Real) for size in sizes):
@@ -178,22 +166,6 @@ def _long_enough(estimator):
         if max(sizes) <= most:
             return {"lr_decay": CosLog(waves), "max_epochs": epochs}
     return {}
-
-
-def is_narrow(settings):
-    """Whether no layer of the built-in network has more than 64 units.
-
-    Parameters
-    ----------
-    settings : NeuralClassifier
-        With the values of its preset.
-
-    Returns
-    -------
-    bool
-    """
-    sizes = layer_sizes(settings.hidden_layer_sizes)
-    return settings.module is None and max(sizes, default=0) <= NARROW
 
 
 def _where_wide(dropout, hidden_layer_sizes):

@@ -10,7 +10,8 @@ from sklearn.datasets import load_wine
 from sklearn.model_selection import GridSearchCV
 
 from skkd import DistilledClassifier, NeuralClassifier
-from skkd.presets import NARROW, PRESETS, WIDE, is_narrow, with_preset
+from skkd.config import Config
+from skkd.presets import NARROW, PRESETS, WIDE, with_preset
 from skkd.schedules import resolve_schedule
 
 PLAIN, TABULAR = PRESETS["plain"], PRESETS["tabular"]
@@ -26,22 +27,26 @@ class TwoLayers(torch.nn.Sequential):
         )
 
 
+def resolved_by(estimator, **how):
+    return with_preset(estimator.get_params(deep=False), **how)
+
+
 def resolved(names, *args, **params):
-    settings = vars(with_preset(NeuralClassifier(*args, **params)))
-    return {name: settings[name] for name in names}
+    parameters = resolved_by(NeuralClassifier(*args, **params))
+    return {name: parameters[name] for name in names}
 
 
-def names_that_are_auto(estimator):
-    return {name for name, value in estimator.get_params(deep=False).items() if value == "auto"}
+def names_that_are_auto(parameters):
+    return {name for name, value in parameters.items() if value == "auto"}
 
 
 @both_classifiers
 @both_presets
 def test_auto_is_the_value_of_the_preset(preset, kind):
-    settings = with_preset(kind(preset=preset))
+    parameters = resolved_by(kind(preset=preset))
     for name, value in PRESETS[preset].items():
-        assert getattr(settings, name) == value or name == "dropout", name
-    assert type(settings) is kind
+        assert parameters[name] == value or name == "dropout", name
+    assert parameters.keys() >= kind(preset=preset).get_params(deep=False).keys()
 
 
 @both_classifiers
@@ -57,9 +62,9 @@ def test_auto_is_the_value_of_the_preset(preset, kind):
     ids=str,
 )
 def test_the_tabular_preset_drops_units_of_wide_layers_alone(kind, sizes, expected):
-    assert with_preset(kind(hidden_layer_sizes=sizes)).dropout == expected
-    assert with_preset(kind(hidden_layer_sizes=sizes, preset="plain")).dropout == 0.0
-    assert with_preset(kind(hidden_layer_sizes=sizes, dropout=0.15)).dropout == 0.15
+    assert resolved_by(kind(hidden_layer_sizes=sizes))["dropout"] == expected
+    assert resolved_by(kind(hidden_layer_sizes=sizes, preset="plain"))["dropout"] == 0.0
+    assert resolved_by(kind(hidden_layer_sizes=sizes, dropout=0.15))["dropout"] == 0.15
 
 
 @both_classifiers
@@ -69,18 +74,18 @@ def test_the_tabular_preset_drops_units_of_wide_layers_alone(kind, sizes, expect
     ids=str,
 )
 def test_narrow_networks_of_the_tabular_preset_train_for_longer(kind, sizes, n_epochs):
-    settings = with_preset(kind(hidden_layer_sizes=sizes))
-    assert settings.max_epochs == n_epochs
-    ends = resolve_schedule("lr_decay", settings.lr_decay).ends(n_epochs)
+    config = Config.from_parameters(kind(hidden_layer_sizes=sizes).get_params(deep=False))
+    assert config.max_epochs == n_epochs
+    ends = resolve_schedule("lr_decay", config.lr_decay).ends(n_epochs)
     assert ends[:4] == [4, 13, 30, 64]  # and more of the same, each twice as long
     assert ends[-1] == n_epochs
-    assert is_narrow(settings) == (n_epochs == 269 or sizes == ())
+    assert config.is_narrow == (n_epochs == 269 or sizes == ())
     for given in ({"max_epochs": 64}, {"lr_decay": "coslog"}, {"preset": "plain"}):
-        plain = with_preset(kind(**{"hidden_layer_sizes": sizes, **given}))
-        assert plain.max_epochs == (200 if "preset" in given else 64)
-        assert plain.lr_decay in ("coslog", "constant")
-    assert with_preset(kind(hidden_layer_sizes=sizes), in_parts=True).lr_decay == "constant"
-    assert with_preset(kind(hidden_layer_sizes=sizes, early_stopping=True)).lr_decay == "cosine"
+        plain = resolved_by(kind(**{"hidden_layer_sizes": sizes, **given}))
+        assert plain["max_epochs"] == (200 if "preset" in given else 64)
+        assert plain["lr_decay"] in ("coslog", "constant")
+    assert resolved_by(kind(hidden_layer_sizes=sizes), in_parts=True)["lr_decay"] == "constant"
+    assert resolved_by(kind(hidden_layer_sizes=sizes, early_stopping=True))["lr_decay"] == "cosine"
 
 
 def test_a_narrow_network_has_no_dropout_and_a_wide_one_has(iris_like):
@@ -93,9 +98,10 @@ def test_a_narrow_network_has_no_dropout_and_a_wide_one_has(iris_like):
 @both_presets
 def test_a_preset_decides_about_parameters_that_are_auto_and_about_options_alone(preset):
     known = {name for name in PRESETS[preset] if "__" not in name}
-    assert known <= names_that_are_auto(NeuralClassifier())
-    undecided = names_that_are_auto(with_preset(NeuralClassifier(preset=preset)))
-    assert undecided == names_that_are_auto(NeuralClassifier()) - known
+    are_auto = names_that_are_auto(NeuralClassifier().get_params(deep=False))
+    assert known <= are_auto
+    undecided = names_that_are_auto(resolved_by(NeuralClassifier(preset=preset)))
+    assert undecided == are_auto - known
     assert undecided <= {"init", "batch_size"}  # which the layers and the rows decide
 
 
@@ -126,7 +132,7 @@ EXPLICIT = {
 def test_explicit_values_win(name, preset):
     for params in ({}, {"optimizer": "sgd"}, {"module": TwoLayers}, {"early_stopping": True}):
         clf = NeuralClassifier(preset=preset, **params, **{name: EXPLICIT[name]})
-        assert getattr(with_preset(clf), name) == EXPLICIT[name]
+        assert resolved_by(clf)[name] == EXPLICIT[name]
 
 
 @pytest.mark.parametrize("value", [False, 0, 0.0, None, ()], ids=repr)
@@ -161,11 +167,11 @@ def test_a_custom_module_is_trained_alike_with_both_presets(iris_like):
 
 @pytest.mark.parametrize("optimizer", ["sgd", "rmsprop", torch.optim.NAdam])
 def test_another_optimizer_gets_the_plain_learning_rate_and_no_betas(optimizer):
-    settings = with_preset(NeuralClassifier(optimizer=optimizer))
-    assert settings.parametrization == "standard"
-    assert settings.learning_rate == PLAIN["learning_rate"]
-    assert not hasattr(settings, "optimizer__betas")
-    assert settings.hidden_layer_sizes == TABULAR["hidden_layer_sizes"]
+    parameters = resolved_by(NeuralClassifier(optimizer=optimizer))
+    assert parameters["parametrization"] == "standard"
+    assert parameters["learning_rate"] == PLAIN["learning_rate"]
+    assert "optimizer__betas" not in parameters
+    assert parameters["hidden_layer_sizes"] == TABULAR["hidden_layer_sizes"]
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", torch.optim.Adam, torch.optim.AdamW])
@@ -208,8 +214,9 @@ def test_partial_fit_has_a_constant_rate_unless_told_otherwise(iris_like):
 def test_resolving_never_changes_the_estimator(preset, params):
     clf = NeuralClassifier(preset=preset, **params)
     before = dict(vars(clf))
-    settings = with_preset(clf)
-    assert settings is not clf
+    parameters = clf.get_params()
+    assert with_preset(parameters) is not parameters
+    assert parameters == clf.get_params()
     assert vars(clf) == before
     assert list(vars(clf)) == list(before)
 

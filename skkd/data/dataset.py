@@ -1,6 +1,7 @@
-"""Rows together with what the network is to learn about them, and how they are split."""
+"""Rows with their targets, and how some of them are held out."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -9,7 +10,7 @@ from skkd.checks import refuse, warn
 from skkd.data.tables import Table
 from skkd.data.validation import picked
 
-__all__ = ["Examples", "effective_rows", "split_again", "split_examples", "split_rows"]
+__all__ = ["Dataset", "effective_rows", "hold_out", "hold_out_others", "stratified_split"]
 
 
 def effective_rows(weights):
@@ -35,34 +36,40 @@ def effective_rows(weights):
 
 
 @dataclass
-class Examples:
+class Dataset:
     """Rows with their targets.
 
     Parameters
     ----------
-    rows : ndarray, sparse matrix or Table; for a transformer the user's own X
+    rows : ndarray, sparse matrix or Table; for a transformer the caller's own X
     targets : dict of str to ndarray of shape (n_rows, ...)
         "labels" (codes), "weights" and whatever else the training loss reads.
     index : ndarray of int of shape (n_rows,), default=None
-        Which of the caller's rows they are; None where they are none of them.
+        Which of the caller's rows they are; None for synthetic and unlabelled rows.
     n_labelled : int, default=None
-        The first so many have labels, the others a teacher's answer only; None: all have.
-    renew : callable, default=None
-        () -> as many others in place of those without labels, for each pass but the first,
-        or None to keep the last.
+        The first so many have labels, the others soft labels alone; None: all have labels.
+    fresh_rows : skkd.transfer.transfer_set.FreshRows, default=None
+        Makes other rows in place of those without labels, for each pass but the first.
     """
 
-    rows: object
-    targets: dict
+    rows: Any
+    targets: dict[str, np.ndarray]
     index: np.ndarray | None = None
     n_labelled: int | None = None
-    renew: object = None
+    fresh_rows: Any = None
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.targets["labels"])
 
-    def take(self, index):
-        """Some of the examples.
+    @property
+    def n_transfer_rows(self) -> int:
+        """How many rows have soft labels alone; of fresh rows, how many were made so far."""
+        if self.fresh_rows is not None:
+            return self.fresh_rows.n_rows
+        return 0 if self.n_labelled is None else len(self) - self.n_labelled
+
+    def take(self, index: np.ndarray) -> "Dataset":
+        """Some of the rows.
 
         Parameters
         ----------
@@ -70,15 +77,15 @@ class Examples:
 
         Returns
         -------
-        skkd.data.dataset.Examples
+        Dataset
         """
         is_table = isinstance(self.rows, Table)
         rows = self.rows[index] if is_table else picked(self.rows, index)
         targets = {name: target[index] for name, target in self.targets.items()}
-        return Examples(rows, targets, None if self.index is None else self.index[index])
+        return Dataset(rows, targets, None if self.index is None else self.index[index])
 
-    def with_target(self, name, values):
-        """The same examples with another target, or one more.
+    def with_target(self, name: str, values: np.ndarray) -> "Dataset":
+        """The same rows with another target, or one more.
 
         Parameters
         ----------
@@ -87,36 +94,36 @@ class Examples:
 
         Returns
         -------
-        skkd.data.dataset.Examples
+        Dataset
         """
         return replace(self, targets=self.targets | {name: values})
 
-    def followed_by(self, unlabelled):
-        """These examples, and behind them others that have a teacher's answer only.
+    def followed_by(self, unlabelled: "Dataset") -> "Dataset":
+        """These rows, and after them others that have soft labels alone.
 
         Parameters
         ----------
-        unlabelled : Examples
+        unlabelled : Dataset
             With the same targets.
 
         Returns
         -------
-        skkd.data.dataset.Examples
+        Dataset
         """
         targets = {
             name: np.concatenate([target, unlabelled.targets[name]])
             for name, target in self.targets.items()
         }
         rows = _joined(self.rows, unlabelled.rows)
-        return Examples(rows, targets, self.index, len(self), unlabelled.renew)
+        return Dataset(rows, targets, self.index, len(self), unlabelled.fresh_rows)
 
 
-def split_examples(examples, *, validation_fraction=None, seed=None, warns=True):
-    """Examples to train on, and examples to watch.
+def hold_out(examples, *, validation_fraction=None, seed=None, warns=True):
+    """Dataset to train on, and examples to watch.
 
     Parameters
     ----------
-    examples : Examples
+    examples : Dataset
         Those of weight 0 are left out.
     validation_fraction : float, default=None
         Share of the examples to watch; None watches none.
@@ -127,39 +134,39 @@ def split_examples(examples, *, validation_fraction=None, seed=None, warns=True)
 
     Returns
     -------
-    train : Examples
+    train : Dataset
         Their weights have mean 1.
-    valid : Examples or None
+    valid : Dataset or None
     """
     weights = examples.targets["weights"]
     rows, valid = np.flatnonzero(weights > 0), None
     if len(rows) == 0:
         raise ValueError("class_weight leaves no row with a weight above zero.")
     if validation_fraction is not None:
-        train, watched = split_rows(
+        train, watched = stratified_split(
             examples.targets["labels"][rows], validation_fraction, seed, warns
         )
         rows, valid = rows[train], examples.take(rows[watched])
     train = examples if len(rows) == len(weights) else examples.take(rows)
     weights = train.targets["weights"]
     targets = train.targets | {"weights": weights / weights.mean()}
-    return Examples(train.rows, targets, train.index), valid
+    return Dataset(train.rows, targets, train.index), valid
 
 
-def split_again(examples, splits, seed):
+def hold_out_others(examples, splits, seed):
     """As many other rows to watch as in the first of some splits, and the rest to train on.
 
     Parameters
     ----------
-    examples : Examples
+    examples : Dataset
         All weights are above zero.
-    splits : list of (Examples, Examples)
+    splits : list of (Dataset, Dataset)
         (train, watched) of the same examples.
     seed : int
 
     Returns
     -------
-    (Examples, Examples) or None
+    (Dataset, Dataset) or None
         None where too few are left that were never watched.
     """
     n_watched = len(splits[0][1])
@@ -169,10 +176,10 @@ def split_again(examples, splits, seed):
     left = np.flatnonzero(is_left)
     if len(left) <= n_watched:
         return None
-    _, valid = split_rows(examples.targets["labels"][left], n_watched, seed, warns=False)
+    _, valid = stratified_split(examples.targets["labels"][left], n_watched, seed, warns=False)
     is_train = np.ones(len(examples), dtype=bool)
     is_train[left[valid]] = False
-    train, _ = split_examples(examples.take(np.flatnonzero(is_train)))
+    train, _ = hold_out(examples.take(np.flatnonzero(is_train)))
     return train, examples.take(left[valid])
 
 
@@ -216,7 +223,7 @@ def _as_objects(column):
     return objects
 
 
-def split_rows(codes, fraction, random_state, warns=True):
+def stratified_split(codes, fraction, random_state, warns=True):
     """Rows to train on and rows to validate on, stratified where that is possible.
 
     Parameters

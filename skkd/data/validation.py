@@ -2,6 +2,7 @@
 
 import numpy as np
 from scipy import sparse
+from sklearn.base import BaseEstimator
 from sklearn.utils import _safe_indexing, assert_all_finite, column_or_1d
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
@@ -11,6 +12,7 @@ from skkd.checks import refuse
 from skkd.data.tables import is_table, read_table, warn_of_numbers_in_quotes
 
 __all__ = [
+    "RowReader",
     "check_labels",
     "check_rows",
     "check_weights",
@@ -23,12 +25,83 @@ __all__ = [
     "resolve_categorical",
 ]
 
+#: What scikit-learn's estimators know of the columns of X.
+COLUMN_ATTRIBUTES = ("n_features_in_", "feature_names_in_")
+
 #: Of a plain table.
 MOST_COLUMNS = 1000
 
 
+class RowReader:
+    """Reads rows in the form that the preprocessor takes, always with the same columns.
+
+    Parameters
+    ----------
+    name : str
+        Of the estimator, for messages.
+    preprocessor : "auto", None or transformer
+    dtype : str
+        For ``preprocessor=None``, where no scaling comes before the cast.
+    allow_nd : bool, default=False
+        Whether rows may have more than one dimension.
+    categorical_features : "from_dtype" or array-like, default="from_dtype"
+    columns : dict, default=None
+        `n_features_in_` and `feature_names_in_`, as far as they are known; None: the rows
+        that are read first set them.
+
+    Attributes
+    ----------
+    columns : dict
+        The same, of the rows that were read.
+    """
+
+    def __init__(
+        self,
+        name,
+        *,
+        preprocessor,
+        dtype,
+        allow_nd=False,
+        categorical_features="from_dtype",
+        columns=None,
+    ):
+        # scikit-learn keeps the number and the names of columns in an estimator.
+        self._keeper = type(name, (BaseEstimator,), {})()
+        self._keeper.categorical_features = categorical_features
+        vars(self._keeper).update(columns or {})
+        self._is_first = columns is None
+        self._settings = {"preprocessor": preprocessor, "dtype": dtype, "allow_nd": allow_nd}
+
+    def __call__(self, X):
+        """Read rows.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or table
+            As the caller has it.
+
+        Returns
+        -------
+        ndarray, csr matrix or Table; with a transformer X itself
+        """
+        rows = check_rows(self._keeper, X, reset=self._is_first, **self._settings)
+        self._is_first = False
+        return rows
+
+    @property
+    def columns(self):
+        """The number of columns and, where they have any, their names."""
+        kept = vars(self._keeper)
+        return {name: kept[name] for name in COLUMN_ATTRIBUTES if name in kept}
+
+    @property
+    def names(self):
+        """The names of the columns, or None."""
+        return self.columns.get("feature_names_in_")
+
+
 def check_rows(estimator, X, *, reset, preprocessor, dtype, allow_nd=False):
-    """The caller's rows in the form that an input view takes.
+    """The caller's rows in the form that an preprocessor takes.
 
     Parameters
     ----------

@@ -5,28 +5,16 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from skkd.checks import is_auto, refuse, warn
-from skkd.data.validation import is_plain_table, nominal_columns
-from skkd.distillation import HearingMixin, Questions
-from skkd.estimators.neural import NeuralClassifier, all_or_nothing, runs_one_epoch_at_a_time
+from skkd.config import DistilledConfig
+from skkd.data.fit_data import unwrapped_rows
+from skkd.distillation import TeacherSupervision, check_arguments_of_fit
+from skkd.estimators.base import all_or_nothing, runs_one_epoch_at_a_time
+from skkd.estimators.neural import NeuralClassifier
 from skkd.estimators.prediction import without_array_api
-from skkd.preprocessing.encodings import resolve_encoding, without_teacher
-from skkd.presets import is_narrow
-from skkd.selection.candidates import Candidate
-from skkd.selection.task import unwrapped_rows
+from skkd.preprocessing.encodings import without_teacher
 from skkd.teachers.predict_proba import WeakTeacherWarning, freeze, input_tags_of, is_fitted
-from skkd.teachers.teacher import asks_out_of_sample
-from skkd.transfer import Munge, resolve_augment
-from skkd.transfer.transfer_set import TransferSet
 
 __all__ = ["DistilledClassifier"]
-
-#: The weight of a teacher, if it gets any, and MUNGE's p, where they are "auto".
-AUTO_ALPHA, AUTO_MUNGE = 0.5, 0.25
-
-#: A teacher that was fitted on the held-out rows tells of them through the synthetic rows
-#: beside them: a transfer set must be better than labels by a quarter. It says little of them
-#: through the other rows: where these have shown that it helps, a twentieth will do.
-HANDICAP, HANDICAP_IF_TRUSTED = 4 / 3, 1.05
 
 
 def _learns_in_parts(estimator):
@@ -34,13 +22,13 @@ def _learns_in_parts(estimator):
     if estimator.fit_teacher:
         allowed = "False for partial_fit, whose batches teach no teacher"
         refuse("fit_teacher", estimator.fit_teacher, allowed, AttributeError)
-    if asks_out_of_sample(estimator):
+    if estimator.soft_labels in ("out_of_bag", "out_of_fold"):
         allowed = "'auto' or 'in_sample' for partial_fit, whose batches are but parts of the rows"
         refuse("soft_labels", estimator.soft_labels, allowed, AttributeError)
     return runs_one_epoch_at_a_time(estimator)
 
 
-class DistilledClassifier(HearingMixin, NeuralClassifier):
+class DistilledClassifier(NeuralClassifier):
     r"""A neural network taught by a fitted classifier.
 
     .. math::
@@ -400,8 +388,27 @@ class DistilledClassifier(HearingMixin, NeuralClassifier):
             Itself.
         """
         with all_or_nothing(self), without_array_api():
-            taught = {"teacher_proba": teacher_proba, "X_unlabeled": unwrapped_rows(X_unlabeled)}
-            return self._fit(X, y, sample_weight, X_val, y_val, **taught)
+            config = DistilledConfig.from_parameters(self.get_params(deep=False))
+            X_unlabeled = unwrapped_rows(X_unlabeled)
+            check_arguments_of_fit(config, teacher_proba, X_unlabeled)
+            goes_on = self._goes_on()
+            classes = self.classes_ if goes_on else None
+            given = self._read(X, y, sample_weight, classes, goes_on=goes_on)
+            supervision = TeacherSupervision(
+                config,
+                given,
+                teacher_proba,
+                X_unlabeled,
+                alpha=self._alpha_of_last_fit() if goes_on else None,
+                goes_on=goes_on,
+            )
+            data = self._fit_data(config, given, supervision, X_val, y_val)
+            plan, dataset = self._fit_supervised(
+                config, given, data, supervision, y=y, sample_weight=sample_weight
+            )
+            self._publish_teacher(supervision)
+            self._publish_candidate(plan, dataset)
+            return self
 
     @available_if(_learns_in_parts)
     def partial_fit(self, X, y, classes=None, sample_weight=None, *, teacher_proba=None):
@@ -425,9 +432,17 @@ class DistilledClassifier(HearingMixin, NeuralClassifier):
             Itself.
         """
         with all_or_nothing(self), without_array_api():
-            taught = {"teacher_proba": teacher_proba, "remember": False}
-            self._partial_fit(X, y, classes, sample_weight, **taught)
-            self.alpha_ = self._fixed_alpha()
+            config = DistilledConfig.from_parameters(self.get_params(deep=False), in_parts=True)
+            check_arguments_of_fit(config, teacher_proba, None)
+            goes_on = self.__sklearn_is_fitted__()
+            given = self._read_part(X, y, classes, sample_weight)
+            alpha = self._alpha_of_last_fit() if goes_on else None
+            supervision = TeacherSupervision(
+                config, given, teacher_proba, alpha=alpha, goes_on=goes_on, remember=False
+            )
+            self._train_one_epoch(config, given, supervision)
+            self._publish_teacher(supervision)
+            self.alpha_ = supervision.alpha
             self.candidate_ = "teacher" if self.alpha_ > 0 else "labels"
             self.candidate_losses_, self.n_transfer_rows_ = None, 0
             return self
@@ -481,96 +496,29 @@ class DistilledClassifier(HearingMixin, NeuralClassifier):
                 refuse(name, value, allowed)
         return super().set_params(**params)
 
-    def _make_criterion(self, settings, alpha=None):
-        from skkd.training.criteria import TaughtLoss
+    def _alpha_of_last_fit(self):
+        """The weight of the teacher in the last fit, if it was left open; else None."""
+        return getattr(self, "alpha_", None) if is_auto(self.alpha) else None
 
-        alpha = self._fixed_alpha() if alpha is None else alpha
-        if alpha == 0:
-            return super()._make_criterion(settings)
-        smoothing = settings.label_smoothing
-        if is_auto(self.label_smoothing) and is_narrow(settings):
-            smoothing = 0.0  # the teacher's labels are soft, and a small network spares its units
-        return TaughtLoss(self.temperature, alpha, smoothing, self.teacher_loss)
+    def _publish_teacher(self, supervision):
+        """Set the fitted attributes about the teacher."""
+        self.teacher_ = None if supervision.teacher is None else supervision.teacher.model
+        self.teacher_agreement_ = supervision.agreement
+        self.teacher_temperature_ = supervision.temperature
+        self.teacher_seconds_ = supervision.clock.seconds
 
-    def _fixed_alpha(self):
-        """The weight of the teacher where nothing is chosen."""
-        return getattr(self, "alpha_", AUTO_ALPHA) if is_auto(self.alpha) else self.alpha
-
-    def _candidates(self, settings, task):
-        is_left_open = is_auto(self.alpha)
-        alpha = AUTO_ALPHA if is_left_open and not task.goes_on else self._fixed_alpha()
-        if alpha == 0:
-            return super()._candidates(settings, task)
-        shared = {
-            "row_loss": self._make_criterion(settings, alpha),
-            "alpha": alpha,
-            "is_calibrated": is_left_open and self.module is None,
-        }
-        sampler = self._sampler(task)
-        transfer_set = self._transfer_set(task, sampler)
-        candidates = []
-        makes_rows_asked_for = sampler is not None and not is_auto(self.augment)
-        is_asked_for = makes_rows_asked_for or task.X_unlabeled is not None
-        if transfer_set is None or is_left_open or not is_asked_for:
-            candidates.append(Candidate("teacher", **shared))
-        if is_left_open and task.can_choose:
-            by_itself = super()._make_criterion(settings)
-            candidates.append(Candidate("labels", by_itself, is_calibrated=self.module is None))
-        if transfer_set is not None:
-            if not is_asked_for:
-                shared |= {"handicap": HANDICAP, "handicap_if_trusted": HANDICAP_IF_TRUSTED}
-            with_more = Candidate("transfer set", transfer_set=transfer_set, **shared)
-            # Where nothing can be held out the first is taken.
-            candidates.insert(0 if is_asked_for else len(candidates), with_more)
-        return candidates
-
-    def _sampler(self, task):
-        """What makes synthetic rows, not fitted; or None."""
-        if self.augment is None:
-            return None
-        if not is_auto(self.augment):
-            return resolve_augment(self.augment)
-        # What a transformer or a module of one's own takes may be anything.
-        reads_columns = isinstance(self.preprocessor, (str, type(None))) and self.module is None
-        suits = task.can_choose and reads_columns and is_plain_table(task.X)
-        return Munge(p=AUTO_MUNGE) if suits else None
-
-    def _transfer_set(self, task, sampler):
-        """The rows that only the teacher labels, not made yet; None where there are none."""
-        if self.teacher_ is None or (sampler is None and task.X_unlabeled is None):
-            return None
-        categorical = ()
-        if sampler is not None and isinstance(self.preprocessor, str):
-            names = getattr(self, "feature_names_in_", None)
-            categorical = nominal_columns(self.categorical_features, task.X, names)
-        return TransferSet(
-            task.X,
-            ask=Questions(self, self.teacher_, task.classes),
-            read=lambda rows: self._read_rows(rows, reset=False, as_fitted=task.goes_on),
-            logits=self._teacher_logits,
-            of_classes=task.of_classes,
-            X_unlabeled=task.X_unlabeled,
-            sampler=sampler,
-            size=self.augment_size,
-            seconds=self.augment_seconds,
-            categorical=categorical,
-            seed=task.seeds.teacher,
-        )
-
-    def _publish_plan(self, plan):
-        super()._publish_plan(plan)
-        candidate, choice = plan.candidate, plan.choice
-        self.alpha_ = candidate.alpha
-        self.candidate_ = candidate.name
-        transfer_set = candidate.transfer_set
-        self.n_transfer_rows_ = 0 if transfer_set is None else transfer_set.n_rows
+    def _publish_candidate(self, plan, dataset):
+        """Set what was selected."""
+        self.alpha_ = plan.candidate.alpha
+        self.candidate_ = plan.candidate.name
+        self.n_transfer_rows_ = dataset.n_transfer_rows
         self.candidate_losses_ = None
-        if choice is not None and len(choice.trials) > 1:
-            self.candidate_losses_ = choice.losses_by_name
-            self._warn_of_weak_teacher(choice)
+        if plan.choice is not None and len(plan.choice.trials) > 1:
+            self.candidate_losses_ = plan.choice.losses_by_name
+            self._warn_of_weak_teacher(plan.choice)
 
     def _warn_of_weak_teacher(self, choice):
-        """Say so where a teacher knows no more of held-out rows than a network by itself."""
+        """Warn where a teacher knows no more of held-out rows than a network by itself."""
         by_itself = choice.trials.get("labels")
         if not is_auto(self.alpha) or by_itself is None or choice.teacher_logits is None:
             return
@@ -584,21 +532,6 @@ class DistilledClassifier(HearingMixin, NeuralClassifier):
                 f"log-loss is {loss:.4g}, that of the labels alone {by_itself.loss:.4g}. {advice}",
                 WeakTeacherWarning,
             )
-
-    def _thresholds(self, settings, X, can_spread):
-        from skkd.teachers.tree_thresholds import thresholds_of
-
-        encoding = resolve_encoding("numeric_encoding", settings.numeric_encoding)
-        may_ask = can_spread and self.alpha != 0 and is_plain_table(X)
-        if encoding is None or not (encoding.asks_teacher or may_ask):
-            return None
-        thresholds = {} if self.teacher_ is None else thresholds_of(self.teacher_, X)
-        if not thresholds and encoding.asks_teacher:
-            warn(
-                "numeric_encoding asks for a teacher whose trees split columns of X, and there "
-                "is none: its bins lie between quantiles instead, as with 'piecewise_linear'."
-            )
-        return thresholds or None
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -1,48 +1,18 @@
 """NeuralClassifier: a torch network as a scikit-learn classifier."""
 
-from contextlib import contextmanager
-
-import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils import check_random_state
+from sklearn.base import ClassifierMixin
 from sklearn.utils.metaestimators import available_if
 
-from skkd import __version__
-from skkd.checks import refuse, warn
-from skkd.config import OBJECTS, OPTION_PREFIXES, check_settings, set_options
-from skkd.data.dataset import Examples, split_examples
-from skkd.data.validation import (
-    check_labels,
-    check_rows,
-    check_weights,
-    class_weights,
-    count_rows,
-    encode,
-)
+from skkd.config import Config
+from skkd.estimators.base import BaseNeuralEstimator, all_or_nothing, runs_one_epoch_at_a_time
+from skkd.estimators.options import set_options
 from skkd.estimators.prediction import PredictionMixin, without_array_api
-from skkd.estimators.sklearn_callbacks import CallbackSupportMixin, EpochCallbacks, with_callbacks
-from skkd.presets import with_preset
-from skkd.selection.candidates import Candidate
-from skkd.selection.encodings import encodings_of, view_of
-from skkd.selection.plan import make_plan, plan_to_go_on
-from skkd.selection.task import Seeds, Task, unwrapped_rows
+from skkd.supervision import LabelSupervision
 
-__all__ = ["NeuralClassifier", "all_or_nothing", "runs_one_epoch_at_a_time"]
+__all__ = ["NeuralClassifier"]
 
 
-def runs_one_epoch_at_a_time(estimator):
-    """Whether `partial_fit` makes sense."""
-    if estimator.early_stopping:
-        refuse(
-            "early_stopping",
-            estimator.early_stopping,
-            "False for partial_fit, which runs one epoch a call and has nothing to stop",
-            AttributeError,
-        )
-    return True
-
-
-class NeuralClassifier(PredictionMixin, CallbackSupportMixin, ClassifierMixin, BaseEstimator):
+class NeuralClassifier(PredictionMixin, ClassifierMixin, BaseNeuralEstimator):
     """A neural network as a scikit-learn classifier.
 
     The multilayer perceptron that scikit-learn's users ask for: with dropout,
@@ -160,7 +130,7 @@ class NeuralClassifier(PredictionMixin, CallbackSupportMixin, ClassifierMixin, B
         besides them, the named, the indexed or the masked ones. Of more than 256
         categories the rarest share one indicator.
     warm_start : bool, default=False
-        Whether `fit` goes on from the last fit: its weights, input view and optimiser.
+        Whether `fit` goes on from the last fit: its weights, preprocessor and optimiser.
         The schedule begins anew.
     callbacks : list of skorch callbacks, default=None
         Shallow copies of them run. scikit-learn's own are set by `set_callbacks`.
@@ -380,90 +350,20 @@ class NeuralClassifier(PredictionMixin, CallbackSupportMixin, ClassifierMixin, B
             theirs (`learning_rate` is too high), or a column of text reads as numbers.
         """
         with all_or_nothing(self), without_array_api():
-            return self._fit(X, y, sample_weight, X_val, y_val)
-
-    @with_callbacks
-    def _fit(self, X, y, sample_weight, X_val, y_val, **taught):
-        settings = self._settings()
-        task = self._read_task(X, y, sample_weight, X_val, y_val, **taught)
-        plan = (plan_to_go_on if task.goes_on else make_plan)(self, settings, task)
-        callbacks = EpochCallbacks.of(self, plan.n_epochs_to_come, task)
-        fitted = self._fit_as_planned(settings, task, plan, callbacks)
-        self._publish(fitted, task.classes, task.goes_on, keeps_training_state=self.warm_start)
-        self._publish_plan(plan)
-        if callbacks:
-            callbacks.end({"network_": self.network_, "classes_": task.classes})
-        return self
-
-    def _read_task(self, X, y, sample_weight, X_val, y_val, *, X_unlabeled=None, **taught):
-        """What `fit` is about, from what the caller gave."""
-        goes_on = bool(self.warm_start) and self.__sklearn_is_fitted__()
-        classes = self.classes_ if goes_on else None
-        seeds = self._draw_seeds()
-        if X_unlabeled is not None:
-            taught["X_unlabeled"] = X_unlabeled
-        examples, classes, of_classes = self._read(
-            X, y, sample_weight, classes, reset=not goes_on, seed=seeds.teacher, **taught
-        )
-        held_out = self._read_held_out(X_val, y_val, classes, of_classes, as_fitted=goes_on)
-        splits = self.early_stopping and held_out is None
-        fraction = self.validation_fraction if splits else None
-        train, split_off = split_examples(examples, validation_fraction=fraction, seed=seeds.split)
-        return Task(
-            X,
-            y,
-            sample_weight,
-            classes,
-            of_classes,
-            train=train,
-            valid=split_off if splits else held_out,
-            held_out=held_out,
-            seeds=seeds,
-            goes_on=goes_on,
-            X_unlabeled=X_unlabeled,
-        )
-
-    def _fit_as_planned(self, settings, task, plan, callbacks):
-        """All rows, in the way that was chosen."""
-        from skkd.training.fit import fit_examples, warn_if_diverged
-
-        def end_epoch(record, fitted):
-            def fitted_attributes():
-                return {"network_": fitted().network, "classes_": task.classes}
-
-            return callbacks.end_epoch(fitted_attributes)
-
-        fitted = fit_examples(
-            settings,
-            plan.candidate.row_loss,
-            plan.view,
-            plan.candidate.examples(task.train),
-            task.valid,
-            n_classes=len(task.classes),
-            n_epochs=plan.n_epochs_to_come,
-            seed=task.seeds.network,
-            previous=plan.start,
-            before_epoch=callbacks.begin_epoch if callbacks else None,
-            on_epoch=end_epoch if callbacks else None,
-            title=None if plan.choice is None else "fitting all rows",
-        )
-        is_told = plan.choice is not None and plan.choice.learned_nothing
-        keeps_old_weights = self.early_stopping and fitted.best_epoch is None
-        if not (is_told or keeps_old_weights):
-            n_classes = len(task.classes)
-            warn_if_diverged(fitted, plan.candidate.row_loss, n_classes, settings.learning_rate)
-        fitted = fitted.preceded_by(plan.start)
-        temperature = plan.temperature_for(None if self.early_stopping else len(fitted.history))
-        if temperature != 1:
-            fitted.network = fitted.network.at_temperature(temperature)
-        fitted.training_state["n_epochs"] = plan.n_epochs
-        return fitted
+            config = Config.from_parameters(self.get_params(deep=False))
+            goes_on = self._goes_on()
+            classes = self.classes_ if goes_on else None
+            given = self._read(X, y, sample_weight, classes, goes_on=goes_on)
+            supervision = LabelSupervision(config, given)
+            data = self._fit_data(config, given, supervision, X_val, y_val)
+            self._fit_supervised(config, given, data, supervision, y=y, sample_weight=sample_weight)
+            return self
 
     @available_if(runs_one_epoch_at_a_time)
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         """Train for one epoch on some rows, going on from the last call.
 
-        The input view is fitted in the first call only, so let its rows be many and mixed:
+        The preprocessor is fitted in the first call only, so let its rows be many and mixed:
         a category that they lack is never seen, and a number that is constant there has no
         unit but its own, of which it is clipped, smoothly, to 3. With `early_stopping` there
         is no such method. A schedule goes on as well: it counts the epochs of all calls, and
@@ -483,233 +383,7 @@ class NeuralClassifier(PredictionMixin, CallbackSupportMixin, ClassifierMixin, B
             Itself.
         """
         with all_or_nothing(self), without_array_api():
-            return self._partial_fit(X, y, classes, sample_weight)
-
-    def _partial_fit(self, X, y, classes, sample_weight, **taught):
-        from skkd.training.fit import fit_examples
-
-        settings = self._settings(in_parts=True)
-        if isinstance(self.class_weight, str):
-            refuse("class_weight", self.class_weight, "a dict or None for partial_fit")
-        goes_on = self.__sklearn_is_fitted__()
-        classes = self._classes_of_all_calls(classes, goes_on)
-        seeds = self._draw_seeds()
-        examples, classes, _ = self._read(
-            X, y, sample_weight, classes, reset=not goes_on, seed=seeds.teacher, **taught
-        )
-        train, _ = split_examples(examples)
-        if goes_on:
-            view = self.network_.input_view
-        else:
-            thresholds = self._thresholds(settings, X, can_spread=False)
-            encoding, *_ = encodings_of(self, settings, train.rows, thresholds)
-            view = view_of(self, settings, train, classes, encoding, thresholds)
-            self.numeric_encoding_ = encoding
-        previous = self._last_fit() if goes_on else None
-        fitted = fit_examples(
-            settings,
-            self._make_criterion(settings),
-            view,
-            train,
-            None,
-            n_classes=len(classes),
-            n_epochs=1,
-            seed=seeds.network,
-            previous=previous,
-        ).preceded_by(previous)
-        self._publish(fitted, classes, goes_on, keeps_training_state=True)
-        return self
-
-    def get_params(self, deep=True):
-        """The constructor's parameters, ``module__*`` and ``optimizer__*`` included.
-
-        Parameters
-        ----------
-        deep : bool, default=True
-            Whether to include the parameters of nested objects.
-
-        Returns
-        -------
-        dict of str to object
-        """
-        params = super().get_params(deep=deep)
-        options = {k: v for k, v in vars(self).items() if k.startswith(OPTION_PREFIXES)}
-        return params | options
-
-    def set_params(self, **params):
-        """Set parameters, of nested objects too.
-
-        Parameters
-        ----------
-        **params : object
-
-        Returns
-        -------
-        NeuralClassifier
-            Itself.
-        """
-        options = {k: params.pop(k) for k in list(params) if k.startswith(OPTION_PREFIXES)}
-        for name, value in params.items():
-            owner, _, setting = name.partition("__")
-            current = params.get(owner, getattr(self, owner, None))
-            if setting and (isinstance(current, str) or (current is None and owner in OBJECTS)):
-                where = f", of {OBJECTS[owner]}" if owner in OBJECTS else ""
-                allowed = f"{owner} as an object with that setting{where}, not {current!r}"
-                refuse(name, value, allowed)
-        super().set_params(**params)
-        set_options(self, options)
-        return self
-
-    def _make_targets(self, X, y, classes, sample_weight, seed):
-        """The classes, and what the network learns about each row, as arrays by name."""
-        classes, codes = encode(y, classes)
-        return classes, {"labels": codes}
-
-    def _make_criterion(self, settings):
-        """The training loss: (logits, targets) -> one value per row."""
-        from skkd.training.criteria import LabelLoss
-
-        return LabelLoss(settings.label_smoothing)
-
-    def _settings(self, in_parts=False):
-        """The parameters, checked, with the preset's values for those that are "auto"."""
-        settings = with_preset(self, in_parts)
-        check_settings(settings)
-        return settings
-
-    def _draw_seeds(self):
-        try:
-            random_state = check_random_state(self.random_state)
-        except ValueError:
-            refuse("random_state", self.random_state, "an int, a numpy RandomState or None")
-        return Seeds(*random_state.randint(np.iinfo(np.int32).max, size=3).tolist())
-
-    def _read(self, X, y, sample_weight, classes, *, reset, seed, **taught):
-        """The caller's rows, labels and weights as examples; the classes and their weights."""
-        rows = self._read_rows(X, reset=reset, as_fitted=not reset)
-        n_rows = count_rows(X)
-        y = check_labels(self, y, n_rows)
-        sample_weight = check_weights(sample_weight, n_rows)
-        classes, targets = self._make_targets(X, y, classes, sample_weight, seed, **taught)
-        codes = targets["labels"]
-        if sample_weight is not None:  # their ratios count, and their sum must be finite
-            sample_weight = sample_weight / sample_weight.max()
-        of_classes = class_weights(self.class_weight, classes, codes, sample_weight)
-        weights = of_classes[codes] * (1.0 if sample_weight is None else sample_weight)
-        examples = Examples(rows, targets | {"weights": weights}, index=np.arange(n_rows))
-        return examples, classes, of_classes
-
-    def _read_rows(self, X, *, reset, as_fitted):
-        """X as the input view takes it: the fitted one, or the one to be fitted."""
-        return check_rows(
-            self,
-            X,
-            reset=reset,
-            preprocessor=self.network_.input_view.preprocessor if as_fitted else self.preprocessor,
-            dtype=self.dtype,
-            allow_nd=self.module is not None,
-        )
-
-    def _read_held_out(self, X_val, y_val, classes, of_classes, as_fitted):
-        """The caller's own validation set as examples, or None."""
-        if (X_val is None) != (y_val is None):
-            missing = "y_val" if y_val is None else "X_val"
-            raise ValueError(f"{missing}=None is not allowed: X_val and y_val go together.")
-        if X_val is None:
-            return None
-        X_val, y_val = unwrapped_rows(X_val), unwrapped_rows(y_val)
-        rows = self._read_rows(X_val, reset=False, as_fitted=as_fitted)
-        _, codes = encode(check_labels(self, y_val, count_rows(X_val)), classes, name="y_val")
-        weights = of_classes[codes]
-        if not weights.any():
-            raise ValueError("class_weight leaves no row of X_val with a weight above zero.")
-        return Examples(rows, {"labels": codes, "weights": weights})
-
-    def _thresholds(self, settings, X, can_spread):
-        """Where a teacher's trees split the columns of X, if a numeric encoding asks."""
-        return None
-
-    def _candidates(self, settings, task):
-        """The ways to learn that are worth comparing; the first is taken if that cannot be."""
-        row_loss = self._make_criterion(settings)
-        return [Candidate("labels", row_loss, is_calibrated=self.module is None)]
-
-    def _lessons_of_unseen(self, task, splits, candidates, thresholds):
-        """What there is to learn in each split for who has not seen its held-out rows.
-
-        None: there is nobody who teaches, or who taught may have seen them.
-        """
-        return None
-
-    def _publish_plan(self, plan):
-        """Set what was chosen."""
-        self.held_out_losses_ = None if plan.choice is None else plan.choice.losses
-        self.numeric_encoding_ = plan.encoding
-
-    def _last_fit(self, schedule_begins_anew=False):
-        """The last fit, as `fit_examples` goes on from it."""
-        from skkd.training.fit import Fitted
-
-        state = getattr(self, "training_state_", {})
-        if state and schedule_begins_anew:
-            state = state | {"epochs_done": 0}
-        return Fitted(self.network_, self.history_, self.best_epoch_, state, self.n_steps_)
-
-    def _classes_of_all_calls(self, classes, goes_on):
-        if classes is None:
-            if not goes_on:
-                raise ValueError("classes must be passed on the first call to partial_fit.")
-            return self.classes_
-        classes = np.unique(classes)
-        if goes_on and not np.array_equal(classes, self.classes_):
-            refuse("classes", classes, f"the classes of the first call, {self.classes_!r}")
-        return classes
-
-    def _publish(self, fitted, classes, goes_on, keeps_training_state):
-        """Set the fitted attributes, all at the end."""
-        self.classes_ = classes
-        self.network_ = fitted.network
-        self.history_ = fitted.history
-        self.loss_curve_ = [record["train_loss"] for record in fitted.history]
-        self.n_iter_ = len(fitted.history)
-        self.n_steps_ = fitted.n_steps
-        self.held_out_losses_ = None
-        an_earlier_epoch_was_better = goes_on and self.early_stopping and fitted.best_epoch is None
-        if not an_earlier_epoch_was_better:
-            self.best_epoch_ = fitted.best_epoch
-        vars(self).pop("training_state_", None)
-        if keeps_training_state:
-            self.training_state_ = fitted.training_state
-
-    def __getstate__(self):
-        return {**super().__getstate__(), "_skkd_version": __version__}
-
-    def __setstate__(self, state):
-        version = state.pop("_skkd_version", __version__)
-        if version != __version__ and "network_" in state:
-            warn(
-                f"this {type(self).__name__} was fitted by skkd {version}, this is {__version__}: "
-                "its answers may differ. Fit it again, or install that version."
-            )
-        super().__setstate__(state)
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        numbers_only = self.preprocessor is None
-        tags.input_tags.sparse = True
-        tags.input_tags.allow_nan = not numbers_only
-        tags.input_tags.categorical = not numbers_only
-        tags.input_tags.three_d_array = self.module is not None
-        return tags
-
-
-@contextmanager
-def all_or_nothing(estimator):
-    """After an error the estimator is as it was before."""
-    before = dict(vars(estimator))
-    try:
-        yield
-    except BaseException:
-        vars(estimator).clear()
-        vars(estimator).update(before)
-        raise
+            config = Config.from_parameters(self.get_params(deep=False), in_parts=True)
+            given = self._read_part(X, y, classes, sample_weight)
+            self._train_one_epoch(config, given, LabelSupervision(config, given))
+            return self

@@ -1,4 +1,4 @@
-"""What a fitted classifier says of rows: labels, probabilities, logits."""
+"""Predictions of fitted classifiers: labels, probabilities, logits."""
 
 from contextlib import nullcontext
 
@@ -6,13 +6,14 @@ import numpy as np
 from sklearn import config_context, get_config
 from sklearn.utils.validation import check_is_fitted
 
+from skkd.data.validation import check_rows
 from skkd.inference.network import log_softmax, softmax
 
 __all__ = ["PredictionMixin", "without_array_api"]
 
 
 class PredictionMixin:
-    """The answers of a classifier with a fitted `network_`, `classes_` and `_read_rows`."""
+    """Predictions of a classifier with a fitted `network_` and `classes_`."""
 
     def predict(self, X):
         """The most probable class of each row.
@@ -106,7 +107,15 @@ class PredictionMixin:
         if not self.__sklearn_is_fitted__():
             check_is_fitted(self)  # raises; where it need not, it takes as long as the network
         with without_array_api():
-            return self.network_.logits(self._read_rows(X, reset=False, as_fitted=True))
+            rows = check_rows(
+                self,
+                X,
+                reset=False,
+                preprocessor=self.network_.preprocessor.reads_as,
+                dtype=self.dtype,
+                allow_nd=self.module is not None,
+            )
+            return self.network_.logits(rows)
 
     def __sklearn_is_fitted__(self):
         return "network_" in vars(self)

@@ -1,4 +1,4 @@
-"""scikit-learn's own callbacks (1.9 and later), told of every epoch."""
+"""scikit-learn's own callbacks (1.9 and later), called before and after every epoch."""
 
 try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks
@@ -16,34 +16,34 @@ __all__ = ["CallbackSupportMixin", "EpochCallbacks", "with_callbacks"]
 
 
 class EpochCallbacks:
-    """Tell the callbacks set by ``estimator.set_callbacks`` of every epoch.
+    """Calls the callbacks set by ``estimator.set_callbacks`` before and after every epoch.
 
     Parameters
     ----------
     estimator : estimator
     n_epochs : int
         The most that can come.
-    task : skkd.selection.task.Task
-        Its rows, labels and weights are what the hooks may ask for.
+    given : dict
+        "X", "y" and "metadata", which the hooks may ask for.
     """
 
-    def __init__(self, estimator, n_epochs, task):
+    def __init__(self, estimator, n_epochs, given):
         self.estimator = estimator
-        self.task = {"X": task.X, "y": task.y, "metadata": {"sample_weight": task.sample_weight}}
+        self.given = given
         self.root = estimator._init_callback_context(max_subtasks=n_epochs)
-        self.root.call_on_fit_task_begin(estimator=estimator, **self.task)
+        self.root.call_on_fit_task_begin(estimator=estimator, **self.given)
 
     @classmethod
-    def of(cls, estimator, n_epochs, task):
-        """The callbacks of an estimator, or None where nobody could be told."""
+    def of(cls, estimator, n_epochs, given):
+        """The callbacks of an estimator, or None where scikit-learn has none."""
         if not hasattr(estimator, "_init_callback_context"):
             return None
-        return cls(estimator, n_epochs, task)
+        return cls(estimator, n_epochs, given)
 
     def begin_epoch(self):
         """Begin an epoch."""
         self.epoch = self.root.subcontext(task_name="epoch")
-        self.epoch.call_on_fit_task_begin(estimator=self.estimator, **self.task)
+        self.epoch.call_on_fit_task_begin(estimator=self.estimator, **self.given)
 
     def end_epoch(self, fitted_attributes):
         """End an epoch.
@@ -59,11 +59,11 @@ class EpochCallbacks:
             Whether a callback asks to stop.
         """
         return self.epoch.call_on_fit_task_end(
-            estimator=self.estimator, reconstruction_attributes=fitted_attributes, **self.task
+            estimator=self.estimator, reconstruction_attributes=fitted_attributes, **self.given
         )
 
     def end(self, fitted_attributes):
         """End the fit."""
         self.root.call_on_fit_task_end(
-            estimator=self.estimator, reconstruction_attributes=fitted_attributes, **self.task
+            estimator=self.estimator, reconstruction_attributes=fitted_attributes, **self.given
         )

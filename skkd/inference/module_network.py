@@ -42,11 +42,11 @@ def build_module(factory, arguments, dtype):
 
 @dataclass(frozen=True, eq=False)
 class ModuleNetwork:
-    """A fitted custom module with its input view; it needs torch to answer.
+    """A fitted custom module with its preprocessor; it needs torch to answer.
 
     Parameters
     ----------
-    input_view : skkd.preprocessing.preprocessor.View
+    preprocessor : skkd.preprocessing.preprocessor.Preprocessor
     factory : callable
         The module's class, or a function that builds it.
     arguments : dict
@@ -60,7 +60,7 @@ class ModuleNetwork:
         Rows per forward pass.
     """
 
-    input_view: object
+    preprocessor: object
     factory: object
     arguments: dict
     state: dict
@@ -88,7 +88,7 @@ class ModuleNetwork:
         dtype = np.dtype(self.dtype)
         answers = []
         with torch.inference_mode():
-            for _, x in self.input_view.blocks(rows, most=self.batch_size):
+            for _, x in self.preprocessor.blocks(rows, most=self.batch_size):
                 x = torch.tensor(np.ascontiguousarray(x, dtype=dtype), device=device)
                 answers.append(module(x).double().cpu().numpy())
         return np.concatenate(answers)

@@ -143,11 +143,11 @@ class Dense:
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """A fitted multilayer perceptron with its input view, as plain data.
+    """A fitted multilayer perceptron with its preprocessor, as plain data.
 
     Parameters
     ----------
-    input_view : skkd.preprocessing.preprocessor.View
+    preprocessor : skkd.preprocessing.preprocessor.Preprocessor
         What the network sees of the user's rows.
     architecture : dict
         Arguments of :class:`skkd.modules.MLP`: n_features, n_classes,
@@ -158,7 +158,7 @@ class Network:
         Logits are divided by it. A training that goes on goes on without it.
     """
 
-    input_view: object
+    preprocessor: object
     architecture: dict
     state: dict
     temperature: float = 1.0
@@ -187,9 +187,9 @@ class Network:
         dtype = np.float32 if is_single else np.float64
         layers = [layer.astype(dtype) for layer in self.layers] if is_single else self.layers
         if type(rows) is np.ndarray and len(rows) <= FEW_ROWS:
-            return _forward(layers, self.input_view.transform(rows), dtype)
+            return _forward(layers, self.preprocessor.transform(rows), dtype)
         answers = []
-        for _, x in self.input_view.blocks(rows, most=BLOCK_ROWS):
+        for _, x in self.preprocessor.blocks(rows, most=BLOCK_ROWS):
             answer = _forward(layers, x, dtype)
             if is_single and not np.isfinite(answer).all():
                 answer = _forward(self.layers, x, np.float64)  # which nothing overflows
@@ -207,7 +207,7 @@ class Network:
         -------
         Network
         """
-        return Network(self.input_view, self.architecture, self.state, temperature)
+        return Network(self.preprocessor, self.architecture, self.state, temperature)
 
     def _state_at_temperature(self):
         if self.temperature == 1:
@@ -230,7 +230,7 @@ class Network:
 
     def __getstate__(self):
         return {
-            "input_view": self.input_view,
+            "preprocessor": self.preprocessor,
             "architecture": self.architecture,
             "state": self.state,
             "temperature": self.temperature,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from skkd.inference.network import softmax
-from skkd.preprocessing.preprocessor import ColumnView, PassThrough
+from skkd.preprocessing.preprocessor import ColumnPreprocessor, PassThrough
 
 __all__ = ["Predictor"]
 
@@ -47,8 +47,9 @@ class Predictor:
     dtype: str
 
     def __post_init__(self):
-        view = self.network.input_view
-        if not isinstance(view, PassThrough) and (not isinstance(view, ColumnView) or view.one_hot):
+        preprocessor = self.network.preprocessor
+        has_categories = isinstance(preprocessor, ColumnPreprocessor) and preprocessor.one_hot
+        if not isinstance(preprocessor, (PassThrough, ColumnPreprocessor)) or has_categories:
             raise ValueError(
                 "a predictor takes arrays of numbers, and this classifier was fitted on something "
                 "else (categories, images, rows for a transformer of its own): use predict_proba."
@@ -88,12 +89,12 @@ class Predictor:
             is_finite = np.isfinite(np.add.reduce(X, axis=None))
         if not is_finite:
             self._refuse_infinities(X)
-        if isinstance(self.network.input_view, PassThrough):
+        if isinstance(self.network.preprocessor, PassThrough):
             X = X.astype(self.dtype, copy=False)
         return softmax(self.network.logits(X))
 
     def _refuse_infinities(self, X):
-        takes_gaps = isinstance(self.network.input_view, ColumnView)
+        takes_gaps = isinstance(self.network.preprocessor, ColumnPreprocessor)
         refused = np.isinf(X) if takes_gaps else ~np.isfinite(X)
         if refused.any():
             row, column = np.argwhere(refused)[0]

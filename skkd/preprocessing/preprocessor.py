@@ -1,13 +1,13 @@
-"""The input view: what the network sees of the user's rows.
+"""The preprocessor: what the network sees of the caller's rows.
 
 ================  ===========================================================
-ColumnView        numbers imputed, scaled and perhaps binned, categories one-hot
-ChannelView       images: each channel standardised
+ColumnPreprocessor        numbers imputed, scaled and perhaps binned, categories one-hot
+ChannelPreprocessor       images: each channel standardised
 PassThrough       preprocessor=None: the numbers as they are
-TransformerView   the user's own scikit-learn transformer
+TransformerPreprocessor   the user's own scikit-learn transformer
 ================  ===========================================================
 
-A view is fitted once, by scikit-learn's transformers in float64 and with the sample
+A preprocessor is fitted once, by scikit-learn's transformers in float64 and with the sample
 weights, and then kept as plain arrays. Scaling comes before any cast to float32, which
 would merge large values that lie close together, such as time stamps.
 """
@@ -30,12 +30,12 @@ from skkd.preprocessing.encodings import Bins
 from skkd.preprocessing.scaling import fit_scaling, smooth_clip, standardise
 
 __all__ = [
-    "ChannelView",
-    "ColumnView",
+    "ChannelPreprocessor",
+    "ColumnPreprocessor",
     "PassThrough",
-    "TransformerView",
-    "View",
-    "fit_view",
+    "Preprocessor",
+    "TransformerPreprocessor",
+    "fit_preprocessor",
     "transform_in_blocks",
 ]
 
@@ -46,7 +46,7 @@ MAX_CATEGORIES = 256
 BLOCK_BYTES = 2**23
 
 
-def fit_view(
+def fit_preprocessor(
     preprocessor,
     rows,
     labels,
@@ -55,7 +55,7 @@ def fit_view(
     encoding=None,
     thresholds=None,
 ):
-    """Fit the view that the parameter `preprocessor` asks for.
+    """Fit the preprocessor that the parameter of that name asks for.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def fit_view(
 
     Returns
     -------
-    ColumnView, ChannelView, PassThrough or TransformerView
+    ColumnPreprocessor, ChannelPreprocessor, PassThrough or TransformerPreprocessor
     """
     if preprocessor is None:
         return PassThrough(n_features=_n_columns(rows))
@@ -82,21 +82,21 @@ def fit_view(
         if not isinstance(rows, Table) and rows.ndim > 2:
             if encoding is not None:
                 refuse("numeric_encoding", encoding, "None for rows of more than two dimensions")
-            return ChannelView.fit(rows, sample_weight)
-        view = ColumnView.fit(rows, sample_weight, categorical, preprocessor)
+            return ChannelPreprocessor.fit(rows, sample_weight)
+        fitted = ColumnPreprocessor.fit(rows, sample_weight, categorical, preprocessor)
         if encoding is not None:
-            bins = _fit_bins(encoding, view, rows, sample_weight, thresholds)
-            view.bins = bins if len(bins) else None
-        return view
-    return TransformerView.fit(preprocessor, rows, labels, sample_weight)
+            bins = _fit_bins(encoding, fitted, rows, sample_weight, thresholds)
+            fitted.bins = bins if len(bins) else None
+        return fitted
+    return TransformerPreprocessor.fit(preprocessor, rows, labels, sample_weight)
 
 
-def transform_in_blocks(view, rows, dtype):
-    """Pass all rows through a view, never holding more than a block in float64.
+def transform_in_blocks(preprocessor, rows, dtype):
+    """Pass all rows through a preprocessor, never holding more than a block in float64.
 
     Parameters
     ----------
-    view : View
+    preprocessor : Preprocessor
     rows : ndarray, sparse matrix or Table
     dtype : numpy dtype
         Of the result.
@@ -106,12 +106,12 @@ def transform_in_blocks(view, rows, dtype):
     ndarray of shape (n_rows, ...)
     """
     result = None
-    for block, seen in view.blocks(rows):
+    for block, seen in preprocessor.blocks(rows):
         if result is None:
             result = np.empty((_num_samples(rows), *seen.shape[1:]), dtype=dtype)
         with np.errstate(over="ignore"):  # told of below
             result[block] = seen
-    if isinstance(view, TransformerView) and not np.isfinite(result).all():
+    if isinstance(preprocessor, TransformerPreprocessor) and not np.isfinite(result).all():
         raise ValueError(f"preprocessor returns values too large for {result.dtype.name}.")
     return result
 
@@ -121,26 +121,26 @@ def rows_per_block(n_features):
     return max(1, BLOCK_BYTES // (8 * max(1, n_features)))
 
 
-class View:
-    """What all views share: rows pass in blocks."""
+class Preprocessor:
+    """What all preprocessors share: rows pass in blocks."""
 
     #: How X is read, whatever the parameter says by now: as for any string, None or a
     #: transformer.
-    preprocessor: object = "auto"
+    reads_as: object = "auto"
 
     @property
     def inputs(self):
         """What each input is, comparable; None where nobody knows."""
         return self.n_features
 
-    def sees_the_same(self, other):
-        """Whether each input comes of the same column, bin or category as another view's.
+    def has_same_inputs_as(self, other):
+        """Whether each input comes of the same column, bin or category as another's.
 
         Its unit may be another, and the edges of bins.
 
         Parameters
         ----------
-        other : View
+        other : Preprocessor
 
         Returns
         -------
@@ -168,18 +168,18 @@ class View:
 
 
 @dataclass(eq=False)
-class PassThrough(View):
+class PassThrough(Preprocessor):
     """The numbers as they are, dense."""
 
     n_features: int
-    preprocessor = None
+    reads_as = None
 
     def transform(self, rows):
         return rows.toarray() if sparse.issparse(rows) else rows
 
 
 @dataclass(eq=False)
-class ChannelView(View):
+class ChannelPreprocessor(Preprocessor):
     """Arrays of more than two dimensions: channels (axis 1) standardised."""
 
     centre: np.ndarray  #: (n_channels, 1, ...)
@@ -243,7 +243,7 @@ class OneHot:
 
 
 @dataclass(eq=False)
-class ColumnView(View):
+class ColumnPreprocessor(Preprocessor):
     """Numeric columns imputed by their centre and scaled, their bins, then one-hot columns.
 
     Centre and scale (:mod:`skkd.preprocessing.scaling`) are weighted by the sample weights; a
@@ -329,7 +329,7 @@ class ColumnView(View):
 
 
 @dataclass(eq=False)
-class TransformerView(View):
+class TransformerPreprocessor(Preprocessor):
     """The user's own transformer, fitted and called as it is."""
 
     transformer: object
@@ -337,7 +337,7 @@ class TransformerView(View):
     inputs = None
 
     @property
-    def preprocessor(self):
+    def reads_as(self):
         """The transformer."""
         return self.transformer
 
@@ -355,9 +355,9 @@ class TransformerView(View):
         transformer = clone(transformer)
         takes_weight = sample_weight is not None and has_fit_parameter(transformer, "sample_weight")
         transformer.fit(rows, labels, **({"sample_weight": sample_weight} if takes_weight else {}))
-        view = cls(transformer)
-        view.n_features = _n_columns(view.transform(_safe_indexing(rows, [0])))
-        return view
+        fitted = cls(transformer)
+        fitted.n_features = _n_columns(fitted.transform(_safe_indexing(rows, [0])))
+        return fitted
 
     def blocks(self, rows, most=None):
         """All rows pass the transformer together, as it may expect."""
@@ -375,12 +375,12 @@ class TransformerView(View):
         )
 
 
-def _fit_bins(encoding, view, rows, sample_weight, thresholds):
-    """The bins of a view's numeric columns; a column without thresholds has none."""
+def _fit_bins(encoding, fitted, rows, sample_weight, thresholds):
+    """The bins of the numeric columns; a column without thresholds has none."""
     rows = by_column(rows)
-    columns = {j: distinct_values(rows, j, sample_weight) for j in view.numeric.tolist()}
+    columns = {j: distinct_values(rows, j, sample_weight) for j in fitted.numeric.tolist()}
     edges = encoding.edges_of_table(columns, rows.shape[0], thresholds)
-    return Bins.fit(edges, view.centre, view.scale)
+    return Bins.fit(edges, fitted.centre, fitted.scale)
 
 
 def _one_hot(rows, j):

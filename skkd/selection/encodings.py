@@ -1,90 +1,99 @@
-"""The input view that a classifier asks for: which encodings of numbers, fitted to which rows."""
+"""Which encodings of numbers compete, and the preprocessor with one of them."""
 
+from typing import Any
+
+import numpy as np
 from scipy import sparse
 
-from skkd.checks import is_auto
-from skkd.data.validation import resolve_categorical
+from skkd.config import Config
+from skkd.data.dataset import Dataset
+from skkd.data.validation import RowReader, resolve_categorical
 from skkd.preprocessing.encodings import PiecewiseLinear, TeacherBins, resolve_encoding
-from skkd.preprocessing.preprocessor import fit_view
-from skkd.presets import is_narrow, layer_sizes
+from skkd.preprocessing.preprocessor import Preprocessor, fit_preprocessor
 
-__all__ = ["encodings_of", "may_spread", "view_of"]
+__all__ = ["competing_encodings", "may_add_bins", "preprocessor_for"]
 
-#: Numbers of more columns are not spread for a try: thousands of inputs take their time. Nor
-#: are those of fewer rows: a tenth of them tells too little.
-MOST_SPREAD, FEWEST_SPREAD = 100, 2000
+#: Bins for all numbers are tried up to so many columns, for thousands of inputs take their
+#: time, and from so many rows on, for a tenth of fewer rows tells too little.
+MOST_COLUMNS, FEWEST_ROWS = 100, 2000
 
 
-def may_spread(estimator, settings, n_rows):
-    """Whether more inputs are worth a try: a wide network bends by itself.
+def may_add_bins(config: Config, reader: RowReader, n_rows: int) -> bool:
+    """Whether bins for all numbers are worth a try: they help narrow networks alone.
 
     Parameters
     ----------
-    estimator : NeuralClassifier
-        That has seen the columns.
-    settings : NeuralClassifier
-        Its parameters, with the values of its preset.
+    config : Config
+    reader : RowReader
+        That has read rows.
     n_rows : int
 
     Returns
     -------
     bool
     """
-    if not (is_auto(estimator.numeric_encoding) and is_narrow(settings)):
-        return False
-    if n_rows < FEWEST_SPREAD:
-        return False
-    if not layer_sizes(settings.hidden_layer_sizes):  # softmax regression stays linear
-        return False
-    return getattr(estimator, "n_features_in_", MOST_SPREAD + 1) <= MOST_SPREAD
+    is_open = "numeric_encoding" in config.left_auto and config.is_narrow
+    has_hidden_layer = bool(config.layer_sizes)  # softmax regression stays linear
+    n_columns = reader.columns.get("n_features_in_", MOST_COLUMNS + 1)
+    return is_open and has_hidden_layer and n_rows >= FEWEST_ROWS and n_columns <= MOST_COLUMNS
 
 
-def encodings_of(estimator, settings, rows, thresholds, can_spread=False):
-    """The numeric encodings worth comparing; the first is taken if that cannot be.
+def competing_encodings(
+    config: Config, rows: Any, thresholds: dict | None, with_bins: bool = False
+) -> list[PiecewiseLinear | None]:
+    """The numeric encodings that compete; the first is taken where nothing can be compared.
 
     Parameters
     ----------
-    estimator, settings : NeuralClassifier
+    config : Config
     rows : ndarray, sparse matrix or Table
     thresholds : dict or None
-        Of a teacher.
-    can_spread : bool, default=False
-        Whether bins for all numbers may be tried.
+        At which a teacher's trees split columns.
+    with_bins : bool, default=False
+        Whether bins for all numbers compete.
 
     Returns
     -------
-    list of (skkd.preprocessing.encodings.PiecewiseLinear or None)
+    list of (skkd.preprocessing.PiecewiseLinear or None)
     """
-    encoding = resolve_encoding("numeric_encoding", settings.numeric_encoding)
-    if is_auto(estimator.numeric_encoding) and sparse.issparse(rows):
+    encoding = resolve_encoding("numeric_encoding", config.numeric_encoding)
+    if "numeric_encoding" in config.left_auto and sparse.issparse(rows):
         return [None]
-    if encoding is None or not can_spread:
+    if encoding is None or not with_bins:
         return [encoding]
     return [encoding, TeacherBins() if thresholds else PiecewiseLinear()]
 
 
-def view_of(estimator, settings, train, classes, encoding, thresholds):
-    """The input view, fitted to some rows.
+def preprocessor_for(
+    config: Config,
+    reader: RowReader,
+    train: Dataset,
+    classes: np.ndarray,
+    encoding: PiecewiseLinear | None,
+    thresholds: dict | None,
+) -> Preprocessor:
+    """The preprocessor with one encoding of numbers, fitted to some rows.
 
     Parameters
     ----------
-    estimator, settings : NeuralClassifier
-    train : skkd.data.dataset.Examples
+    config : Config
+    reader : RowReader
+        That has read the rows.
+    train : Dataset
     classes : ndarray of shape (n_classes,)
-    encoding : skkd.preprocessing.encodings.PiecewiseLinear or None
+    encoding : skkd.preprocessing.PiecewiseLinear or None
     thresholds : dict or None
-        Of a teacher.
+        At which a teacher's trees split columns.
 
     Returns
     -------
-    skkd.preprocessing.preprocessor.View
+    skkd.preprocessing.preprocessor.Preprocessor
     """
-    categorical = ()
-    if isinstance(estimator.preprocessor, str):
-        names = getattr(estimator, "feature_names_in_", None)
-        categorical = resolve_categorical(estimator.categorical_features, train.rows, names)
-    return fit_view(
-        settings.preprocessor,
+    categorical: Any = ()
+    if isinstance(config.preprocessor, str):
+        categorical = resolve_categorical(config.categorical_features, train.rows, reader.names)
+    return fit_preprocessor(
+        config.preprocessor,
         train.rows,
         classes[train.targets["labels"]],
         train.targets["weights"],

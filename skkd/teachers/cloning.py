@@ -11,15 +11,15 @@ from sklearn.utils.validation import has_fit_parameter
 
 from skkd.checks import noted, refuse, warn
 from skkd.teachers.cache import remembered_teacher
-from skkd.teachers.predict_proba import Opinion, ask, members_of, unwrapped
+from skkd.teachers.predict_proba import MemberLabels, ask, members_of, unwrapped
 
-__all__ = ["fit_and_hear", "part_that_stays_fitted", "seeded_clone", "sees_labels", "weights_for"]
+__all__ = ["fit_and_ask", "part_that_stays_fitted", "seeded_clone", "sees_labels", "weights_for"]
 
 
-def fit_and_hear(
+def fit_and_ask(
     teacher, X, y, sample_weight, *, seed, asks=True, remember=True, memory=None, **settings
 ):
-    """A clone of a teacher, fitted, and its opinion of the rows it was fitted on.
+    """A clone of a teacher, fitted, and its soft labels of the rows it was fitted on.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ def fit_and_hear(
     seed : int
         Of the random states in it that are None, each of which gets one of its own.
     asks : bool, default=True
-        Whether to ask; else the opinions are of no rows.
+        Whether to ask; else the soft labels are of no rows.
     remember : bool, default=True
         Whether to fit the same teacher on the same rows only once.
     memory : joblib.Memory, default=None
@@ -43,27 +43,27 @@ def fit_and_hear(
     -------
     teacher : estimator, or list of (estimator, float)
         Fitted.
-    opinions : list of Opinion
+    soft_labels : list of MemberLabels
     """
     random_state = np.random.RandomState(seed)
-    fitted, opinions = [], []
+    fitted, soft_labels = [], []
     for member, weight in members_of(teacher):
         fresh = seeded_clone(member, random_state)
         weights = weights_for(fresh, sample_weight)
 
-        def fit_and_ask(fresh=fresh, weights=weights):
+        def answer(fresh=fresh, weights=weights):
             with noted(f"Raised by fit of teacher, a {type(fresh).__name__}."):
                 fresh.fit(X, y, **weights)
             return fresh, (ask(fresh, X, **settings) if asks else (np.empty((0, 0)), None))
 
         if remember:
-            one, answer = remembered_teacher(fresh, (X, y, weights, asks), fit_and_ask, memory)
+            one, labels = remembered_teacher(fresh, (X, y, weights, asks), answer, memory)
         else:
-            one, answer = fit_and_ask()
+            one, labels = answer()
         fitted.append((one, weight))
-        opinions.append(Opinion(*answer, weight))
+        soft_labels.append(MemberLabels(*labels, weight))
     is_list = isinstance(unwrapped(teacher), (list, tuple))
-    return (fitted if is_list else fitted[0][0]), opinions
+    return (fitted if is_list else fitted[0][0]), soft_labels
 
 
 def seeded_clone(teacher, random_state, otherwise="fit_teacher=False"):

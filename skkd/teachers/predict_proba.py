@@ -13,6 +13,7 @@ import sys
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -30,13 +31,13 @@ from skkd.teachers.cache import remembered_answer
 from skkd.teachers.soft_labels import as_array, check_probabilities
 
 __all__ = [
-    "Opinion",
+    "MemberLabels",
     "TeacherMismatchWarning",
     "WeakTeacherWarning",
     "agreement_with",
     "ask",
+    "ask_members",
     "freeze",
-    "hear",
     "input_tags_of",
     "is_fitted",
     "members_of",
@@ -59,13 +60,13 @@ class WeakTeacherWarning(UserWarning):
 
 
 @dataclass
-class Opinion:
-    """What one teacher says of all rows."""
+class MemberLabels:
+    """The soft labels of all rows by one member of a teacher, not aligned yet."""
 
     probabilities: np.ndarray  #: (n_rows, n_columns), float64
-    classes: object  #: what the columns mean, as far as the teacher says; or None
+    classes: Any  #: what the columns mean, as far as the member says; or None
     weight: float = 1.0
-    whose: str = "teacher"  #: for messages
+    name: str = "teacher"  #: for messages
 
 
 def freeze(teacher):
@@ -178,8 +179,8 @@ def input_tags_of(teacher):
     return found
 
 
-def hear(teacher, X, *, remember=True, memory=None, **settings):
-    """The opinion of each member of a frozen teacher.
+def ask_members(teacher, X, *, remember=True, memory=None, **settings):
+    """The soft labels by each member of a frozen teacher.
 
     Parameters
     ----------
@@ -195,14 +196,16 @@ def hear(teacher, X, *, remember=True, memory=None, **settings):
 
     Returns
     -------
-    list of Opinion
+    list of MemberLabels
     """
 
     def answer(member):
         return ask(member, X, **settings)
 
     return [
-        Opinion(*(remembered_answer(member, X, answer, memory) if remember else answer(member)), w)
+        MemberLabels(
+            *(remembered_answer(member, X, answer, memory) if remember else answer(member)), w
+        )
         for member, w in members_of(teacher)
     ]
 

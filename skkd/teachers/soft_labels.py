@@ -9,6 +9,7 @@ __all__ = [
     "as_array",
     "check_probabilities",
     "in_order",
+    "known_classes",
     "mix",
     "named_columns",
     "shortened",
@@ -248,3 +249,34 @@ def mix(soft_labels, weights):
     total = sum(weight * p for weight, p in zip(weights, soft_labels, strict=True))
     mass = total.sum(axis=1, keepdims=True)
     return np.divide(total, mass, out=np.zeros_like(total), where=mass > 0)
+
+
+def known_classes(answers, own_classes):
+    """The classes that teachers know, for a student that takes them over.
+
+    Parameters
+    ----------
+    answers : list of MemberLabels
+    own_classes : ndarray
+        Those of y, sorted.
+
+    Returns
+    -------
+    ndarray
+        Sorted.
+    """
+    named = [np.asarray(one.classes).tolist() for one in answers if one.classes is not None]
+    known = {label for labels in named for label in labels}
+    own = set(own_classes.tolist())
+    if not known or known == own:
+        return own_classes
+    if not own <= known:
+        raise ValueError(
+            f"y holds {shortened(in_order(own - known))}, which no teacher knows "
+            f"({shortened(in_order(known))}): "
+            "on_class_mismatch='teacher' wants labels that a teacher knows, 'intersect' those of y."
+        )
+    try:
+        return np.unique(np.asarray(list(known)))
+    except TypeError as error:
+        raise ValueError(f"teachers know labels of several types: {known}.") from error

@@ -1,265 +1,298 @@
-"""A teacher's opinion of rows, asked for in the way that a student's parameters say."""
+"""A teacher, bound once to how it is asked: soft labels, clones, and how long it took."""
 
-import numbers
-import os
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from sklearn.exceptions import NotFittedError
 
-from skkd.checks import check_flag, check_integer, check_number, check_option, is_auto, refuse
-from skkd.teachers.cache import as_memory
-from skkd.teachers.cloning import fit_and_hear
+from skkd.teachers.cache import as_memory, questions_in_a_row
+from skkd.teachers.cloning import fit_and_ask, part_that_stays_fitted
 from skkd.teachers.out_of_bag import out_of_bag
 from skkd.teachers.out_of_fold import out_of_fold
-from skkd.teachers.predict_proba import Opinion, hear, is_fitted, members_of, unwrapped
-from skkd.teachers.soft_labels import check_probabilities, in_order, named_columns, shortened
-from skkd.transfer import resolve_augment
+from skkd.teachers.predict_proba import (
+    MemberLabels,
+    ask_members,
+    is_fitted,
+    members_of,
+    unwrapped,
+)
+from skkd.teachers.soft_labels import align, mix
 
-__all__ = [
-    "asks_out_of_sample",
-    "check_teaching",
-    "classes_of",
-    "hear_teacher",
-    "opinions_of",
-    "read_answers",
-]
+__all__ = ["Clock", "HowToAsk", "LabelledRows", "Teacher", "can_be_cloned", "mixed"]
 
-#: The names in `skkd.losses.TEACHER_LOSSES`, which is not read before torch is needed.
-LOSSES = ("kl", "reverse_kl", "jensen_shannon", "logit_mse", "brier")
-
-SOFT_LABELS = ("auto", "in_sample", "out_of_bag", "out_of_fold")
+NOT_FITTED = (
+    "teacher is not fitted. Fit it first; inside of a grid over teachers, which unfits them, wrap "
+    "each fitted one in sklearn.frozen.FrozenEstimator; or set fit_teacher=True to have a clone of "
+    "it fitted on the rows of each fit."
+)
 
 
-def check_teaching(student, teacher_proba, X_unlabeled):
-    """Refuse parameters, and arguments of `fit`, that a teacher cannot teach with.
+class Clock:
+    """Adds up the seconds that teachers take."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._is_running = False
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Count the time of a block; one inside of another counts once."""
+        if self._is_running:
+            yield
+            return
+        began, self._is_running = time.perf_counter(), True
+        try:
+            yield
+        finally:
+            self.seconds += time.perf_counter() - began
+            self._is_running = False
+
+
+@dataclass(frozen=True)
+class HowToAsk:
+    """What is the same for each question to a teacher.
 
     Parameters
     ----------
-    student : DistilledClassifier
-    teacher_proba, X_unlabeled : object
-        As `fit` got them.
+    source : {"in_sample", "out_of_bag", "out_of_fold"}
+        Where the soft labels of the rows of `fit` come from.
+    on_class_mismatch : {"raise", "teacher", "intersect"}
+    batch_size : int or None
+        Rows per question.
+    memory : folder, joblib.Memory or None
+    shows_progress : bool
+    remembers_fits : bool
+        Whether another fit may ask for the same teacher, fitted on the same rows with the
+        same seed.
+    remembers_rows : bool
+        Whether another fit may ask about the same unlabelled rows.
+    remembers_made_rows : bool
+        The same of synthetic rows.
     """
-    check_number("temperature", student.temperature, low=0, low_open=True)
-    _check_or_auto(check_number, "alpha", student.alpha, "a number in [0, 1]", low=0, high=1)
-    check_option("teacher_loss", student.teacher_loss, LOSSES)
-    check_option("soft_labels", student.soft_labels, SOFT_LABELS)
-    check_flag("calibrate_teacher", student.calibrate_teacher)
-    if student.calibrate_teacher and not asks_out_of_sample(student) and teacher_proba is None:
-        allowed = "False, or soft_labels 'out_of_bag' or 'out_of_fold': rows it has not seen"
-        refuse("calibrate_teacher", True, allowed)
-    check_number("proba_floor", student.proba_floor, low=0, high=1, low_open=True, high_open=True)
-    check_flag("fit_teacher", student.fit_teacher)
-    options = ("raise", "teacher", "intersect")
-    check_option("on_class_mismatch", student.on_class_mismatch, options)
-    if student.teacher_batch_size is not None:
-        check_integer("teacher_batch_size", student.teacher_batch_size, low=1)
-    is_place = isinstance(student.memory, (str, os.PathLike)) and student.memory != ""
-    if not (student.memory is None or is_place or hasattr(student.memory, "cache")):
-        refuse("memory", student.memory, "a folder, a joblib.Memory or None")
-    _check_augment(student, X_unlabeled)
-    if teacher_proba is not None:
-        _check_without_teacher(student, X_unlabeled)
+
+    source: str = "in_sample"
+    on_class_mismatch: str = "raise"
+    batch_size: int | None = None
+    memory: Any = None
+    shows_progress: bool = False
+    remembers_fits: bool = True
+    remembers_rows: bool = True
+    remembers_made_rows: bool = True
+
+    @property
+    def is_out_of_sample(self) -> bool:
+        """Whether soft labels come from models that have not seen the row."""
+        return self.source in ("out_of_bag", "out_of_fold")
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Arguments of :func:`skkd.teachers.predict_proba.ask`, and where answers are stored."""
+        return {
+            "batch_size": self.batch_size,
+            "progress": self.shows_progress,
+            "memory": as_memory(self.memory),
+        }
 
 
-def _check_or_auto(check, name, value, allowed, **bounds):
-    if is_auto(value):
-        return
-    try:
-        check(name, value, **bounds)
-    except (TypeError, ValueError) as error:
-        refuse(name, value, f"'auto' or {allowed}", type(error))
-
-
-def _check_augment(student, X_unlabeled):
-    if not (student.augment is None or is_auto(student.augment)):
-        resolve_augment(student.augment, besides=("auto", None))
-    size = student.augment_size
-    if isinstance(size, str) and size == "fresh":
-        if X_unlabeled is not None:
-            refuse("augment_size", size, "'auto' or an integer >= 1 together with X_unlabeled")
-        if student.module is not None:
-            refuse("augment_size", size, "'auto' or an integer >= 1 for a module of your own")
-    else:
-        allowed = "an integer >= 1 or 'fresh'"
-        _check_or_auto(check_integer, "augment_size", size, allowed, low=1)
-    if student.augment_seconds is not None:
-        check_number("augment_seconds", student.augment_seconds, low=0, low_open=True)
-
-
-def _check_without_teacher(student, X_unlabeled):
-    """Refuse what only a teacher could answer, beside answers that replace it."""
-    if asks_out_of_sample(student):
-        refuse("soft_labels", student.soft_labels, "'auto' or 'in_sample' beside teacher_proba")
-    if not (student.augment is None or is_auto(student.augment)):
-        refuse("augment", student.augment, "'auto' or None together with teacher_proba")
-    if X_unlabeled is not None:
-        raise ValueError(
-            "X_unlabeled is labelled by the teacher, and teacher_proba replaces it: give one of "
-            "them, or the unlabelled rows their answers and a y of their own."
-        )
-
-
-def hear_teacher(student, X, y, sample_weight, seed, remember):
-    """The teacher that was asked, and what it says of the rows of `fit`.
+@dataclass(frozen=True)
+class LabelledRows:
+    """Rows with labels, as a teacher takes them.
 
     Parameters
     ----------
-    student : DistilledClassifier
-    X, y, sample_weight : as `fit` got them, checked
-    seed : int
-        Of teachers that are fitted.
-    remember : bool
-        Whether to ask about the same rows only once.
-
-    Returns
-    -------
-    teacher : object
-    opinions : list of Opinion
+    X : container of rows
+        As the caller has them.
+    y : ndarray of shape (n_rows,)
+    sample_weight : ndarray of shape (n_rows,) or None
     """
-    if student.teacher is None:
-        refuse("teacher", None, "a fitted classifier, or teacher_proba in fit")
-    settings = _ways_to_ask(student)
-    if student.fit_teacher:
-        # Without an integer seed no two fits ask for the same teacher.
-        remember = isinstance(student.random_state, numbers.Integral)
-        settings |= {"remember": remember, "seed": seed}
-        asks = not asks_out_of_sample(student)
-        teacher, opinions = fit_and_hear(
-            student.teacher, X, y, sample_weight, asks=asks, **settings
-        )
-        return teacher, _as_asked(student, teacher, opinions, X, y, sample_weight, settings)
-    not_fitted = ValueError(
-        "teacher is not fitted. Fit it first; inside of a grid over teachers, which "
-        "unfits them, wrap each fitted one in sklearn.frozen.FrozenEstimator; or set "
-        "fit_teacher=True to have a clone of it fitted on the rows of each fit."
-    )
-    if not is_fitted(student.teacher):
-        raise not_fitted
-    teacher = unwrapped(student.teacher)
-    settings |= {"remember": remember}
-    try:
-        opinions = [] if asks_out_of_sample(student) else hear(teacher, X, **settings)
-    except NotFittedError as error:
-        raise not_fitted from error
-    settings |= {"seed": seed}
-    return teacher, _as_asked(student, teacher, opinions, X, y, sample_weight, settings)
+
+    X: Any
+    y: np.ndarray
+    sample_weight: np.ndarray | None = None
 
 
-def opinions_of(student, teacher, rows, are_made):
-    """What a teacher of this fit says of rows of a transfer set.
+@dataclass(frozen=True)
+class Teacher:
+    """A fitted model, or several with weights, and how it is asked.
 
     Parameters
     ----------
-    student : DistilledClassifier
-    teacher : object
-        Fitted: the one of all rows, or of a part of them.
-    rows : container of rows, as the teacher takes them
-    are_made : bool
-        Whether they are synthetic.
-
-    Returns
-    -------
-    list of Opinion
+    model : object or list of (object, float)
+        Fitted.
+    how : HowToAsk
+    clock : Clock
+        Counts the seconds of this teacher, and of its clones.
+    classes : ndarray of shape (n_classes,), default=None
+        The columns of its soft labels.
     """
-    remember = is_remembered(student, teacher, are_made)
-    return hear(teacher, rows, remember=remember, **_ways_to_ask(student))
+
+    model: Any
+    how: HowToAsk
+    clock: Clock
+    classes: np.ndarray | None = None
+
+    @classmethod
+    def of_fit(
+        cls,
+        model: Any,
+        how: HowToAsk,
+        rows: LabelledRows,
+        *,
+        fits: bool,
+        seed: int,
+        remember: bool,
+        clock: Clock,
+    ) -> tuple["Teacher", list[MemberLabels]]:
+        """The teacher of one fit, and its soft labels of the rows of that fit.
+
+        Parameters
+        ----------
+        model : object or list of (object, float)
+            As the user gave it.
+        how : HowToAsk
+        rows : LabelledRows
+        fits : bool
+            Whether a clone of the model is fitted on these rows.
+        seed : int
+            Of models that are fitted.
+        remember : bool
+            Whether to ask about the same rows only once.
+        clock : Clock
+
+        Returns
+        -------
+        teacher : Teacher
+        soft_labels : list of MemberLabels
+        """
+        X, y, sample_weight = rows.X, rows.y, rows.sample_weight
+        in_sample = not how.is_out_of_sample
+        if fits:
+            remember = how.remembers_fits
+            fitted, answers = fit_and_ask(
+                model, X, y, sample_weight, seed=seed, asks=in_sample, remember=remember,
+                **how.options,
+            )  # fmt: skip
+        else:
+            if not is_fitted(model):
+                raise ValueError(NOT_FITTED)
+            fitted = unwrapped(model)
+            try:
+                answers = (
+                    ask_members(fitted, X, remember=remember, **how.options) if in_sample else []
+                )
+            except NotFittedError as error:
+                raise ValueError(NOT_FITTED) from error
+        if not in_sample:
+            answers = _out_of_sample(fitted, rows, how, seed, remember)
+        return cls(fitted, how, clock), answers
+
+    def with_classes(self, classes: np.ndarray) -> "Teacher":
+        """The same, whose soft labels have these columns.
+
+        Parameters
+        ----------
+        classes : ndarray of shape (n_classes,)
+
+        Returns
+        -------
+        Teacher
+        """
+        return replace(self, classes=classes)
+
+    def soft_labels(self, X: Any, are_made: bool = False) -> np.ndarray:
+        """Probabilities of rows, one column per class.
+
+        Parameters
+        ----------
+        X : container of rows
+            As the caller has them.
+        are_made : bool, default=False
+            Whether they are synthetic.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_classes), float64
+            A row is all zero where no member answers.
+        """
+        with self.clock.running():
+            remember = self.how.remembers_made_rows if are_made else self.how.remembers_rows
+            answers = ask_members(self.model, X, remember=remember, **self.how.options)
+            return mixed(answers, self.classes, self.how.on_class_mismatch)
+
+    @contextmanager
+    def several_questions(self) -> Iterator[None]:
+        """Look for changes of the model before and after several questions, not at each."""
+        members = members_of(self.model) if self.how.remembers_made_rows else []
+        with ExitStack() as series:
+            with self.clock.running():
+                for member, _ in members:
+                    series.enter_context(questions_in_a_row(member))
+            try:
+                yield
+            finally:
+                with self.clock.running():
+                    series.close()
 
 
-def is_remembered(student, teacher, are_made):
-    """Whether another fit may ask the same about the rows of a transfer set.
+def can_be_cloned(model: Any) -> bool:
+    """Whether a clone can be fitted to other rows: no part of it stays as it was fitted.
 
     Parameters
     ----------
-    student : DistilledClassifier
-    teacher : object
-    are_made : bool
-        Whether the rows are synthetic: fits with the same seed make the same rows. Where the
-        clock decides how many, answers that come at once would make room for more; and
-        fresh rows are too many.
+    model : object or list of (object, float)
 
     Returns
     -------
     bool
     """
-    remember = isinstance(student.random_state, numbers.Integral)  # else all is drawn anew
-    if are_made:
-        remember &= student.augment_seconds is None and student.augment_size != "fresh"
-    elif teacher is student.teacher_:  # nobody finds again what was fitted for this fit alone
-        remember |= not student.fit_teacher
-    return remember
+    return not any(part_that_stays_fitted(member) for member, _ in members_of(model))
 
 
-def read_answers(teacher_proba, classes, n_rows):
-    """The caller's own soft labels, as an opinion.
+def mixed(
+    answers: list[MemberLabels], classes: np.ndarray | None, on_class_mismatch: str
+) -> np.ndarray:
+    """The soft labels of all members, aligned by class and averaged by weight.
 
     Parameters
     ----------
-    teacher_proba : array-like or DataFrame of shape (n_rows, n_classes)
+    answers : list of MemberLabels
     classes : ndarray of shape (n_classes,)
-        The sorted labels.
-    n_rows : int
+    on_class_mismatch : {"raise", "teacher", "intersect"}
 
     Returns
     -------
-    Opinion
+    ndarray of shape (n_rows, n_classes)
+        A row is all zero where no member answers.
     """
-    probabilities = check_probabilities(teacher_proba, n_rows, "teacher_proba", may_be_silent=True)
-    return Opinion(probabilities, named_columns(teacher_proba, classes), whose="teacher_proba")
+    aligned = [
+        align(one.probabilities, one.classes, classes, on_class_mismatch, one.name)
+        for one in answers
+    ]
+    return mix(aligned, [one.weight for one in answers])
 
 
-def classes_of(opinions, own_classes):
-    """The classes that teachers know, for a student that takes them over.
-
-    Parameters
-    ----------
-    opinions : list of Opinion
-    own_classes : ndarray
-        Those of y, sorted.
-
-    Returns
-    -------
-    ndarray
-        Sorted.
-    """
-    named = [np.asarray(o.classes).tolist() for o in opinions if o.classes is not None]
-    known = {label for labels in named for label in labels}
-    own = set(own_classes.tolist())
-    if not known or known == own:
-        return own_classes
-    if not own <= known:
-        raise ValueError(
-            f"y holds {shortened(in_order(own - known))}, which no teacher knows "
-            f"({shortened(in_order(known))}): "
-            "on_class_mismatch='teacher' wants labels that a teacher knows, 'intersect' those of y."
-        )
-    try:
-        return np.unique(np.asarray(list(known)))
-    except TypeError as error:
-        raise ValueError(f"teachers know labels of several types: {known}.") from error
-
-
-def _ways_to_ask(student):
-    return {
-        "batch_size": student.teacher_batch_size,
-        "progress": bool(student.verbose),
-        "memory": as_memory(student.memory),
-    }
-
-
-def asks_out_of_sample(student):
-    """Whether `soft_labels` are to come from who has not seen the rows."""
-    return student.soft_labels in ("out_of_bag", "out_of_fold")
-
-
-def _as_asked(student, teacher, opinions, X, y, sample_weight, settings):
-    """The opinions, or those of members that did not see the rows, as `soft_labels` asks."""
-    if not asks_out_of_sample(student):
-        return opinions
-    members = members_of(teacher)
-    if student.soft_labels == "out_of_bag":
-        return [Opinion(*out_of_bag(member, X, y), weight) for member, weight in members]
-    seeds = np.random.RandomState(settings.pop("seed")).randint(2**31 - 1, size=len(members))
+def _out_of_sample(model, rows, how, seed, remember):
+    """Soft labels by models that have not seen the row, for each member."""
+    members = members_of(model)
+    if how.source == "out_of_bag":
+        return [MemberLabels(*out_of_bag(one, rows.X, rows.y), weight) for one, weight in members]
+    seeds = np.random.RandomState(seed).randint(2**31 - 1, size=len(members))
     return [
-        Opinion(*out_of_fold(member, X, y, sample_weight, seed=int(seed), **settings), weight)
-        for (member, weight), seed in zip(members, seeds, strict=True)
+        MemberLabels(
+            *out_of_fold(
+                one,
+                rows.X,
+                rows.y,
+                rows.sample_weight,
+                seed=int(seed),
+                remember=remember,
+                **how.options,
+            ),
+            weight,
+        )
+        for (one, weight), seed in zip(members, seeds, strict=True)
     ]

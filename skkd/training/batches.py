@@ -23,10 +23,10 @@ class Rows(Dataset):
     Parameters
     ----------
     X : ndarray of shape (n_rows, ...) or sparse matrix of shape (n_rows, n_columns)
-        Dense rows have passed the input view; sparse ones pass it batch by batch.
+        Dense rows have passed the preprocessor; sparse ones pass it batch by batch.
     targets : dict of str to ndarray of shape (n_rows, ...)
         "labels" (codes), "weights" and whatever else the loss reads.
-    view : input view, default=None
+    preprocessor : Preprocessor, default=None
         Only for sparse rows.
     dtype : torch.dtype
         Of the batches and of every floating target.
@@ -34,7 +34,7 @@ class Rows(Dataset):
     n_labelled : int, default=None
         Only so many come in every pass. The others, a transfer set, take turns: as many
         of them in each pass, at most.
-    renew : callable, default=None
+    fresh_rows : callable, default=None
         () -> Rows in place of those others for the next pass, as many, or None to keep them.
     prepare : callable, default=None
         Targets as tensors -> targets as the loss likes them best.
@@ -45,23 +45,23 @@ class Rows(Dataset):
         X,
         targets,
         *,
-        view=None,
+        preprocessor=None,
         dtype=torch.float32,
         device="cpu",
         n_labelled=None,
-        renew=None,
+        fresh_rows=None,
         prepare=None,
     ):
         self.n_labelled = n_labelled
-        self.renew = renew
+        self.fresh_rows = fresh_rows
         self.n_passes = 0
         self.turn = 0  #: how many of the others have had theirs
         self.dtype = dtype
         self.device = device
-        self.view = view
+        self.preprocessor = preprocessor
         self.X = X if sparse.issparse(X) else self._tensor(X)
         self.targets = {name: self._tensor(target) for name, target in targets.items()}
-        if renew is not None:  # others are written over these, which the caller may keep
+        if fresh_rows is not None:  # others are written over these, which the caller may keep
             self.X = self.X.copy() if sparse.issparse(X) else self.X.clone()
             self.targets = {name: target.clone() for name, target in self.targets.items()}
         if prepare is not None:
@@ -81,6 +81,11 @@ class Rows(Dataset):
         n_labelled = len(self) if self.n_labelled is None else self.n_labelled
         return n_labelled + min(len(self) - n_labelled, n_labelled)
 
+    def begin_pass(self):
+        """Get other rows in place of those without labels, for each pass but the first."""
+        if self.fresh_rows is not None and self.n_passes > 0:
+            self._replace_others(self.fresh_rows())
+
     def next_pass(self):
         """The rows of the next pass: all labelled ones, and those of the others whose turn it is.
 
@@ -88,8 +93,6 @@ class Rows(Dataset):
         -------
         torch.Tensor of int64 of shape (n_per_pass,)
         """
-        if self.renew is not None and self.n_passes > 0:
-            self._replace_others(self.renew())
         self.n_passes += 1
         n_others = len(self) - self.n_labelled
         n_new = self.n_per_pass - self.n_labelled
@@ -120,7 +123,7 @@ class Rows(Dataset):
         if sparse.issparse(self.X):
             picked = self.X[rows if isinstance(rows, slice) else rows.cpu().numpy()]
             dtype = np.dtype(str(self.dtype).removeprefix("torch."))
-            return self._tensor(transform_in_blocks(self.view, picked, dtype)), targets
+            return self._tensor(transform_in_blocks(self.preprocessor, picked, dtype)), targets
         return _pick(self.X, rows), targets
 
     def _tensor(self, array):

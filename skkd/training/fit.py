@@ -1,13 +1,9 @@
-"""From examples to a fitted network: view, module, recipe, training.
-
-The steps that a classifier's `fit` and `partial_fit` share, as functions of the
-estimator's settings and of the examples; nothing here writes to the estimator.
-"""
+"""From a dataset to a fitted network: module, recipe, training."""
 
 import inspect
 import math
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -15,7 +11,7 @@ import torch
 from scipy import sparse
 
 from skkd.checks import refuse, warn
-from skkd.config import check_options_of, copies_of_callbacks, options_of
+from skkd.config import check_options_of, copies_of_callbacks
 from skkd.inference.module_network import ModuleNetwork, build_module
 from skkd.inference.network import Network
 from skkd.initializers import (
@@ -26,8 +22,7 @@ from skkd.initializers import (
     warn_of_equal_units,
 )
 from skkd.modules import MLP, Dropout, rate_factors
-from skkd.preprocessing.preprocessor import TransformerView, transform_in_blocks
-from skkd.presets import layer_sizes
+from skkd.preprocessing.preprocessor import TransformerPreprocessor, transform_in_blocks
 from skkd.runtime import (
     default_n_threads,
     gradients_on,
@@ -42,7 +37,7 @@ from skkd.training.loop import Plateau, Recipe, fit_network
 from skkd.training.optimizers import class_of, make_optimizer
 from skkd.training.progress import ProgressBar
 
-__all__ = ["Fitted", "fit_examples", "warn_if_diverged"]
+__all__ = ["fit_dataset", "warn_if_diverged"]
 
 #: Sparse rows that need fewer bytes than this when dense are made dense at once.
 DENSE_BYTES = 2**26
@@ -52,43 +47,10 @@ DENSE_BYTES = 2**26
 ENOUGH_TO_SETTLE, FAR_OUT = 5, 10
 
 
-@dataclass
-class Fitted:
-    """What fitting leaves behind, as plain data."""
-
-    network: object
-    history: list  #: a record per epoch, from the beginning or of one call
-    best_epoch: int | None  #: the same
-    training_state: dict
-    n_steps: int = 0  #: the same
-
-    def preceded_by(self, earlier):
-        """The same, together with the training that it went on from.
-
-        Parameters
-        ----------
-        earlier : Fitted or None
-
-        Returns
-        -------
-        Fitted
-        """
-        if earlier is None:
-            return self
-        n_before = len(earlier.history)
-        later = ({**record, "epoch": n_before + record["epoch"]} for record in self.history)
-        return replace(
-            self,
-            history=[*earlier.history, *later],
-            best_epoch=None if self.best_epoch is None else n_before + self.best_epoch,
-            n_steps=earlier.n_steps + self.n_steps,
-        )
-
-
-def fit_examples(
-    settings,
-    row_loss,
-    view,
+def fit_dataset(
+    config,
+    criterion,
+    preprocessor,
     train,
     valid,
     *,
@@ -100,63 +62,53 @@ def fit_examples(
     on_epoch=None,
     title=None,
 ):
-    """Fit a network to examples.
+    """Fit a network to a dataset.
 
     Parameters
     ----------
-    settings : NeuralClassifier
-        Its parameters, checked, with the values of its preset.
-    row_loss : skkd.training.criteria.LabelLoss or TaughtLoss
-    view : skkd.preprocessing.preprocessor.View
+    config : skkd.config.Config
+    criterion : skkd.training.criteria.LabelLoss or TaughtLoss
+    preprocessor : skkd.preprocessing.preprocessor.Preprocessor
         Fitted.
-    train, valid : skkd.data.dataset.Examples; `valid` may be None
+    train, valid : skkd.data.dataset.Dataset; `valid` may be None
     n_classes, n_epochs, seed : int
-    previous : Fitted, default=None
+    previous : TrainingResult, default=None
         To go on from: its weights and, where it has one, its training state.
     before_epoch : callable, default=None
         Called without arguments when an epoch begins.
     on_epoch : callable, default=None
-        (record, fitted) -> whether to stop; `fitted` is a function that returns what
-        fitting has left behind as of now.
+        (record, result) -> whether to stop; `result` is a function that returns the
+        TrainingResult as of now.
     title : str, default=None
         Of the progress bar.
 
     Returns
     -------
-    Fitted
+    skkd.training.result.TrainingResult
     """
-    if settings.batch_norm and settings.module is None and len(train) == 1:
+    if config.batch_norm and config.module is None and len(train) == 1:
         refuse("batch_norm", True, "False for a single row (n_samples=1): it has none to compare")
-    device = resolve_device(settings.device)
-    dtype = getattr(torch, settings.dtype)
+    device = resolve_device(config.device)
+    dtype = getattr(torch, config.dtype)
     generator = torch.Generator().manual_seed(seed)
-    batch_size = _batch_size(settings.batch_size, train.n_labelled or len(train))
-    with _surroundings(settings, device, seed, n_threads=1):
-        module, as_network = _build(settings, view, n_classes, generator, dtype, batch_size)
+    batch_size = _batch_size(config.batch_size, train.n_labelled or len(train))
+    with _runtime(config, device, seed, n_threads=1):
+        module, as_network = _build(config, preprocessor, n_classes, generator, dtype, batch_size)
         module.to(device)
-        rows = _to_rows(train, view, dtype, device, row_loss.prepared)
-        watched = None if valid is None else _to_rows(valid, view, dtype, device)
+        rows = _to_rows(train, preprocessor, dtype, device, criterion.prepared)
+        watched = None if valid is None else _to_rows(valid, preprocessor, dtype, device)
         _check_logits(module, rows, n_classes)
-        _set_weights(module, settings, previous)
-        recipe = _recipe(settings, row_loss, n_epochs, batch_size, generator, valid)
-
-    def as_fitted(outcome):
-        return Fitted(
-            as_network(outcome.state),
-            outcome.history,
-            outcome.best_epoch,
-            outcome.training_state | _generator_states(settings, generator),
-            outcome.n_steps,
-        )
+        _set_weights(module, config, previous)
+        recipe = _recipe(config, criterion, as_network, n_epochs, batch_size, generator, valid)
 
     state = previous.training_state if previous else {}
     n_before = len(previous.history) if previous else 0
-    n_threads = _n_threads(settings, module, batch_size)
+    n_threads = _n_threads(config, module, batch_size)
     with (
-        _surroundings(settings, device, seed + 1, n_threads),
-        _listeners(settings, n_epochs, on_epoch, as_fitted, title, n_before) as listeners,
+        _runtime(config, device, seed + 1, n_threads),
+        _listeners(config, n_epochs, on_epoch, title, n_before) as listeners,
     ):
-        _go_on_drawing(settings, state, generator, device)
+        _go_on_drawing(config, state, generator, device)
         _give_dropout_a_generator(module, generator, device)
         recipe = replace(
             recipe,
@@ -164,27 +116,27 @@ def fit_examples(
             before_epoch=before_epoch,
             listeners=listeners,
         )
-        return as_fitted(fit_network(module, rows, watched, recipe, state))
+        return fit_network(module, rows, watched, recipe, state)
 
 
-def warn_if_diverged(fitted, row_loss, n_classes, learning_rate):
+def warn_if_diverged(result, criterion, n_classes, learning_rate):
     """Warn where a training has ended far above what a network loses that knows nothing.
 
     Parameters
     ----------
-    fitted : Fitted
+    result : TrainingResult
         If it kept its best epoch, that one's loss of held-out labels counts. Of few epochs
-        nothing is said, nor of a `row_loss` that knows no bound.
-    row_loss : criterion
-        As in :func:`fit_examples`.
+        nothing is said, nor of a `criterion` that knows no bound.
+    criterion : criterion
+        As in :func:`fit_dataset`.
     n_classes : int
     learning_rate : float
     """
-    name, record, of_ignorance = "train_loss", fitted.history[-1], row_loss.of_ignorance(n_classes)
-    if fitted.best_epoch is not None:
-        name, record = "valid_loss", fitted.history[fitted.best_epoch - 1]
+    name, record, of_ignorance = "train_loss", result.history[-1], criterion.of_ignorance(n_classes)
+    if result.best_epoch is not None:
+        name, record = "valid_loss", result.history[result.best_epoch - 1]
         of_ignorance = math.log(n_classes)
-    if len(fitted.history) >= ENOUGH_TO_SETTLE and record[name] > FAR_OUT * of_ignorance:
+    if len(result.history) >= ENOUGH_TO_SETTLE and record[name] > FAR_OUT * of_ignorance:
         warn(  # without the loss, which would make it another warning in each fold
             f"training has diverged, or is far from its end: {name} is over {FAR_OUT} times as "
             "high as that of a network that says the same of each row. Lower "
@@ -194,49 +146,49 @@ def warn_if_diverged(fitted, row_loss, n_classes, learning_rate):
 
 
 @contextmanager
-def _surroundings(settings, device, seed, n_threads):
+def _runtime(config, device, seed, n_threads):
     """Threads fixed, gradients on and, for a custom module, the global generator its own.
 
-    In this order: whoever holds the generator must not wait for threads, because a fit
-    that has them may ask for the generator, to predict in a callback.
+    In this order: a thread that holds the generator must not wait for threads of torch,
+    because a fit that has them may ask for the generator, to predict in a callback.
     """
     with ExitStack() as stack:
         stack.enter_context(threads_of_fit(n_threads))
         stack.enter_context(gradients_on())
-        if settings.module is not None:
+        if config.module is not None:
             stack.enter_context(seeded_global_generator(seed, device))
         yield
 
 
 @contextmanager
-def _listeners(settings, n_epochs, on_epoch, as_fitted, title, n_before):
-    """Who is told of every epoch: (record, outcome) -> whether to stop."""
+def _listeners(config, n_epochs, on_epoch, title, n_before):
+    """What is called after every epoch: (record, result) -> whether to stop."""
     listeners = []
     with ExitStack() as stack:
-        if settings.verbose:
-            bar = ProgressBar(n_epochs, int(settings.verbose), title, n_before)
+        if config.verbose:
+            bar = ProgressBar(n_epochs, int(config.verbose), title, n_before)
             stack.enter_context(closing(bar))
-            listeners.append(lambda record, outcome: bar.on_epoch_end(record))
+            listeners.append(lambda record, result: bar.on_epoch_end(record))
         if on_epoch is not None:
-            listeners.append(lambda record, outcome: on_epoch(record, lambda: as_fitted(outcome())))
+            listeners.append(on_epoch)
         yield listeners
 
 
-def _set_weights(module, settings, previous):
+def _set_weights(module, config, previous):
     """Weights of an earlier training, or a custom module's as `init` asks."""
     if previous is not None:
         _load_weights(module, previous.network.state)
         return
-    if settings.module is not None and settings.init != "auto":
-        _initialize_layers_(module, settings)
+    if config.module is not None and config.init != "auto":
+        _initialize_layers_(module, config)
     warn_of_equal_units(module)
 
 
-def _go_on_drawing(settings, state, generator, device):
+def _go_on_drawing(config, state, generator, device):
     """Let the generators go on from where an earlier training left them."""
     if "generator" in state:
         generator.set_state(torch.tensor(state["generator"], device="cpu"))
-    if settings.module is not None and "global_generator" in state:
+    if config.module is not None and "global_generator" in state:
         torch.set_rng_state(torch.tensor(state["global_generator"], device="cpu"))
         if device.type != "cpu":  # other masks than in the training before
             seed_generator_of(device, int(torch.randint(2**62, (), device="cpu")))
@@ -256,10 +208,10 @@ def _give_dropout_a_generator(module, generator, device):
         layer.generator = of_device
 
 
-def _generator_states(settings, generator):
+def _generator_states(config, generator):
     """What `_go_on_drawing` goes on from, as arrays."""
     states = {"generator": generator.get_state().numpy().copy()}
-    if settings.module is not None:
+    if config.module is not None:
         states["global_generator"] = torch.get_rng_state().numpy().copy()
     return states
 
@@ -271,54 +223,54 @@ def _batch_size(batch_size, n_rows):
     return min(int(batch_size), n_rows)
 
 
-def _n_threads(settings, module, batch_size):
-    if settings.n_threads is not None:
-        return int(settings.n_threads)
+def _n_threads(config, module, batch_size):
+    if config.n_threads is not None:
+        return int(config.n_threads)
     return default_n_threads(sum(p.numel() for p in module.parameters()), batch_size)
 
 
-def _build(settings, view, n_classes, generator, dtype, batch_size):
+def _build(config, preprocessor, n_classes, generator, dtype, batch_size):
     """A module to train, and what makes a network of its state dict."""
-    if settings.module is None:
+    if config.module is None:
         architecture = {
-            "n_features": view.n_features,
+            "n_features": preprocessor.n_features,
             "n_classes": n_classes,
-            "hidden_layer_sizes": tuple(map(int, layer_sizes(settings.hidden_layer_sizes))),
-            "activation": settings.activation,
-            "batch_norm": bool(settings.batch_norm),
-            "dropout": settings.dropout,
-            "feature_scale": bool(settings.feature_scale),
+            "hidden_layer_sizes": tuple(map(int, config.layer_sizes)),
+            "activation": config.activation,
+            "batch_norm": bool(config.batch_norm),
+            "dropout": config.dropout,
+            "feature_scale": bool(config.feature_scale),
         }
         module = MLP(
             **architecture,
-            init=settings.init,
-            bias_init=settings.bias_init,
-            zero_output=settings.parametrization == "ntk" and settings.init == "auto",
+            init=config.init,
+            bias_init=config.bias_init,
+            zero_output=config.parametrization == "ntk" and config.init == "auto",
             generator=generator,
             dtype=dtype,
         )
-        return module, partial(Network, view, architecture)
-    arguments = _module_arguments(settings, view, n_classes)
-    module = build_module(settings.module, arguments, settings.dtype)
+        return module, partial(Network, preprocessor, architecture)
+    arguments = _module_arguments(config, preprocessor, n_classes)
+    module = build_module(config.module, arguments, config.dtype)
     return module, lambda state: ModuleNetwork(
-        view, settings.module, arguments, state, settings.dtype, settings.device, batch_size
+        preprocessor, config.module, arguments, state, config.dtype, config.device, batch_size
     )
 
 
-def _module_arguments(settings, view, n_classes):
+def _module_arguments(config, preprocessor, n_classes):
     """module__* and, where the factory takes them, the widths of input and output."""
-    arguments = options_of(settings, "module__")
-    check_options_of(settings.module, arguments, "module__")
-    takes = inspect.signature(settings.module).parameters
-    for name, value in (("n_features", view.n_features), ("n_classes", n_classes)):
+    arguments = dict(config.module_options)
+    check_options_of(config.module, arguments, "module__")
+    takes = inspect.signature(config.module).parameters
+    for name, value in (("n_features", preprocessor.n_features), ("n_classes", n_classes)):
         if name in takes:
             arguments.setdefault(name, value)
     return arguments
 
 
-def _initialize_layers_(module, settings):
-    weight_init = resolve_init("init", settings.init, settings.activation)
-    bias_init = resolve_bias_init("bias_init", settings.bias_init)
+def _initialize_layers_(module, config):
+    weight_init = resolve_init("init", config.init, config.activation)
+    bias_init = resolve_bias_init("bias_init", config.bias_init)
     for layer in module.modules():
         if is_weighted_layer(layer):
             initialize_(layer, weight_init, bias_init)
@@ -337,31 +289,35 @@ def _load_weights(module, state):
     module.load_state_dict(tensors)
 
 
-def _to_rows(examples, view, dtype, device, prepare=None, stays_sparse=None):
-    """The examples as tensors; large sparse rows stay sparse until their batch."""
+def _to_rows(dataset, preprocessor, dtype, device, prepare=None, stays_sparse=None):
+    """A dataset as tensors; large sparse rows stay sparse until their batch."""
     numpy_dtype = np.dtype(str(dtype).removeprefix("torch."))
     if stays_sparse is None:
         stays_sparse = (
-            sparse.issparse(examples.rows)
-            and not isinstance(view, TransformerView)
-            and len(examples) * view.n_features * numpy_dtype.itemsize > DENSE_BYTES
+            sparse.issparse(dataset.rows)
+            and not isinstance(preprocessor, TransformerPreprocessor)
+            and len(dataset) * preprocessor.n_features * numpy_dtype.itemsize > DENSE_BYTES
         )
 
-    def renew():
-        others = examples.renew()
-        return (
-            None if others is None else _to_rows(others, view, dtype, device, prepare, stays_sparse)
-        )
+    def fresh_rows():
+        others = dataset.fresh_rows.next()
+        if others is None:
+            return None
+        return _to_rows(others, preprocessor, dtype, device, prepare, stays_sparse)
 
-    X = examples.rows if stays_sparse else transform_in_blocks(view, examples.rows, numpy_dtype)
+    X = (
+        dataset.rows
+        if stays_sparse
+        else transform_in_blocks(preprocessor, dataset.rows, numpy_dtype)
+    )
     return Rows(
         X,
-        examples.targets,
-        view=view,
+        dataset.targets,
+        preprocessor=preprocessor,
         dtype=dtype,
         device=device,
-        n_labelled=examples.n_labelled,
-        renew=None if examples.renew is None else renew,
+        n_labelled=dataset.n_labelled,
+        fresh_rows=None if dataset.fresh_rows is None else fresh_rows,
         prepare=prepare,
     )
 
@@ -388,38 +344,40 @@ def _check_logits(module, rows, n_classes):
         )
 
 
-def _recipe(settings, row_loss, n_epochs, batch_size, generator, valid):
-    schedule = resolve_schedule("lr_decay", settings.lr_decay)
-    stops_on_validation = bool(settings.early_stopping and valid is not None)
-    stops_on_training = not settings.early_stopping and schedule.is_constant
+def _recipe(config, criterion, as_network, n_epochs, batch_size, generator, valid):
+    schedule = resolve_schedule("lr_decay", config.lr_decay)
+    stops_on_validation = bool(config.early_stopping and valid is not None)
+    stops_on_training = not config.early_stopping and schedule.is_constant
     watches = stops_on_validation or stops_on_training
     return Recipe(
-        row_loss=row_loss,
-        make_optimizer=partial(_make_optimizer, settings),
+        criterion=criterion,
+        as_network=as_network,
+        generator_states=partial(_generator_states, config, generator),
+        make_optimizer=partial(_make_optimizer, config),
         schedule=schedule,
-        dropout_schedule=resolve_schedule("dropout_decay", settings.dropout_decay),
-        learning_rate=settings.learning_rate,
+        dropout_schedule=resolve_schedule("dropout_decay", config.dropout_decay),
+        learning_rate=config.learning_rate,
         batch_size=batch_size,
         max_epochs=n_epochs,
-        schedule_epochs=settings.max_epochs,
-        shuffle_generator=generator if settings.shuffle else None,
-        max_grad_norm=settings.max_grad_norm,
-        plateau=Plateau(settings.tol, settings.n_iter_no_change) if watches else None,
+        schedule_epochs=config.max_epochs,
+        shuffle_generator=generator if config.shuffle else None,
+        max_grad_norm=config.max_grad_norm,
+        plateau=Plateau(config.tol, config.n_iter_no_change) if watches else None,
         keep_best=stops_on_validation,
-        callbacks=copies_of_callbacks(settings.callbacks),
+        callbacks=copies_of_callbacks(config.callbacks),
     )
 
 
-def _make_optimizer(settings, module):
-    options = options_of(settings, "optimizer__")
-    check_options_of(class_of(settings.optimizer), options, "optimizer__")
+def _make_optimizer(config, module):
+    options = config.optimizer_options
+    check_options_of(class_of(config.optimizer), options, "optimizer__")
     return make_optimizer(
-        settings.optimizer,
+        config.optimizer,
         module,
-        learning_rate=settings.learning_rate,
-        weight_decay=settings.weight_decay,
-        momentum=settings.momentum,
-        nesterov=settings.nesterov,
-        rate_factors=rate_factors(module) if settings.parametrization == "ntk" else None,
+        learning_rate=config.learning_rate,
+        weight_decay=config.weight_decay,
+        momentum=config.momentum,
+        nesterov=config.nesterov,
+        rate_factors=rate_factors(module) if config.parametrization == "ntk" else None,
         options=options,
     )

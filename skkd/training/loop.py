@@ -24,8 +24,9 @@ from skkd.modules import Dropout
 from skkd.training.backprop import Backprop
 from skkd.training.batches import Batches, Rows
 from skkd.training.optimizers import kind_of, load_state, quick_step_of, state_as_arrays
+from skkd.training.result import TrainingResult
 
-__all__ = ["Outcome", "Plateau", "Recipe", "fit_network"]
+__all__ = ["Plateau", "Recipe", "fit_network"]
 
 #: What skorch's history calls the entries of our records.
 SKORCH_NAMES = {"seconds": "dur", "learning_rate": "lr", "valid_accuracy": "valid_acc"}
@@ -38,7 +39,9 @@ OF_HELD_OUT = ("valid_loss", "valid_acc")
 class Recipe:
     """How to train: everything but the network and the rows."""
 
-    row_loss: object  #: (logits, targets) -> one loss per row
+    criterion: object  #: (logits, targets) -> one loss per row
+    as_network: object  #: the module's state dict, as arrays -> fitted network
+    generator_states: object  #: () -> dict of what random numbers go on from
     make_optimizer: object  #: module -> torch.optim.Optimizer
     schedule: object  #: skkd.schedules.Schedule
     dropout_schedule: object  #: the same, of the probability of the built-in dropout
@@ -53,19 +56,8 @@ class Recipe:
     keep_best: bool = False  #: give back the weights of the best validation epoch
     callbacks: list = field(default_factory=list)  #: skorch callbacks
     before_epoch: object = None  #: called without arguments when an epoch begins
-    #: (record, outcome) -> stop? `outcome` is a function that returns that of now
+    #: (record, result) -> stop? `result` is a function that returns that of now
     listeners: list = field(default_factory=list)
-
-
-@dataclass
-class Outcome:
-    """What training leaves behind, as plain data."""
-
-    state: dict  #: the module's state dict, as arrays
-    history: list  #: one dict of plain floats per epoch
-    best_epoch: int | None
-    training_state: dict  #: "optimizer", "moments", "epochs_done", "place", to go on from
-    n_steps: int  #: of the optimiser, in this call
 
 
 class Plateau:
@@ -115,7 +107,7 @@ def fit_network(module, train, valid, recipe, previous=None):
 
     Returns
     -------
-    Outcome
+    skkd.training.result.TrainingResult
 
     Raises
     ------
@@ -142,7 +134,7 @@ def fit_network(module, train, valid, recipe, previous=None):
     net.notify("on_train_end", X=train, y=None)
     if net.best_state is not None:
         module.load_state_dict(net.best_state)
-    return net.outcome()
+    return net.result()
 
 
 def state_dict_as_arrays(module):
@@ -182,7 +174,7 @@ class _Net(NeuralNetClassifier):
     def __init__(self, module, recipe, **kwargs):
         super().__init__(
             module,
-            criterion=_WeightedLoss(recipe.row_loss),
+            criterion=_WeightedLoss(recipe.criterion),
             batch_size=recipe.batch_size,
             max_epochs=recipe.max_epochs,
             callbacks=recipe.callbacks,
@@ -289,10 +281,11 @@ class _Net(NeuralNetClassifier):
         self._record_for_skorch(record)
         self._watch_plateau(record)
         for listener in self.recipe.listeners:
-            self.stop_requested |= bool(listener(record, self.outcome))
+            self.stop_requested |= bool(listener(record, self.result))
 
     def _train_epoch(self, batches):
         self.module_.train()
+        batches.rows.begin_pass()  # before a batch is drawn: it may ask the teacher
         self._choose_how_to_differentiate(batches.rows)
         step = self._announced_step if self.somebody_hears_batches else self._step
         losses = []
@@ -318,10 +311,10 @@ class _Net(NeuralNetClassifier):
         """
         if self.differentiate is not None and not self.callbacks_:
             return
-        gradient = getattr(self.recipe.row_loss, "gradient", None)
+        gradient = getattr(self.recipe.criterion, "gradient", None)
         self.differentiate, self.quick_step = self._autograd, None
         if gradient is not None and Backprop.is_possible(self.module_):
-            weighted = rows.renew is not None or bool((rows.targets["weights"] != 1).any())
+            weighted = rows.fresh_rows is not None or bool((rows.targets["weights"] != 1).any())
             self.differentiate = Backprop(self.module_, gradient, weighted)
 
     def _follow_schedules(self, batch, n_batches):
@@ -430,10 +423,10 @@ class _Net(NeuralNetClassifier):
                 self.lowest[name] = min(record[name], self.lowest.get(name, record[name]))
                 self.history.record(f"{name}_best", record[name] == self.lowest[name])
 
-    def outcome(self):
-        """What training has left behind as of now."""
-        return Outcome(
-            state=state_dict_as_arrays(self.module_),
+    def result(self):
+        """What training results in as of now."""
+        return TrainingResult(
+            network=self.recipe.as_network(state_dict_as_arrays(self.module_)),
             history=list(self.records_with_scores()),
             best_epoch=self.best_epoch,
             training_state={
@@ -441,6 +434,7 @@ class _Net(NeuralNetClassifier):
                 "moments": state_as_arrays(self.optimizer_, self.trained),
                 "epochs_done": self.epochs_done,
                 "place": (self.rows.n_passes, self.rows.turn),
+                **self.recipe.generator_states(),
             },
             n_steps=self.n_steps,
         )

@@ -2,17 +2,20 @@
 
 import copy
 import time
-from contextlib import nullcontext
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Protocol
 
 import numpy as np
 
 from skkd.checks import noted
 from skkd.data.conversion import in_container_of
-from skkd.data.dataset import Examples
-from skkd.data.validation import count_rows, picked
+from skkd.data.dataset import Dataset
+from skkd.data.validation import picked
 
-__all__ = ["TransferSet", "auto_size"]
+__all__ = ["FreshRows", "TransferSet", "auto_size"]
 
 #: Rows that are made, and asked about, at a time.
 BATCH_ROWS = 10_000
@@ -43,26 +46,33 @@ def auto_size(n_rows):
     return max(n_rows, min(TIMES * n_rows, MOST))
 
 
-class TransferSet:
-    """Rows that only a teacher labels, made when they are first asked for.
+class Labeller(Protocol):
+    """What a transfer set needs of a teacher: see :class:`skkd.teachers.teacher.Teacher`."""
 
-    Synthetic rows resemble those of the examples that ask first: of a part of the
-    table where others are held out, which nothing must tell of.
+    def soft_labels(self, X: Any, are_made: bool = False) -> np.ndarray:
+        """Probabilities of rows, of shape (n_rows, n_classes)."""
+
+    def several_questions(self) -> AbstractContextManager[None]:
+        """A context for several questions in a row."""
+
+
+@dataclass(frozen=True)
+class TransferSet:
+    """Rows that only a teacher labels: where they come from, and how many there are.
+
+    Nothing is made or kept here: :meth:`rows_beside` makes the rows.
 
     Parameters
     ----------
     X : container of n_rows rows
         As the caller has it.
-    ask : callable
-        (Rows as the caller has them, whether they are synthetic) -> aligned soft labels of
-        shape (n, n_classes).
-        Its `in_a_row`, if it has one, gives a context for several questions.
+    teacher : Labeller
     read : callable
-        Rows as the caller has them -> as the input view takes them.
+        Rows as the caller has them -> as the preprocessor takes them.
     logits : callable
         Soft labels -> teacher's logits.
-    of_classes : ndarray of shape (n_classes,)
-        Weights of the classes. A row has the mean of them that its soft label says.
+    class_weights : ndarray of shape (n_classes,)
+        A row has their mean, weighted by its soft label.
     X_unlabeled : container of rows, default=None
     sampler : skkd.transfer.Sampler, default=None
         Not fitted.
@@ -72,96 +82,80 @@ class TransferSet:
         No more synthetic rows are made after so many.
     categorical : sequence of int, default=()
     seed : int, default=0
-
-    Attributes
-    ----------
-    n_rows : int
-        Made and collected so far.
     """
 
-    def __init__(
-        self,
-        X,
-        ask,
-        read,
-        logits,
-        of_classes,
-        *,
-        X_unlabeled=None,
-        sampler=None,
-        size="auto",
-        seconds=None,
-        categorical=(),
-        seed=0,
-    ):
-        self.X, self.ask, self.read, self.logits = X, ask, read, logits
-        self.of_classes = of_classes
-        self.X_unlabeled, self.sampler = X_unlabeled, sampler
-        self.size, self.seconds, self.categorical, self.seed = size, seconds, categorical, seed
-        self.n_rows = 0
-        self.examples = None
+    X: Any
+    teacher: Labeller
+    read: Callable[[Any], Any]
+    logits: Callable[[np.ndarray], np.ndarray]
+    class_weights: np.ndarray
+    X_unlabeled: Any = None
+    sampler: Any = None
+    size: int | str = "auto"
+    seconds: float | None = None
+    categorical: Sequence[int] = ()
+    seed: int = 0
 
-    def anew(self, ask=None, n_sets=1):
-        """The same for whoever asks first of the copy: nothing is made yet.
+    @property
+    def is_fresh(self) -> bool:
+        """Whether other rows are made for each pass."""
+        return self.size == "fresh"
+
+    def shared_by(self, n_sets: int) -> "TransferSet":
+        """The same, made so many times within the same seconds in all.
 
         Parameters
         ----------
-        ask : callable, default=None
-            In place of the teacher that is asked.
-        n_sets : int, default=1
-            How many such copies share the seconds.
+        n_sets : int
 
         Returns
         -------
         TransferSet
         """
-        other = copy.copy(self)
-        other.sampler = copy.copy(self.sampler)
-        other.ask = self.ask if ask is None else ask
-        other.seconds = None if self.seconds is None else self.seconds / n_sets
-        other.examples, other.n_rows = None, 0
-        return other
+        return self if self.seconds is None else replace(self, seconds=self.seconds / n_sets)
 
-    def __call__(self, labelled):
-        """The transfer set, in an order without meaning.
+    def labelled_by(self, teacher: Labeller) -> "TransferSet":
+        """The same rows, labelled by another teacher.
 
         Parameters
         ----------
-        labelled : skkd.data.dataset.Examples
-            Of the first caller: the rows that synthetic ones are to resemble.
+        teacher : Labeller
 
         Returns
         -------
-        skkd.data.dataset.Examples
+        TransferSet
         """
-        if self.size == "fresh":
-            return self._fresh(labelled)
-        if self.examples is None:
-            random_state = np.random.RandomState(self.seed)
-            with getattr(self.ask, "in_a_row", nullcontext)():
-                examples = _weighted_equally(self._parts(labelled, random_state))
-            self.examples = examples.take(random_state.permutation(len(examples)))
-            self.n_rows = len(self.examples)
-        return self.examples
+        return replace(self, teacher=teacher)
 
-    def _fresh(self, labelled):
-        """Rows for the first pass, and what makes those of the others: none are kept."""
+    def rows_beside(self, labelled: Dataset) -> Dataset:
+        """The rows, in random order.
+
+        Parameters
+        ----------
+        labelled : skkd.data.dataset.Dataset
+            The rows that synthetic ones resemble. Rows that are held out are not among them,
+            so that no information about them leaks into the set.
+
+        Returns
+        -------
+        skkd.data.dataset.Dataset
+        """
         random_state = np.random.RandomState(self.seed)
-        self._fit_sampler(labelled)
-        end = None if self.seconds is None else time.monotonic() + self.seconds
-        self.n_rows = 0
+        if self.is_fresh:
+            return self._fresh_rows(labelled, random_state)
+        with self.teacher.several_questions():
+            rows = _weighted_equally(self._parts(labelled, random_state))
+        return rows.take(random_state.permutation(len(rows)))
 
-        def make():
-            if end is not None and self.n_rows > 0 and time.monotonic() > end:
-                return None
-            batches = self._made(len(labelled), random_state, BATCH_ROWS)
-            self.n_rows += len(labelled)
-            return _weighted_equally(self._labelled_synthetic(rows) for rows in batches)
-
-        return replace(make(), renew=make)
+    def _fresh_rows(self, labelled, random_state):
+        """Rows for the first pass, and what makes those of the others: none are kept."""
+        sampler = self._fitted_sampler(labelled)
+        batches = partial(self._made, sampler, len(labelled), random_state, BATCH_ROWS)
+        fresh_rows = FreshRows(batches, self._labelled_synthetic, len(labelled), self.seconds)
+        return replace(fresh_rows.next(), fresh_rows=fresh_rows)
 
     def _parts(self, labelled, random_state):
-        """What the teacher says of the rows that were collected, and of those that are made."""
+        """The rows that were collected, and those that are made, with their soft labels."""
         if self.X_unlabeled is not None:
             with noted("Raised about the rows of X_unlabeled."):
                 rows = in_container_of(self.X, self.X_unlabeled, "X_unlabeled")
@@ -174,23 +168,24 @@ class TransferSet:
     def _synthetic_rows(self, labelled, random_state):
         """Containers of rows as the caller has them."""
         end = None if self.seconds is None else time.monotonic() + self.seconds
-        n_rows = self._fit_sampler(labelled)
-        size = auto_size(n_rows) if self.size == "auto" else int(self.size)
+        sampler = self._fitted_sampler(labelled)
+        size = auto_size(len(labelled)) if self.size == "auto" else int(self.size)
         batch_rows = BATCH_ROWS if end is None else CLOCKED_ROWS
-        for rows in self._made(size, random_state, batch_rows):
+        for rows in self._made(sampler, size, random_state, batch_rows):
             yield rows
             if end is not None and time.monotonic() > end:
                 return
 
-    def _fit_sampler(self, labelled):
-        """Show it the rows that synthetic ones are to resemble; how many they are."""
+    def _fitted_sampler(self, labelled):
+        """A sampler of rows that resemble the labelled ones."""
         X = self.X if labelled.index is None else picked(self.X, labelled.index)
+        sampler = copy.copy(self.sampler)
         with noted("Raised by augment."):
-            self.sampler.fit(X, categorical=self.categorical)
-        return count_rows(X)
+            sampler.fit(X, categorical=self.categorical)
+        return sampler
 
-    def _made(self, n_rows, random_state, batch_rows):
-        batches = self.sampler.batches(n_rows, random_state, batch_rows)
+    def _made(self, sampler, n_rows, random_state, batch_rows):
+        batches = sampler.batches(n_rows, random_state, batch_rows)
         while True:
             with noted("Raised by augment."):
                 rows = next(batches, None)
@@ -203,15 +198,58 @@ class TransferSet:
             return self._labelled_by_teacher(in_container_of(self.X, rows), are_made=True)
 
     def _labelled_by_teacher(self, rows, are_made):
-        rows_of_view = self.read(rows)  # complains before the teacher is asked
-        soft_labels = self.ask(rows, are_made)
+        rows_as_read = self.read(rows)  # refuses what cannot be read before the teacher is asked
+        soft_labels = self.teacher.soft_labels(rows, are_made)
         targets = {
             "labels": soft_labels.argmax(axis=1),
             "teacher_logits": self.logits(soft_labels),
-            "weights": soft_labels @ self.of_classes,
+            "weights": soft_labels @ self.class_weights,
             "alpha": np.ones(len(soft_labels)),
         }
-        return Examples(rows_of_view, targets)
+        return Dataset(rows_as_read, targets)
+
+
+class FreshRows:
+    """Other synthetic rows for each pass over the data, of which none are kept.
+
+    Parameters
+    ----------
+    batches : callable
+        () -> batches of rows as the caller has them.
+    label : callable
+        A batch -> the same with soft labels, as a Dataset.
+    n_per_pass : int
+    seconds : float or None
+        No more rows are made after so many.
+
+    Attributes
+    ----------
+    n_rows : int
+        Rows made so far.
+    """
+
+    def __init__(
+        self,
+        batches: Callable[[], Iterator],
+        label: Callable[[Any], Dataset],
+        n_per_pass: int,
+        seconds: float | None,
+    ) -> None:
+        self._batches, self._label, self._n_per_pass = batches, label, n_per_pass
+        self._end = None if seconds is None else time.monotonic() + seconds
+        self.n_rows = 0
+
+    def next(self) -> Dataset | None:
+        """The rows of the next pass; None if time is over.
+
+        Returns
+        -------
+        skkd.data.dataset.Dataset or None
+        """
+        if self._end is not None and self.n_rows > 0 and time.monotonic() > self._end:
+            return None
+        self.n_rows += self._n_per_pass
+        return _weighted_equally(self._label(rows) for rows in self._batches())
 
 
 def _joined(parts):

@@ -306,7 +306,7 @@ def test_fitted_attributes_are_plain_and_agree(iris_like):
 def test_module_is_a_new_torch_module_with_the_fitted_weights(iris_like):
     X, y = iris_like
     clf = tiny(preprocessor=None, batch_norm=True, dropout=0.5, dtype="float64").fit(X, y)
-    assert isinstance(clf.network_.input_view, PassThrough)
+    assert isinstance(clf.network_.preprocessor, PassThrough)
     module = clf.module_
     assert module is not clf.module_
     assert not any(part.training for part in module.modules())
@@ -361,7 +361,7 @@ def test_a_network_of_ones_own_takes_images_and_arguments(images):
     assert clf.n_features_in_ == 1
     assert clf.module_.convolution.weight.shape == (5, 1, 3, 3)
     same(clf.fit(X, y).predict_proba(X), clf.fit(X, y).predict_proba(X))
-    Z = torch.tensor(clf.network_.input_view.transform(X), dtype=torch.float32)
+    Z = torch.tensor(clf.network_.preprocessor.transform(X), dtype=torch.float32)
     close(clf.module_(Z).detach(), clf.decision_function(X), rtol=1e-4, atol=1e-4)
 
 
@@ -453,10 +453,10 @@ def test_arrays_of_any_kind_give_the_same_classifier(iris_like, tmp_path, make, 
 def test_booleans_and_nested_lists_with_strings_are_categories():
     X, y = [["red", 1.5], ["green", 2], ["red", None], ["blue", 0]] * 10, [0, 1, 0, 1] * 10
     clf = tiny(max_epochs=60).fit(X, y)
-    assert clf.network_.input_view.n_features == 4
+    assert clf.network_.preprocessor.n_features == 4
     assert clf.score(X, y) == 1
     flags = np.array([[True, False], [False, False]] * 20)
-    assert tiny().fit(flags, y).network_.input_view.n_features == 3
+    assert tiny().fit(flags, y).network_.preprocessor.n_features == 3
 
 
 @pytest.mark.parametrize("preprocessor", ["auto", None])

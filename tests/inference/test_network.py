@@ -11,7 +11,7 @@ from skkd import NeuralClassifier
 from skkd.inference.network import ACTIVATIONS as NUMPY_ACTIVATIONS
 from skkd.inference.network import Network, log_softmax, softmax
 from skkd.modules import ACTIVATIONS, MLP
-from skkd.preprocessing.preprocessor import ColumnView, PassThrough, fit_view
+from skkd.preprocessing.preprocessor import ColumnPreprocessor, PassThrough, fit_preprocessor
 from skkd.preprocessing.scaling import SCALINGS
 
 close = np.testing.assert_allclose
@@ -71,7 +71,7 @@ def test_a_learned_scale_of_the_features_is_folded_into_the_first_layer(batch_no
         expected = net.module()(torch.tensor(rows)).numpy()
     close(net.logits(rows), expected, rtol=1e-10, atol=1e-12)
     state = {name: array for name, array in net.state.items() if "scale" not in name}
-    unscaled = Network(net.input_view, net.architecture | {"feature_scale": False}, state)
+    unscaled = Network(net.preprocessor, net.architecture | {"feature_scale": False}, state)
     close(unscaled.logits(rows * scale), expected, rtol=1e-10, atol=1e-12)
 
 
@@ -126,8 +126,8 @@ def test_many_rows_pass_in_blocks_and_keep_their_order():
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("scaling", SCALINGS)
 def test_inputs_of_1e300_do_not_overflow(scaling, activation, batch_norm):
-    view = fit_view(scaling, some_rows(), None)
-    assert isinstance(view, ColumnView)
+    view = fit_preprocessor(scaling, some_rows(), None)
+    assert isinstance(view, ColumnPreprocessor)
     net = network((6, 6, 6), activation, batch_norm, view=view)
     logits = net.logits(np.array([[1e300, -1e300, 1e300], [-1e300, 1e300, 0.0]]))
     assert np.isfinite(logits).all()

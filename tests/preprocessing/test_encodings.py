@@ -18,7 +18,7 @@ from sklearn.preprocessing import StandardScaler
 from skkd import DistilledClassifier, NeuralClassifier
 from skkd.data.tables import read_table
 from skkd.preprocessing import PiecewiseLinear, TeacherBins
-from skkd.preprocessing.preprocessor import ColumnView, fit_view
+from skkd.preprocessing.preprocessor import ColumnPreprocessor, fit_preprocessor
 from skkd.teachers.tree_thresholds import thresholds_of
 
 close = np.testing.assert_allclose
@@ -28,7 +28,7 @@ SCALINGS = ["standard", "robust"]
 
 def view_of(X, n_bins=4, weight=None, scaling="robust", thresholds=None):
     encoding = PiecewiseLinear(n_bins) if thresholds is None else TeacherBins(n_bins)
-    return fit_view(scaling, X, None, weight, encoding=encoding, thresholds=thresholds)
+    return fit_preprocessor(scaling, X, None, weight, encoding=encoding, thresholds=thresholds)
 
 
 def components(view, X):
@@ -83,7 +83,10 @@ def test_components_are_the_formula_between_quantiles(scaling, n_bins):
 @pytest.mark.parametrize("scaling", SCALINGS)
 def test_the_scaled_number_stands_in_front(scaling):
     X = skewed()
-    same(view_of(X, scaling=scaling).transform(X)[:, :3], fit_view(scaling, X, None).transform(X))
+    same(
+        view_of(X, scaling=scaling).transform(X)[:, :3],
+        fit_preprocessor(scaling, X, None).transform(X),
+    )
 
 
 def test_a_linear_layer_behind_it_is_any_broken_line():
@@ -231,7 +234,7 @@ def letters_and_numbers(n_rows=80):
 def test_categories_of_a_table_stay_as_they_are():
     frame, _ = letters_and_numbers()
     table = read_table(frame)
-    plain, view = fit_view("robust", table, None), view_of(table)
+    plain, view = fit_preprocessor("robust", table, None), view_of(table)
     seen = view.transform(table)
     assert view.n_features == seen.shape[1] == plain.n_features + 8
     same(np.delete(seen, np.s_[2:10], axis=1), plain.transform(table))
@@ -279,8 +282,8 @@ def tiny(kind=NeuralClassifier, *args, **params):
 def test_the_fitted_classifier_holds_and_keeps_its_bins(dtype, preset):
     frame, y = letters_and_numbers()
     clf = tiny(numeric_encoding="piecewise_linear", dtype=dtype, preset=preset).fit(frame, y)
-    view = clf.network_.input_view
-    assert isinstance(view, ColumnView)
+    view = clf.network_.preprocessor
+    assert isinstance(view, ColumnPreprocessor)
     assert view.bins.column.tolist() == [0] * 12 + [1] * 12
     copied = pickle.loads(pickle.dumps(clf))
     same(copied.predict_proba(frame), clf.predict_proba(frame))
@@ -295,7 +298,7 @@ def test_the_fitted_classifier_holds_and_keeps_its_bins(dtype, preset):
 
 def test_a_view_of_a_time_before_bins_still_answers():
     X = skewed()
-    view = fit_view("robust", X, None)
+    view = fit_preprocessor("robust", X, None)
     expected = view.transform(X)
     vars(view).pop("bins")
     same(view.transform(X), expected)
@@ -311,9 +314,9 @@ def test_the_predictor_knows_bins(iris_like):
 def test_partial_fit_and_warm_start_keep_the_bins_of_the_first_rows(iris_like):
     X, y = iris_like
     clf = tiny(numeric_encoding=PiecewiseLinear(3), warm_start=True)
-    bins = clf.partial_fit(X, y, classes=[0, 1, 2]).network_.input_view.bins
-    assert clf.partial_fit(X * 9, y).network_.input_view.bins is bins
-    assert clf.fit(X * 9, y).network_.input_view.bins is bins
+    bins = clf.partial_fit(X, y, classes=[0, 1, 2]).network_.preprocessor.bins
+    assert clf.partial_fit(X * 9, y).network_.preprocessor.bins is bins
+    assert clf.fit(X * 9, y).network_.preprocessor.bins is bins
 
 
 def test_a_custom_module_sees_the_components(iris_like):
@@ -343,7 +346,7 @@ def test_grids_over_encodings_and_their_bins(iris_like):
     start = tiny(numeric_encoding=PiecewiseLinear())
     search = GridSearchCV(start, grid, cv=2, error_score="raise").fit(X, y)
     n_bins = search.best_params_["numeric_encoding__n_bins"]
-    view = search.best_estimator_.network_.input_view
+    view = search.best_estimator_.network_.preprocessor
     assert view.n_features == X.shape[1] * (1 + n_bins)
 
 
@@ -377,7 +380,7 @@ def test_settings_need_an_object(current):
 def test_images_have_no_bins():
     X = np.zeros((8, 1, 4, 4))
     with pytest.raises(ValueError, match="more than two dimensions"):
-        fit_view("robust", X, None, encoding=PiecewiseLinear())
+        fit_preprocessor("robust", X, None, encoding=PiecewiseLinear())
 
 
 def teach(teacher, X, y, **params):
@@ -390,10 +393,10 @@ def test_the_edges_are_where_the_teacher_splits(iris_like):
     forest = RandomForestClassifier(5, max_depth=2, random_state=0).fit(X, y)
     clf = teach(forest, X, y, numeric_encoding=TeacherBins(200))
     found = thresholds_of(forest, X)
-    for j, edges in enumerate(edges_of(clf.network_.input_view)):
+    for j, edges in enumerate(edges_of(clf.network_.preprocessor)):
         expected = np.unique(found[j][0]) if j in found else []
         close(edges[1:-1], expected, rtol=1e-9)
-    assert pickle.loads(pickle.dumps(clf)).network_.input_view.n_features > X.shape[1]
+    assert pickle.loads(pickle.dumps(clf)).network_.preprocessor.n_features > X.shape[1]
 
 
 def test_a_teacher_in_a_pipeline_has_the_same_bins(iris_like):
@@ -402,8 +405,8 @@ def test_a_teacher_in_a_pipeline_has_the_same_bins(iris_like):
     inside = teach(make_pipeline(StandardScaler(), forest).fit(X, y), X, y)
     scaled = StandardScaler().fit(X)
     outside = teach(clone(forest).fit(scaled.transform(X), y), scaled.transform(X), y)
-    for j, edges in enumerate(edges_of(inside.network_.input_view)):
-        expected = edges_of(outside.network_.input_view)[j]
+    for j, edges in enumerate(edges_of(inside.network_.preprocessor)):
+        expected = edges_of(outside.network_.preprocessor)[j]
         close((edges - scaled.mean_[j]) / scaled.scale_[j], expected, atol=1e-9)
 
 
@@ -417,7 +420,7 @@ def test_the_table_of_the_callers_is_what_the_teacher_is_probed_with():
     steps = make_column_transformer((OneHotEncoder(), ["c", "flag"]), (numbers, ["z", "x"]))
     forest = RandomForestClassifier(9, max_features=None, random_state=0)
     clf = teach(make_pipeline(steps, forest).fit(frame, y), frame, y)
-    assert clf.network_.input_view.bins.column.tolist().count(0) > 2
+    assert clf.network_.preprocessor.bins.column.tolist().count(0) > 2
     same(clf.student_.predict_proba(frame), clf.predict_proba(frame))
 
 
@@ -425,7 +428,7 @@ def test_a_teacher_fitted_here_has_its_own_thresholds(iris_like):
     X, y = iris_like
     clf = teach(RandomForestClassifier(3, max_depth=2), X, y, fit_teacher=True)
     found = thresholds_of(clf.teacher_, X)
-    assert set(clf.network_.input_view.bins.column) == set(found)
+    assert set(clf.network_.preprocessor.bins.column) == set(found)
 
 
 @pytest.mark.parametrize("has_teacher", [True, False])
@@ -439,8 +442,8 @@ def test_without_trees_it_warns_and_takes_quantiles(iris_like, has_teacher):
             clf.set_params(teacher=line).fit(X, y)
         else:
             clf.fit(X, y, **answers)
-    expected = tiny(numeric_encoding=PiecewiseLinear(5)).fit(X, y).network_.input_view.bins
-    same(clf.network_.input_view.bins.left, expected.left)
+    expected = tiny(numeric_encoding=PiecewiseLinear(5)).fit(X, y).network_.preprocessor.bins
+    same(clf.network_.preprocessor.bins.left, expected.left)
 
 
 def test_a_student_can_be_cloned_and_fitted(iris_like):

@@ -13,7 +13,7 @@ from skkd import NeuralClassifier
 from skkd.data.tables import read_table
 from skkd.preprocessing import PiecewiseLinear
 from skkd.preprocessing.heavy_tails import FAR, NormalScores, is_heavy_tailed
-from skkd.preprocessing.preprocessor import fit_view
+from skkd.preprocessing.preprocessor import fit_preprocessor
 from skkd.preprocessing.scaling import CLIP, fit_scaling, smooth_clip
 
 close = np.testing.assert_allclose
@@ -30,7 +30,7 @@ def blocks(rows, weight):
 
 
 def view_of(X, weight=None):
-    return fit_view("robust", X, None, weight)
+    return fit_preprocessor("robust", X, None, weight)
 
 
 def long_tailed(n_rows=400, n_columns=3, seed=0):
@@ -186,7 +186,7 @@ def test_a_view_with_scores_survives_pickling():
 
 def test_bins_stay_between_values_not_ranks():
     X = long_tailed(n_columns=1)
-    view = fit_view("robust", X, None, encoding=PiecewiseLinear(n_bins=2))
+    view = fit_preprocessor("robust", X, None, encoding=PiecewiseLinear(n_bins=2))
     lowest, median, highest = np.quantile(X, [0, 0.5, 1], method="inverted_cdf")
     expected = np.column_stack(
         [(X - lowest) / (median - lowest), (X - median) / (highest - median)]

@@ -1,4 +1,4 @@
-"""The input view: scikit-learn's transformers, reduced to arrays."""
+"""The preprocessor: scikit-learn's transformers, reduced to arrays."""
 
 import subprocess
 import sys
@@ -21,11 +21,11 @@ from skkd.preprocessing import PiecewiseLinear
 from skkd.preprocessing import preprocessor as preprocessing
 from skkd.preprocessing.preprocessor import (
     MAX_CATEGORIES,
-    ChannelView,
-    ColumnView,
+    ChannelPreprocessor,
+    ColumnPreprocessor,
     PassThrough,
-    TransformerView,
-    fit_view,
+    TransformerPreprocessor,
+    fit_preprocessor,
     transform_in_blocks,
 )
 from skkd.preprocessing.scaling import SCALINGS, smooth_clip
@@ -69,7 +69,7 @@ both_scalings = pytest.mark.parametrize("scaling", SCALINGS)
 def test_numbers_are_imputed_by_the_mean_and_standardised_as_scikit_learn_does():
     X, new = numbers(), numbers(seed=1)
     expected = make_pipeline(SimpleImputer(), StandardScaler()).fit(X)
-    view = fit_view("standard", X, None)
+    view = fit_preprocessor("standard", X, None)
     # The imputer comes before the scaler there, so the deviations count imputed rows.
     scale = np.nanstd(X, axis=0)
     close(view.centre, expected[0].statistics_, rtol=1e-12)
@@ -78,7 +78,9 @@ def test_numbers_are_imputed_by_the_mean_and_standardised_as_scikit_learn_does()
 
 def test_complete_numbers_are_standard_scalers():
     X, new = numbers(missing=0), numbers(seed=1, missing=0)
-    close(fit_view("standard", X, None).transform(new), StandardScaler().fit(X).transform(new))
+    close(
+        fit_preprocessor("standard", X, None).transform(new), StandardScaler().fit(X).transform(new)
+    )
 
 
 @both_scalings
@@ -86,14 +88,14 @@ def test_categories_are_one_hot_encoders(scaling):
     values, new = letters(["b", "a", "c", "a"]), letters(["c", "b", "a", "unknown"])
     encoder = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
     expected = encoder.fit(values.reshape(-1, 1)).transform(new.reshape(-1, 1))
-    view = fit_view(scaling, Table([values], ["c"]), None)
+    view = fit_preprocessor(scaling, Table([values], ["c"]), None)
     np.testing.assert_array_equal(view.transform(Table([new], ["c"])), expected)
     assert view.n_features == 3
 
 
 def test_numeric_columns_come_first_then_the_categories():
     table = Table([letters(["a", "b"]), np.array([1.0, 3.0])], ["c", "n"])
-    view = fit_view("standard", table, None)
+    view = fit_preprocessor("standard", table, None)
     np.testing.assert_array_equal(view.transform(table), [[-1, 1, 0], [1, 0, 1]])
 
 
@@ -101,7 +103,7 @@ def test_numeric_columns_come_first_then_the_categories():
 def test_mean_and_deviation_are_weighted(as_table):
     X, weight = numbers(missing=0), np.arange(40.0)
     rows = read_table(X) if as_table else X
-    view = fit_view("standard", rows, None, weight)
+    view = fit_preprocessor("standard", rows, None, weight)
     mean = np.average(X, axis=0, weights=weight)
     close(view.centre, mean)
     close(view.scale, np.sqrt(np.average((X - mean) ** 2, axis=0, weights=weight)))
@@ -118,8 +120,8 @@ def test_weight_two_is_the_row_twice(kind, scaling):
         "sparse": sparse.csr_array,
         "image": lambda X: np.reshape(X, (-1, 3, 1, 1)),
     }[kind]
-    weighted = fit_view(scaling, make(X), None, counts.astype(float))
-    repeated = fit_view(scaling, make(np.repeat(X, counts, axis=0)), None)
+    weighted = fit_preprocessor(scaling, make(X), None, counts.astype(float))
+    repeated = fit_preprocessor(scaling, make(np.repeat(X, counts, axis=0)), None)
     close(weighted.centre, repeated.centre, rtol=1e-12)
     close(weighted.scale, repeated.scale, rtol=1e-12)
 
@@ -130,8 +132,8 @@ def test_sparse_rows_are_seen_as_dense_ones(weighted, scaling):
     X = sparse.random_array((30, 5), density=0.3, rng=0, format="csr")
     weight = np.arange(1.0, 31) if weighted else None
     dense, of_sparse = (
-        fit_view(scaling, X.toarray(), None, weight),
-        fit_view(scaling, X, None, weight),
+        fit_preprocessor(scaling, X.toarray(), None, weight),
+        fit_preprocessor(scaling, X, None, weight),
     )
     close(of_sparse.transform(X), dense.transform(X.toarray()), rtol=1e-10, atol=1e-12)
 
@@ -139,7 +141,7 @@ def test_sparse_rows_are_seen_as_dense_ones(weighted, scaling):
 @both_scalings
 def test_unix_time_stamps_keep_their_distinct_values(scaling):
     seconds = 1.7e9 + np.arange(120.0)
-    view = fit_view(scaling, seconds[:, None], None)
+    view = fit_preprocessor(scaling, seconds[:, None], None)
     assert len(np.unique(seconds.astype(np.float32))) < 10
     assert len(np.unique(transform_in_blocks(view, seconds[:, None], np.float32))) == 120
 
@@ -157,7 +159,7 @@ def test_a_classifier_learns_from_time_stamps(preset):
 @pytest.mark.parametrize("make", [np.asarray, read_table, sparse.csr_array])
 def test_constant_columns_are_zero_and_stay_harmless(weight, make):
     X = np.column_stack([np.full(5, 0.1), np.arange(5.0)])
-    view = fit_view("standard", make(X), None, weight)
+    view = fit_preprocessor("standard", make(X), None, weight)
     seen = view.transform(make(np.array([[0.1, 0.0], [2.1, 90.0], [5e3, 90.0]])))
     close(seen[:, 0], smooth_clip(np.array([0.0, 2.0, 5e3])), atol=1e-12)
     assert seen[1, 1] > 9  # of a column with a width, nothing is clipped
@@ -172,14 +174,14 @@ def test_columns_without_any_value_are_zero(kind):
         "sparse": sparse.csr_array,
         "image": lambda X: np.reshape(X, (-1, 2, 1, 1)),
     }[kind]
-    seen = fit_view("standard", make(X), None).transform(make(X)).reshape(4, 2)
+    seen = fit_preprocessor("standard", make(X), None).transform(make(X)).reshape(4, 2)
     assert (seen[:, 0] == 0).all()
     close(seen[:, 1], StandardScaler().fit_transform(X[:, [1]]).ravel())
 
 
 @pytest.mark.parametrize("value", [np.finfo(float).max, -np.finfo(float).max, 1e300])
 def test_the_largest_numbers_do_not_overflow(value):
-    view = fit_view("standard", np.array([[0.0], [1e-9]]), None)
+    view = fit_preprocessor("standard", np.array([[0.0], [1e-9]]), None)
     seen = transform_in_blocks(view, np.array([[value]]), np.float32)
     assert np.isfinite(seen).all()
     assert np.sign(seen) == np.sign(value)
@@ -187,13 +189,13 @@ def test_the_largest_numbers_do_not_overflow(value):
 
 @both_scalings
 def test_unknown_categories_are_zeros(scaling):
-    view = fit_view(scaling, Table([letters(["a", "b"])], ["c"]), None)
+    view = fit_preprocessor(scaling, Table([letters(["a", "b"])], ["c"]), None)
     assert not view.transform(Table([letters(["z", None])], ["c"])).any()
 
 
 @both_scalings
 def test_missing_is_a_category_if_the_fit_saw_it(scaling):
-    view = fit_view(scaling, Table([letters(["a", None, "a"])], ["c"]), None)
+    view = fit_preprocessor(scaling, Table([letters(["a", None, "a"])], ["c"]), None)
     np.testing.assert_array_equal(
         view.transform(Table([letters([None, "a"])], ["c"])), [[0, 1], [1, 0]]
     )
@@ -201,14 +203,14 @@ def test_missing_is_a_category_if_the_fit_saw_it(scaling):
 
 def test_a_categorical_column_with_nothing_but_gaps_later_is_missing():
     X = np.array([["a"], [None]], dtype=object)
-    view = fit_view("standard", read_table(X), None)
+    view = fit_preprocessor("standard", read_table(X), None)
     np.testing.assert_array_equal(view.transform(read_table(X[1:])), [[0, 1]])
 
 
 def test_beyond_the_limit_rare_and_unknown_categories_share_an_indicator():
     common = [f"common {i:03}" for i in range(MAX_CATEGORIES - 1)]
     values = letters(common * 2 + [f"rare {i}" for i in range(50)])
-    view = fit_view("standard", Table([values], ["c"]), None)
+    view = fit_preprocessor("standard", Table([values], ["c"]), None)
     assert view.n_features == MAX_CATEGORIES
     seen = view.transform(Table([letters(["rare 0", "rare 49", "new", common[0]])], ["c"]))
     np.testing.assert_array_equal(seen.argmax(axis=1), [MAX_CATEGORIES - 1] * 3 + [0])
@@ -226,8 +228,8 @@ def test_images_are_standardised_by_channel(scaling):
     X = numbers(missing=0).reshape(5, 4, 3, 2) * np.array([1, 2, 3, 4]).reshape(4, 1, 1)
     mean = X.mean(axis=(0, 2, 3), keepdims=True)
     std = X.std(axis=(0, 2, 3), keepdims=True)
-    view = fit_view(scaling, X, None)
-    assert isinstance(view, ChannelView)
+    view = fit_preprocessor(scaling, X, None)
+    assert isinstance(view, ChannelPreprocessor)
     close(view.transform(X), (X - mean) / std, rtol=1e-10, atol=1e-12)
     assert view.n_features == 24
 
@@ -235,7 +237,7 @@ def test_images_are_standardised_by_channel(scaling):
 def test_missing_pixels_become_the_mean_of_their_channel():
     X = numbers(missing=0).reshape(5, 4, 3, 2)
     X[0, 1, 2, 0] = np.nan
-    seen = fit_view("standard", X, None).transform(X)
+    seen = fit_preprocessor("standard", X, None).transform(X)
     assert seen[0, 1, 2, 0] == 0
     assert np.isfinite(seen).all()
 
@@ -243,14 +245,16 @@ def test_missing_pixels_become_the_mean_of_their_channel():
 @pytest.mark.parametrize("dtype", [bool, np.uint8, np.int64, np.float16, np.float32])
 def test_images_of_any_dtype_are_seen_alike(dtype):
     X = np.random.RandomState(0).randint(2, size=(6, 2, 3, 3)).astype(dtype)
-    expected = fit_view("standard", X.astype(np.float64), None).transform(X.astype(np.float64))
-    close(fit_view("standard", X, None).transform(X), expected, rtol=1e-6)
+    expected = fit_preprocessor("standard", X.astype(np.float64), None).transform(
+        X.astype(np.float64)
+    )
+    close(fit_preprocessor("standard", X, None).transform(X), expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("make", [np.asarray, sparse.csr_array], ids=["dense", "sparse"])
 def test_without_a_preprocessor_numbers_pass_as_they_are(make):
     X = np.array([[0.0, 2.0], [3.0, 0.0]])
-    view = fit_view(None, make(X), None)
+    view = fit_preprocessor(None, make(X), None)
     assert isinstance(view, PassThrough)
     assert view.n_features == 2
     np.testing.assert_array_equal(view.transform(make(X)), X)
@@ -269,7 +273,7 @@ def test_a_transformer_is_fitted_on_the_training_rows_only_with_labels_and_weigh
     names = np.array(["x", "y", "z"])[y]
     spy = Spy()
     clf = tiny(preprocessor=spy, early_stopping=True).fit(X, names, weight)
-    seen = clf.network_.input_view.transformer.fitted_on_
+    seen = clf.network_.preprocessor.transformer.fitted_on_
     assert not hasattr(spy, "fitted_on_")
     assert len(seen["X"]) == len(seen["y"]) == len(seen["sample_weight"]) == 72 - 8
     row_of = {tuple(row): i for i, row in enumerate(X)}
@@ -284,12 +288,12 @@ def test_a_transformer_gets_the_data_frame_itself(iris_like_table):
     spy = Spy()
     numeric = X[["length", "depth"]]
     clf = tiny(preprocessor=spy).fit(numeric, y)
-    assert clf.network_.input_view.transformer.fitted_on_["X"] is numeric
+    assert clf.network_.preprocessor.transformer.fitted_on_["X"] is numeric
     by_name = make_column_transformer(
         (SimpleImputer(), ["width"]), (OneHotEncoder(), ["colour"]), remainder="drop"
     )
     clf = tiny(preprocessor=by_name, early_stopping=True).fit(X, y)
-    assert clf.network_.input_view.n_features == 5
+    assert clf.network_.preprocessor.n_features == 5
     assert clf.module_[0].in_features == 5
     assert clf.predict(X[::-1].reset_index(drop=True)).shape == (90,)
 
@@ -338,10 +342,10 @@ def test_blocks_give_the_same_rows_as_one_piece(monkeypatch, preprocessor, kind)
         "image": lambda X: np.reshape(X, (-1, 3, 1, 1)),
     }[kind]
     rows = X if isinstance(preprocessor, PCA) else make(X)
-    whole = fit_view(preprocessor, rows, None)
+    whole = fit_preprocessor(preprocessor, rows, None)
     expected = whole.transform(rows)
     monkeypatch.setattr(preprocessing, "BLOCK_BYTES", 8 * 3 * 7)
-    view = fit_view(preprocessor, rows, None)
+    view = fit_preprocessor(preprocessor, rows, None)
     sizes = [len(seen) for _, seen in view.blocks(rows)]
     assert len(sizes) >= 5
     assert sum(sizes) == 50
@@ -390,8 +394,8 @@ def test_categorical_features_are_not_for_sparse_rows():
 def test_requested_columns_of_numbers_are_encoded(dtype):
     X = np.array([[3, 1], [5, 2], [3, 3], [7, 4]]).astype(dtype)
     clf = tiny(categorical_features=[0]).fit(X, [0, 1, 0, 1])
-    view = clf.network_.input_view
-    assert isinstance(view, ColumnView)
+    view = clf.network_.preprocessor
+    assert isinstance(view, ColumnPreprocessor)
     assert view.n_features == 4
     np.testing.assert_array_equal(
         view.transform(np.array([[5, 2.5], [4, 2.5]])), [[0, 0, 1, 0], [0] * 4]
@@ -402,7 +406,7 @@ def test_columns_of_a_table_are_requested_by_name(iris_like_table):
     X, y = iris_like_table
     X = X.assign(code=np.arange(90) % 4)
     widths = [
-        tiny(categorical_features=f).fit(X, y).network_.input_view.n_features
+        tiny(categorical_features=f).fit(X, y).network_.preprocessor.n_features
         for f in ("from_dtype", ["code"], [6], X.columns == "code")
     ]
     assert widths[1:] == [widths[0] + 3] * 3
@@ -417,12 +421,12 @@ def test_numbers_that_turn_into_names_are_refused_by_the_name_of_their_column(ir
 
 def test_a_transformer_without_transform_is_refused():
     with pytest.raises(TypeError, match=r"preprocessor=.*a transformer with fit and transform"):
-        TransformerView.fit(object(), np.ones((2, 2)), [0, 1])
+        TransformerPreprocessor.fit(object(), np.ones((2, 2)), [0, 1])
 
 
 def test_categories_match_in_float32_and_float64(iris_like):
     codes = np.array([0.1, 0.2, 0.3, 20_000_001.0])[np.arange(90) % 4].reshape(-1, 1)
-    view = ColumnView.fit(codes, categorical=[0])
+    view = ColumnPreprocessor.fit(codes, categorical=[0])
     fractions = codes[codes[:, 0] < 1]
     np.testing.assert_array_equal(
         view.transform(fractions), view.transform(fractions.astype(np.float32))
@@ -464,41 +468,43 @@ def test_200_000_sparse_rows_of_5_000_columns_fit_within_a_gigabyte():
 # ---- inputs that are the same ------------------------------------------------------------
 
 
-def view_of_numbers(X, **settings):
-    return fit_view("robust", X, np.zeros(len(X)), **settings)
+def preprocessor_of_numbers(X, **settings):
+    return fit_preprocessor("robust", X, np.zeros(len(X)), **settings)
 
 
 def test_views_see_the_same_whatever_the_units():
     X = numbers()
-    assert view_of_numbers(X).sees_the_same(view_of_numbers(3 * X + 1))
+    assert preprocessor_of_numbers(X).has_same_inputs_as(preprocessor_of_numbers(3 * X + 1))
     encoding = PiecewiseLinear(n_bins=4)
-    spread = view_of_numbers(X, encoding=encoding)
-    assert spread.sees_the_same(view_of_numbers(X[:30], encoding=encoding))
-    assert PassThrough(3).sees_the_same(PassThrough(3))
+    spread = preprocessor_of_numbers(X, encoding=encoding)
+    assert spread.has_same_inputs_as(preprocessor_of_numbers(X[:30], encoding=encoding))
+    assert PassThrough(3).has_same_inputs_as(PassThrough(3))
     images = np.zeros((4, 2, 3, 3))
-    assert ChannelView.fit(images).sees_the_same(ChannelView.fit(images + 1))
+    assert ChannelPreprocessor.fit(images).has_same_inputs_as(ChannelPreprocessor.fit(images + 1))
 
 
 def test_views_differ_by_columns_bins_and_categories():
     X = np.column_stack([numbers(missing=0), np.arange(40.0) % 3])
-    view = view_of_numbers(X)
-    of_category = view_of_numbers(X, categorical=(3,))
-    assert of_category.sees_the_same(view_of_numbers(X[:20], categorical=(3,)))
-    bins = view_of_numbers(X, encoding=PiecewiseLinear(n_bins=4))
+    view = preprocessor_of_numbers(X)
+    of_category = preprocessor_of_numbers(X, categorical=(3,))
+    assert of_category.has_same_inputs_as(preprocessor_of_numbers(X[:20], categorical=(3,)))
+    bins = preprocessor_of_numbers(X, encoding=PiecewiseLinear(n_bins=4))
     few = np.where(np.arange(4) == 0, X.round(-1), X)  # another column has as many bins
     others = [
-        view_of_numbers(X[:, :3]),
+        preprocessor_of_numbers(X[:, :3]),
         of_category,
         bins,
-        view_of_numbers(X, encoding=PiecewiseLinear(n_bins=5)),
+        preprocessor_of_numbers(X, encoding=PiecewiseLinear(n_bins=5)),
         PassThrough(4),
     ]
     for other in others:
-        assert not view.sees_the_same(other)
-    assert not bins.sees_the_same(view_of_numbers(few, encoding=PiecewiseLinear(n_bins=4)))
-    assert not of_category.sees_the_same(view_of_numbers(X % 2, categorical=(3,)))
+        assert not view.has_same_inputs_as(other)
+    assert not bins.has_same_inputs_as(
+        preprocessor_of_numbers(few, encoding=PiecewiseLinear(n_bins=4))
+    )
+    assert not of_category.has_same_inputs_as(preprocessor_of_numbers(X % 2, categorical=(3,)))
 
 
 def test_what_a_transformer_makes_is_never_the_same():
-    view = fit_view(StandardScaler(), numbers(missing=0), np.zeros(40))
-    assert not view.sees_the_same(view)
+    view = fit_preprocessor(StandardScaler(), numbers(missing=0), np.zeros(40))
+    assert not view.has_same_inputs_as(view)

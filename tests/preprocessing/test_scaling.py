@@ -9,7 +9,7 @@ from scipy import sparse
 
 from skkd import NeuralClassifier
 from skkd.data.tables import read_table
-from skkd.preprocessing.preprocessor import fit_view, transform_in_blocks
+from skkd.preprocessing.preprocessor import fit_preprocessor, transform_in_blocks
 from skkd.preprocessing.scaling import CLIP, fit_scaling, smooth_clip, standardise
 
 close = np.testing.assert_allclose
@@ -30,7 +30,9 @@ def fitted_to(rows, weight=None, numeric=None):
 
 def seen(X, fitted_on=None, weight=None):
     """What a network sees of X."""
-    return fit_view("robust", X if fitted_on is None else fitted_on, None, weight).transform(X)
+    return fit_preprocessor(
+        "robust", X if fitted_on is None else fitted_on, None, weight
+    ).transform(X)
 
 
 def skewed(n_rows=41, n_columns=3, seed=0):
@@ -228,7 +230,7 @@ def test_a_mirrored_column_is_seen_mirrored():
 
 def test_time_stamps_around_the_median_keep_their_distinct_values():
     seconds = (1.7e9 + np.arange(120.0))[:, None]
-    clipped = transform_in_blocks(fit_view("robust", seconds, None), seconds, np.float32)
+    clipped = transform_in_blocks(fit_preprocessor("robust", seconds, None), seconds, np.float32)
     assert len(np.unique(clipped)) == 120
 
 
@@ -301,8 +303,8 @@ def test_mostly_empty_sparse_columns_are_scaled_as_dense_ones(weighted):
     X.data[1::7] = 0.0
     weight = np.random.default_rng(0).uniform(0.5, 2.0, 200) if weighted else None
     settings = {"labels": np.zeros(200), "sample_weight": weight}
-    of_sparse = fit_view("robust", X, **settings)
-    of_dense = fit_view("robust", X.toarray(), **settings)
+    of_sparse = fit_preprocessor("robust", X, **settings)
+    of_dense = fit_preprocessor("robust", X.toarray(), **settings)
     np.testing.assert_allclose(of_sparse.centre, of_dense.centre)
     np.testing.assert_allclose(of_sparse.scale, of_dense.scale)
     assert of_sparse.normal_scores.keys() == of_dense.normal_scores.keys()
@@ -311,4 +313,4 @@ def test_mostly_empty_sparse_columns_are_scaled_as_dense_ones(weighted):
 
 def test_quartiles_at_both_ends_of_the_numbers_have_a_finite_distance():
     X = np.tile([-1e308, 1e308], 50).reshape(-1, 1)
-    assert np.isfinite(fit_view("robust", X, np.zeros(100)).scale).all()
+    assert np.isfinite(fit_preprocessor("robust", X, np.zeros(100)).scale).all()

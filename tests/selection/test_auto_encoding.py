@@ -93,7 +93,7 @@ def test_the_default_has_bins_for_codes():
     y = np.isin(X[:, 0], [0, 3]).astype(int)
     clf = tiny(preset="tabular").fit(X, y)
     assert repr(clf.numeric_encoding_) == "SelectiveBins()"
-    assert clf.network_.input_view.n_features == 2 + 3
+    assert clf.network_.preprocessor.n_features == 2 + 3
     by_name = tiny(preset="tabular", numeric_encoding="selective").fit(X, y)
     same(clf.predict_proba(X), by_name.predict_proba(X))
 
@@ -112,7 +112,7 @@ def test_where_auto_is_no_encoding(settings):
     X = codes_and_numbers()
     clf = tiny(**{"preset": "tabular"} | settings).fit(X, X[:, 1] > 0)
     assert clf.numeric_encoding_ is None
-    assert clf.network_.input_view.n_features == 2
+    assert clf.network_.preprocessor.n_features == 2
 
 
 def test_sparse_rows_and_parts_of_a_table_have_no_bins():
@@ -120,7 +120,7 @@ def test_sparse_rows_and_parts_of_a_table_have_no_bins():
     y = (X[:, 1] > 0).astype(int)
     assert tiny(preset="tabular").fit(sparse.csr_array(X), y).numeric_encoding_ is None
     clf = tiny(preset="tabular").partial_fit(X, y, classes=[0, 1])
-    assert clf.network_.input_view.n_features == 2
+    assert clf.network_.preprocessor.n_features == 2
 
 
 #: It chooses among 4, 13, 30 and 64 epochs.
@@ -152,7 +152,7 @@ def test_a_narrow_network_goes_without_bins_where_they_do_not_help():
 
 def test_bins_for_all_numbers_are_not_tried_where_there_are_many(monkeypatch):
     X, y = stepped(2000)
-    monkeypatch.setattr("skkd.selection.encodings.MOST_SPREAD", 2)
+    monkeypatch.setattr("skkd.selection.encodings.MOST_COLUMNS", 2)
     clf = NeuralClassifier((8,), random_state=0).fit(X, y)
     assert repr(clf.numeric_encoding_) == "SelectiveBins()"
 
@@ -187,7 +187,7 @@ def test_what_gives_no_more_inputs_is_not_tried(monkeypatch):
         heard.append(choices.encodings)
         return choose(choices, folds, is_seen)
 
-    monkeypatch.setattr("skkd.selection.folds.choose", recorded)
+    monkeypatch.setattr("skkd.selection.plan.choose", recorded)
     codes = np.random.RandomState(0).randint(0, 4, (2000, 3))
     NeuralClassifier((8,), random_state=0).fit(codes, codes[:, 0] > 1)
     NeuralClassifier((8,), random_state=0).fit(codes + stepped(2000)[0], codes[:, 0] > 1)

@@ -2,6 +2,7 @@
 
 import re
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,13 +11,13 @@ import torch
 from sklearn.metrics import log_loss
 
 from skkd import DistilledClassifier, NeuralClassifier
-from skkd.data.dataset import Examples
+from skkd.data.dataset import Dataset
 from skkd.inference.network import softmax
-from skkd.selection.candidates import Candidate
 from skkd.selection.epochs import FEWEST_ROWS
-from skkd.selection.successive_halving import Choices, Fold, choose
+from skkd.selection.successive_halving import Choices, choose
+from skkd.supervision import Candidate
 from skkd.teachers.predict_proba import WeakTeacherWarning
-from skkd.training.fit import Fitted
+from skkd.training.result import TrainingResult
 
 SMALL = {"hidden_layer_sizes": (150,), "random_state": 3}
 QUICK = SMALL | {"max_epochs": 4}
@@ -101,7 +102,7 @@ class Answers:
 def examples(n_rows):
     targets = {"labels": np.arange(n_rows) % 5 > 0, "weights": np.ones(n_rows)}
     targets["labels"] = targets["labels"].astype(int)
-    return Examples(np.zeros((n_rows, 1)), targets, index=np.arange(n_rows))
+    return Dataset(np.zeros((n_rows, 1)), targets, index=np.arange(n_rows))
 
 
 def trainer(p_of, calls):
@@ -113,7 +114,7 @@ def trainer(p_of, calls):
         history = []
 
         def fitted():
-            return Fitted(Answers(p), list(history), None, {}, n_steps=10 * len(history))
+            return TrainingResult(Answers(p), list(history), None, {}, n_steps=10 * len(history))
 
         for epoch, p in enumerate(values[n_before:][:n_epochs], start=1):  # noqa: B007
             history.append({"epoch": epoch})
@@ -125,9 +126,21 @@ def trainer(p_of, calls):
     return fit
 
 
+@dataclass
+class KnownFold:
+    """A fold whose trainings are known, in place of a `FoldTrainer`."""
+
+    fit: Callable
+    candidates: dict
+    held_out: Dataset
+
+    def dataset(self, name):
+        return examples(50)
+
+
 def folds(fit, candidates, n_folds=1):
     by_name = {candidate.name: candidate for candidate in candidates}
-    return [Fold(examples(50), examples(400), fit, by_name) for _ in range(n_folds)]
+    return [KnownFold(fit, by_name, examples(400)) for _ in range(n_folds)]
 
 
 def chosen(p_by_name, lengths=(), n_folds=1, is_seen=False, **candidate_settings):
@@ -186,38 +199,38 @@ def test_of_equals_the_first_is_kept():
     assert len({one.loss for one in choice.trials.values()}) == 1
 
 
-def test_a_handicap_decides_between_equals_and_near_equals():
+def test_a_required_margin_decides_between_equals_and_near_equals():
     values = {"one": [0.9], "two": [0.9]}
-    choice, _ = chosen(values, one={"handicap": 1.1})
+    choice, _ = chosen(values, one={"required_margin": 1.1})
     assert choice.candidate.name == "two"
-    choice, _ = chosen(values, two={"handicap": 1.1})
+    choice, _ = chosen(values, two={"required_margin": 1.1})
     assert choice.candidate.name == "one"
-    choice, _ = chosen({"one": [0.02], "two": [0.9]}, two={"handicap": 1.1})
+    choice, _ = chosen({"one": [0.02], "two": [0.9]}, two={"required_margin": 1.1})
     assert choice.candidate.name == "two"
 
 
-def test_a_smaller_handicap_counts_behind_one_that_listens_to_the_teacher():
-    handicaps = {"alpha": 0.5, "handicap": 100.0, "handicap_if_trusted": 1.1}
+def test_a_smaller_required_margin_counts_behind_one_that_listens_to_the_teacher():
+    margins = {"alpha": 0.5, "required_margin": 100.0, "required_margin_if_trusted": 1.1}
     values = {"first": [0.5], "better": [0.9]}
-    choice, _ = chosen(values, better=handicaps)
+    choice, _ = chosen(values, better=margins)
     assert choice.candidate.name == "first"
-    choice, _ = chosen(values, first={"alpha": 0.5}, better=handicaps)
+    choice, _ = chosen(values, first={"alpha": 0.5}, better=margins)
     assert choice.candidate.name == "better"
 
 
-def test_a_handicap_counts_in_the_end():
+def test_a_required_margin_counts_in_the_end():
     values = {"one": [0.6, 0.65, 0.9], "two": [0.02, 0.5, 0.5]}
-    for handicap, best in [(1.1, "one"), (1e6, "two")]:
-        choice, calls = chosen(values, lengths=(1, 2, 3), one={"handicap": handicap})
+    for required_margin, best in [(1.1, "one"), (1e6, "two")]:
+        choice, calls = chosen(values, lengths=(1, 2, 3), one={"required_margin": required_margin})
         assert choice.candidate.name == best
         assert choice.n_epochs == 3
         assert (best, 3) in calls
         assert (("one", 3) in calls) == (best == "one")
 
 
-def test_who_is_behind_without_a_handicap_drops_out():
+def test_who_is_behind_without_a_required_margin_drops_out():
     values = {"one": [0.5, 0.5, 0.9], "two": [0.02, 0.6, 0.6]}
-    choice, calls = chosen(values, lengths=(1, 2, 3), one={"handicap": 1.1})
+    choice, calls = chosen(values, lengths=(1, 2, 3), one={"required_margin": 1.1})
     assert choice.candidate.name == "two"
     assert ("one", 3) not in calls
 
@@ -230,7 +243,7 @@ def recorded_choices(monkeypatch):
         heard.append((choices, folds, is_seen))
         return choose(choices, folds, is_seen)
 
-    monkeypatch.setattr("skkd.selection.folds.choose", recorded)
+    monkeypatch.setattr("skkd.selection.plan.choose", recorded)
     return heard
 
 
@@ -249,14 +262,14 @@ def test_only_of_rows_that_the_teacher_may_have_seen_a_transfer_set_must_be_clea
     ((choices, folds, is_seen),) = heard
     assert len(folds) == (1 if own_rows else 3)
     assert is_seen != own_rows
-    handicaps = {one.name: one.handicap for one in choices.candidates}
-    assert handicaps == {"teacher": 1, "labels": 1, "transfer set": 1 if own_rows else 4 / 3}
+    margins = {one.name: one.required_margin for one in choices.candidates}
+    assert margins == {"teacher": 1, "labels": 1, "transfer set": 1 if own_rows else 4 / 3}
 
 
 def test_the_bar_says_which_transfer_set_was_better_but_not_clearly(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")  # a bar leaves out what does not fit
-    monkeypatch.setattr("skkd.estimators.distilled.HANDICAP_IF_TRUSTED", 1e6)
-    monkeypatch.setattr("skkd.estimators.distilled.HANDICAP", 1e6)
+    monkeypatch.setattr("skkd.distillation.REQUIRED_MARGIN_IF_TRUSTED", 1e6)
+    monkeypatch.setattr("skkd.distillation.REQUIRED_MARGIN", 1e6)
     clf = DistilledClassifier(Knows(), verbose=1, **QUICK).fit(X, y)
     assert min(clf.candidate_losses_, key=clf.candidate_losses_.get) == "transfer set"
     assert clf.candidate_ == "teacher"
@@ -371,17 +384,17 @@ def test_one_alone_is_trained_in_one_go():
     assert calls == [("one", 4)]
 
 
-def test_without_a_transfer_set_the_examples_are_the_labelled_ones():
+def test_without_a_transfer_set_the_dataset_is_the_labelled_one():
     labelled = examples(7)
-    assert Candidate("labels", None).examples(labelled) is labelled
+    assert Candidate("labels", None).dataset(labelled) is labelled
 
 
 def test_with_one_the_labelled_rows_come_first_and_have_the_weight_of_the_teacher():
     labelled, others = examples(7), examples(5)
     others.rows = others.rows + 1
     others = others.with_target("alpha", np.ones(5))
-    candidate = Candidate("transfer set", None, alpha=0.3, transfer_set=lambda rows: others)
-    joined = candidate.examples(labelled)
+    candidate = Candidate("transfer set", None, alpha=0.3, transfer_set="not made again")
+    joined = candidate.dataset(labelled, others)
     assert joined.n_labelled == 7
     assert len(joined) == 12
     np.testing.assert_array_equal(joined.targets["alpha"], [0.3] * 7 + [1.0] * 5)
@@ -398,7 +411,7 @@ def test_a_training_that_goes_on_is_the_one_that_was_never_interrupted(size, mon
         for candidate in choices.candidates:
             fits = []
             for legs in ([5], [2, 3]):
-                examples, fitted = candidate.examples(folds[0].train), None
+                examples, fitted = folds[0].dataset(candidate.name), None
                 for n_epochs in legs:
                     how = (choices.encodings[0], examples, n_epochs, fitted, None)
                     fitted = folds[0].fit(candidate, *how)
@@ -407,7 +420,7 @@ def test_a_training_that_goes_on_is_the_one_that_was_never_interrupted(size, mon
             differences[candidate.name] = max(np.abs(one[k] - other[k]).max() for k in one)
         return choose(choices, folds, is_seen)
 
-    monkeypatch.setattr("skkd.selection.folds.choose", compared)
+    monkeypatch.setattr("skkd.selection.plan.choose", compared)
     settings = SMALL | {"dropout": 0.2, "augment_size": size}
     DistilledClassifier(Knows(), max_epochs=8, lr_decay="coslog", **settings).fit(X, y)
     assert differences == {"labels": 0, "teacher": 0, "transfer set": 0}
@@ -660,7 +673,7 @@ def test_other_weights_are_refused(value, message):
 
 
 @pytest.mark.parametrize("how", [{"augment": "munge"}, {"augment": None}])
-def test_a_transfer_set_that_is_asked_for_competes_with_the_teacher_without_a_handicap(how):
+def test_a_transfer_set_that_is_asked_for_competes_with_the_teacher_without_a_required_margin(how):
     rows = {} if how["augment"] else {"X_unlabeled": table(300, seed=5)[0]}
     clf = DistilledClassifier(Knows(), **QUICK | how).fit(X, y, **rows)
     assert set(clf.candidate_losses_) == {"transfer set", "teacher", "labels"}

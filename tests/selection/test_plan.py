@@ -13,7 +13,7 @@ from skorch.callbacks import Callback
 from skkd import DistilledClassifier, NeuralClassifier
 from skkd.schedules import CosineRestarts
 from skkd.training import fit as fitting
-from skkd.training.fit import Fitted
+from skkd.training.result import TrainingResult
 
 random = np.random.default_rng(0)
 X = random.standard_normal((3200, 3))  # a tenth of them is enough to hold out once
@@ -38,16 +38,16 @@ def no_more_than_three_lengths(monkeypatch):
 
 @pytest.fixture
 def calls(monkeypatch):
-    """Those of `fit_examples` to come, in their order."""
-    heard, fit_examples = [], fitting.fit_examples
+    """Those of `fit_dataset` to come, in their order."""
+    heard, fit_dataset = [], fitting.fit_dataset
 
     def noted(settings, row_loss, view, train, valid, *, n_epochs, previous=None, **others):
         how = {"n_epochs": n_epochs, "previous": previous, **others}
-        again = partial(fit_examples, settings, row_loss, view, train, valid, **how)
+        again = partial(fit_dataset, settings, row_loss, view, train, valid, **how)
         heard.append(Call(train.n_labelled or len(train), n_epochs, previous, again(), again))
         return heard[-1].fitted
 
-    monkeypatch.setattr(fitting, "fit_examples", noted)
+    monkeypatch.setattr(fitting, "fit_dataset", noted)
     return heard
 
 
@@ -124,7 +124,8 @@ def test_its_rate_and_its_temperature_are_those_of_the_whole_training(monkeypatc
     def in_favour_of_transfer_sets(trials):
         return {trial: 0.1 if trial.candidate.transfer_set else 1 for trial in trials}
 
-    monkeypatch.setattr("skkd.selection.successive_halving._handicaps", in_favour_of_transfer_sets)
+    margins = "skkd.selection.successive_halving._required_margins"
+    monkeypatch.setattr(margins, in_favour_of_transfer_sets)
     auto = student(alpha="auto")
     assert auto.candidate_ == "transfer set"
     assert auto.network_.temperature != 1
@@ -177,7 +178,7 @@ def test_so_it_does_where_held_out_rows_bring_other_inputs(n_rare, differs, call
         return teacher(rows[:, :2].astype(float))
 
     DistilledClassifier(knows_numbers, **SETTINGS | TRANSFER_SET).fit(rows, y)
-    widths = [call.fitted.network.input_view.n_features for call in calls]
+    widths = [call.fitted.network.preprocessor.n_features for call in calls]
     assert (widths[-1] != widths[0]) == differs
     assert (calls[-1].previous is None) == differs
 
@@ -204,13 +205,15 @@ def test_a_warm_start_counts_its_own_epochs():
 
 
 def test_what_precedes_a_training_counts_in_front_of_it():
-    earlier = Fitted(None, [{"epoch": 1}, {"epoch": 2}], 2, {}, n_steps=20)
-    later = Fitted("network", [{"epoch": 1, "train_loss": 0.5}], 1, {"epochs_done": 3}, n_steps=9)
+    earlier = TrainingResult(None, [{"epoch": 1}, {"epoch": 2}], 2, {}, n_steps=20)
+    later = TrainingResult(
+        "network", [{"epoch": 1, "train_loss": 0.5}], 1, {"epochs_done": 3}, n_steps=9
+    )
     both = later.preceded_by(earlier)
     assert both.history == [{"epoch": 1}, {"epoch": 2}, {"epoch": 3, "train_loss": 0.5}]
     assert (both.best_epoch, both.n_steps) == (3, 29)
     assert (both.network, both.training_state) == (later.network, later.training_state)
     assert later.preceded_by(None) is later
     assert later.history == [{"epoch": 1, "train_loss": 0.5}]
-    nobodys = Fitted("network", [], None, {}).preceded_by(earlier)
+    nobodys = TrainingResult("network", [], None, {}).preceded_by(earlier)
     assert nobodys.best_epoch is None

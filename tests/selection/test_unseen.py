@@ -72,7 +72,7 @@ def compared(monkeypatch):
         heard.append((choices, folds))
         return choose(choices, folds, is_seen)
 
-    monkeypatch.setattr("skkd.selection.folds.choose", recorded)
+    monkeypatch.setattr("skkd.selection.plan.choose", recorded)
     return heard
 
 
@@ -82,10 +82,10 @@ def folds_of(compared):
     return folds
 
 
-def handicaps(compared):
+def margins(compared):
     """Of the transfer set, in each fit."""
     return [
-        candidate.handicap
+        candidate.required_margin
         for choices, _ in compared
         for candidate in choices.candidates
         if candidate.transfer_set is not None
@@ -109,7 +109,7 @@ def test_a_clone_is_fitted_to_the_other_rows_of_each_fold(fits, compared):
         np.testing.assert_array_equal(rows, np.delete(X, fold.held_out.index, axis=0))
 
 
-def test_what_is_compared_is_what_the_clone_says(compared):
+def test_the_soft_labels_that_are_compared_are_those_of_the_clone(compared):
     tree = DecisionTreeClassifier(max_depth=3, random_state=0)
     clf = DistilledClassifier(tree, fit_teacher=True, **QUICK).fit(X, y)
     for fold in folds_of(compared):
@@ -119,7 +119,7 @@ def test_what_is_compared_is_what_the_clone_says(compared):
         for examples, index in ((fold.train, train), (fold.held_out, held_out)):
             p = np.exp(examples.targets["teacher_logits"])
             np.testing.assert_allclose(p, clone.predict_proba(X[index]), atol=1e-6)
-        made = fold.candidates["transfer set"].transfer_set.examples
+        made = fold.transfer_rows["transfer set"]
         p = np.exp(made.targets["teacher_logits"])
         np.testing.assert_allclose(p, clone.predict_proba(made.rows), atol=1e-6)
     of_all = tree.fit(X, y)
@@ -127,11 +127,11 @@ def test_what_is_compared_is_what_the_clone_says(compared):
 
 
 @pytest.mark.parametrize("how", [{"fit_teacher": True}, {"soft_labels": "out_of_fold"}], ids=str)
-def test_then_a_transfer_set_has_no_handicap(how, compared):
+def test_then_a_transfer_set_has_no_required_margin(how, compared):
     forest = RandomForestClassifier(10, random_state=0).fit(X, y)
     DistilledClassifier(forest, **QUICK).fit(X, y)
     DistilledClassifier(forest, **QUICK | how).fit(X, y)
-    assert handicaps(compared) == [4 / 3, 1]
+    assert margins(compared) == [4 / 3, 1]
 
 
 def test_a_teacher_that_learns_by_heart_is_seen_through():
@@ -188,13 +188,15 @@ def test_without_a_weight_the_teacher_is_fitted_once(fits):
     assert len(fits) == 1
 
 
-def test_where_a_clone_would_lack_a_class_the_teacher_answers_with_a_handicap(fits, compared):
+def test_where_a_clone_would_lack_a_class_the_teacher_answers_with_a_required_margin(
+    fits, compared
+):
     labels = np.where(np.arange(len(X)) == 2, 2, y)
     clf = DistilledClassifier(Notes(), fit_teacher=True, **QUICK).fit(X, labels)
     assert list(clf.classes_) == [0, 1, 2]
     assert any(2 in fold.held_out.index for fold in folds_of(compared))
     assert len(fits) == 1
-    assert handicaps(compared) == [4 / 3]
+    assert margins(compared) == [4 / 3]
 
 
 def test_a_clone_that_cannot_be_asked_is_done_without_and_a_warning_says_so(compared):
@@ -204,7 +206,7 @@ def test_a_clone_that_cannot_be_asked_is_done_without_and_a_warning_says_so(comp
     teacher = make_pipeline(columns, LogisticRegression())
     with pytest.warns(UserWarning, match="cannot be fitted, or asked, without.*unknown categor"):
         DistilledClassifier(teacher, fit_teacher=True, **QUICK).fit(frame, y)
-    assert handicaps(compared) == [4 / 3]
+    assert margins(compared) == [4 / 3]
 
 
 @pytest.mark.parametrize("how", [{"fit_teacher": True}, {"soft_labels": "out_of_fold"}], ids=str)
@@ -225,7 +227,7 @@ def test_a_teacher_with_a_part_that_stays_fitted_has_seen_all_rows(compared):
     tree = FrozenEstimator(DecisionTreeClassifier(random_state=0).fit(X, y))
     stack = StackingClassifier([("tree", tree)], LogisticRegression(), cv="prefit")
     DistilledClassifier(stack, fit_teacher=True, **QUICK).fit(X, y)
-    assert handicaps(compared) == [4 / 3]
+    assert margins(compared) == [4 / 3]
 
 
 def test_thresholds_are_those_of_the_clone(monkeypatch):
@@ -249,9 +251,8 @@ def test_synthetic_rows_resemble_those_of_the_fold(is_fresh, compared):
     DistilledClassifier(Notes(), fit_teacher=True, **settings).fit(X, y)
     assert len(folds_of(compared)) == 3
     for fold in folds_of(compared):
-        made = fold.candidates["transfer set"].transfer_set
-        examples = made(fold.train)
-        passes = [examples, examples.renew()] if is_fresh else [examples]
+        made = fold.candidates["transfer set"].transfer_set.rows_beside(fold.train)
+        passes = [made, made.fresh_rows.next()] if is_fresh else [made]
         for one in passes:
             assert not set(map(tuple, one.rows)) & set(map(tuple, X[fold.held_out.index]))
 

@@ -31,7 +31,7 @@ from skkd import DistilledClassifier
 from skkd.teachers import cache as teacher_cache
 from skkd.teachers.cache import remembered_answer
 from skkd.teachers.hashing import fingerprint
-from skkd.teachers.predict_proba import ask, hear
+from skkd.teachers.predict_proba import ask, ask_members
 
 X, y = load_iris(return_X_y=True)
 SMALL = {"hidden_layer_sizes": (8,), "max_epochs": 2, "random_state": 0}
@@ -247,14 +247,14 @@ def test_between_questions_in_a_row_a_teacher_is_read_but_once(monkeypatch):
     teacher = Counting(forest())  # it counts: asking changes it
     with teacher_cache.questions_in_a_row(teacher):
         for rows in (X[:50], X[50:], X[:50]):
-            hear(teacher, rows)
+            ask_members(teacher, rows)
     assert teacher.calls == [50, 100]
     assert sum(thing is teacher for thing in read) == 2
-    hear(teacher, X[:50])
+    ask_members(teacher, X[:50])
     assert teacher.calls == [50, 100]
     teacher.inner.fit(X, y[::-1])
     with teacher_cache.questions_in_a_row(teacher):
-        hear(teacher, X[:50])
+        ask_members(teacher, X[:50])
     assert teacher.calls == [50, 100, 50]
 
 
@@ -265,7 +265,9 @@ def test_with_a_memory_it_is_read_once_more(tmp_path, monkeypatch):
     )
     teacher, memory = forest(), joblib.Memory(tmp_path, verbose=0)
     with teacher_cache.questions_in_a_row(teacher):
-        answers = [hear(teacher, X[k : k + 9], memory=memory)[0].probabilities for k in range(5)]
+        answers = [
+            ask_members(teacher, X[k : k + 9], memory=memory)[0].probabilities for k in range(5)
+        ]
     assert len(read) == 2 + 1 + 2 * 5  # the teacher, its copy, five times the rows and the key
     np.testing.assert_array_equal(answers[3], teacher.predict_proba(X[3:12]))
 
@@ -287,7 +289,7 @@ def test_what_cannot_be_read_is_asked_each_time_in_a_row_too():
     teacher = Counting(forest())
     teacher.lock = threading.Lock()
     with teacher_cache.questions_in_a_row(teacher):
-        hear(teacher, X), hear(teacher, X)
+        ask_members(teacher, X), ask_members(teacher, X)
     assert teacher.calls == [150, 150]
 
 
@@ -347,9 +349,9 @@ def test_what_changed_inside_of_a_teacher_is_never_missed(kind, model):
     model = MODELS[model]().fit(X, y)
     teacher = KINDS[kind](model)
     for _ in range(2):
-        np.testing.assert_allclose(hear(teacher, X)[0].probabilities, model.predict_proba(X))
+        np.testing.assert_allclose(ask_members(teacher, X)[0].probabilities, model.predict_proba(X))
     change(model)
-    np.testing.assert_allclose(hear(teacher, X)[0].probabilities, model.predict_proba(X))
+    np.testing.assert_allclose(ask_members(teacher, X)[0].probabilities, model.predict_proba(X))
 
 
 def test_a_method_replaced_in_a_class_counts_as_a_change():
@@ -365,7 +367,7 @@ def test_a_method_replaced_in_a_class_counts_as_a_change():
 def test_many_threads_that_ask_the_same_ask_once():
     teacher = Counting(forest())
     with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda _: hear(teacher, X)[0].probabilities, range(16)))
+        answers = list(pool.map(lambda _: ask_members(teacher, X)[0].probabilities, range(16)))
     assert teacher.calls == [150]
     for answer in answers:
         np.testing.assert_array_equal(answer, answers[0])
@@ -381,7 +383,7 @@ from skkd.teachers import cache, predict_proba
 
 teacher, X = torch.nn.Linear(4, 3), np.ones((5, 4))
 torch.set_num_threads(1)
-predict_proba.hear(teacher, X)
+predict_proba.ask_members(teacher, X)
 held, done = threading.Event(), threading.Event()
 
 def hold():
@@ -394,7 +396,7 @@ held.wait()
 child = os.fork()
 if child == 0:
     signal.alarm(20)
-    predict_proba.hear(teacher, X)
+    predict_proba.ask_members(teacher, X)
     os._exit(0)
 print(os.waitpid(child, 0)[1])
 done.set()
@@ -413,9 +415,9 @@ def test_an_error_in_the_teacher_leaves_nothing_behind():
         return forest().predict_proba(X)
 
     with pytest.raises(RuntimeError, match="out of order"):
-        hear(teacher, X)
+        ask_members(teacher, X)
     broken.clear()
-    assert hear(teacher, X)[0].probabilities.shape == (150, 3)
+    assert ask_members(teacher, X)[0].probabilities.shape == (150, 3)
 
 
 def test_partial_fit_remembers_nothing():

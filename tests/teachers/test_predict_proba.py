@@ -28,8 +28,8 @@ from skkd.teachers.predict_proba import (
     TeacherMismatchWarning,
     agreement_with,
     ask,
+    ask_members,
     freeze,
-    hear,
     input_tags_of,
     is_fitted,
     members_of,
@@ -309,7 +309,7 @@ def test_lightgbm_fitted_on_an_array_knows_no_names():
 def test_a_list_of_teachers_is_heard_one_by_one():
     one = RandomForestClassifier(3, random_state=0).fit(X, y)
     two = FrozenEstimator(LogisticRegression(max_iter=1000).fit(X, y))
-    opinions = hear(freeze([(one, 2), (two, 0.5)]), X)
+    opinions = ask_members(freeze([(one, 2), (two, 0.5)]), X)
     assert [opinion.weight for opinion in opinions] == [2, 0.5]
     np.testing.assert_allclose(opinions[1].probabilities, two.predict_proba(X), rtol=1e-12)
 

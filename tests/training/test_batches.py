@@ -8,7 +8,7 @@ import torch
 from scipy import sparse
 
 from skkd import NeuralClassifier
-from skkd.preprocessing.preprocessor import fit_view
+from skkd.preprocessing.preprocessor import fit_preprocessor
 from skkd.presets import PRESETS
 from skkd.training.batches import Batches, Rows, batch_bounds
 
@@ -146,12 +146,12 @@ def test_rows_in_their_order_have_labelled_ones_in_every_batch():
 @pytest.mark.parametrize("n_others", [3, 30])
 def test_sparse_rows_of_a_transfer_set_come_as_dense_ones(n_others):
     X = sparse.random_array((10 + n_others, 6), density=0.3, rng=0, format="csr")
-    view = fit_view("auto", X, None)
+    view = fit_preprocessor("auto", X, None)
     targets = {"labels": np.arange(10 + n_others)}
     kinds = [
         Batches(rows, 4, torch.Generator().manual_seed(0))
         for rows in (
-            Rows(X, targets, view=view, n_labelled=10),
+            Rows(X, targets, preprocessor=view, n_labelled=10),
             Rows(view.transform(X), targets, n_labelled=10),
         )
     ]
@@ -172,11 +172,11 @@ def test_no_batch_has_a_single_row_and_none_is_much_too_large(n_rows, batch_size
 @pytest.mark.parametrize("shuffles", [False, True], ids=["in_order", "shuffled"])
 def test_sparse_rows_come_as_dense_ones(shuffles):
     X = sparse.random_array((30, 6), density=0.3, rng=0, format="csr")
-    view = fit_view("auto", X, None)
+    view = fit_preprocessor("auto", X, None)
     labels = {"labels": np.arange(30)}
     kinds = [
         Batches(rows, 7, torch.Generator().manual_seed(0) if shuffles else None)
-        for rows in (Rows(X, labels, view=view), Rows(view.transform(X), labels))
+        for rows in (Rows(X, labels, preprocessor=view), Rows(view.transform(X), labels))
     ]
     for (of_sparse, targets), (dense, expected) in zip(*kinds, strict=True):
         assert targets["labels"].tolist() == expected["labels"].tolist()
@@ -240,7 +240,7 @@ def test_skorch_may_still_ask_for_one_row(kind):
     rows = make_rows()
     if kind == "sparse":
         X = sparse.csr_array(np.diag(np.arange(1.0, 5)))
-        rows = Rows(X, {"labels": np.arange(4)}, view=fit_view(None, X, None))
+        rows = Rows(X, {"labels": np.arange(4)}, preprocessor=fit_preprocessor(None, X, None))
     X, label = rows[3]
     assert X.shape == (len(rows.X[[0]].toarray()[0]) if kind == "sparse" else 2,)
     assert int(label) == int(rows.y[3]) == 3

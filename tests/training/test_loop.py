@@ -16,7 +16,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 from skorch.callbacks import Callback, EarlyStopping, EpochScoring, LRScheduler
 
 from skkd import DistilledClassifier, NeuralClassifier
-from skkd.data.dataset import split_examples
+from skkd.data.dataset import hold_out
 from skkd.modules import Dropout
 from skkd.presets import PRESETS
 from skkd.schedules import SCHEDULES, CosineDecay, Cyclic, StepDecay, WarmUp, resolve_schedule
@@ -219,10 +219,10 @@ def test_the_split_off_rows_keep_their_weights(iris_like, monkeypatch):
     splits = []
 
     def split(*args, **kwargs):
-        splits.append(split_examples(*args, **kwargs))
+        splits.append(hold_out(*args, **kwargs))
         return splits[0]
 
-    monkeypatch.setattr("skkd.estimators.neural.split_examples", split)
+    monkeypatch.setattr("skkd.data.fit_data.hold_out", split)
     X, y = iris_like
     weight = np.random.RandomState(0).uniform(0.1, 5, size=90)
     clf = tiny(early_stopping=True, label_smoothing=0.5, max_epochs=1, dtype="float64").fit(
@@ -439,8 +439,8 @@ def test_balanced_weights_of_a_validation_set_are_those_of_the_training_rows(iri
 def test_a_warm_start_keeps_its_classes_and_its_input_view(iris_like):
     X, y = iris_like
     clf = tiny(warm_start=True).fit(X, y)
-    view = clf.network_.input_view
-    assert clf.fit(X * 100, np.minimum(y, 1)).network_.input_view is view
+    view = clf.network_.preprocessor
+    assert clf.fit(X * 100, np.minimum(y, 1)).network_.preprocessor is view
     assert clf.classes_.tolist() == [0, 1, 2]
     with pytest.raises(
         ValueError, match=r"y=\[3\] is not allowed: give labels among .*\[0, 1, 2\]"
@@ -453,9 +453,9 @@ def test_a_warm_start_keeps_its_classes_and_its_input_view(iris_like):
 def test_partial_fit_fits_the_input_view_in_its_first_call_only(iris_like):
     X, y = iris_like
     clf = tiny().partial_fit(X[:40], y[:40], classes=[0, 1, 2])
-    view = clf.network_.input_view
+    view = clf.network_.preprocessor
     np.testing.assert_allclose(view.centre, X[:40].mean(axis=0))
-    assert clf.partial_fit(X * 100, y).network_.input_view is view
+    assert clf.partial_fit(X * 100, y).network_.preprocessor is view
 
 
 def test_partial_fit_needs_all_classes_in_its_first_call(iris_like):

@@ -79,7 +79,7 @@ def test_every_candidate_and_the_last_fit_begin_anew():
     X, y = table(400)
     settings = FRESH | {"alpha": 0.5, "augment": "auto"}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("skkd.estimators.distilled.HANDICAP_IF_TRUSTED", 0.1)  # the transfer set wins
+        patch.setattr("skkd.distillation.REQUIRED_MARGIN_IF_TRUSTED", 0.1)  # the transfer set wins
         clf = DistilledClassifier(teacher, **settings).fit(X, y)
     assert clf.candidate_ == "transfer set"
     assert [len(rows) for rows in teacher.asked[1:]] == [360] * 4 * 3 + [400] * 4
@@ -104,30 +104,33 @@ def test_tables_with_strings_and_sparse_rows():
     assert DistilledClassifier(forest, **settings).fit(sparse.csr_array(X), y).n_iter_ == 4
 
 
-def rows_of(values, n_labelled=None, renew=None):
+def rows_of(values, n_labelled=None, fresh_rows=None):
     values = np.asarray(values, dtype=float)
     targets = {"labels": values.astype(int), "weights": np.ones(len(values))}
-    return Rows(values[:, None], targets, n_labelled=n_labelled, renew=renew)
+    return Rows(values[:, None], targets, n_labelled=n_labelled, fresh_rows=fresh_rows)
 
 
 @pytest.mark.parametrize("is_sparse", [False, True])
 def test_a_pass_has_the_labelled_rows_and_the_newest_others(is_sparse):
     fresh = iter([rows_of([20, 21]), None])
-    rows = rows_of([0, 1, 10, 11], n_labelled=2, renew=lambda: next(fresh))
+    rows = rows_of([0, 1, 10, 11], n_labelled=2, fresh_rows=lambda: next(fresh))
     if is_sparse:
         from skkd.preprocessing.preprocessor import PassThrough
 
-        rows.X, rows.view = sparse.csr_array(rows.X.numpy()), PassThrough(1)
+        rows.X, rows.preprocessor = sparse.csr_array(rows.X.numpy()), PassThrough(1)
 
-        def renew():
+        def fresh_rows():
             others = next(fresh)
             if others is not None:
                 others.X = sparse.csr_array(others.X.numpy())
             return others
 
-        rows.renew = renew
+        rows.fresh_rows = fresh_rows
     batches = Batches(rows, 2)
-    passes = [np.sort(np.concatenate([X.numpy().ravel() for X, _ in batches])) for _ in range(3)]
+    passes = []
+    for _ in range(3):
+        rows.begin_pass()
+        passes.append(np.sort(np.concatenate([X.numpy().ravel() for X, _ in batches])))
     same(passes, [[0, 1, 10, 11], [0, 1, 20, 21], [0, 1, 20, 21]])
 
 
@@ -136,8 +139,10 @@ def test_others_are_not_written_over_the_callers_rows():
     kept = [array.copy() for array in first]
     targets = {"labels": np.arange(4), "teacher_logits": first[1]}
     others = Rows(first[0][2:] + 10, {name: t[2:] + 10 for name, t in targets.items()})
-    rows = Rows(first[0], targets, dtype=torch.float64, n_labelled=2, renew=lambda: others)
-    rows.next_pass(), rows.next_pass()
+    rows = Rows(first[0], targets, dtype=torch.float64, n_labelled=2, fresh_rows=lambda: others)
+    for _ in range(2):
+        rows.begin_pass()
+        rows.next_pass()
     same(rows.X[2:].ravel(), [20, 21])
     same(rows.targets["teacher_logits"][2:], [20, 21])
     for array, before in zip((first[0], targets["teacher_logits"]), kept, strict=True):

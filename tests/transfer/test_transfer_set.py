@@ -4,6 +4,9 @@ import gc
 import pickle
 import time
 import weakref
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -21,17 +24,19 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
-import skkd.estimators.distilled
-import skkd.selection.folds
+import skkd.distillation
+import skkd.selection.plan
 import skkd.teachers.predict_proba
 import skkd.transfer.transfer_set
 from skkd import DistilledClassifier, NeuralClassifier
-from skkd.data.dataset import Examples
+from skkd.data.dataset import Dataset
 from skkd.data.tables import read_table
+from skkd.data.validation import RowReader
 from skkd.inference.calibration import calibration_temperature
 from skkd.losses import TEACHER_LOSSES
-from skkd.preprocessing.preprocessor import fit_view
+from skkd.preprocessing.preprocessor import fit_preprocessor
 from skkd.selection.successive_halving import choose
+from skkd.supervision import Candidate
 from skkd.teachers import cache as teacher_cache
 from skkd.teachers.out_of_bag import out_of_bag
 from skkd.teachers.out_of_fold import out_of_fold
@@ -145,16 +150,29 @@ class OfTables:
 def labelled(index=range(300)):
     index = np.asarray(index)
     targets = {"labels": np.zeros(len(index), dtype=int), "weights": np.ones(len(index))}
-    return Examples(X[index], targets, index=index)
+    return Dataset(X[index], targets, index=index)
 
 
-def transfer_set(ask=truth, of_classes=(1.0, 1.0), **settings):
+@dataclass
+class Labels:
+    """What a transfer set needs of a teacher, of a function of rows."""
+
+    ask: Callable
+
+    def soft_labels(self, rows, are_made):
+        return self.ask(rows)
+
+    def several_questions(self):
+        return nullcontext()
+
+
+def transfer_set(ask=truth, class_weights=(1.0, 1.0), **settings):
     return TransferSet(
         X,
-        lambda rows, are_made: ask(rows),
+        Labels(ask),
         lambda rows: rows,
         lambda p: np.log(p + 1e-7),
-        np.asarray(of_classes),
+        np.asarray(class_weights),
         **settings,
     )
 
@@ -168,9 +186,8 @@ def test_ten_synthetic_rows_for_each_row_are_enough_and_no_fewer_than_there_are(
 
 
 def test_collected_rows_are_labelled_by_the_teacher_and_shuffled():
-    made = transfer_set(X_unlabeled=X[:50])
-    examples = made(labelled())
-    assert made.n_rows == len(examples) == 50
+    examples = transfer_set(X_unlabeled=X[:50]).rows_beside(labelled())
+    assert len(examples) == 50
     order = [np.flatnonzero((X[:50] == row).all(axis=1))[0] for row in examples.rows]
     assert sorted(order) == list(range(50)) != order
     soft_labels = truth(X[order])
@@ -182,19 +199,21 @@ def test_collected_rows_are_labelled_by_the_teacher_and_shuffled():
 
 def test_collected_and_synthetic_rows_come_together():
     made = transfer_set(X_unlabeled=X[:50], sampler=Munge(), size=120)
-    assert len(made(labelled())) == made.n_rows == 170
+    dataset = Candidate("transfer set", None, transfer_set=made).dataset(labelled())
+    assert len(made.rows_beside(labelled())) == dataset.n_transfer_rows == 170
 
 
-def test_it_is_made_once_for_the_rows_that_ask_first():
+def test_synthetic_rows_resemble_those_they_are_made_beside_whatever_was_made_before():
     made = transfer_set(sampler=resolve_augment(Records()), size=20)
-    first = made(labelled(range(40)))
-    assert made(labelled(range(300))) is first
-    np.testing.assert_array_equal(Records.seen[-1], X[:40])
+    for n_rows in (40, 300, 40):
+        made.rows_beside(labelled(range(n_rows)))
+        np.testing.assert_array_equal(Records.seen[-1], X[:n_rows])
 
 
 def test_the_seed_decides():
     one, two, other = (
-        transfer_set(sampler=Munge(), size=50, seed=seed)(labelled()).rows for seed in (1, 1, 2)
+        transfer_set(sampler=Munge(), size=50, seed=seed).rows_beside(labelled()).rows
+        for seed in (1, 1, 2)
     )
     np.testing.assert_array_equal(one, two)
     assert not np.array_equal(one, other)
@@ -203,7 +222,7 @@ def test_the_seed_decides():
 def test_a_row_weighs_as_its_soft_label_says():
     soft_labels = np.array([[1.0, 0.0], [0.0, 1.0], [0.5, 0.5]])
     made = transfer_set(lambda rows: soft_labels, [1.0, 3.0], X_unlabeled=np.eye(3))
-    examples = made(labelled())
+    examples = made.rows_beside(labelled())
     by_row = dict(zip(examples.rows.argmax(axis=1), examples.targets["weights"], strict=True))
     assert by_row == pytest.approx({0: 0.5, 1: 1.5, 2: 1.0})  # of mean 1
 
@@ -211,11 +230,13 @@ def test_a_row_weighs_as_its_soft_label_says():
 def test_rows_of_which_the_teacher_says_nothing_have_no_weight():
     soft_labels = np.array([[0.0, 0.0], [0.2, 0.8], [0.0, 0.0]])
     made = transfer_set(lambda rows: soft_labels, X_unlabeled=np.eye(3))
-    examples = made(labelled())
+    examples = made.rows_beside(labelled())
     by_row = dict(zip(examples.rows.argmax(axis=1), examples.targets["weights"], strict=True))
     assert by_row == pytest.approx({0: 0.0, 1: 1.0, 2: 0.0})
     assert np.isfinite(examples.targets["teacher_logits"]).all()
-    silent = transfer_set(lambda rows: np.zeros((3, 2)), X_unlabeled=np.eye(3))(labelled())
+    silent = transfer_set(lambda rows: np.zeros((3, 2)), X_unlabeled=np.eye(3)).rows_beside(
+        labelled()
+    )
     np.testing.assert_array_equal(silent.targets["weights"], np.zeros(3))
 
 
@@ -225,13 +246,13 @@ def test_seconds_end_it_after_a_batch_at_the_earliest(monkeypatch):
     monkeypatch.setattr(time, "monotonic", lambda: next(now))  # a batch takes a second
     for seconds, n_rows in [(1e-9, 40), (0.5, 40), (1.0, 80), (2.5, 120), (50.0, 200)]:
         made = transfer_set(sampler=Munge(), size=200, seconds=seconds)
-        assert len(made(labelled())) == n_rows, seconds
+        assert len(made.rows_beside(labelled())) == n_rows, seconds
 
 
 def test_rows_are_made_in_batches_whose_number_changes_nothing(monkeypatch):
-    whole = transfer_set(sampler=Munge(), size=200)(labelled())
+    whole = transfer_set(sampler=Munge(), size=200).rows_beside(labelled())
     monkeypatch.setattr("skkd.transfer.transfer_set.BATCH_ROWS", 33)
-    parts = transfer_set(sampler=Munge(), size=200)(labelled())
+    parts = transfer_set(sampler=Munge(), size=200).rows_beside(labelled())
     assert BATCH_ROWS == 10_000
     np.testing.assert_array_equal(np.sort(whole.rows[:, 0]), np.sort(parts.rows[:, 0]))
 
@@ -270,14 +291,13 @@ def test_synthetic_rows_of_every_sparse_format(kind):
 def test_joined_rows_look_to_the_network_as_both_parts_do(change):
     above, _ = mixed(30)
     below = change(mixed(20, seed=1)[0])
-    estimator = NeuralClassifier(categorical_features=["sex"])
-    rows = [
-        estimator._read_rows(part, reset=k == 0, as_fitted=False)
-        for k, part in enumerate((above, below))
-    ]
-    view = fit_view("auto", rows[0], None)
+    reader = RowReader(
+        "NeuralClassifier", preprocessor="auto", dtype="float32", categorical_features=["sex"]
+    )
+    rows = [reader(above), reader(below)]
+    view = fit_preprocessor("auto", rows[0], None)
     targets = [{"labels": np.zeros(n, dtype=int)} for n in (30, 20)]
-    joined = Examples(rows[0], targets[0]).followed_by(Examples(rows[1], targets[1]))
+    joined = Dataset(rows[0], targets[0]).followed_by(Dataset(rows[1], targets[1]))
     assert joined.n_labelled == 30
     np.testing.assert_array_equal(
         view.transform(joined.rows), np.concatenate([view.transform(part) for part in rows])
@@ -295,7 +315,7 @@ def test_words_in_a_column_of_numbers_are_named():
 def test_tables_that_are_read_alike_join():
     above = read_table(pd.DataFrame({"a": [1.0, 2.0], "b": ["x", "y"]}))
     targets = {"labels": np.zeros(2, dtype=int)}
-    joined = Examples(above, targets).followed_by(Examples(above, targets)).rows
+    joined = Dataset(above, targets).followed_by(Dataset(above, targets)).rows
     assert joined.names == ["a", "b"]
     np.testing.assert_array_equal(joined.columns[0], [1.0, 2.0, 1.0, 2.0])
     assert joined.columns[1].tolist() == ["x", "y", "x", "y"]
@@ -553,13 +573,21 @@ def test_held_out_rows_never_shape_synthetic_ones(settings, n_seen, monkeypatch)
         watched.extend(fold.held_out.index for fold in folds)
         return choose(choices, folds, is_seen)
 
-    monkeypatch.setattr(skkd.selection.folds, "choose", recorded)
+    monkeypatch.setattr(skkd.selection.plan, "choose", recorded)
     Records.seen = []
     settings = QUICK | {"augment": Records(), "augment_size": 50} | settings
     DistilledClassifier(Knows(), **settings).fit(X, y)
     assert [len(rows) for rows in Records.seen] == n_seen
     for index, rows in zip(watched, Records.seen, strict=False):
         assert not set(map(tuple, rows)) & set(map(tuple, X[index]))
+
+
+def test_rows_are_made_once_for_all_trainings_of_a_fold_and_for_the_last_fit():
+    Records.seen = []
+    settings = QUICK | {"augment": Records(), "augment_size": 50, "alpha": 1.0}
+    settings |= {"max_epochs": "auto", "lr_decay": "coslog", "numeric_encoding": "auto"}
+    DistilledClassifier(Knows(), **settings).fit(X, y)
+    assert [len(rows) for rows in Records.seen] == [270] * 3
 
 
 def test_rows_of_weight_0_never_shape_synthetic_ones_and_rows_of_ones_own_hold_none_out():
@@ -848,14 +876,15 @@ def test_a_fitted_student_pickles_and_keeps_no_transfer_set(monkeypatch):
     made = []
 
     class Watched(TransferSet):
-        def __call__(self, labelled):
-            made.append(weakref.ref(self))
-            return super().__call__(labelled)
+        def rows_beside(self, labelled):
+            rows = super().rows_beside(labelled)
+            made.extend([weakref.ref(self), weakref.ref(rows)])
+            return rows
 
-    monkeypatch.setattr(skkd.estimators.distilled, "TransferSet", Watched)
+    monkeypatch.setattr(skkd.distillation, "TransferSet", Watched)
     student = DistilledClassifier(Knows(), **TAUGHT | {"augment_size": 20_000}).fit(X, y)
     gc.collect()
-    assert [ref() for ref in made] == [None]
+    assert [ref() for ref in made] == [None, None]
     content = pickle.dumps(student)
     assert len(content) < 30_000
     again = pickle.loads(content)
@@ -1044,7 +1073,7 @@ def test_a_nested_list_learns_what_its_array_does():
 def test_parts_are_joined_in_their_order(n_parts):
     rows = np.arange(26.0)[:, None]
     targets = {"labels": np.arange(26), "weights": np.ones(26)}
-    all_of_them = Examples(rows, targets)
+    all_of_them = Dataset(rows, targets)
     parts = [all_of_them.take(index) for index in np.array_split(np.arange(26), n_parts)]
     joined = skkd.transfer.transfer_set._weighted_equally(iter(parts))
     np.testing.assert_array_equal(joined.rows, rows)

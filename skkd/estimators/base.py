@@ -1,0 +1,328 @@
+"""What the estimators share: parameters, reading of X and y, fitting, publishing."""
+
+from contextlib import contextmanager
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+
+from skkd import __version__
+from skkd.checks import refuse, warn
+from skkd.data.dataset import Dataset
+from skkd.data.fit_data import FitData, FitInput, Seeds, unwrapped_rows
+from skkd.data.validation import (
+    COLUMN_ATTRIBUTES,
+    RowReader,
+    check_labels,
+    check_weights,
+    count_rows,
+    encode,
+)
+from skkd.estimators.options import OBJECTS, OPTION_PREFIXES, set_options
+from skkd.estimators.sklearn_callbacks import (
+    CallbackSupportMixin,
+    EpochCallbacks,
+    with_callbacks,
+)
+from skkd.selection.encodings import competing_encodings, preprocessor_for
+from skkd.selection.plan import Plan, make_plan
+from skkd.training.result import TrainingResult
+
+__all__ = ["BaseNeuralEstimator", "all_or_nothing", "runs_one_epoch_at_a_time"]
+
+
+def runs_one_epoch_at_a_time(estimator):
+    """Whether `partial_fit` makes sense."""
+    if estimator.early_stopping:
+        refuse(
+            "early_stopping",
+            estimator.early_stopping,
+            "False for partial_fit, which runs one epoch a call and has nothing to stop",
+            AttributeError,
+        )
+    return True
+
+
+class BaseNeuralEstimator(CallbackSupportMixin, BaseEstimator):
+    """A network behind scikit-learn's interface, whatever it learns from."""
+
+    def get_params(self, deep=True):
+        """The constructor's parameters, ``module__*`` and ``optimizer__*`` included.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Whether to include the parameters of nested objects.
+
+        Returns
+        -------
+        dict of str to object
+        """
+        params = super().get_params(deep=deep)
+        options = {k: v for k, v in vars(self).items() if k.startswith(OPTION_PREFIXES)}
+        return params | options
+
+    def set_params(self, **params):
+        """Set parameters, of nested objects too.
+
+        Parameters
+        ----------
+        **params : object
+
+        Returns
+        -------
+        NeuralClassifier
+            Itself.
+        """
+        options = {k: params.pop(k) for k in list(params) if k.startswith(OPTION_PREFIXES)}
+        for name, value in params.items():
+            owner, _, setting = name.partition("__")
+            current = params.get(owner, getattr(self, owner, None))
+            if setting and (isinstance(current, str) or (current is None and owner in OBJECTS)):
+                where = f", of {OBJECTS[owner]}" if owner in OBJECTS else ""
+                allowed = f"{owner} as an object with that setting{where}, not {current!r}"
+                refuse(name, value, allowed)
+        super().set_params(**params)
+        set_options(self, options)
+        return self
+
+    def _goes_on(self):
+        """Whether `fit` goes on from the last fit."""
+        return bool(self.warm_start) and self.__sklearn_is_fitted__()
+
+    def _read(self, X, y, sample_weight, classes, *, goes_on):
+        """Rows, labels and weights as the caller gave them, checked."""
+        reader = self._reader(goes_on)
+        rows = reader(X)
+        n_rows = count_rows(X)
+        y = check_labels(self, y, n_rows)
+        sample_weight = check_weights(sample_weight, n_rows)
+        return FitInput(X, rows, y, sample_weight, reader, self._draw_seeds(), classes)
+
+    def _read_part(self, X, y, classes, sample_weight):
+        """The same for `partial_fit`."""
+        if isinstance(self.class_weight, str):
+            refuse("class_weight", self.class_weight, "a dict or None for partial_fit")
+        classes = self._classes_of_all_calls(classes)
+        return self._read(X, y, sample_weight, classes, goes_on=self.__sklearn_is_fitted__())
+
+    def _reader(self, goes_on):
+        """What reads rows: with the columns of the last fit, or with those it reads first."""
+        columns = {name: getattr(self, name) for name in COLUMN_ATTRIBUTES if hasattr(self, name)}
+        return RowReader(
+            type(self).__name__,
+            preprocessor=self.network_.preprocessor.reads_as if goes_on else self.preprocessor,
+            dtype=self.dtype,
+            allow_nd=self.module is not None,
+            categorical_features=self.categorical_features,
+            columns=columns if goes_on else None,
+        )
+
+    def _draw_seeds(self):
+        try:
+            random_state = check_random_state(self.random_state)
+        except ValueError:
+            refuse("random_state", self.random_state, "an int, a numpy RandomState or None")
+        return Seeds(*random_state.randint(np.iinfo(np.int32).max, size=3).tolist())
+
+    def _fit_data(self, config, given, supervision, X_val=None, y_val=None):
+        """The rows of this fit, encoded and divided."""
+        classes, codes = supervision.classes, supervision.targets["labels"]
+        factors = given.class_weights(self.class_weight, classes, codes)
+        held_out = self._read_held_out(X_val, y_val, given.reader, classes, factors)
+        return FitData.divided(
+            given.dataset(supervision.targets, factors),
+            classes,
+            factors,
+            held_out,
+            config.validation_fraction if config.early_stopping else None,
+            given.seeds.split,
+        )
+
+    def _read_held_out(self, X_val, y_val, reader, classes, factors):
+        """The caller's own validation rows as a dataset, or None."""
+        if (X_val is None) != (y_val is None):
+            missing = "y_val" if y_val is None else "X_val"
+            raise ValueError(f"{missing}=None is not allowed: X_val and y_val go together.")
+        if X_val is None:
+            return None
+        X_val, y_val = unwrapped_rows(X_val), unwrapped_rows(y_val)
+        rows = reader(X_val)
+        _, codes = encode(check_labels(self, y_val, count_rows(X_val)), classes, name="y_val")
+        weights = factors[codes]
+        if not weights.any():
+            raise ValueError("class_weight leaves no row of X_val with a weight above zero.")
+        return Dataset(rows, {"labels": codes, "weights": weights})
+
+    @with_callbacks
+    def _fit_supervised(self, config, given, data, supervision, *, y, sample_weight):
+        """Select, train on all rows, and set the fitted attributes; the plan and its rows."""
+        goes_on = self._goes_on()
+        if goes_on:
+            plan = self._plan_to_go_on(config, data, supervision)
+        else:
+            reports_epochs = bool(self.callbacks or getattr(self, "_skl_callbacks", None))
+            plan = make_plan(config, data, supervision, given.reader, given.seeds, reports_epochs)
+        hooks = {"X": given.X, "y": y, "metadata": {"sample_weight": sample_weight}}
+        callbacks = EpochCallbacks.of(self, plan.n_epochs_to_come, hooks)
+        dataset = plan.candidate.dataset(data.train, plan.transfer_rows)
+        result = self._train_as_planned(config, given, data, dataset, plan, callbacks)
+        self._publish(result, data.classes, given.reader, goes_on, config.warm_start)
+        self.held_out_losses_ = None if plan.choice is None else plan.choice.losses
+        self.numeric_encoding_ = plan.encoding
+        if callbacks:
+            fitted = {"network_": self.network_, "classes_": data.classes}
+            callbacks.end(given.reader.columns | fitted)
+        return plan, dataset
+
+    def _train_as_planned(self, config, given, data, dataset, plan, callbacks):
+        """All rows, in the way that was selected."""
+        from skkd.training import fit  # torch waits until it is needed
+
+        columns = given.reader.columns
+
+        def end_epoch(record, result):
+            def fitted_attributes():
+                return columns | {"network_": result().network, "classes_": data.classes}
+
+            return callbacks.end_epoch(fitted_attributes)
+
+        result = fit.fit_dataset(
+            config,
+            plan.candidate.criterion,
+            plan.preprocessor,
+            dataset,
+            data.valid,
+            n_classes=len(data.classes),
+            n_epochs=plan.n_epochs_to_come,
+            seed=given.seeds.network,
+            previous=plan.start,
+            before_epoch=callbacks.begin_epoch if callbacks else None,
+            on_epoch=end_epoch if callbacks else None,
+            title=None if plan.choice is None else "fitting all rows",
+        )
+        was_told = plan.choice is not None and plan.choice.learned_nothing
+        keeps_old_weights = config.early_stopping and result.best_epoch is None
+        if not (was_told or keeps_old_weights):
+            n_classes = len(data.classes)
+            fit.warn_if_diverged(result, plan.candidate.criterion, n_classes, config.learning_rate)
+        result = result.preceded_by(plan.start)
+        temperature = plan.temperature_for(None if config.early_stopping else len(result.history))
+        if temperature != 1:
+            result.network = result.network.at_temperature(temperature)
+        result.training_state["n_epochs"] = plan.n_epochs
+        return result
+
+    def _plan_to_go_on(self, config, data, supervision):
+        """The plan of a warm start: all as in the last fit."""
+        n_epochs = config.max_epochs
+        if "max_epochs" in config.left_auto:
+            n_epochs = getattr(self, "training_state_", {}).get("n_epochs", n_epochs)
+        return Plan(
+            candidate=supervision.candidates(data, can_select=False)[0],
+            encoding=getattr(self, "numeric_encoding_", None),
+            preprocessor=self.network_.preprocessor,
+            n_epochs=n_epochs,
+            temperature=getattr(self.network_, "temperature", 1.0),
+            start=self._last_fit(schedule_begins_anew=True),
+        )
+
+    def _train_one_epoch(self, config, given, supervision):
+        """One epoch of `partial_fit`."""
+        from skkd.training.fit import fit_dataset
+
+        goes_on = self.__sklearn_is_fitted__()
+        data = self._fit_data(config, given, supervision)
+        if goes_on:
+            preprocessor = self.network_.preprocessor
+        else:
+            thresholds = supervision.thresholds(may_add_bins=False)
+            encoding, *_ = competing_encodings(config, data.train.rows, thresholds)
+            preprocessor = preprocessor_for(
+                config, given.reader, data.train, data.classes, encoding, thresholds
+            )
+            self.numeric_encoding_ = encoding
+        previous = self._last_fit() if goes_on else None
+        result = fit_dataset(
+            config,
+            supervision.criterion(),
+            preprocessor,
+            data.train,
+            None,
+            n_classes=len(data.classes),
+            n_epochs=1,
+            seed=given.seeds.network,
+            previous=previous,
+        ).preceded_by(previous)
+        self._publish(result, data.classes, given.reader, goes_on, keeps_training_state=True)
+
+    def _last_fit(self, schedule_begins_anew=False):
+        """The last fit, as a training goes on from it."""
+        state = getattr(self, "training_state_", {})
+        if state and schedule_begins_anew:
+            state = state | {"epochs_done": 0}
+        return TrainingResult(self.network_, self.history_, self.best_epoch_, state, self.n_steps_)
+
+    def _classes_of_all_calls(self, classes):
+        """The classes of all calls of `partial_fit`."""
+        goes_on = self.__sklearn_is_fitted__()
+        if classes is None:
+            if not goes_on:
+                raise ValueError("classes must be passed on the first call to partial_fit.")
+            return self.classes_
+        classes = np.unique(classes)
+        if goes_on and not np.array_equal(classes, self.classes_):
+            refuse("classes", classes, f"the classes of the first call, {self.classes_!r}")
+        return classes
+
+    def _publish(self, result, classes, reader, goes_on, keeps_training_state):
+        """Set the fitted attributes, all at the end."""
+        for name in COLUMN_ATTRIBUTES:
+            vars(self).pop(name, None)
+        vars(self).update(reader.columns)
+        self.classes_ = classes
+        self.network_ = result.network
+        self.history_ = result.history
+        self.loss_curve_ = [record["train_loss"] for record in result.history]
+        self.n_iter_ = len(result.history)
+        self.n_steps_ = result.n_steps
+        self.held_out_losses_ = None
+        an_earlier_epoch_was_better = goes_on and self.early_stopping and result.best_epoch is None
+        if not an_earlier_epoch_was_better:
+            self.best_epoch_ = result.best_epoch
+        vars(self).pop("training_state_", None)
+        if keeps_training_state:
+            self.training_state_ = result.training_state
+
+    def __getstate__(self):
+        return {**super().__getstate__(), "_skkd_version": __version__}
+
+    def __setstate__(self, state):
+        version = state.pop("_skkd_version", __version__)
+        if version != __version__ and "network_" in state:
+            warn(
+                f"this {type(self).__name__} was fitted by skkd {version}, this is {__version__}: "
+                "its answers may differ. Fit it again, or install that version."
+            )
+        super().__setstate__(state)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        numbers_only = self.preprocessor is None
+        tags.input_tags.sparse = True
+        tags.input_tags.allow_nan = not numbers_only
+        tags.input_tags.categorical = not numbers_only
+        tags.input_tags.three_d_array = self.module is not None
+        return tags
+
+
+@contextmanager
+def all_or_nothing(estimator):
+    """After an error the estimator is as it was before."""
+    before = dict(vars(estimator))
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise

@@ -1,0 +1,62 @@
+"""``module__*`` and ``optimizer__*``: constructor parameters beside those of the signature."""
+
+from difflib import get_close_matches
+
+__all__ = ["OBJECTS", "OPTION_PREFIXES", "set_options"]
+
+#: Nested parameters that are kept by the estimator itself: a class has no set_params.
+OPTION_PREFIXES = ("module__", "optimizer__")
+
+#: What the parameters of MLPClassifier, skorch and the literature are called here.
+OTHER_NAMES = {
+    "alpha": "weight_decay",
+    "max_iter": "max_epochs",
+    "solver": "optimizer",
+    "learning_rate_init": "learning_rate",
+    "power_t": "lr_decay",
+    "nesterovs_momentum": "nesterov",
+    "beta_1": "optimizer__betas",
+    "beta_2": "optimizer__betas",
+    "epsilon": "optimizer__eps",
+    "lr": "learning_rate",
+    "epochs": "max_epochs",
+    "n_jobs": "n_threads",
+    "T": "temperature",
+}
+
+#: Where the objects are that may stand for a string.
+OBJECTS = {
+    "lr_decay": "skkd.schedules",
+    "dropout_decay": "skkd.schedules",
+    "init": "skkd.initializers",
+    "bias_init": "skkd.initializers",
+    "numeric_encoding": "skkd.preprocessing",
+    "augment": "skkd.transfer",
+}
+
+
+def set_options(estimator, options):
+    """Store ``module__*`` and ``optimizer__*`` parameters; TypeError for any other.
+
+    Parameters
+    ----------
+    estimator : estimator
+    options : dict of str to object
+    """
+    for name, value in options.items():
+        if not name.startswith(OPTION_PREFIXES):
+            raise TypeError(
+                f"{type(estimator).__name__} got an unexpected keyword argument {name!r}"
+                f"{_advice(name, estimator._get_param_names())} Beside its parameters it takes "
+                "module__* and optimizer__*."
+            )
+        setattr(estimator, name, value)
+
+
+def _advice(name, known):
+    owner, _, setting = name.partition("__")
+    if setting and owner in OBJECTS:
+        return f": give {owner} as an object of {OBJECTS[owner]}, with {setting}=... of its own."
+    meant = [other for other in (OTHER_NAMES.get(name),) if other in known or "__" in str(other)]
+    meant += get_close_matches(name, [*known, *OPTION_PREFIXES], n=1)
+    return f"; did you mean {meant[0]}?" if meant else "."
