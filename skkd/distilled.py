@@ -190,7 +190,8 @@ class DistilledClassifier(HearingMixin, NeuralClassifier):
         Columns that are encoded one-hot.
     warm_start : bool, default=False
         Whether `fit` goes on from the last fit.
-    callbacks : list of skorch callbacks, default=None
+    callbacks : list of skorch callbacks, "disable" or None, default=None
+        As for :class:`NeuralClassifier`; pairs ``(name, callback)`` can be searched.
     verbose : int, default=0
         1 shows progress, the teacher's too; 2 also a line per epoch.
     device : str, default="cpu"

@@ -8,6 +8,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
 
 from skkd import __version__
+from skkd.callback_list import PREFIX, link_as, parameters_by_name, with_parameters
 from skkd.candidates import Candidate
 from skkd.examples import Examples, split_examples
 from skkd.inputs import (
@@ -162,8 +163,11 @@ class NeuralClassifier(PredictionMixin, CallbackSupportMixin, ClassifierMixin, B
     warm_start : bool, default=False
         Whether `fit` goes on from the last fit: its weights, input view and optimiser.
         The schedule begins anew.
-    callbacks : list of skorch callbacks, default=None
-        Shallow copies of them run. scikit-learn's own are set by `set_callbacks`.
+    callbacks : list of skorch callbacks, "disable" or None, default=None
+        Shallow copies of them run. A pair ``(name, callback)`` has a name, so that a grid can
+        search ``callbacks__<name>__<parameter>``; ``callbacks__<name>=None`` or "disable"
+        leaves it out, ``callbacks="disable"`` all of them. They see the epochs of all calls of
+        `partial_fit` and of warm starts. scikit-learn's own are set by `set_callbacks`.
     verbose : int, default=0
         1 shows a progress bar with losses and metrics, 2 also a line per epoch.
     device : str, default="cpu"
@@ -523,6 +527,9 @@ class NeuralClassifier(PredictionMixin, CallbackSupportMixin, ClassifierMixin, B
     def get_params(self, deep=True):
         """The constructor's parameters, ``module__*`` and ``optimizer__*`` included.
 
+        And, if `deep`, named callbacks as ``callbacks__<name>``, with their parameters as
+        ``callbacks__<name>__<parameter>``.
+
         Parameters
         ----------
         deep : bool, default=True
@@ -534,10 +541,13 @@ class NeuralClassifier(PredictionMixin, CallbackSupportMixin, ClassifierMixin, B
         """
         params = super().get_params(deep=deep)
         options = {k: v for k, v in vars(self).items() if k.startswith(OPTION_PREFIXES)}
-        return params | options
+        return params | options | (parameters_by_name(self.callbacks) if deep else {})
 
     def set_params(self, **params):
         """Set parameters, of nested objects too.
+
+        Named callbacks are set as ``callbacks__<name>`` (None or "disable" disables one),
+        their parameters as ``callbacks__<name>__<parameter>``.
 
         Parameters
         ----------
@@ -549,6 +559,7 @@ class NeuralClassifier(PredictionMixin, CallbackSupportMixin, ClassifierMixin, B
             Itself.
         """
         options = {k: params.pop(k) for k in list(params) if k.startswith(OPTION_PREFIXES)}
+        of_callbacks = {k: params.pop(k) for k in list(params) if k.startswith(PREFIX)}
         for name, value in params.items():
             owner, _, setting = name.partition("__")
             current = params.get(owner, getattr(self, owner, None))
@@ -558,6 +569,8 @@ class NeuralClassifier(PredictionMixin, CallbackSupportMixin, ClassifierMixin, B
                 refuse(name, value, allowed)
         super().set_params(**params)
         set_options(self, options)
+        if of_callbacks:
+            self.callbacks = with_parameters(self.callbacks, of_callbacks)
         return self
 
     def _make_targets(self, X, y, classes, sample_weight, seed):
@@ -680,6 +693,11 @@ class NeuralClassifier(PredictionMixin, CallbackSupportMixin, ClassifierMixin, B
         vars(self).pop("training_state_", None)
         if keeps_training_state:
             self.training_state_ = fitted.training_state
+
+    def __sklearn_clone__(self):
+        cloned = super().__sklearn_clone__()
+        link_as(self.callbacks, cloned.callbacks)
+        return cloned
 
     def __getstate__(self):
         return {**super().__getstate__(), "_skkd_version": __version__}

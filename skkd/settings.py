@@ -4,6 +4,7 @@ import copy
 import inspect
 from difflib import get_close_matches
 
+from skkd.callback_list import PREFIX, is_named, link_as, running
 from skkd.encodings import resolve_encoding
 from skkd.initializers import resolve_bias_init, resolve_init
 from skkd.network import ACTIVATIONS
@@ -75,6 +76,8 @@ def _advice(name, known):
     owner, _, setting = name.partition("__")
     if setting and owner in OBJECTS:
         return f": give {owner} as an object of {OBJECTS[owner]}, with {setting}=... of its own."
+    if name.startswith(PREFIX):
+        return ": set it in the callback, or of a named one by set_params."
     meant = [other for other in (OTHER_NAMES.get(name),) if other in known or "__" in str(other)]
     meant += get_close_matches(name, [*known, *OPTION_PREFIXES], n=1)
     return f"; did you mean {meant[0]}?" if meant else "."
@@ -119,28 +122,28 @@ def copies_of_callbacks(callbacks):
     """Shallow copies of skorch callbacks, which write into themselves.
 
     Shallow, so that the writers and the lists that a callback was given stay the
-    user's.
+    user's; together, so that a callback that knows another one knows its copy.
 
     Parameters
     ----------
-    callbacks : list of callbacks, of (name, callback) or of classes; or None
+    callbacks : list of callbacks, of (name, callback) or of classes; "disable" or None
 
     Returns
     -------
     list
+        Without those that are None or "disable".
     """
-    if callbacks is None:
-        return []
-    if not isinstance(callbacks, (list, tuple)):
-        refuse("callbacks", callbacks, "a list of skorch callbacks or None", TypeError)
-    copies = []
-    for entry in callbacks:
-        callback = entry[1] if isinstance(entry, tuple) else entry
+    entries = running(callbacks)
+    originals = [entry[1] if is_named(entry) else entry for entry in entries]
+    for entry, callback in zip(entries, originals, strict=True):
         if not hasattr(callback, "on_epoch_end"):
             refuse("callbacks", entry, "skorch callbacks, or (name, callback) pairs", TypeError)
-        copied = callback if inspect.isclass(callback) else copy.copy(callback)
-        copies.append((entry[0], copied) if isinstance(entry, tuple) else copied)
-    return copies
+    copies = [one if inspect.isclass(one) else copy.copy(one) for one in originals]
+    link_as(originals, copies)
+    return [
+        (entry[0], copied) if is_named(entry) else copied
+        for entry, copied in zip(entries, copies, strict=True)
+    ]
 
 
 def layer_sizes(hidden_layer_sizes):

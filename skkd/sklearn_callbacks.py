@@ -1,5 +1,7 @@
 """scikit-learn's own callbacks (1.9 and later), told of every epoch."""
 
+from skkd.callback_list import running
+
 try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks
 except ImportError:  # scikit-learn before 1.9 has none: a mixin that adds nothing
@@ -26,7 +28,7 @@ def hears_epochs(estimator):
     -------
     bool
     """
-    return bool(estimator.callbacks or getattr(estimator, "_skl_callbacks", None))
+    return bool(running(estimator.callbacks) or getattr(estimator, "_skl_callbacks", None))
 
 
 class EpochCallbacks:

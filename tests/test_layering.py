@@ -15,7 +15,7 @@ PACKAGE = Path(skkd.__file__).parent
 
 #: From the bottom up. A module imports from its own layer and from those below it.
 LAYERS = [
-    {"parameters", "tables", "losses", "network", "soft_labels", "fingerprints"},
+    {"parameters", "callback_list", "tables", "losses", "network", "soft_labels", "fingerprints"},
     {"schedules", "initializers", "columns", "heavy_tails", "scaling", "encodings", "transfer"},
     {
         "calibration",
@@ -52,6 +52,7 @@ LATE_UPWARDS = {("network", "modules")}  # a fitted network as a torch module, f
 
 WITHOUT_TORCH = [
     "calibration",
+    "callback_list",
     "candidates",
     "choosing",
     "distilled",
