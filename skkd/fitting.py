@@ -392,6 +392,7 @@ def _recipe(settings, row_loss, n_epochs, batch_size, generator, valid):
     stops_on_validation = bool(settings.early_stopping and valid is not None)
     stops_on_training = not settings.early_stopping and schedule.is_constant
     watches = stops_on_validation or stops_on_training
+    patience = None if schedule.plateau else settings.n_iter_no_change  # the rate falls instead
     return Recipe(
         row_loss=row_loss,
         make_optimizer=partial(_make_optimizer, settings),
@@ -403,7 +404,7 @@ def _recipe(settings, row_loss, n_epochs, batch_size, generator, valid):
         schedule_epochs=settings.max_epochs,
         shuffle_generator=generator if settings.shuffle else None,
         max_grad_norm=settings.max_grad_norm,
-        plateau=Plateau(settings.tol, settings.n_iter_no_change) if watches else None,
+        plateau=Plateau(settings.tol, patience) if watches else None,
         keep_best=stops_on_validation,
         callbacks=copies_of_callbacks(settings.callbacks),
     )

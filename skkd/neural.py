@@ -91,7 +91,8 @@ class NeuralClassifier(PredictionMixin, CallbackSupportMixin, ClassifierMixin, B
     dropout : float, sequence of float or "auto", default="auto"
         Probability that a hidden unit is dropped, for all hidden layers or for each.
     dropout_decay : str or skkd.schedules.Schedule, default="auto"
-        How that probability falls during training; schedules as for `lr_decay`.
+        How that probability falls during training; schedules as for `lr_decay`, but for
+        "plateau".
     label_smoothing : float in [0, 1) or "auto", default="auto"
         Share of the uniform distribution that is mixed into the labels.
     optimizer : {"sgd", "adam", "adamw", "rmsprop"} or class, default="adam"
@@ -111,8 +112,9 @@ class NeuralClassifier(PredictionMixin, CallbackSupportMixin, ClassifierMixin, B
         Gradients longer than this are shortened to it.
     lr_decay : str or skkd.schedules.Schedule, default="auto"
         "constant", "step", "multi_step", "exponential", "cosine", "cosine_restarts",
-        "linear", "flat_cosine", "coslog", "cyclic", "one_cycle", or an object with
-        settings of its own. "auto" is "constant" for `partial_fit`.
+        "linear", "flat_cosine", "coslog", "cyclic", "one_cycle", "plateau", or an object
+        with settings of its own. "plateau" lowers the rate when the loss stands still, and
+        ends training when it would fall under a floor. "auto" is "constant" for `partial_fit`.
     batch_size : int or "auto", default="auto"
         Rows per step, at most all. A last batch of one row joins the one before.
     shuffle : bool, default=True
@@ -135,7 +137,8 @@ class NeuralClassifier(PredictionMixin, CallbackSupportMixin, ClassifierMixin, B
     n_iter_no_change : int or None, default=10
         Epochs without an improvement of `tol` after which training stops. Without
         early stopping the training loss is watched, and only at a constant learning
-        rate. None never stops.
+        rate. None never stops. Without effect if `lr_decay` is "plateau", which has a
+        patience of its own.
     tol : float, default=1e-4
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes, multiplied into `sample_weight`.
@@ -248,7 +251,8 @@ class NeuralClassifier(PredictionMixin, CallbackSupportMixin, ClassifierMixin, B
     Where other parameters do not suit them, these values give way: another optimiser than
     Adam has the standard parametrisation, which has the plain learning rate; LBFGS all
     rows in a batch, no dropout and the learning rate 1; `partial_fit`, which has no end,
-    a constant rate, "standard" scaling and no bins; `early_stopping` a "cosine".
+    a constant rate, "standard" scaling and no bins; `early_stopping` a "cosine";
+    `lr_decay` "plateau", which ends training itself, up to 200 epochs.
 
     The loss of a batch of ``B`` rows is ``sum_i w_i CE(y_i, z_i) / B``, with ``z`` the
     logits and weights ``w`` scaled to mean 1 over all rows; a row of weight 2 counts
@@ -665,7 +669,7 @@ class NeuralClassifier(PredictionMixin, CallbackSupportMixin, ClassifierMixin, B
 
         state = getattr(self, "training_state_", {})
         if state and schedule_begins_anew:
-            state = state | {"epochs_done": 0}
+            state = state | {"epochs_done": 0, "decay": None}
         return Fitted(self.network_, self.history_, self.best_epoch_, state, self.n_steps_)
 
     def _classes_of_all_calls(self, classes, goes_on):

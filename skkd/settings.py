@@ -216,7 +216,8 @@ def _check_network(est):
         check_number("dropout", rate, low=0, high=1, high_open=True)
     if hasattr(est.dropout, "__iter__") and len(rates) != len(sizes):
         refuse("dropout", est.dropout, f"a number, or one for each of {len(sizes)} layers")
-    resolve_schedule("dropout_decay", est.dropout_decay)
+    if resolve_schedule("dropout_decay", est.dropout_decay).plateau:
+        refuse("dropout_decay", est.dropout_decay, "a schedule that does not depend on the loss")
     check_number("label_smoothing", est.label_smoothing, low=0, high=1, high_open=True)
 
 

@@ -137,6 +137,8 @@ def fit_network(module, train, valid, recipe, previous=None):
         train.n_passes, train.turn = previous.get("place", (0, 0))
         if previous["optimizer"] == kind_of(net.optimizer_):
             load_state(net.optimizer_, previous["moments"], net.trained)
+        if net.decay:
+            net.decay = previous.get("decay") or net.decay
         net.earlier_epochs = previous.get("history", [])
         if net.callbacks_:
             net.go_on_as_callbacks_left_it(previous)
@@ -221,6 +223,8 @@ class _Net(NeuralNetClassifier):
         super().initialize()
         self.epochs_done = 0
         self.n_steps = 0
+        plateau = self.recipe.schedule.plateau
+        self.decay = plateau and plateau.begin()
         self.records = []
         self.epochs_of_skorch = []  # the same, as its history has them
         self.earlier_epochs = []  # of its history, as far as they are not in it
@@ -331,6 +335,7 @@ class _Net(NeuralNetClassifier):
         self.epochs_of_skorch.append(self.history[-1])
         self._record_for_skorch(record)
         self._watch_plateau(record)
+        self._lower_rate(record)
         for listener in self.recipe.listeners:
             self.stop_requested |= bool(listener(record, self.outcome))
 
@@ -373,6 +378,7 @@ class _Net(NeuralNetClassifier):
         recipe = self.recipe
         if not recipe.schedule.is_constant:  # else callbacks such as LRScheduler may set it
             factor = recipe.schedule.at_batch(done, n_batches, recipe.schedule_epochs)
+            factor *= self.decay["factor"] if self.decay else 1.0
             for group in self.optimizer_.param_groups:
                 group["lr"] = recipe.learning_rate * factor * group.get("rate_factor", 1.0)
         if self.dropouts and not recipe.dropout_schedule.is_constant:
@@ -485,6 +491,7 @@ class _Net(NeuralNetClassifier):
                 "moments": state_as_arrays(self.optimizer_, self.trained),
                 "epochs_done": self.epochs_done,
                 "place": (self.rows.n_passes, self.rows.turn),
+                "decay": self.decay,
                 "history": [*self.earlier_epochs, *plain_history(self.history)],
                 "frozen": [n for n, p in self.module_.named_parameters() if not p.requires_grad],
                 "optimizer_options": self._options_that_callbacks_changed(),
@@ -524,6 +531,13 @@ class _Net(NeuralNetClassifier):
             self.best_epoch = record["epoch"]
             self._keep_weights()
         self.stop_requested |= plateau.reached
+
+    def _lower_rate(self, record):
+        """Where a schedule watches the loss: lower the rate, or stop, if that stands still."""
+        if self.decay:
+            loss = record.get("valid_loss", record["train_loss"])
+            self.decay = self.recipe.schedule.plateau.after_epoch(self.decay, loss)
+            self.stop_requested |= self.decay["is_over"]
 
     def _keep_weights(self):
         self.best_state = {k: v.detach().clone() for k, v in self.module_.state_dict().items()}
