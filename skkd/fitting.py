@@ -39,12 +39,16 @@ from skkd.preprocessing import TransformerView, transform_in_blocks
 from skkd.progress import ProgressBar
 from skkd.schedules import resolve_schedule
 from skkd.settings import check_options_of, copies_of_callbacks, layer_sizes, options_of
+from skkd.softmax_check import warn_of_probabilities
 from skkd.training import Plateau, Recipe, fit_network
 
 __all__ = ["Fitted", "fit_examples", "warn_if_diverged"]
 
 #: Sparse rows that need fewer bytes than this when dense are made dense at once.
 DENSE_BYTES = 2**26
+
+#: Rows that a custom module is shown first, to see what it gives.
+SHOWN = 64
 
 #: Epochs after which a training loss tells something, and how many times as high as that of
 #: ignorance no noise is.
@@ -137,6 +141,8 @@ def fit_examples(
         watched = None if valid is None else _to_rows(valid, view, dtype, device)
         _check_logits(module, rows, n_classes)
         _set_weights(module, settings, previous)
+        if previous is None and settings.module is not None:
+            warn_of_probabilities(module, rows.take(slice(0, SHOWN))[0])
         recipe = _recipe(settings, row_loss, n_epochs, batch_size, generator, valid)
 
     def as_fitted(outcome):

@@ -385,7 +385,8 @@ class NeuralClassifier(PredictionMixin, CallbackSupportMixin, ClassifierMixin, B
         -----
         UserWarning
             Where the network is no better than the class frequencies, its loss is far above
-            theirs (`learning_rate` is too high), or a column of text reads as numbers.
+            theirs (`learning_rate` is too high), a column of text reads as numbers, or a
+            `module` gives probabilities in place of logits.
         """
         with all_or_nothing(self), without_array_api():
             return self._fit(X, y, sample_weight, X_val, y_val)

@@ -32,6 +32,7 @@ LAYERS = [
         "progress",
         "settings",
         "sklearn_callbacks",
+        "softmax_check",
         "teacher_cache",
         "teachers",
         "tree_thresholds",
