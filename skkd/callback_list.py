@@ -36,7 +36,8 @@ def running(callbacks):
     if callbacks is None or _is_disabled(callbacks):
         return []
     if not isinstance(callbacks, (list, tuple)):
-        refuse("callbacks", callbacks, "a list of skorch callbacks, 'disable' or None", TypeError)
+        allowed = "a list of skorch callbacks or None, or 'disable'"
+        refuse("callbacks", callbacks, allowed, TypeError)
     names = [entry[0] for entry in callbacks if is_named(entry)]
     for name in names:
         if not isinstance(name, str) or "__" in name or names.count(name) > 1:
