@@ -7,7 +7,7 @@ From the bottom up; each imports from those above it in this list, and from noth
     data                             the caller's rows, labels, weights: checked, read, split
     preprocessing                    what the network sees of X
     inference                        a fitted network as plain data, in NumPy alone
-    modules presets                  the torch network; what "auto" means
+    modules presets callbacks        the torch network; what "auto" means; skorch's callbacks
     teachers                         how each kind of model is asked, cloned, fitted
     transfer                         rows that only a teacher labels
     config                           the parameters of an estimator, checked

@@ -3,13 +3,13 @@
 Code below the estimators takes a :class:`Config`, never an estimator.
 """
 
-import copy
 import inspect
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
+from skkd.callbacks import copies_of_callbacks
 from skkd.checks import check_flag, check_integer, check_number, check_option, is_auto, refuse
 from skkd.inference.network import ACTIVATIONS
 from skkd.initializers import resolve_bias_init, resolve_init
@@ -18,7 +18,7 @@ from skkd.preprocessing.scaling import SCALINGS
 from skkd.presets import NARROW, layer_sizes, with_preset
 from skkd.schedules import resolve_schedule
 
-__all__ = ["Config", "DistilledConfig", "check_options_of", "copies_of_callbacks"]
+__all__ = ["Config", "DistilledConfig", "check_options_of"]
 
 OPTIMIZERS = ("sgd", "adam", "adamw", "rmsprop")
 
@@ -69,7 +69,7 @@ class Config:
     numeric_encoding: Any = "auto"
     categorical_features: Any = "from_dtype"
     warm_start: bool = False
-    callbacks: list | None = None
+    callbacks: list | str | None = None
     verbose: int = 0
     device: str = "cpu"
     dtype: str = "float32"
@@ -183,34 +183,6 @@ def check_options_of(function, options, prefix):
             )
 
 
-def copies_of_callbacks(callbacks):
-    """Shallow copies of skorch callbacks, which write into themselves.
-
-    Shallow, so that the writers and the lists that a callback was given stay the
-    user's.
-
-    Parameters
-    ----------
-    callbacks : list of callbacks, of (name, callback) or of classes; or None
-
-    Returns
-    -------
-    list
-    """
-    if callbacks is None:
-        return []
-    if not isinstance(callbacks, (list, tuple)):
-        refuse("callbacks", callbacks, "a list of skorch callbacks or None", TypeError)
-    copies = []
-    for entry in callbacks:
-        callback = entry[1] if isinstance(entry, tuple) else entry
-        if not hasattr(callback, "on_epoch_end"):
-            refuse("callbacks", entry, "skorch callbacks, or (name, callback) pairs", TypeError)
-        copied = callback if inspect.isclass(callback) else copy.copy(callback)
-        copies.append((entry[0], copied) if isinstance(entry, tuple) else copied)
-    return copies
-
-
 def _check_network(config):
     if isinstance(config.hidden_layer_sizes, str) or config.hidden_layer_sizes is None:
         allowed = "an integer >= 1 or a sequence of them"
@@ -241,7 +213,9 @@ def _check_network(config):
         check_number("dropout", rate, low=0, high=1, high_open=True)
     if hasattr(config.dropout, "__iter__") and len(rates) != len(sizes):
         refuse("dropout", config.dropout, f"a number, or one for each of {len(sizes)} layers")
-    resolve_schedule("dropout_decay", config.dropout_decay)
+    if resolve_schedule("dropout_decay", config.dropout_decay).plateau:
+        allowed = "a schedule that does not depend on the loss"
+        refuse("dropout_decay", config.dropout_decay, allowed)
     check_number("label_smoothing", config.label_smoothing, low=0, high=1, high_open=True)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from skkd.checks import check_option, is_auto
 from skkd.initializers import Normal
-from skkd.schedules import CosLog
+from skkd.schedules import SCHEDULES, Constant, CosLog
 
 __all__ = ["NARROW", "PRESETS", "layer_sizes", "with_preset"]
 
@@ -140,6 +140,8 @@ def _suitable_values(parameters, in_parts):
     has_waves = values["lr_decay"] == "coslog"
     if has_waves:
         values |= _long_enough(parameters)
+    if _watches_loss(parameters["lr_decay"]):  # and ends training itself
+        values["max_epochs"] = PRESETS["plain"]["max_epochs"]
     if in_parts:
         values |= {"lr_decay": "constant", "dropout_decay": "constant"}
         # The first rows may have columns of no width, or lack some values.
@@ -174,6 +176,11 @@ def _where_wide(dropout, hidden_layer_sizes):
     if not all(isinstance(size, numbers.Real) for size in sizes):  # no sizes: `fit` says so
         return dropout
     return tuple(dropout if size >= WIDE else 0.0 for size in sizes)
+
+
+def _watches_loss(lr_decay):
+    schedule = SCHEDULES.get(lr_decay, Constant)() if isinstance(lr_decay, str) else lr_decay
+    return getattr(schedule, "plateau", None) is not None
 
 
 def _is_adam(optimizer):

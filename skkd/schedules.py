@@ -17,13 +17,15 @@ FlatCosine            1, and from the middle on a cosine to 0           by batch
 CosLog                (1 - cos(2 pi log2(1 + (2^cycles - 1) e/E))) / 2  by batch
 Cyclic                a triangle between base and top                   by batch
 OneCycle              up to 1, then down to almost nothing              by batch
+PlateauDecay          gamma^(plateaus so far)                           by loss
 WarmUp                a ramp in front of any of them                    by batch
 ====================  =========================================================
 
 "By epoch" counts whole epochs, so the rate stands still within one; "by batch" moves
-with every batch. All of them follow scikit-learn's parameter protocol, so a grid can
-search ``lr_decay__gamma``; all of them pickle, and :meth:`Schedule.simulate` draws
-the curve without training anything.
+with every batch; "by loss" looks at the losses of the epochs so far. All of them follow
+scikit-learn's parameter protocol, so a grid can search ``lr_decay__gamma``; all of them
+pickle, and :meth:`Schedule.simulate` draws the curve without training anything (that of
+PlateauDecay is 1 without losses: see :meth:`PlateauDecay.follow`).
 """
 
 import math
@@ -44,6 +46,7 @@ __all__ = [
     "LinearDecay",
     "MultiStepDecay",
     "OneCycle",
+    "PlateauDecay",
     "Schedule",
     "StepDecay",
     "WarmUp",
@@ -71,6 +74,9 @@ class Schedule(BaseEstimator):
 
     #: Whether the factor is always 1.
     is_constant = False
+
+    #: What lowers the rate when the loss stands still: a PlateauDecay, or None.
+    plateau = None
 
     def factor(self, done, total):
         """Factor of the learning rate at a point of training.
@@ -534,6 +540,131 @@ class OneCycle(Schedule):
         return slope(min((batch - peak) / (last - peak), 1), 1, end)
 
 
+class PlateauDecay(Schedule):
+    """Multiply by `gamma` when the loss stands still, and end training at the floor.
+
+    The rule is that of torch's ReduceLROnPlateau. The loss of held-out rows is watched
+    where there are any, else the training loss. When `patience` epochs in a row have not
+    improved it and the next does not either, the factor falls, though not below
+    `min_factor`; when that is reached and the loss stands still again, training ends, as
+    with ``learning_rate="adaptive"`` of scikit-learn's MLPClassifier. (`partial_fit` goes
+    on at the floor.)
+
+    Parameters
+    ----------
+    gamma : float in (0, 1), default=0.1
+        What torch calls `factor`.
+    patience : int, default=10
+        Epochs without improvement that are tolerated.
+    threshold : float, default=1e-4
+        Smaller improvements do not count.
+    threshold_mode : {"rel", "abs"}, default="rel"
+        Whether `threshold` is a share of the lowest loss, or a difference from it.
+    cooldown : int, default=0
+        Epochs after a fall that are not counted.
+    min_factor : float in (0, 1], default=1e-3
+        The floor: torch's `min_lr` divided by the learning rate.
+
+    Examples
+    --------
+    >>> decay = PlateauDecay(gamma=0.5, patience=1, min_factor=0.5)
+    >>> decay.follow([1.0, 0.9, 0.9, 0.9, 0.9, 0.9])  # the factor of each epoch
+    [1.0, 1.0, 1.0, 1.0, 0.5, 0.5]
+    """
+
+    def __init__(
+        self,
+        gamma=0.1,
+        patience=10,
+        threshold=1e-4,
+        threshold_mode="rel",
+        cooldown=0,
+        min_factor=1e-3,
+    ):
+        self.gamma = gamma
+        self.patience = patience
+        self.threshold = threshold
+        self.threshold_mode = threshold_mode
+        self.cooldown = cooldown
+        self.min_factor = min_factor
+
+    @property
+    def plateau(self):
+        return self
+
+    def check(self):
+        check_number("gamma", self.gamma, low=0, high=1, low_open=True, high_open=True)
+        check_integer("patience", self.patience, low=0)
+        check_number("threshold", self.threshold, low=0)
+        check_option("threshold_mode", self.threshold_mode, ("rel", "abs"))
+        check_integer("cooldown", self.cooldown, low=0)
+        check_number("min_factor", self.min_factor, low=0, high=1, low_open=True)
+
+    def factor(self, epoch, n_epochs):
+        return 1.0  # as long as no loss is known
+
+    def begin(self):
+        """The state before the first epoch, as plain data.
+
+        Returns
+        -------
+        dict
+            "factor" of the learning rate, "is_over" (whether training is to end), and what
+            has been counted.
+        """
+        return {"factor": 1.0, "is_over": False, "best": math.inf, "n_bad": 0, "n_cooldown": 0}
+
+    def after_epoch(self, state, loss):
+        """The state after another epoch; the one given stays as it is.
+
+        Parameters
+        ----------
+        state : dict
+            Of `begin`, or of the epoch before.
+        loss : float
+            Of the epoch.
+
+        Returns
+        -------
+        dict
+        """
+        state = dict(state)
+        best = state["best"]
+        is_relative = self.threshold_mode == "rel"
+        to_beat = best * (1 - self.threshold) if is_relative else best - self.threshold
+        if loss < to_beat:
+            state |= {"best": loss, "n_bad": 0}
+        else:
+            state["n_bad"] += 1
+        if state["n_cooldown"] > 0:
+            state |= {"n_cooldown": state["n_cooldown"] - 1, "n_bad": 0}
+        if state["n_bad"] > self.patience:
+            is_at_floor = math.isclose(state["factor"], self.min_factor)
+            factor = self.min_factor if is_at_floor else state["factor"] * self.gamma
+            state |= {"factor": max(factor, self.min_factor), "is_over": is_at_floor}
+            state |= {"n_cooldown": self.cooldown, "n_bad": 0}
+        return state
+
+    def follow(self, losses):
+        """The factor of each epoch, without training.
+
+        Parameters
+        ----------
+        losses : sequence of float
+            After each epoch.
+
+        Returns
+        -------
+        list of float
+        """
+        self.check()
+        state, factors = self.begin(), []
+        for loss in losses:
+            factors.append(state["factor"])
+            state = self.after_epoch(state, loss)
+        return factors
+
+
 class WarmUp(Schedule):
     """A linear ramp in front of any schedule, which begins when the ramp ends.
 
@@ -565,6 +696,10 @@ class WarmUp(Schedule):
         check_number("n_epochs", self.n_epochs, low=0)
         check_number("start_factor", self.start_factor, low=0, high=1)
 
+    @property
+    def plateau(self):
+        return resolve_schedule("schedule", self.schedule).plateau
+
     def ends(self, n_epochs):
         rest = max(1, round(n_epochs - self.n_epochs))
         ramp = n_epochs - rest
@@ -592,6 +727,7 @@ SCHEDULES = {
     "coslog": CosLog,
     "cyclic": Cyclic,
     "one_cycle": OneCycle,
+    "plateau": PlateauDecay,
 }
 
 

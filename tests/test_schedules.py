@@ -23,6 +23,7 @@ from skkd.schedules import (
     LinearDecay,
     MultiStepDecay,
     OneCycle,
+    PlateauDecay,
     Schedule,
     StepDecay,
     WarmUp,
@@ -45,7 +46,7 @@ BY_BATCH = [
     Cyclic(step_size=5, mode="triangular2"),
     OneCycle(),
 ]
-ALL = [Constant(), *BY_EPOCH, *BY_BATCH, WarmUp(StepDecay(), n_epochs=2)]
+ALL = [Constant(), *BY_EPOCH, *BY_BATCH, PlateauDecay(), WarmUp(StepDecay(), n_epochs=2)]
 
 
 def named(schedules):
@@ -126,6 +127,79 @@ def test_smiths_cycles_by_hand(mode, expected):
 )  # fmt: skip
 def test_the_curve_is_torchs(schedule, scheduler, params):
     close(schedule.simulate(20), torchs_factors(scheduler, 20, **params), rtol=1e-9, atol=1e-12)
+
+
+def losses_that_stand_still(seed):
+    """Falling and noisy, level, and falling again."""
+    random_state = np.random.RandomState(seed)
+    falls = np.concatenate([np.linspace(2, 1, 20), np.ones(30), np.linspace(1, 0.2, 10)])
+    return [*falls * random_state.uniform(0.98, 1.02, 60), *[0.2] * 60]
+
+
+PLATEAUS = [
+    {},
+    {"patience": 0},
+    {"patience": 2, "gamma": 0.5},
+    {"patience": 2, "cooldown": 3, "gamma": 0.5},
+    {"patience": 3, "threshold": 0.02, "gamma": 0.7},
+    {"patience": 3, "threshold": 0.02, "threshold_mode": "abs", "gamma": 0.7},
+    {"patience": 1, "threshold": 0.0, "gamma": 0.8, "min_factor": 0.05},
+    {"patience": 1, "gamma": 0.3, "min_factor": 0.2, "cooldown": 2},
+    {"patience": 1, "gamma": 0.3, "threshold": 1.5},
+]
+
+
+@pytest.mark.parametrize("params", PLATEAUS, ids=str)
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("rate", [1.0, 0.003])
+def test_a_plateau_decay_falls_when_torchs_does_step_by_step(params, seed, rate):
+    decay = PlateauDecay(**params)
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=rate)
+    names = {"gamma": "factor", "min_factor": "min_lr"}
+    options = {names.get(name, name): value for name, value in decay.get_params().items()}
+    options["min_lr"] *= rate
+    scheduler = lr_scheduler.ReduceLROnPlateau(optimizer, eps=0, **options)
+    losses, expected = losses_that_stand_still(seed), []
+    for loss in losses:
+        expected.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step(loss)
+    assert min(expected) < rate
+    close(rate * np.array(decay.follow(losses)), expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("params", "ends_after"),
+    [
+        ({"patience": 0, "gamma": 0.1, "min_factor": 1e-3}, 5),  # 1, .1, .01, .001: four falls
+        ({"patience": 2, "gamma": 0.1, "min_factor": 1e-3}, 13),
+        ({"patience": 0, "gamma": 0.5, "min_factor": 0.3}, 4),  # 1, .5, .3
+        ({"patience": 0, "gamma": 0.5, "min_factor": 1.0}, 2),
+        ({"patience": 0, "cooldown": 2, "gamma": 0.5, "min_factor": 0.5}, 5),
+    ],
+)
+def test_a_plateau_decay_ends_when_it_would_fall_under_its_floor(params, ends_after):
+    decay = PlateauDecay(**params)
+    state, n_epochs = decay.begin(), 0
+    while not state["is_over"]:
+        before = dict(state)
+        new = decay.after_epoch(state, 1.0)
+        assert state == before
+        state, n_epochs = new, n_epochs + 1
+    assert n_epochs == ends_after
+    assert state["factor"] == pytest.approx(params["min_factor"])
+
+
+def test_a_plateau_decay_is_not_over_while_the_loss_falls():
+    decay = PlateauDecay(patience=0)
+    assert decay.follow([0.9**epoch for epoch in range(200)]) == [1.0] * 200
+    assert decay.follow([]) == []
+
+
+@pytest.mark.parametrize("schedule", **named(ALL))
+def test_only_plateau_decays_watch_the_loss(schedule):
+    assert (schedule.plateau is not None) == isinstance(schedule, PlateauDecay)
+    assert (WarmUp(schedule).plateau is None) == (schedule.plateau is None)
 
 
 def test_restarts_move_within_an_epoch_as_torchs_do():
@@ -278,6 +352,14 @@ def test_a_grid_can_reach_a_schedule_inside_a_warm_up():
         (OneCycle(div_factor=0.5), "div_factor=0.5", "a number >= 1", ValueError),
         (OneCycle(final_div_factor=0), "final_div_factor=0", "a number >= 1", ValueError),
         (OneCycle(anneal="cos"), "anneal='cos'", "'cosine', 'linear'", ValueError),
+        (PlateauDecay(gamma=1), "gamma=1", "a number in (0, 1)", ValueError),
+        (PlateauDecay(patience=-1), "patience=-1", "an integer >= 0", ValueError),
+        (PlateauDecay(patience=None), "patience=None", "an integer >= 0", TypeError),
+        (PlateauDecay(threshold=-1), "threshold=-1", "a number >= 0", ValueError),
+        (PlateauDecay(threshold_mode="r"), "threshold_mode='r'", "'rel', 'abs'", ValueError),
+        (PlateauDecay(cooldown=0.5), "cooldown=0.5", "an integer >= 0", TypeError),
+        (PlateauDecay(min_factor=0), "min_factor=0", "a number in (0, 1]", ValueError),
+        (WarmUp(PlateauDecay(gamma=0)), "gamma=0", "a number in (0, 1)", ValueError),
         (WarmUp("sine"), "schedule='sine'", "'one_cycle'", ValueError),
         (WarmUp(StepDecay(gamma=7)), "gamma=7", "a number in (0, 1]", ValueError),
         (WarmUp(n_epochs=-1), "n_epochs=-1", "a number >= 0", ValueError),

@@ -7,6 +7,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
 from skkd import __version__
+from skkd.callbacks import PREFIX, link_as, parameters_by_name, running, with_parameters
 from skkd.checks import refuse, warn
 from skkd.data.dataset import Dataset
 from skkd.data.fit_data import FitData, FitInput, Seeds, unwrapped_rows
@@ -49,6 +50,9 @@ class BaseNeuralEstimator(CallbackSupportMixin, BaseEstimator):
     def get_params(self, deep=True):
         """The constructor's parameters, ``module__*`` and ``optimizer__*`` included.
 
+        And, if `deep`, named callbacks as ``callbacks__<name>``, with their parameters as
+        ``callbacks__<name>__<parameter>``.
+
         Parameters
         ----------
         deep : bool, default=True
@@ -60,10 +64,13 @@ class BaseNeuralEstimator(CallbackSupportMixin, BaseEstimator):
         """
         params = super().get_params(deep=deep)
         options = {k: v for k, v in vars(self).items() if k.startswith(OPTION_PREFIXES)}
-        return params | options
+        return params | options | (parameters_by_name(self.callbacks) if deep else {})
 
     def set_params(self, **params):
         """Set parameters, of nested objects too.
+
+        Named callbacks are set as ``callbacks__<name>`` (None or "disable" disables one),
+        their parameters as ``callbacks__<name>__<parameter>``.
 
         Parameters
         ----------
@@ -75,6 +82,7 @@ class BaseNeuralEstimator(CallbackSupportMixin, BaseEstimator):
             Itself.
         """
         options = {k: params.pop(k) for k in list(params) if k.startswith(OPTION_PREFIXES)}
+        of_callbacks = {k: params.pop(k) for k in list(params) if k.startswith(PREFIX)}
         for name, value in params.items():
             owner, _, setting = name.partition("__")
             current = params.get(owner, getattr(self, owner, None))
@@ -84,6 +92,8 @@ class BaseNeuralEstimator(CallbackSupportMixin, BaseEstimator):
                 refuse(name, value, allowed)
         super().set_params(**params)
         set_options(self, options)
+        if of_callbacks:
+            self.callbacks = with_parameters(self.callbacks, of_callbacks)
         return self
 
     def _goes_on(self):
@@ -161,7 +171,7 @@ class BaseNeuralEstimator(CallbackSupportMixin, BaseEstimator):
         if goes_on:
             plan = self._plan_to_go_on(config, data, supervision)
         else:
-            reports_epochs = bool(self.callbacks or getattr(self, "_skl_callbacks", None))
+            reports_epochs = bool(running(self.callbacks) or getattr(self, "_skl_callbacks", None))
             plan = make_plan(config, data, supervision, given.reader, given.seeds, reports_epochs)
         hooks = {"X": given.X, "y": y, "metadata": {"sample_weight": sample_weight}}
         callbacks = EpochCallbacks.of(self, plan.n_epochs_to_come, hooks)
@@ -260,7 +270,7 @@ class BaseNeuralEstimator(CallbackSupportMixin, BaseEstimator):
         """The last fit, as a training goes on from it."""
         state = getattr(self, "training_state_", {})
         if state and schedule_begins_anew:
-            state = state | {"epochs_done": 0}
+            state = state | {"epochs_done": 0, "decay": None}
         return TrainingResult(self.network_, self.history_, self.best_epoch_, state, self.n_steps_)
 
     def _classes_of_all_calls(self, classes):
@@ -293,6 +303,11 @@ class BaseNeuralEstimator(CallbackSupportMixin, BaseEstimator):
         vars(self).pop("training_state_", None)
         if keeps_training_state:
             self.training_state_ = result.training_state
+
+    def __sklearn_clone__(self):
+        cloned = super().__sklearn_clone__()
+        link_as(self.callbacks, cloned.callbacks)
+        return cloned
 
     def __getstate__(self):
         return {**super().__getstate__(), "_skkd_version": __version__}

@@ -136,7 +136,8 @@ class DistilledClassifier(NeuralClassifier):
     dropout : float, sequence of float or "auto", default="auto"
         Probability that a hidden unit is dropped.
     dropout_decay : str or skkd.schedules.Schedule, default="auto"
-        How that probability falls during training; schedules as for `lr_decay`.
+        How that probability falls during training; schedules as for `lr_decay`, but for
+        "plateau".
     label_smoothing : float in [0, 1) or "auto", default="auto"
         Acts on the label term only. "auto" is 0 where a network of layers up to 64
         units has a teacher.
@@ -151,7 +152,8 @@ class DistilledClassifier(NeuralClassifier):
     max_grad_norm : float, default=None
         Gradients longer than this are shortened to it.
     lr_decay : str or skkd.schedules.Schedule, default="auto"
-        How the learning rate falls: "cosine", "step" and others, or an object.
+        How the learning rate falls: "cosine", "step" and others, or an object. "plateau"
+        lowers it when the loss stands still, and ends training at a floor.
     batch_size : int or "auto", default="auto"
         No more than there are rows.
     shuffle : bool, default=True
@@ -163,7 +165,8 @@ class DistilledClassifier(NeuralClassifier):
         `max_epochs` and `numeric_encoding` by, unless `fit` gets `X_val`.
     n_iter_no_change : int or None, default=10
     tol : float, default=1e-4
-        Training stops after `n_iter_no_change` epochs that gain less than `tol`.
+        Training stops after `n_iter_no_change` epochs that gain less than `tol`, but not if
+        `lr_decay` is "plateau", which has a patience of its own.
     class_weight : dict, "balanced" or None, default=None
         Times `sample_weight`; weights act on both terms. They do not change what the teacher
         says: a teacher that was fitted without them pulls the student back, and with
@@ -178,7 +181,8 @@ class DistilledClassifier(NeuralClassifier):
         Columns that are encoded one-hot.
     warm_start : bool, default=False
         Whether `fit` goes on from the last fit.
-    callbacks : list of skorch callbacks, default=None
+    callbacks : list of skorch callbacks, "disable" or None, default=None
+        As for :class:`NeuralClassifier`; pairs ``(name, callback)`` can be searched.
     verbose : int, default=0
         1 shows progress, the teacher's too; 2 also a line per epoch.
     device : str, default="cpu"

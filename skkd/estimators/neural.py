@@ -60,7 +60,8 @@ class NeuralClassifier(PredictionMixin, ClassifierMixin, BaseNeuralEstimator):
     dropout : float, sequence of float or "auto", default="auto"
         Probability that a hidden unit is dropped, for all hidden layers or for each.
     dropout_decay : str or skkd.schedules.Schedule, default="auto"
-        How that probability falls during training; schedules as for `lr_decay`.
+        How that probability falls during training; schedules as for `lr_decay`, but for
+        "plateau".
     label_smoothing : float in [0, 1) or "auto", default="auto"
         Share of the uniform distribution that is mixed into the labels.
     optimizer : {"sgd", "adam", "adamw", "rmsprop"} or class, default="adam"
@@ -80,8 +81,9 @@ class NeuralClassifier(PredictionMixin, ClassifierMixin, BaseNeuralEstimator):
         Gradients longer than this are shortened to it.
     lr_decay : str or skkd.schedules.Schedule, default="auto"
         "constant", "step", "multi_step", "exponential", "cosine", "cosine_restarts",
-        "linear", "flat_cosine", "coslog", "cyclic", "one_cycle", or an object with
-        settings of its own. "auto" is "constant" for `partial_fit`.
+        "linear", "flat_cosine", "coslog", "cyclic", "one_cycle", "plateau", or an object
+        with settings of its own. "plateau" lowers the rate when the loss stands still, and
+        ends training when it would fall under a floor. "auto" is "constant" for `partial_fit`.
     batch_size : int or "auto", default="auto"
         Rows per step, at most all. A last batch of one row joins the one before.
     shuffle : bool, default=True
@@ -104,7 +106,8 @@ class NeuralClassifier(PredictionMixin, ClassifierMixin, BaseNeuralEstimator):
     n_iter_no_change : int or None, default=10
         Epochs without an improvement of `tol` after which training stops. Without
         early stopping the training loss is watched, and only at a constant learning
-        rate. None never stops.
+        rate. None never stops. Without effect if `lr_decay` is "plateau", which has a
+        patience of its own.
     tol : float, default=1e-4
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes, multiplied into `sample_weight`.
@@ -132,8 +135,11 @@ class NeuralClassifier(PredictionMixin, ClassifierMixin, BaseNeuralEstimator):
     warm_start : bool, default=False
         Whether `fit` goes on from the last fit: its weights, preprocessor and optimiser.
         The schedule begins anew.
-    callbacks : list of skorch callbacks, default=None
-        Shallow copies of them run. scikit-learn's own are set by `set_callbacks`.
+    callbacks : list of skorch callbacks, "disable" or None, default=None
+        Shallow copies of them run. A pair ``(name, callback)`` has a name, so that a grid can
+        search ``callbacks__<name>__<parameter>``; ``callbacks__<name>=None`` or "disable"
+        leaves it out, ``callbacks="disable"`` all of them. They see the epochs of all calls of
+        `partial_fit` and of warm starts. scikit-learn's own are set by `set_callbacks`.
     verbose : int, default=0
         1 shows a progress bar with losses and metrics, 2 also a line per epoch.
     device : str, default="cpu"
@@ -214,7 +220,8 @@ class NeuralClassifier(PredictionMixin, ClassifierMixin, BaseNeuralEstimator):
     Where other parameters do not suit them, these values give way: another optimiser than
     Adam has the standard parametrisation, which has the plain learning rate; LBFGS all
     rows in a batch, no dropout and the learning rate 1; `partial_fit`, which has no end,
-    a constant rate, "standard" scaling and no bins; `early_stopping` a "cosine".
+    a constant rate, "standard" scaling and no bins; `early_stopping` a "cosine";
+    `lr_decay` "plateau", which ends training itself, up to 200 epochs.
 
     The loss of a batch of ``B`` rows is ``sum_i w_i CE(y_i, z_i) / B``, with ``z`` the
     logits and weights ``w`` scaled to mean 1 over all rows; a row of weight 2 counts
@@ -347,7 +354,8 @@ class NeuralClassifier(PredictionMixin, ClassifierMixin, BaseNeuralEstimator):
         -----
         UserWarning
             Where the network is no better than the class frequencies, its loss is far above
-            theirs (`learning_rate` is too high), or a column of text reads as numbers.
+            theirs (`learning_rate` is too high), a column of text reads as numbers, or a
+            `module` gives probabilities in place of logits.
         """
         with all_or_nothing(self), without_array_api():
             config = Config.from_parameters(self.get_params(deep=False))

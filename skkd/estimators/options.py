@@ -2,6 +2,8 @@
 
 from difflib import get_close_matches
 
+from skkd.callbacks import PREFIX
+
 __all__ = ["OBJECTS", "OPTION_PREFIXES", "set_options"]
 
 #: Nested parameters that are kept by the estimator itself: a class has no set_params.
@@ -57,6 +59,8 @@ def _advice(name, known):
     owner, _, setting = name.partition("__")
     if setting and owner in OBJECTS:
         return f": give {owner} as an object of {OBJECTS[owner]}, with {setting}=... of its own."
+    if name.startswith(PREFIX):
+        return ": set it in the callback, or of a named one by set_params."
     meant = [other for other in (OTHER_NAMES.get(name),) if other in known or "__" in str(other)]
     meant += get_close_matches(name, [*known, *OPTION_PREFIXES], n=1)
     return f"; did you mean {meant[0]}?" if meant else "."

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from scipy import sparse
 
+from skkd.callbacks import copies_of_callbacks
 from skkd.checks import refuse, warn
-from skkd.config import check_options_of, copies_of_callbacks
+from skkd.config import check_options_of
 from skkd.inference.module_network import ModuleNetwork, build_module
 from skkd.inference.network import Network
 from skkd.initializers import (
@@ -36,11 +37,15 @@ from skkd.training.batches import Rows
 from skkd.training.loop import Plateau, Recipe, fit_network
 from skkd.training.optimizers import class_of, make_optimizer
 from skkd.training.progress import ProgressBar
+from skkd.training.softmax_check import warn_of_probabilities
 
 __all__ = ["fit_dataset", "warn_if_diverged"]
 
 #: Sparse rows that need fewer bytes than this when dense are made dense at once.
 DENSE_BYTES = 2**26
+
+#: Rows that a custom module is shown first, to see what it gives.
+SHOWN = 64
 
 #: Epochs after which a training loss tells something, and how many times as high as that of
 #: ignorance no noise is.
@@ -99,6 +104,8 @@ def fit_dataset(
         watched = None if valid is None else _to_rows(valid, preprocessor, dtype, device)
         _check_logits(module, rows, n_classes)
         _set_weights(module, config, previous)
+        if previous is None and config.module is not None:
+            warn_of_probabilities(module, rows.take(slice(0, SHOWN))[0])
         recipe = _recipe(config, criterion, as_network, n_epochs, batch_size, generator, valid)
 
     state = previous.training_state if previous else {}
@@ -349,6 +356,7 @@ def _recipe(config, criterion, as_network, n_epochs, batch_size, generator, vali
     stops_on_validation = bool(config.early_stopping and valid is not None)
     stops_on_training = not config.early_stopping and schedule.is_constant
     watches = stops_on_validation or stops_on_training
+    patience = None if schedule.plateau else config.n_iter_no_change  # the rate falls instead
     return Recipe(
         criterion=criterion,
         as_network=as_network,
@@ -362,7 +370,7 @@ def _recipe(config, criterion, as_network, n_epochs, batch_size, generator, vali
         schedule_epochs=config.max_epochs,
         shuffle_generator=generator if config.shuffle else None,
         max_grad_norm=config.max_grad_norm,
-        plateau=Plateau(config.tol, config.n_iter_no_change) if watches else None,
+        plateau=Plateau(config.tol, patience) if watches else None,
         keep_best=stops_on_validation,
         callbacks=copies_of_callbacks(config.callbacks),
     )

@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
+import numpy as np
 import torch
 from skorch import NeuralNetClassifier
 from skorch.callbacks import Callback
@@ -126,9 +127,15 @@ def fit_network(module, train, valid, recipe, previous=None):
         train.n_passes, train.turn = previous.get("place", (0, 0))
         if previous["optimizer"] == kind_of(net.optimizer_):
             load_state(net.optimizer_, previous["moments"], net.trained)
+        if net.decay:
+            net.decay = previous.get("decay") or net.decay
+        net.earlier_epochs = previous.get("history", [])
+        if net.callbacks_:
+            net.go_on_as_callbacks_left_it(previous)
     if recipe.goes_on and recipe.keep_best:
         net.begin_with_weights_as_they_are(valid)
     net.notify("on_train_begin", X=train, y=None)
+    net.find_lowest_losses()
     with suppress(_TrainingEnds):
         net.fit_loop(train)
     net.notify("on_train_end", X=train, y=None)
@@ -140,6 +147,19 @@ def fit_network(module, train, valid, recipe, previous=None):
 def state_dict_as_arrays(module):
     """A module's state dict as NumPy arrays of their own."""
     return {name: t.detach().cpu().numpy().copy() for name, t in module.state_dict().items()}
+
+
+def plain_history(history):
+    """The epochs of skorch's history as plain data, without seconds and without most batches."""
+    return [
+        {**_plain_items(epoch), "batches": [_plain_items(b) for b in epoch["batches"][-1:]]}
+        for epoch in history
+    ]
+
+
+def _plain_items(row):
+    values = {k: v.item() if isinstance(v, np.generic) else v for k, v in row.items()}
+    return {k: v for k, v in values.items() if isinstance(v, (int, float, str)) and k != "dur"}
 
 
 class _TrainingEnds(Exception):
@@ -193,8 +213,11 @@ class _Net(NeuralNetClassifier):
         super().initialize()
         self.epochs_done = 0
         self.n_steps = 0
+        plateau = self.recipe.schedule.plateau
+        self.decay = plateau and plateau.begin()
         self.records = []
-        self.lowest = {}  # of each loss so far
+        self.epochs_of_skorch = []  # the same, as its history has them
+        self.earlier_epochs = []  # of its history, as far as they are not in it
         self.best_state = None
         self.best_epoch = None
         self.stop_requested = False
@@ -211,7 +234,27 @@ class _Net(NeuralNetClassifier):
 
     def initialize_optimizer(self, *args, **kwargs):
         self.optimizer_ = self.recipe.make_optimizer(self.module_)
+        self.options_made = [dict(group) for group in self.optimizer_.param_groups]
         return self
+
+    def go_on_as_callbacks_left_it(self, previous):
+        """Take up the history of an earlier call, and what its callbacks have changed."""
+        self.history.extend({**e, "batches": list(e["batches"])} for e in self.earlier_epochs)
+        self.earlier_epochs = []  # a callback may shorten or change them
+        if "frozen" in previous:
+            for name, parameter in self.module_.named_parameters():
+                parameter.requires_grad_(name not in previous["frozen"])
+        changed = previous.get("optimizer_options", ())
+        if len(changed) == len(self.optimizer_.param_groups):
+            for group, options in zip(self.optimizer_.param_groups, changed, strict=True):
+                group.update(options)
+
+    def find_lowest_losses(self):
+        """The lowest losses of the epochs in skorch's history, which a callback may have loaded."""
+        self.lowest = {
+            name: min((epoch[name] for epoch in self.history if name in epoch), default=np.inf)
+            for name in ("train_loss", "valid_loss")
+        }
 
     def get_iterator(self, dataset, training=False):
         if not isinstance(dataset, Rows):  # of a callback's own
@@ -266,6 +309,7 @@ class _Net(NeuralNetClassifier):
         """One pass over the batches; with `training`, one step for each."""
         if iterator is None:
             return
+        self.history.record(f"{prefix}_batch_count", len(iterator))
         if training:
             self._train_epoch(iterator)
         else:
@@ -278,8 +322,10 @@ class _Net(NeuralNetClassifier):
         record["seconds"] = time.perf_counter() - self.epoch_began
         self._refuse_infinite_loss(record)
         self.records.append(record)
+        self.epochs_of_skorch.append(self.history[-1])
         self._record_for_skorch(record)
         self._watch_plateau(record)
+        self._lower_rate(record)
         for listener in self.recipe.listeners:
             self.stop_requested |= bool(listener(record, self.result))
 
@@ -323,6 +369,7 @@ class _Net(NeuralNetClassifier):
         recipe = self.recipe
         if not recipe.schedule.is_constant:  # else callbacks such as LRScheduler may set it
             factor = recipe.schedule.at_batch(done, n_batches, recipe.schedule_epochs)
+            factor *= self.decay["factor"] if self.decay else 1.0
             for group in self.optimizer_.param_groups:
                 group["lr"] = recipe.learning_rate * factor * group.get("rate_factor", 1.0)
         if self.dropouts and not recipe.dropout_schedule.is_constant:
@@ -417,11 +464,12 @@ class _Net(NeuralNetClassifier):
     def _record_for_skorch(self, record):
         """What skorch's callbacks expect to find in the net's history."""
         for name, value in record.items():
-            self.history.record(SKORCH_NAMES.get(name, name), value)
+            if name != "epoch":  # which skorch counts over all calls
+                self.history.record(SKORCH_NAMES.get(name, name), value)
         for name in ("train_loss", "valid_loss"):
             if name in record:
-                self.lowest[name] = min(record[name], self.lowest.get(name, record[name]))
-                self.history.record(f"{name}_best", record[name] == self.lowest[name])
+                self.history.record(f"{name}_best", record[name] < self.lowest[name])
+                self.lowest[name] = min(record[name], self.lowest[name])
 
     def result(self):
         """What training results in as of now."""
@@ -435,14 +483,32 @@ class _Net(NeuralNetClassifier):
                 "epochs_done": self.epochs_done,
                 "place": (self.rows.n_passes, self.rows.turn),
                 **self.recipe.generator_states(),
+                "decay": self.decay,
+                "history": [*self.earlier_epochs, *plain_history(self.history)],
+                "frozen": [n for n, p in self.module_.named_parameters() if not p.requires_grad],
+                "optimizer_options": self._options_that_callbacks_changed(),
             },
             n_steps=self.n_steps,
         )
 
+    def _options_that_callbacks_changed(self):
+        """Of each of the optimiser's groups of parameters: rates, for example."""
+        is_ours = {"params"} if self.recipe.schedule.is_constant else {"params", "lr"}
+        return [
+            {
+                name: value
+                for name, value in group.items()
+                if name not in is_ours
+                and isinstance(value, (int, float, tuple))
+                and (name not in made or made[name] != value)
+            }
+            for group, made in zip(self.optimizer_.param_groups, self.options_made, strict=True)
+        ]
+
     def records_with_scores(self):
         """Our records, with the numbers that callbacks such as EpochScoring added."""
         ours = {"epoch", "train_loss", "valid_loss", *SKORCH_NAMES.values()}
-        for record, row in zip(self.records, self.history, strict=True):
+        for record, row in zip(self.records, self.epochs_of_skorch, strict=True):
             for name, value in row.items():
                 if name not in ours and isinstance(value, float):
                     record[name] = float(value)
@@ -457,6 +523,13 @@ class _Net(NeuralNetClassifier):
             self.best_epoch = record["epoch"]
             self._keep_weights()
         self.stop_requested |= plateau.reached
+
+    def _lower_rate(self, record):
+        """Where a schedule watches the loss: lower the rate, or stop, if that stands still."""
+        if self.decay:
+            loss = record.get("valid_loss", record["train_loss"])
+            self.decay = self.recipe.schedule.plateau.after_epoch(self.decay, loss)
+            self.stop_requested |= self.decay["is_over"]
 
     def _keep_weights(self):
         self.best_state = {k: v.detach().clone() for k, v in self.module_.state_dict().items()}

@@ -35,6 +35,7 @@ WITH_TORCH = {
     "training.fit",
     "training.loop",
     "training.optimizers",
+    "training.softmax_check",
 }
 
 #: Files by dotted name, without "skkd.".

@@ -1,6 +1,8 @@
 """Callbacks of skorch and of scikit-learn, and the progress bar."""
 
 import copy
+import pickle
+from itertools import pairwise
 
 import joblib
 import numpy as np
@@ -9,6 +11,7 @@ import torch
 from sklearn.base import clone
 from sklearn.metrics import accuracy_score, log_loss
 from sklearn.model_selection import GridSearchCV
+from skorch import NeuralNetClassifier
 from skorch.callbacks import (
     Callback,
     Checkpoint,
@@ -17,9 +20,12 @@ from skorch.callbacks import (
     EpochTimer,
     Freezer,
     GradientNormClipping,
+    LoadInitState,
     LRScheduler,
     PrintLog,
     ProgressBar,
+    TrainEndCheckpoint,
+    Unfreezer,
 )
 
 from skkd import NeuralClassifier
@@ -428,3 +434,225 @@ def test_a_checkpoint_gives_back_the_best_weights(iris_like, tmp_path):
     clf = classifier(checkpoint, learning_rate=0.5).fit(X, y, X_val=X, y_val=y)
     best = min(record["valid_loss"] for record in clf.history_)
     assert log_loss(y, clf.predict_proba(X)) == pytest.approx(best, rel=1e-4)
+
+
+class IsEpoch:
+    """A monitor for which one epoch is the best."""
+
+    def __init__(self, epoch):
+        self.epoch = epoch
+
+    def __call__(self, net):
+        return net.history[-1, "epoch"] == self.epoch
+
+
+@pytest.mark.parametrize("module", [None, TwoLayers])
+@pytest.mark.parametrize("watched", [False, True])
+@pytest.mark.parametrize("best", [1, 3, N_EPOCHS])
+def test_a_checkpoint_gives_back_the_best_epoch_wherever_it_is(
+    best, watched, module, iris_like, tmp_path
+):
+    X, y = iris_like
+    held_out = {"X_val": X, "y_val": y} if watched else {}
+    settings = {"module": module, "n_iter_no_change": None}
+    checkpoint = Checkpoint(dirname=tmp_path, load_best=True, monitor=IsEpoch(best))
+    clf = classifier(checkpoint, **settings).fit(X, y, **held_out)
+    plain = classifier(**settings).fit(X, y, **held_out)
+    shorter = clone(plain).set_params(max_epochs=best).fit(X, y)
+    assert weights(clf) == weights(shorter)
+    assert clf.loss_curve_ == plain.loss_curve_
+    assert (clf.n_iter_, clf.best_epoch_) == (N_EPOCHS, None)
+    assert [record["epoch"] for record in clf.history_] == list(range(1, N_EPOCHS + 1))
+    assert [set(record) for record in clf.history_] == [set(record) for record in plain.history_]
+
+
+# The validation loss is lowest in the last, in a middle and in the first epoch.
+@pytest.mark.parametrize("rate", [0.01, 0.5, 4.0])
+@pytest.mark.parametrize("monitor", ["valid_loss_best", "train_loss_best"])
+def test_under_early_stopping_the_weights_are_those_of_best_epoch(
+    monitor, rate, iris_like, tmp_path
+):
+    settings = {"early_stopping": True, "n_iter_no_change": None, "learning_rate": rate}
+    checkpoint = Checkpoint(dirname=tmp_path, load_best=True, monitor=monitor)
+    clf = classifier(checkpoint, **settings).fit(*iris_like)
+    plain = classifier(**settings).fit(*iris_like)
+    assert weights(clf) == weights(plain)
+    losses = [record["valid_loss"] for record in clf.history_]
+    assert clf.best_epoch_ == plain.best_epoch_ == 1 + int(np.argmin(losses))
+    assert len(losses) == N_EPOCHS
+
+
+def test_only_a_lower_loss_is_the_best_so_far(iris_like):
+    heard = []
+    X, y = iris_like
+    classifier(Spy(heard), learning_rate=1e-30).fit(X, y, X_val=X, y_val=y)
+    assert [epoch["valid_loss_best"] for epoch in heard] == [True] + [False] * (N_EPOCHS - 1)
+
+
+def resuming(path, **settings):
+    saving = TrainEndCheckpoint(dirname=str(path))
+    return classifier(saving, LoadInitState(saving), **settings)
+
+
+RESUMING = {
+    "TrainEndCheckpoint": lambda path: TrainEndCheckpoint(dirname=path),
+    "Checkpoint": lambda path: Checkpoint(dirname=path, monitor=None),
+}
+
+
+@pytest.mark.parametrize("kind", RESUMING)
+@pytest.mark.parametrize("copied", [lambda clf: clf, clone], ids=["as it is", "clone"])
+@pytest.mark.parametrize("saving_first", [True, False])
+def test_training_resumes_from_what_was_saved(kind, copied, saving_first, iris_like, tmp_path):
+    heard = []
+    saving = RESUMING[kind](str(tmp_path))
+    links = [saving, ("loading", LoadInitState(saving))]
+    callbacks = links if saving_first else links[::-1]
+    first = copied(classifier(*callbacks, shuffle=False)).fit(*iris_like)
+    again = copied(classifier(*callbacks, shuffle=False))
+    again.set_params(callbacks=[*again.callbacks, Spy(heard)]).fit(*iris_like)
+    longer = classifier(shuffle=False).set_params(max_epochs=2 * N_EPOCHS).fit(*iris_like)
+    assert weights(again) == weights(longer)
+    assert first.loss_curve_ + again.loss_curve_ == longer.loss_curve_
+    assert [epoch["epoch"] for epoch in heard] == list(range(N_EPOCHS + 1, 2 * N_EPOCHS + 1))
+    assert again.n_iter_ == N_EPOCHS
+
+
+def test_a_loaded_history_counts_for_what_is_the_best_loss(iris_like, tmp_path):
+    resuming(tmp_path).fit(*iris_like)
+    heard, (X, y) = [], iris_like
+    worse = resuming(tmp_path)
+    worse.set_params(callbacks=[*worse.callbacks, Spy(heard)]).fit(X, (y + 1) % 3)
+    assert not any(epoch["train_loss_best"] for epoch in heard)
+
+
+@pytest.mark.parametrize("batches", [[], [CountsBatches([])]], ids=["epochs", "batches"])
+def test_the_history_counts_batches_as_skorch_does(batches, iris_like):
+    heard = []
+    X, y = iris_like
+    classifier(Spy(heard), *batches).fit(X, y)
+    assert [epoch["train_batch_count"] for epoch in heard] == [5] * N_EPOCHS
+    assert not any("valid_batch_count" in epoch for epoch in heard)
+    heard.clear()
+    classifier(Spy(heard), *batches).fit(X, y, X_val=X, y_val=y)
+    assert [epoch["valid_batch_count"] for epoch in heard] == [1] * N_EPOCHS
+
+
+CALLS = {
+    "partial_fit": lambda clf, X, y: clf.partial_fit(X, y, classes=[0, 1, 2]),
+    "warm_start": lambda clf, X, y: clf.set_params(warm_start=True, max_epochs=1).fit(X, y),
+}
+
+
+def in_calls(call, *callbacks, n_calls=4, copied=lambda clf: clf, **settings):
+    """A classifier after some calls of one epoch each, and its weights after each."""
+    data, after = settings.pop("data"), []
+    clf = classifier(*callbacks, **settings)
+    for _ in range(n_calls):
+        clf = copied(CALLS[call](clf, *data))
+        after.append([p.detach().clone() for p in clf.module_.parameters()])
+    return clf, after
+
+
+def changes(after, parameter):
+    """Whether a parameter changed in each call but the first."""
+    return [not torch.equal(a[parameter], b[parameter]) for a, b in pairwise(after)]
+
+
+class CountsEpochs(Callback):
+    """Notes which epoch of the history begins, and how many batches lie behind."""
+
+    seen: list = []
+
+    def on_epoch_begin(self, net, **kwargs):
+        n_batches = sum(epoch["train_batch_count"] for epoch in net.history[:-1])
+        self.seen.append((net.history[-1, "epoch"], n_batches))
+
+
+def pickled(clf):
+    return pickle.loads(pickle.dumps(clf))
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("copied", [lambda clf: clf, pickled], ids=["same", "pickled"])
+def test_the_history_goes_on_over_calls(call, copied, iris_like, monkeypatch):
+    monkeypatch.setattr(CountsEpochs, "seen", [])
+    clf, _ = in_calls(call, CountsEpochs(), copied=copied, data=iris_like)
+    assert CountsEpochs.seen == [(1, 0), (2, 5), (3, 10), (4, 15)]
+    CALLS[call](clf.set_params(callbacks=None), *iris_like)
+    CALLS[call](clf.set_params(callbacks=[CountsEpochs()]), *iris_like)
+    assert CountsEpochs.seen[-1] == (6, 25)
+    assert [record["epoch"] for record in clf.history_] == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_what_callbacks_recorded_is_there_in_later_calls(call, iris_like, tmp_path):
+    seen = []
+
+    class Reader(Callback):
+        def on_train_begin(self, net, **kwargs):
+            seen.append([(e["score"], e["score_best"], e["event_cp"]) for e in net.history])
+
+    callbacks = [
+        EpochScoring("accuracy", on_train=True, name="score", lower_is_better=False),
+        Checkpoint(dirname=str(tmp_path), monitor="score_best"),
+        Reader(),
+    ]
+    clf, _ = in_calls(call, *callbacks, data=iris_like, learning_rate=0.001)
+    scores = [record["score"] for record in clf.history_]
+    assert [score for score, _, _ in seen[-1]] == scores[:-1]
+    is_best = [not any(earlier >= s for earlier in scores[:i]) for i, s in enumerate(scores)]
+    assert [best for _, best, _ in seen[-1]] == is_best[:-1]
+    assert [saved for _, _, saved in seen[-1]] == is_best[:-1]
+
+
+def test_fit_begins_a_new_history(iris_like):
+    heard = []
+    clf = classifier(Spy(heard))
+    clf.fit(*iris_like).fit(*iris_like)
+    assert [epoch["epoch"] for epoch in heard] == 2 * list(range(1, N_EPOCHS + 1))
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize(("module", "first_layer"), [(None, "linear1*"), (TwoLayers, "0.*")])
+def test_an_unfreezer_fires_in_its_epoch_over_calls(call, module, first_layer, iris_like):
+    callbacks = [Freezer(first_layer), Unfreezer(first_layer, at=3)]
+    _, after = in_calls(call, *callbacks, module=module, data=iris_like)
+    assert changes(after, 0) == [False, True, True]
+    assert changes(after, 2) == [True, True, True]
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_without_callbacks_nothing_stays_frozen(call, iris_like):
+    clf, _ = in_calls(call, Freezer("linear1*"), data=iris_like)
+    before = [p.detach().clone() for p in clf.module_.parameters()]
+    CALLS[call](clf.set_params(callbacks=None), *iris_like)
+    assert not any(map(torch.equal, before, clf.module_.parameters()))
+
+
+SCHEDULERS = {
+    "ExponentialLR": {"gamma": 0.5},
+    "StepLR": {"step_size": 2, "gamma": 0.1},
+    "LambdaLR": {"lr_lambda": lambda epoch: 1 / (1 + epoch)},
+    "OneCycleLR": {"max_lr": 0.3, "total_steps": 9},
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("policy", SCHEDULERS)
+def test_a_scheduler_of_torch_goes_on_over_calls_as_in_skorch(policy, call, iris_like):
+    X, y = iris_like
+    scheduler = LRScheduler(getattr(torch.optim.lr_scheduler, policy), **SCHEDULERS[policy])
+    clf, _ = in_calls(call, scheduler, data=iris_like)
+    rates = []
+
+    class Rates(Callback):
+        def on_epoch_begin(self, net, **kwargs):
+            rates.append(net.optimizer_.param_groups[0]["lr"])
+
+    options = {"lr": 0.03, "optimizer": torch.optim.Adam, "train_split": None, "max_epochs": 1}
+    callbacks = [scheduler, Rates()]
+    net = NeuralNetClassifier(lambda: TwoLayers(4, 3), callbacks=callbacks, verbose=0, **options)
+    for _ in range(4):
+        net.partial_fit(X.astype(np.float32), y)
+    assert [record["learning_rate"] for record in clf.history_] == pytest.approx(rates)

@@ -1,0 +1,212 @@
+"""The parameter `callbacks`: those that run, their parameters by name, copies of them."""
+
+import copy
+import functools
+import inspect
+import types
+
+from skkd.checks import refuse
+
+__all__ = [
+    "PREFIX",
+    "copies_of_callbacks",
+    "link_as",
+    "parameters_by_name",
+    "running",
+    "with_parameters",
+]
+
+#: Of a named callback's parameters: ``callbacks__<name>`` and ``callbacks__<name>__<parameter>``.
+PREFIX = "callbacks__"
+
+
+def is_named(entry):
+    """Whether an entry of the list is a pair (name, callback)."""
+    return isinstance(entry, tuple) and len(entry) == 2
+
+
+def running(callbacks):
+    """The entries of the list but for disabled ones, of which a pair has None or "disable".
+
+    Parameters
+    ----------
+    callbacks : list of callbacks, of (name, callback) or of classes; "disable" or None
+
+    Returns
+    -------
+    list
+
+    Examples
+    --------
+    >>> running([("stopping", None), ("scores", "disable")]), running("disable"), running(None)
+    ([], [], [])
+    """
+    if callbacks is None or _is_disabled(callbacks):
+        return []
+    if not isinstance(callbacks, (list, tuple)):
+        allowed = "a list of skorch callbacks or None, or 'disable'"
+        refuse("callbacks", callbacks, allowed, TypeError)
+    names = [entry[0] for entry in callbacks if is_named(entry)]
+    for name in names:
+        if not isinstance(name, str) or "__" in name or names.count(name) > 1:
+            refuse("callbacks", callbacks, f"other names than {name!r}: strings without '__', once")
+    return [entry for entry in callbacks if not (is_named(entry) and _is_disabled(entry[1]))]
+
+
+def _is_disabled(callback):
+    return callback is None or (isinstance(callback, str) and callback == "disable")
+
+
+def _named(callbacks):
+    """The callbacks of the pairs in a list, by name; nothing if it is no list."""
+    entries = callbacks if isinstance(callbacks, (list, tuple)) else ()
+    return dict(entry for entry in entries if is_named(entry) and isinstance(entry[0], str))
+
+
+def parameters_by_name(callbacks):
+    """The named callbacks and their parameters, as `get_params` gives them.
+
+    Parameters
+    ----------
+    callbacks : list of callbacks, of (name, callback) or of classes; "disable" or None
+
+    Returns
+    -------
+    dict of str to object
+    """
+    found = {}
+    for name, callback in _named(callbacks).items():
+        found[PREFIX + name] = callback
+        if hasattr(callback, "get_params") and not inspect.isclass(callback):
+            of_callback = callback.get_params(deep=True)
+            found |= {f"{PREFIX}{name}__{key}": value for key, value in of_callback.items()}
+    return found
+
+
+def with_parameters(callbacks, parameters):
+    """The list with other named callbacks, or with other parameters of these.
+
+    The list is a new one; the parameters are set in the callbacks themselves, as
+    scikit-learn does with the steps of a pipeline.
+
+    Parameters
+    ----------
+    callbacks : list of callbacks, of (name, callback) or of classes; "disable" or None
+    parameters : dict of str to object
+        ``callbacks__<name>``: a callback, or None or "disable", which disable it;
+        ``callbacks__<name>__<parameter>``: the value of a parameter.
+
+    Returns
+    -------
+    list
+    """
+    named = _named(callbacks)
+    settings = {}
+    for key, value in parameters.items():
+        name, _, parameter = key.removeprefix(PREFIX).partition("__")
+        if name not in named:
+            refuse(key, value, _allowed_names(named))
+        if parameter:
+            settings.setdefault(name, {})[parameter] = value
+        else:
+            named[name] = value
+    for name, values in settings.items():
+        named[name] = _with_settings(name, named[name], values)
+    return [(entry[0], named[entry[0]]) if is_named(entry) else entry for entry in callbacks]
+
+
+def _allowed_names(named):
+    if not named:
+        return "it in a callback that has a name: callbacks=[(name, callback), ...]"
+    return "it for one of the named callbacks, " + ", ".join(map(repr, named))
+
+
+def _with_settings(name, callback, values):
+    if inspect.isclass(callback):
+        return callback(**values)
+    if _is_disabled(callback):
+        key, value = next(iter(values.items()))
+        allowed = f"{PREFIX}{name} as a callback first, which is {callback!r}"
+        refuse(f"{PREFIX}{name}__{key}", value, allowed)
+    callback.set_params(**values)
+    return callback
+
+
+def copies_of_callbacks(callbacks):
+    """Shallow copies of skorch callbacks, which write into themselves.
+
+    Shallow, so that the writers and the lists that a callback was given stay the
+    user's; together, so that a callback that knows another one knows its copy.
+
+    Parameters
+    ----------
+    callbacks : list of callbacks, of (name, callback) or of classes; "disable" or None
+
+    Returns
+    -------
+    list
+        Without those that are None or "disable".
+    """
+    entries = running(callbacks)
+    originals = [entry[1] if is_named(entry) else entry for entry in entries]
+    for entry, callback in zip(entries, originals, strict=True):
+        if not hasattr(callback, "on_epoch_end"):
+            refuse("callbacks", entry, "skorch callbacks, or (name, callback) pairs", TypeError)
+    copies = [one if inspect.isclass(one) else copy.copy(one) for one in originals]
+    link_as(originals, copies)
+    return [
+        (entry[0], copied) if is_named(entry) else copied
+        for entry, copied in zip(entries, copies, strict=True)
+    ]
+
+
+def link_as(callbacks, copies):
+    """Let copies of callbacks know each other as the originals do.
+
+    Parameters
+    ----------
+    callbacks, copies : list of callbacks, of (name, callback) or of classes
+        In the same order. A list of anything else is left as it is.
+    """
+    if not isinstance(callbacks, (list, tuple)):
+        return
+    pairs = [
+        (entry[1], copied[1]) if is_named(entry) else (entry, copied)
+        for entry, copied in zip(callbacks, copies, strict=True)
+    ]
+    copy_of = {id(original): copied for original, copied in pairs if original is not copied}
+    for original, copied in pairs:
+        if id(original) in copy_of:
+            for name, value in getattr(original, "__dict__", {}).items():
+                linked = _linked(value, copy_of)
+                if linked is not value:
+                    setattr(copied, name, linked)
+
+
+def _linked(value, copy_of):
+    """A value with copies in place of the callbacks in it; the value itself if it has none."""
+    if id(value) in copy_of:
+        return copy_of[id(value)]
+    if type(value) not in _CONTAINERS:
+        return value
+    take_apart, put_together = _CONTAINERS[type(value)]
+    parts = list(take_apart(value))
+    linked = [_linked(part, copy_of) for part in parts]
+    is_same = all(new is old for new, old in zip(linked, parts, strict=True))
+    return value if is_same else put_together(value, linked)
+
+
+#: How to get at what another callback may be in, and how to put it together again.
+_CONTAINERS = {
+    list: (list, lambda value, parts: parts),
+    tuple: (list, lambda value, parts: tuple(parts)),
+    dict: (dict.values, lambda value, parts: dict(zip(value, parts, strict=True))),
+    types.MethodType: (
+        lambda value: [value.__self__],
+        lambda value, parts: types.MethodType(value.__func__, *parts),
+    ),
+    functools.partial: (
+        lambda value: [value.func, value.args, value.keywords],
+        lambda value, parts: functools.partial(parts[0], *parts[1], **parts[2]),
+    ),
+}
