@@ -159,7 +159,7 @@ class DistilledClassifier(HearingMixin, NeuralClassifier):
     nesterov : bool, default=True
         Nesterov's momentum, of "sgd".
     weight_decay : float or "auto", default="auto"
-        L2 penalty of weights.
+        L2 penalty of weights, also for an optimiser without a weight decay of its own.
     max_grad_norm : float, default=None
         Gradients longer than this are shortened to it.
     lr_decay : str or skkd.schedules.Schedule, default="auto"

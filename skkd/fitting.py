@@ -402,6 +402,7 @@ def _recipe(settings, row_loss, n_epochs, batch_size, generator, valid):
         max_epochs=n_epochs,
         schedule_epochs=settings.max_epochs,
         shuffle_generator=generator if settings.shuffle else None,
+        weight_decay=settings.weight_decay,
         max_grad_norm=settings.max_grad_norm,
         plateau=Plateau(settings.tol, settings.n_iter_no_change) if watches else None,
         keep_best=stops_on_validation,

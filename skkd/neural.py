@@ -103,9 +103,11 @@ class NeuralClassifier(PredictionMixin, CallbackSupportMixin, ClassifierMixin, B
     nesterov : bool, default=True
         Nesterov's momentum, of "sgd".
     weight_decay : float or "auto", default="auto"
-        L2 penalty (decoupled decay with "adamw") of weights, not of biases nor
-        BatchNorm; without effect where the optimiser's class has none.
-        MLPClassifier's `alpha` divided by the batch size.
+        L2 penalty of weights, not of biases nor BatchNorm: MLPClassifier's `alpha` divided
+        by the batch size. It is the `weight_decay` of the optimiser's class (decoupled from
+        the gradient with "adamw" and other classes that do so). With a class that has none,
+        such as LBFGS and Rprop, ``weight_decay / 2 * sum w^2`` is added to the loss of each
+        batch, after gradients are shortened.
     max_grad_norm : float, default=None
         Gradients longer than this are shortened to it.
     lr_decay : str or skkd.schedules.Schedule, default="auto"
@@ -192,9 +194,10 @@ class NeuralClassifier(PredictionMixin, CallbackSupportMixin, ClassifierMixin, B
     history_ : list of dict of float
         Per epoch: "epoch", "learning_rate" (of its first batch), "train_loss",
         "seconds", with held-out rows "valid_loss" and "valid_accuracy", and what skorch
-        callbacks score.
+        callbacks score. "train_loss" is the mean loss of the rows as they were trained on,
+        each before its batch's step, without the penalty of `weight_decay`.
     loss_curve_ : list of float
-        The training loss of each epoch.
+        The training loss of each epoch: without the penalty, which MLPClassifier includes.
     best_epoch_ : int or None
         The epoch whose weights early stopping kept.
     held_out_losses_ : dict of int to float, or None
@@ -248,7 +251,7 @@ class NeuralClassifier(PredictionMixin, CallbackSupportMixin, ClassifierMixin, B
 
     The loss of a batch of ``B`` rows is ``sum_i w_i CE(y_i, z_i) / B``, with ``z`` the
     logits and weights ``w`` scaled to mean 1 over all rows; a row of weight 2 counts
-    as the same row twice.
+    as the same row twice. To it comes the penalty of `weight_decay`.
 
     Examples
     --------

@@ -23,7 +23,7 @@ from skkd.backprop import Backprop
 from skkd.batches import Batches, Rows
 from skkd.losses import cross_entropy
 from skkd.modules import Dropout
-from skkd.optimizers import kind_of, load_state, quick_step_of, state_as_arrays
+from skkd.optimizers import kind_of, load_state, penalty_of, quick_step_of, state_as_arrays
 
 __all__ = ["Outcome", "Plateau", "Recipe", "fit_network"]
 
@@ -47,6 +47,7 @@ class Recipe:
     max_epochs: int
     schedule_epochs: int  #: length of the schedule, also where calls run one epoch each
     shuffle_generator: torch.Generator | None  #: None keeps the rows in order
+    weight_decay: float = 0.0  #: for an optimiser that has none of its own
     max_grad_norm: float | None = None
     plateau: "Plateau | None" = None  #: when to stop early
     goes_on: bool = False  #: whether the weights come from an earlier training
@@ -219,6 +220,7 @@ class _Net(NeuralNetClassifier):
 
     def initialize_optimizer(self, *args, **kwargs):
         self.optimizer_ = self.recipe.make_optimizer(self.module_)
+        self.penalty = penalty_of(self.optimizer_, self.recipe.weight_decay)
         return self
 
     def get_iterator(self, dataset, training=False):
@@ -347,7 +349,8 @@ class _Net(NeuralNetClassifier):
 
         def closure():
             outcomes.append(self._losses_and_gradients(X, targets))
-            return outcomes[-1][0].mean()
+            loss = outcomes[-1][0].mean()
+            return loss if self.penalty is None else loss + self._penalize()
 
         self.optimizer_.step(closure)
         if not self.somebody_hears_batches:
@@ -367,6 +370,11 @@ class _Net(NeuralNetClassifier):
         if self.recipe.max_grad_norm is not None:
             nn.utils.clip_grad_norm_(self.trained, self.recipe.max_grad_norm)
         return losses, logits
+
+    def _penalize(self):
+        """Add the gradients of the L2 penalty, after clipping, as SGD does; its value."""
+        self.penalty.add_gradient()
+        return self.penalty.value()
 
     def _autograd(self, X, targets):
         """Losses and logits of a batch; the gradients are left in the parameters."""
