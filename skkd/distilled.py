@@ -189,7 +189,8 @@ class DistilledClassifier(HearingMixin, NeuralClassifier):
     categorical_features : "from_dtype", or array-like, default="from_dtype"
         Columns that are encoded one-hot.
     warm_start : bool, default=False
-        Whether `fit` goes on from the last fit.
+        Whether `fit` goes on from the last fit, with the same classes: with
+        ``on_class_mismatch="teacher"`` those of the teacher.
     callbacks : list of skorch callbacks, default=None
     verbose : int, default=0
         1 shows progress, the teacher's too; 2 also a line per epoch.

@@ -9,7 +9,7 @@ from sklearn.utils import column_or_1d
 
 from skkd.calibration import calibration_temperature
 from skkd.choosing import Lesson
-from skkd.inputs import check_weights, count_rows, encode, picked
+from skkd.inputs import check_same_classes, check_weights, count_rows, encode, picked
 from skkd.parameters import warn
 from skkd.presets import changed
 from skkd.soft_labels import align, mix
@@ -87,8 +87,12 @@ class HearingMixin:
         teacher_proba=None,
         X_unlabeled=None,
         remember=True,
+        needs_all_classes=False,
     ):
         check_teaching(self, teacher_proba, X_unlabeled)
+        takes_teachers = self.on_class_mismatch == "teacher"
+        if needs_all_classes and not takes_teachers:
+            check_same_classes(np.unique(y), classes)
         own_classes, _ = encode(y, classes)  # complains before a teacher costs anything
         began = time.perf_counter()
         if teacher_proba is None:
@@ -96,8 +100,10 @@ class HearingMixin:
         else:
             teacher, opinions = None, [read_answers(teacher_proba, own_classes, count_rows(X))]
         self.teacher_seconds_ = time.perf_counter() - began
-        if self.on_class_mismatch == "teacher" and classes is None:
+        if takes_teachers and classes is None:
             classes = classes_of(opinions, own_classes)
+        elif takes_teachers and needs_all_classes:
+            check_same_classes(classes_of(opinions, np.unique(y)), classes)
         classes, codes = encode(y, classes)
         soft_labels = self._mixed(opinions, classes)
         silent = soft_labels.sum(axis=1) == 0

@@ -13,6 +13,7 @@ from skkd.examples import Examples, split_examples
 from skkd.inputs import (
     check_labels,
     check_rows,
+    check_same_classes,
     check_weights,
     class_weights,
     count_rows,
@@ -163,7 +164,7 @@ class NeuralClassifier(PredictionMixin, CallbackSupportMixin, ClassifierMixin, B
         categories the rarest share one indicator.
     warm_start : bool, default=False
         Whether `fit` goes on from the last fit: its weights, input view and optimiser.
-        The schedule begins anew.
+        The schedule begins anew. `y` must hold the same classes as then.
     callbacks : list of skorch callbacks, default=None
         Shallow copies of them run. scikit-learn's own are set by `set_callbacks`.
     verbose : int, default=0
@@ -405,6 +406,7 @@ class NeuralClassifier(PredictionMixin, CallbackSupportMixin, ClassifierMixin, B
         seeds = self._draw_seeds()
         if X_unlabeled is not None:
             taught["X_unlabeled"] = X_unlabeled
+        taught["needs_all_classes"] = goes_on
         examples, classes, of_classes = self._read(
             X, y, sample_weight, classes, reset=not goes_on, seed=seeds.teacher, **taught
         )
@@ -563,8 +565,10 @@ class NeuralClassifier(PredictionMixin, CallbackSupportMixin, ClassifierMixin, B
         set_options(self, options)
         return self
 
-    def _make_targets(self, X, y, classes, sample_weight, seed):
+    def _make_targets(self, X, y, classes, sample_weight, seed, needs_all_classes=False):
         """The classes, and what the network learns about each row, as arrays by name."""
+        if needs_all_classes:
+            check_same_classes(np.unique(y), classes)
         classes, codes = encode(y, classes)
         return classes, {"labels": codes}
 

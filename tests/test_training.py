@@ -440,14 +440,90 @@ def test_a_warm_start_keeps_its_classes_and_its_input_view(iris_like):
     X, y = iris_like
     clf = tiny(warm_start=True).fit(X, y)
     view = clf.network_.input_view
-    assert clf.fit(X * 100, np.minimum(y, 1)).network_.input_view is view
+    assert clf.fit(X * 100, np.r_[[2], np.minimum(y[1:], 1)]).network_.input_view is view
     assert clf.classes_.tolist() == [0, 1, 2]
-    with pytest.raises(
-        ValueError, match=r"y=\[3\] is not allowed: give labels among .*\[0, 1, 2\]"
-    ):
-        clf.fit(X, y + 1)
     with pytest.raises(ValueError, match="X has 3 features, but NeuralClassifier is expecting 4"):
         clf.fit(X[:, :3], y)
+
+
+OTHER_CLASSES = {
+    "fewer": np.minimum,
+    "more": lambda y, _: y + (np.arange(90) == 0) * (3 - y),
+    "as many, others": lambda y, _: np.where(y == 2, 3, y),
+}
+
+
+@pytest.mark.parametrize("labels", [lambda y: y, lambda y: y.astype(str)], ids=["int", "str"])
+@pytest.mark.parametrize("change", OTHER_CLASSES)
+@pytest.mark.parametrize("first", ["fit", "partial_fit"])
+def test_a_warm_start_refuses_other_classes_in_the_words_of_mlp_classifier(
+    first, change, labels, iris_like
+):
+    X, y = iris_like
+    clf = tiny(warm_start=True)
+    clf.fit(X, labels(y)) if first == "fit" else clf.partial_fit(X, labels(y), np.unique(labels(y)))
+    before = dict(vars(clf))
+    with pytest.raises(
+        ValueError,
+        match=r"warm_start can only be used where `y` has the same classes as in the previous call "
+        r"to fit\. Previously got \['?0'? '?1'? '?2'?\], `y` has .* Set warm_start=False",
+    ):
+        clf.fit(X, labels(OTHER_CLASSES[change](y, 1)))
+    assert vars(clf) == before
+    clf.set_params(warm_start=False).fit(X, labels(OTHER_CLASSES[change](y, 1)))
+
+
+def test_a_warm_start_may_have_a_class_in_rows_of_no_weight_alone(iris_like):
+    X, y = iris_like
+    clf = tiny(warm_start=True).fit(X, y)
+    assert clf.fit(X, y, sample_weight=(y < 2).astype(float)).classes_.tolist() == [0, 1, 2]
+
+
+class Counts(GaussianNB):
+    """It counts how often it is asked."""
+
+    n_asked = 0
+
+    def predict_proba(self, X):
+        Counts.n_asked += 1
+        return super().predict_proba(X)
+
+
+def taught(teacher, **params):
+    student = DistilledClassifier(teacher, warm_start=True, alpha=0.5, augment=None, preset="plain")
+    return student.set_params(hidden_layer_sizes=(4,), max_epochs=2, random_state=0, **params)
+
+
+@pytest.mark.parametrize("on_class_mismatch", ["raise", "intersect"])
+def test_a_students_warm_start_refuses_other_classes_before_the_teacher_is_asked(
+    on_class_mismatch, iris_like
+):
+    X, y = iris_like
+    student = taught(Counts().fit(X, y), on_class_mismatch=on_class_mismatch).fit(X, y)
+    n_asked = Counts.n_asked
+    with pytest.raises(ValueError, match="warm_start can only be used where `y` has the same"):
+        student.fit(X + 1, np.minimum(y, 1))
+    assert Counts.n_asked == n_asked
+
+
+def test_a_student_with_its_teachers_classes_goes_on_if_the_teacher_knows_the_same(iris_like):
+    X, y = iris_like
+    few = np.minimum(y, 1)
+    student = taught(GaussianNB().fit(X, y), on_class_mismatch="teacher").fit(X, few)
+    assert student.classes_.tolist() == [0, 1, 2]
+    assert student.fit(X, few).fit(X, y).n_iter_ == 6
+    for labels in (few, np.where(np.arange(90) % 9 == 0, 3, y)):
+        student.set_params(teacher=GaussianNB().fit(X, labels))
+        with pytest.raises(ValueError, match="warm_start can only be used where `y` has the same"):
+            student.fit(X, few)
+
+
+@pytest.mark.parametrize("on_class_mismatch", ["raise", "teacher", "intersect"])
+def test_a_students_partial_fits_need_not_hold_all_classes(on_class_mismatch, iris_like):
+    X, y = iris_like
+    student = taught(GaussianNB().fit(X, y), on_class_mismatch=on_class_mismatch)
+    student.partial_fit(X, y, classes=[0, 1, 2]).partial_fit(X[y < 2], y[y < 2])
+    assert student.n_iter_ == 2
 
 
 def test_partial_fit_fits_the_input_view_in_its_first_call_only(iris_like):
