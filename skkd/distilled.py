@@ -169,7 +169,8 @@ class DistilledClassifier(HearingMixin, NeuralClassifier):
     shuffle : bool, default=True
     max_epochs : int or "auto", default="auto"
     early_stopping : bool, default=False
-        Watches the log-loss of true labels, whatever `alpha`, and keeps the best epoch.
+        Watches the log-loss of true labels, whatever `alpha`, and keeps the best epoch, of
+        which the initial weights are one.
     validation_fraction : float in (0, 1), default=0.1
         Share of the rows that is held out, by early stopping or to choose `alpha`,
         `max_epochs` and `numeric_encoding` by, unless `fit` gets `X_val`.

@@ -57,7 +57,7 @@ class Fitted:
 
     network: object
     history: list  #: a record per epoch, from the beginning or of one call
-    best_epoch: int | None  #: the same
+    best_epoch: int | None  #: the same; 0 for the weights before the first
     training_state: dict
     n_steps: int = 0  #: the same
 
@@ -76,10 +76,13 @@ class Fitted:
             return self
         n_before = len(earlier.history)
         later = ({**record, "epoch": n_before + record["epoch"]} for record in self.history)
+        best_epoch = None if self.best_epoch is None else n_before + self.best_epoch
+        if self.best_epoch == 0 and earlier.best_epoch is not None:
+            best_epoch = earlier.best_epoch  # whose weights this training began with
         return replace(
             self,
             history=[*earlier.history, *later],
-            best_epoch=None if self.best_epoch is None else n_before + self.best_epoch,
+            best_epoch=best_epoch,
             n_steps=earlier.n_steps + self.n_steps,
         )
 
@@ -172,21 +175,25 @@ def warn_if_diverged(fitted, row_loss, n_classes, learning_rate):
     Parameters
     ----------
     fitted : Fitted
-        If it kept its best epoch, that one's loss of held-out labels counts. Of few epochs
-        nothing is said, nor of a `row_loss` that knows no bound.
+        If it kept its best epoch, that one's loss of held-out labels counts, the lowest of
+        all epochs if that was before the first. Of few epochs nothing is said, nor of a
+        `row_loss` that knows no bound.
     row_loss : criterion
         As in :func:`fit_examples`.
     n_classes : int
     learning_rate : float
     """
-    name, record, of_ignorance = "train_loss", fitted.history[-1], row_loss.of_ignorance(n_classes)
+    if len(fitted.history) < ENOUGH_TO_SETTLE:
+        return
+    name, loss, of_ignorance = "train_loss", fitted.history[-1], row_loss.of_ignorance(n_classes)
     if fitted.best_epoch is not None:
-        name, record = "valid_loss", fitted.history[fitted.best_epoch - 1]
-        of_ignorance = math.log(n_classes)
-    if len(fitted.history) >= ENOUGH_TO_SETTLE and record[name] > FAR_OUT * of_ignorance:
+        name, of_ignorance = "valid_loss", math.log(n_classes)
+        loss = min(fitted.history, key=lambda record: record["valid_loss"])
+    if loss[name] > FAR_OUT * of_ignorance:
+        kept = " The weights are those it began with." if fitted.best_epoch == 0 else ""
         warn(  # without the loss, which would make it another warning in each fold
             f"training has diverged, or is far from its end: {name} is over {FAR_OUT} times as "
-            "high as that of a network that says the same of each row. Lower "
+            f"high as that of a network that says the same of each row.{kept} Lower "
             f"learning_rate={learning_rate!r}, clip with max_grad_norm, scale the input if it is "
             "not, or train for longer."
         )

@@ -130,7 +130,8 @@ class NeuralClassifier(PredictionMixin, CallbackSupportMixin, ClassifierMixin, B
         probabilities are then as cautious as label smoothing makes them.
     early_stopping : bool, default=False
         Stop when the log-loss of true labels on held-out rows stops improving, and keep
-        the weights of its best epoch. The rows are `X_val` or a stratified split.
+        the weights of its best epoch, or those that training began with if no epoch was
+        better. The rows are `X_val` or a stratified split.
     validation_fraction : float in (0, 1), default=0.1
         Share of the rows that is held out, by early stopping or to choose `max_epochs` and
         `numeric_encoding` by, unless `fit` gets `X_val`.
@@ -200,7 +201,9 @@ class NeuralClassifier(PredictionMixin, CallbackSupportMixin, ClassifierMixin, B
     loss_curve_ : list of float
         The training loss of each epoch: without the penalty, which MLPClassifier includes.
     best_epoch_ : int or None
-        The epoch whose weights early stopping kept.
+        The epoch whose weights early stopping kept, as `history_` counts: 0 if that are
+        the initial ones, which have no record. After a warm start without a better epoch,
+        the one that it began with.
     held_out_losses_ : dict of int to float, or None
         Number of epochs to log-loss of held-out rows, at its best temperature, as far as
         lengths were tried: the longest was taken that is not worse than the lowest by
@@ -453,7 +456,7 @@ class NeuralClassifier(PredictionMixin, CallbackSupportMixin, ClassifierMixin, B
             title=None if plan.choice is None else "fitting all rows",
         )
         is_told = plan.choice is not None and plan.choice.learned_nothing
-        keeps_old_weights = self.early_stopping and fitted.best_epoch is None
+        keeps_old_weights = task.goes_on and fitted.best_epoch == 0
         if not (is_told or keeps_old_weights):
             n_classes = len(task.classes)
             warn_if_diverged(fitted, plan.candidate.row_loss, n_classes, settings.learning_rate)
@@ -681,9 +684,7 @@ class NeuralClassifier(PredictionMixin, CallbackSupportMixin, ClassifierMixin, B
         self.n_iter_ = len(fitted.history)
         self.n_steps_ = fitted.n_steps
         self.held_out_losses_ = None
-        an_earlier_epoch_was_better = goes_on and self.early_stopping and fitted.best_epoch is None
-        if not an_earlier_epoch_was_better:
-            self.best_epoch_ = fitted.best_epoch
+        self.best_epoch_ = fitted.best_epoch
         vars(self).pop("training_state_", None)
         if keeps_training_state:
             self.training_state_ = fitted.training_state

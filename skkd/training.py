@@ -8,7 +8,7 @@ around every batch is left out where nobody listens.
 
 import dis
 import time
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -21,8 +21,9 @@ from torch import nn
 
 from skkd.backprop import Backprop
 from skkd.batches import Batches, Rows
+from skkd.isolation import seeded_global_generator
 from skkd.losses import cross_entropy
-from skkd.modules import Dropout
+from skkd.modules import MLP, Dropout
 from skkd.optimizers import kind_of, load_state, penalty_of, quick_step_of, state_as_arrays
 
 __all__ = ["Outcome", "Plateau", "Recipe", "fit_network"]
@@ -64,7 +65,7 @@ class Outcome:
 
     state: dict  #: the module's state dict, as arrays
     history: list  #: one dict of plain floats per epoch
-    best_epoch: int | None
+    best_epoch: int | None  #: 0 for the weights that training began with
     training_state: dict  #: "optimizer", "moments", "epochs_done", "place", to go on from
     n_steps: int  #: of the optimiser, in this call
 
@@ -135,9 +136,9 @@ def fit_network(module, train, valid, recipe, previous=None):
         train.n_passes, train.turn = previous.get("place", (0, 0))
         if previous["optimizer"] == kind_of(net.optimizer_):
             load_state(net.optimizer_, previous["moments"], net.trained)
-    if recipe.goes_on and recipe.keep_best:
-        net.begin_with_weights_as_they_are(valid)
     net.notify("on_train_begin", X=train, y=None)
+    if recipe.keep_best:
+        net.begin_with_weights_as_they_are(valid)
     with suppress(_TrainingEnds):
         net.fit_loop(train)
     net.notify("on_train_end", X=train, y=None)
@@ -260,10 +261,21 @@ class _Net(NeuralNetClassifier):
             ) from error
 
     def begin_with_weights_as_they_are(self, valid):
-        """Let the weights of an earlier training count as the best so far."""
-        loss, _ = self._validate(self.get_iterator(valid), announced=False)
-        self.recipe.plateau.update(loss)
+        """Let the weights that training begins with be those of epoch 0, the best so far.
+
+        Nothing else changes: no generator, no buffer, no mode. The patience of a first fit
+        counts from its first epoch.
+        """
+        self.best_epoch = 0
         self._keep_weights()
+        module, was_training = self.module_, self.module_.training
+        draws = type(module) is not MLP  # a module of one's own may draw or write anything
+        with seeded_global_generator(device=self.device) if draws else nullcontext():
+            self.loss_at_start, _ = self._validate(self.get_iterator(valid), announced=False)
+        module.train(was_training)
+        module.load_state_dict(self.best_state)
+        if self.recipe.goes_on:
+            self.recipe.plateau.update(self.loss_at_start)
 
     def on_epoch_begin(self, net, **kwargs):
         super().on_epoch_begin(net, **kwargs)
@@ -466,8 +478,9 @@ class _Net(NeuralNetClassifier):
         plateau = self.recipe.plateau
         if plateau is None:
             return
-        is_best = plateau.update(record["valid_loss" if self.recipe.keep_best else "train_loss"])
-        if self.recipe.keep_best and is_best:
+        loss = record["valid_loss" if self.recipe.keep_best else "train_loss"]
+        is_best = plateau.update(loss)
+        if self.recipe.keep_best and is_best and not loss > self.loss_at_start:
             self.best_epoch = record["epoch"]
             self._keep_weights()
         self.stop_requested |= plateau.reached
