@@ -401,9 +401,10 @@ class DistilledClassifier(HearingMixin, NeuralClassifier):
         DistilledClassifier
             Itself.
         """
-        with all_or_nothing(self), without_array_api():
+        with all_or_nothing(self) as working, without_array_api():
             taught = {"teacher_proba": teacher_proba, "X_unlabeled": unwrapped_rows(X_unlabeled)}
-            return self._fit(X, y, sample_weight, X_val, y_val, **taught)
+            working._fit(X, y, sample_weight, X_val, y_val, **taught)
+        return self
 
     @available_if(_learns_in_parts)
     def partial_fit(self, X, y, classes=None, sample_weight=None, *, teacher_proba=None):
@@ -426,13 +427,13 @@ class DistilledClassifier(HearingMixin, NeuralClassifier):
         DistilledClassifier
             Itself.
         """
-        with all_or_nothing(self), without_array_api():
+        with all_or_nothing(self) as working, without_array_api():
             taught = {"teacher_proba": teacher_proba, "remember": False}
-            self._partial_fit(X, y, classes, sample_weight, **taught)
-            self.alpha_ = self._fixed_alpha()
-            self.candidate_ = "teacher" if self.alpha_ > 0 else "labels"
-            self.candidate_losses_, self.n_transfer_rows_ = None, 0
-            return self
+            working._partial_fit(X, y, classes, sample_weight, **taught)
+            working.alpha_ = working._fixed_alpha()
+            working.candidate_ = "teacher" if working.alpha_ > 0 else "labels"
+            working.candidate_losses_, working.n_transfer_rows_ = None, 0
+        return self
 
     @property
     def student_(self):

@@ -22,7 +22,7 @@ from skkd.inputs import (
 from skkd.parameters import refuse, warn
 from skkd.planning import make_plan, plan_to_go_on
 from skkd.predictions import PredictionMixin, without_array_api
-from skkd.presets import with_preset
+from skkd.presets import changed, with_preset
 from skkd.settings import OBJECTS, OPTION_PREFIXES, check_settings, set_options
 from skkd.sklearn_callbacks import CallbackSupportMixin, EpochCallbacks, with_callbacks
 from skkd.task import Seeds, Task, unwrapped_rows
@@ -386,8 +386,9 @@ class NeuralClassifier(PredictionMixin, CallbackSupportMixin, ClassifierMixin, B
             Where the network is no better than the class frequencies, its loss is far above
             theirs (`learning_rate` is too high), or a column of text reads as numbers.
         """
-        with all_or_nothing(self), without_array_api():
-            return self._fit(X, y, sample_weight, X_val, y_val)
+        with all_or_nothing(self) as working, without_array_api():
+            working._fit(X, y, sample_weight, X_val, y_val)
+        return self
 
     @with_callbacks
     def _fit(self, X, y, sample_weight, X_val, y_val, **taught):
@@ -490,8 +491,9 @@ class NeuralClassifier(PredictionMixin, CallbackSupportMixin, ClassifierMixin, B
         NeuralClassifier
             Itself.
         """
-        with all_or_nothing(self), without_array_api():
-            return self._partial_fit(X, y, classes, sample_weight)
+        with all_or_nothing(self) as working, without_array_api():
+            working._partial_fit(X, y, classes, sample_weight)
+        return self
 
     def _partial_fit(self, X, y, classes, sample_weight, **taught):
         from skkd.fitting import fit_examples
@@ -568,7 +570,7 @@ class NeuralClassifier(PredictionMixin, CallbackSupportMixin, ClassifierMixin, B
         set_options(self, options)
         return self
 
-    def _make_targets(self, X, y, classes, sample_weight, seed, needs_all_classes=False):
+    def _make_targets(self, X, y, classes, sample_weight, seed, *, needs_all_classes=False):
         """The classes, and what the network learns about each row, as arrays by name."""
         if needs_all_classes:
             check_same_classes(np.unique(y), classes)
@@ -713,11 +715,14 @@ class NeuralClassifier(PredictionMixin, CallbackSupportMixin, ClassifierMixin, B
 
 @contextmanager
 def all_or_nothing(estimator):
-    """After an error the estimator is as it was before."""
-    before = dict(vars(estimator))
-    try:
-        yield
-    except BaseException:
-        vars(estimator).clear()
-        vars(estimator).update(before)
-        raise
+    """A working copy, whose attributes become the estimator's all at once, at the end.
+
+    Until then, and after an error, the estimator is as it was before: other threads may go
+    on predicting with it.
+    """
+    working = changed(estimator)
+    before, after = dict(vars(working)), vars(working)
+    yield working
+    new = {k: v for k, v in after.items() if k not in before or before[k] is not v}
+    kept = {k: v for k, v in vars(estimator).items() if k not in before or k in after}
+    estimator.__dict__ = kept | new  # one assignment
