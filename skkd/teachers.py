@@ -25,6 +25,7 @@ from sklearn.utils.validation import _num_samples, check_is_fitted
 from skkd.inputs import picked
 from skkd.network import softmax
 from skkd.parameters import refuse, warn
+from skkd.progress import bar_class
 from skkd.soft_labels import as_array, check_probabilities
 from skkd.tables import names_of
 from skkd.teacher_cache import remembered_answer
@@ -431,9 +432,7 @@ def _bar(n_rows, progress):
     if not progress:
         yield lambda n_rows: None
         return
-    from tqdm.auto import tqdm
-
-    with tqdm(total=n_rows, unit="row", desc="teacher") as bar:
+    with bar_class()(total=n_rows, unit="row", desc="teacher") as bar:
         yield bar.update
 
 
