@@ -199,7 +199,8 @@ class DistilledClassifier(HearingMixin, NeuralClassifier):
         Of the student's training; "auto" takes a GPU where there is one.
     dtype : {"float32", "float64"}, default="float32"
     n_threads : int, default=None
-        torch's threads in `fit`.
+        torch's threads in `fit`, at most the machine's logical cores. More than one slows
+        small networks down.
     random_state : int, RandomState or None, default=None
         With `fit_teacher` it also seeds the teacher; only an int lets teachers be remembered.
     **module__and_optimizer__

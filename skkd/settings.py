@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+import os
 from difflib import get_close_matches
 
 from skkd.encodings import resolve_encoding
@@ -276,3 +277,7 @@ def _check_surroundings(est):
     check_option("dtype", est.dtype, ("float32", "float64"))
     if est.n_threads is not None:
         check_integer("n_threads", est.n_threads, low=1)
+        most = os.cpu_count() or 1
+        if est.n_threads > most:  # they gain nothing, and very many end the process
+            allowed = f"at most {most}, the logical cores of this machine, or None"
+            refuse("n_threads", est.n_threads, allowed)
