@@ -2,7 +2,7 @@
 
 From the bottom up; each imports from those above it in this list, and from nothing below:
 
-    checks runtime                   errors, warnings; threads, seeds, devices
+    checks runtime progress          errors, warnings; threads, seeds, devices; progress bars
     losses schedules initializers    the formulas of the course
     data                             the caller's rows, labels, weights: checked, read, split
     preprocessing                    what the network sees of X

@@ -284,6 +284,10 @@ def _check_runtime(config):
     check_option("dtype", config.dtype, ("float32", "float64"))
     if config.n_threads is not None:
         check_integer("n_threads", config.n_threads, low=1)
+        most = os.cpu_count() or 1
+        if config.n_threads > most:  # they gain nothing, and very many end the process
+            allowed = f"at most {most}, the logical cores of this machine, or None"
+            refuse("n_threads", config.n_threads, allowed)
 
 
 def _check_teaching(config: "DistilledConfig") -> None:

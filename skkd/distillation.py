@@ -11,7 +11,14 @@ from skkd.checks import is_auto, refuse, warn
 from skkd.config import DistilledConfig
 from skkd.data.dataset import Dataset
 from skkd.data.fit_data import FitData, FitInput
-from skkd.data.validation import count_rows, encode, is_plain_table, nominal_columns, picked
+from skkd.data.validation import (
+    check_same_classes,
+    count_rows,
+    encode,
+    is_plain_table,
+    nominal_columns,
+    picked,
+)
 from skkd.inference.calibration import calibration_temperature
 from skkd.preprocessing.encodings import resolve_encoding
 from skkd.supervision import Candidate, Fold, LabelSupervision
@@ -77,15 +84,22 @@ class TeacherSupervision:
         remember: bool = True,
     ) -> None:
         self.config, self.data, self.X_unlabeled = config, data, X_unlabeled
-        self.by_labels = LabelSupervision(config, data)  # refuses labels before a teacher is asked
+        takes_teachers_classes = config.on_class_mismatch == "teacher"
+        needs_all_classes = data.needs_all_classes and not takes_teachers_classes
+        # It refuses labels before a teacher is asked.
+        self.by_labels = LabelSupervision(
+            config, replace(data, needs_all_classes=needs_all_classes)
+        )
         self.goes_on = goes_on
         self.given_alpha = alpha
         self.clock = Clock()
         with self.clock.running():
             self.teacher, answers = self._ask(teacher_proba, remember)
         classes = self.by_labels.classes
-        if config.on_class_mismatch == "teacher" and data.classes is None:
+        if takes_teachers_classes and data.classes is None:
             classes = known_classes(answers, classes)
+        elif takes_teachers_classes and data.needs_all_classes:
+            check_same_classes(known_classes(answers, np.unique(data.y)), classes)
         self.classes, codes = encode(data.y, classes)
         if self.teacher is not None:
             self.teacher = self.teacher.with_classes(self.classes)

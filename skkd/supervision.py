@@ -14,7 +14,7 @@ import numpy as np
 from skkd.config import Config
 from skkd.data.dataset import Dataset
 from skkd.data.fit_data import FitData, FitInput
-from skkd.data.validation import encode
+from skkd.data.validation import check_same_classes, encode
 from skkd.transfer.transfer_set import TransferSet
 
 __all__ = ["Candidate", "Fold", "LabelSupervision", "Supervision"]
@@ -155,6 +155,8 @@ class LabelSupervision:
 
     def __init__(self, config: Config, data: FitInput) -> None:
         self.config = config
+        if data.needs_all_classes:
+            check_same_classes(np.unique(data.y), data.classes)
         self.classes, codes = encode(data.y, data.classes)
         self.targets = {"labels": codes}
 

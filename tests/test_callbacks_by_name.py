@@ -6,13 +6,13 @@ import pickle
 import joblib
 import numpy as np
 import pytest
-from skkd.config import copies_of_callbacks
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from skorch.callbacks import Callback, EarlyStopping, EpochTimer, LoadInitState
 
 from skkd import DistilledClassifier, NeuralClassifier
+from skkd.config import copies_of_callbacks
 
 N_EPOCHS = 6
 

@@ -35,8 +35,10 @@ class FitInput:
     reader : RowReader
         Reads further rows with the same columns.
     seeds : Seeds
-    classes : ndarray of shape (n_classes,) or None
+    classes : ndarray of shape (n_classes,), default=None
         Those that are known before `y` is looked at.
+    needs_all_classes : bool, default=False
+        Whether `y` must hold all of them.
     """
 
     X: Any
@@ -46,6 +48,7 @@ class FitInput:
     reader: RowReader
     seeds: Seeds
     classes: np.ndarray | None = None
+    needs_all_classes: bool = False
 
     def dataset(self, targets: dict[str, np.ndarray], class_weight_factors: np.ndarray) -> Dataset:
         """All rows with their targets and weights.

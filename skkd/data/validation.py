@@ -15,6 +15,7 @@ __all__ = [
     "RowReader",
     "check_labels",
     "check_rows",
+    "check_same_classes",
     "check_weights",
     "class_weights",
     "count_rows",
@@ -314,6 +315,24 @@ def encode(y, classes=None, name="y"):
     if unknown:
         refuse(name, unknown, f"labels among the classes {classes.tolist()}")
     return classes, np.array([position[label] for label in found.tolist()], dtype=np.int64)[codes]
+
+
+def check_same_classes(found, classes):
+    """Refuse other classes than those of the last fit, in scikit-learn's words.
+
+    Parameters
+    ----------
+    found : ndarray
+        The classes that a new fit would have.
+    classes : ndarray
+        Those of the last fit.
+    """
+    if set(found.tolist()) != set(classes.tolist()):
+        raise ValueError(
+            "warm_start can only be used where `y` has the same classes as in the previous call "
+            f"to fit. Previously got {classes}, `y` has {found}. Set warm_start=False to begin "
+            "anew."
+        )
 
 
 def resolve_categorical(categorical_features, rows, names):

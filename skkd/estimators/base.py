@@ -1,6 +1,7 @@
 """What the estimators share: parameters, reading of X and y, fitting, publishing."""
 
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -99,6 +100,12 @@ class BaseNeuralEstimator(CallbackSupportMixin, BaseEstimator):
     def _goes_on(self):
         """Whether `fit` goes on from the last fit."""
         return bool(self.warm_start) and self.__sklearn_is_fitted__()
+
+    def _read_all(self, X, y, sample_weight):
+        """Rows, labels and weights of `fit`, checked; a warm start needs all classes again."""
+        goes_on = self._goes_on()
+        given = self._read(X, y, sample_weight, self.classes_ if goes_on else None, goes_on=goes_on)
+        return replace(given, needs_all_classes=goes_on)
 
     def _read(self, X, y, sample_weight, classes, *, goes_on):
         """Rows, labels and weights as the caller gave them, checked."""
@@ -212,7 +219,7 @@ class BaseNeuralEstimator(CallbackSupportMixin, BaseEstimator):
             title=None if plan.choice is None else "fitting all rows",
         )
         was_told = plan.choice is not None and plan.choice.learned_nothing
-        keeps_old_weights = config.early_stopping and result.best_epoch is None
+        keeps_old_weights = plan.start is not None and result.best_epoch == 0
         if not (was_told or keeps_old_weights):
             n_classes = len(data.classes)
             fit.warn_if_diverged(result, plan.candidate.criterion, n_classes, config.learning_rate)
@@ -297,9 +304,7 @@ class BaseNeuralEstimator(CallbackSupportMixin, BaseEstimator):
         self.n_iter_ = len(result.history)
         self.n_steps_ = result.n_steps
         self.held_out_losses_ = None
-        an_earlier_epoch_was_better = goes_on and self.early_stopping and result.best_epoch is None
-        if not an_earlier_epoch_was_better:
-            self.best_epoch_ = result.best_epoch
+        self.best_epoch_ = result.best_epoch
         vars(self).pop("training_state_", None)
         if keeps_training_state:
             self.training_state_ = result.training_state
@@ -333,11 +338,15 @@ class BaseNeuralEstimator(CallbackSupportMixin, BaseEstimator):
 
 @contextmanager
 def all_or_nothing(estimator):
-    """After an error the estimator is as it was before."""
-    before = dict(vars(estimator))
-    try:
-        yield
-    except BaseException:
-        vars(estimator).clear()
-        vars(estimator).update(before)
-        raise
+    """A working copy, whose attributes become the estimator's all at once, at the end.
+
+    Until then, and after an error, the estimator is as it was before: other threads may go
+    on predicting with it.
+    """
+    working = type(estimator).__new__(type(estimator))
+    vars(working).update(vars(estimator))
+    before, after = dict(vars(working)), vars(working)
+    yield working
+    new = {k: v for k, v in after.items() if k not in before or before[k] is not v}
+    kept = {k: v for k, v in vars(estimator).items() if k not in before or k in after}
+    estimator.__dict__ = kept | new  # one assignment

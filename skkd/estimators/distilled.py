@@ -148,7 +148,7 @@ class DistilledClassifier(NeuralClassifier):
     nesterov : bool, default=True
         Nesterov's momentum, of "sgd".
     weight_decay : float or "auto", default="auto"
-        L2 penalty of weights.
+        L2 penalty of weights, also for an optimiser without a weight decay of its own.
     max_grad_norm : float, default=None
         Gradients longer than this are shortened to it.
     lr_decay : str or skkd.schedules.Schedule, default="auto"
@@ -159,7 +159,8 @@ class DistilledClassifier(NeuralClassifier):
     shuffle : bool, default=True
     max_epochs : int or "auto", default="auto"
     early_stopping : bool, default=False
-        Watches the log-loss of true labels, whatever `alpha`, and keeps the best epoch.
+        Watches the log-loss of true labels, whatever `alpha`, and keeps the best epoch, of
+        which the initial weights are one.
     validation_fraction : float in (0, 1), default=0.1
         Share of the rows that is held out, by early stopping or to choose `alpha`,
         `max_epochs` and `numeric_encoding` by, unless `fit` gets `X_val`.
@@ -180,7 +181,8 @@ class DistilledClassifier(NeuralClassifier):
     categorical_features : "from_dtype", or array-like, default="from_dtype"
         Columns that are encoded one-hot.
     warm_start : bool, default=False
-        Whether `fit` goes on from the last fit.
+        Whether `fit` goes on from the last fit, with the same classes: with
+        ``on_class_mismatch="teacher"`` those of the teacher.
     callbacks : list of skorch callbacks, "disable" or None, default=None
         As for :class:`NeuralClassifier`; pairs ``(name, callback)`` can be searched.
     verbose : int, default=0
@@ -189,7 +191,8 @@ class DistilledClassifier(NeuralClassifier):
         Of the student's training; "auto" takes a GPU where there is one.
     dtype : {"float32", "float64"}, default="float32"
     n_threads : int, default=None
-        torch's threads in `fit`.
+        torch's threads in `fit`, at most the machine's logical cores. More than one slows
+        small networks down.
     random_state : int, RandomState or None, default=None
         With `fit_teacher` it also seeds the teacher; only an int lets teachers be remembered.
     **module__and_optimizer__
@@ -391,28 +394,30 @@ class DistilledClassifier(NeuralClassifier):
         DistilledClassifier
             Itself.
         """
-        with all_or_nothing(self), without_array_api():
-            config = DistilledConfig.from_parameters(self.get_params(deep=False))
+        with all_or_nothing(self) as working, without_array_api():
             X_unlabeled = unwrapped_rows(X_unlabeled)
-            check_arguments_of_fit(config, teacher_proba, X_unlabeled)
-            goes_on = self._goes_on()
-            classes = self.classes_ if goes_on else None
-            given = self._read(X, y, sample_weight, classes, goes_on=goes_on)
-            supervision = TeacherSupervision(
-                config,
-                given,
-                teacher_proba,
-                X_unlabeled,
-                alpha=self._alpha_of_last_fit() if goes_on else None,
-                goes_on=goes_on,
-            )
-            data = self._fit_data(config, given, supervision, X_val, y_val)
-            plan, dataset = self._fit_supervised(
-                config, given, data, supervision, y=y, sample_weight=sample_weight
-            )
-            self._publish_teacher(supervision)
-            self._publish_candidate(plan, dataset)
-            return self
+            working._fit(X, y, sample_weight, X_val, y_val, teacher_proba, X_unlabeled)
+        return self
+
+    def _fit(self, X, y, sample_weight, X_val, y_val, teacher_proba, X_unlabeled):
+        config = DistilledConfig.from_parameters(self.get_params(deep=False))
+        check_arguments_of_fit(config, teacher_proba, X_unlabeled)
+        goes_on = self._goes_on()
+        given = self._read_all(X, y, sample_weight)
+        supervision = TeacherSupervision(
+            config,
+            given,
+            teacher_proba,
+            X_unlabeled,
+            alpha=self._alpha_of_last_fit() if goes_on else None,
+            goes_on=goes_on,
+        )
+        data = self._fit_data(config, given, supervision, X_val, y_val)
+        plan, dataset = self._fit_supervised(
+            config, given, data, supervision, y=y, sample_weight=sample_weight
+        )
+        self._publish_teacher(supervision)
+        self._publish_candidate(plan, dataset)
 
     @available_if(_learns_in_parts)
     def partial_fit(self, X, y, classes=None, sample_weight=None, *, teacher_proba=None):
@@ -435,21 +440,24 @@ class DistilledClassifier(NeuralClassifier):
         DistilledClassifier
             Itself.
         """
-        with all_or_nothing(self), without_array_api():
-            config = DistilledConfig.from_parameters(self.get_params(deep=False), in_parts=True)
-            check_arguments_of_fit(config, teacher_proba, None)
-            goes_on = self.__sklearn_is_fitted__()
-            given = self._read_part(X, y, classes, sample_weight)
-            alpha = self._alpha_of_last_fit() if goes_on else None
-            supervision = TeacherSupervision(
-                config, given, teacher_proba, alpha=alpha, goes_on=goes_on, remember=False
-            )
-            self._train_one_epoch(config, given, supervision)
-            self._publish_teacher(supervision)
-            self.alpha_ = supervision.alpha
-            self.candidate_ = "teacher" if self.alpha_ > 0 else "labels"
-            self.candidate_losses_, self.n_transfer_rows_ = None, 0
-            return self
+        with all_or_nothing(self) as working, without_array_api():
+            working._partial_fit(X, y, classes, sample_weight, teacher_proba)
+        return self
+
+    def _partial_fit(self, X, y, classes, sample_weight, teacher_proba):
+        config = DistilledConfig.from_parameters(self.get_params(deep=False), in_parts=True)
+        check_arguments_of_fit(config, teacher_proba, None)
+        goes_on = self.__sklearn_is_fitted__()
+        given = self._read_part(X, y, classes, sample_weight)
+        alpha = self._alpha_of_last_fit() if goes_on else None
+        supervision = TeacherSupervision(
+            config, given, teacher_proba, alpha=alpha, goes_on=goes_on, remember=False
+        )
+        self._train_one_epoch(config, given, supervision)
+        self._publish_teacher(supervision)
+        self.alpha_ = supervision.alpha
+        self.candidate_ = "teacher" if self.alpha_ > 0 else "labels"
+        self.candidate_losses_, self.n_transfer_rows_ = None, 0
 
     @property
     def student_(self):

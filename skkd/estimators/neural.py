@@ -74,9 +74,11 @@ class NeuralClassifier(PredictionMixin, ClassifierMixin, BaseNeuralEstimator):
     nesterov : bool, default=True
         Nesterov's momentum, of "sgd".
     weight_decay : float or "auto", default="auto"
-        L2 penalty (decoupled decay with "adamw") of weights, not of biases nor
-        BatchNorm; without effect where the optimiser's class has none.
-        MLPClassifier's `alpha` divided by the batch size.
+        L2 penalty of weights, not of biases nor BatchNorm: MLPClassifier's `alpha` divided
+        by the batch size. It is the `weight_decay` of the optimiser's class (decoupled from
+        the gradient with "adamw" and other classes that do so). With a class that has none,
+        such as LBFGS and Rprop, ``weight_decay / 2 * sum w^2`` is added to the loss of each
+        batch, after gradients are shortened.
     max_grad_norm : float, default=None
         Gradients longer than this are shortened to it.
     lr_decay : str or skkd.schedules.Schedule, default="auto"
@@ -99,7 +101,8 @@ class NeuralClassifier(PredictionMixin, ClassifierMixin, BaseNeuralEstimator):
         probabilities are then as cautious as label smoothing makes them.
     early_stopping : bool, default=False
         Stop when the log-loss of true labels on held-out rows stops improving, and keep
-        the weights of its best epoch. The rows are `X_val` or a stratified split.
+        the weights of its best epoch, or those that training began with if no epoch was
+        better. The rows are `X_val` or a stratified split.
     validation_fraction : float in (0, 1), default=0.1
         Share of the rows that is held out, by early stopping or to choose `max_epochs` and
         `numeric_encoding` by, unless `fit` gets `X_val`.
@@ -148,7 +151,12 @@ class NeuralClassifier(PredictionMixin, ClassifierMixin, BaseNeuralEstimator):
     dtype : {"float32", "float64"}, default="float32"
         Of the training. Probabilities are float64 always.
     n_threads : int, default=None
-        torch's threads in `fit`; None is chosen from the network and the batch.
+        torch's threads in `fit`, at most as many as the machine has logical cores
+        (``os.cpu_count()``, also where the process may use fewer of them: the count decides
+        the last bits). None is chosen from the network and the batch, and is 1 for all but
+        very large ones. Two threads are up to twice as fast for large batches on idle cores.
+        Small networks lose: with other work on one of two cores three layers of 256 units
+        took 5 times as long (batches of 200), one of 64 units 6 to 17 times.
     random_state : int, RandomState or None, default=None
         Weights, shuffling, dropout, split. No global generator is touched if it is an
         int.
@@ -168,11 +176,14 @@ class NeuralClassifier(PredictionMixin, ClassifierMixin, BaseNeuralEstimator):
     history_ : list of dict of float
         Per epoch: "epoch", "learning_rate" (of its first batch), "train_loss",
         "seconds", with held-out rows "valid_loss" and "valid_accuracy", and what skorch
-        callbacks score.
+        callbacks score. "train_loss" is the mean loss of the rows as they were trained on,
+        each before its batch's step, without the penalty of `weight_decay`.
     loss_curve_ : list of float
-        The training loss of each epoch.
+        The training loss of each epoch: without the penalty, which MLPClassifier includes.
     best_epoch_ : int or None
-        The epoch whose weights early stopping kept.
+        The epoch whose weights early stopping kept, as `history_` counts: 0 if that are
+        the initial ones, which have no record. After a warm start without a better epoch,
+        the one that it began with.
     held_out_losses_ : dict of int to float, or None
         Number of epochs to log-loss of held-out rows, at its best temperature, as far as
         lengths were tried: the longest was taken that is not worse than the lowest by
@@ -225,7 +236,7 @@ class NeuralClassifier(PredictionMixin, ClassifierMixin, BaseNeuralEstimator):
 
     The loss of a batch of ``B`` rows is ``sum_i w_i CE(y_i, z_i) / B``, with ``z`` the
     logits and weights ``w`` scaled to mean 1 over all rows; a row of weight 2 counts
-    as the same row twice.
+    as the same row twice. To it comes the penalty of `weight_decay`.
 
     Examples
     --------
@@ -357,15 +368,16 @@ class NeuralClassifier(PredictionMixin, ClassifierMixin, BaseNeuralEstimator):
             theirs (`learning_rate` is too high), a column of text reads as numbers, or a
             `module` gives probabilities in place of logits.
         """
-        with all_or_nothing(self), without_array_api():
-            config = Config.from_parameters(self.get_params(deep=False))
-            goes_on = self._goes_on()
-            classes = self.classes_ if goes_on else None
-            given = self._read(X, y, sample_weight, classes, goes_on=goes_on)
-            supervision = LabelSupervision(config, given)
-            data = self._fit_data(config, given, supervision, X_val, y_val)
-            self._fit_supervised(config, given, data, supervision, y=y, sample_weight=sample_weight)
-            return self
+        with all_or_nothing(self) as working, without_array_api():
+            working._fit(X, y, sample_weight, X_val, y_val)
+        return self
+
+    def _fit(self, X, y, sample_weight, X_val, y_val):
+        config = Config.from_parameters(self.get_params(deep=False))
+        given = self._read_all(X, y, sample_weight)
+        supervision = LabelSupervision(config, given)
+        data = self._fit_data(config, given, supervision, X_val, y_val)
+        self._fit_supervised(config, given, data, supervision, y=y, sample_weight=sample_weight)
 
     @available_if(runs_one_epoch_at_a_time)
     def partial_fit(self, X, y, classes=None, sample_weight=None):
@@ -390,8 +402,11 @@ class NeuralClassifier(PredictionMixin, ClassifierMixin, BaseNeuralEstimator):
         NeuralClassifier
             Itself.
         """
-        with all_or_nothing(self), without_array_api():
-            config = Config.from_parameters(self.get_params(deep=False), in_parts=True)
-            given = self._read_part(X, y, classes, sample_weight)
-            self._train_one_epoch(config, given, LabelSupervision(config, given))
-            return self
+        with all_or_nothing(self) as working, without_array_api():
+            working._partial_fit(X, y, classes, sample_weight)
+        return self
+
+    def _partial_fit(self, X, y, classes, sample_weight):
+        config = Config.from_parameters(self.get_params(deep=False), in_parts=True)
+        given = self._read_part(X, y, classes, sample_weight)
+        self._train_one_epoch(config, given, LabelSupervision(config, given))

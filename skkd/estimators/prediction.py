@@ -26,8 +26,9 @@ class PredictionMixin:
         -------
         ndarray of shape (n_rows,), of the labels' dtype
         """
-        logits = self._logits(X)
-        return self.classes_[logits.argmax(axis=1)]
+        fitted = as_of_now(self)
+        logits = fitted._logits(X)
+        return fitted.classes_[logits.argmax(axis=1)]
 
     def predict_proba(self, X):
         """The probability of each class, in the order of `classes_`.
@@ -68,7 +69,7 @@ class PredictionMixin:
         ndarray of shape (n_rows, n_classes), or (n_rows,) for two classes, float64
         """
         logits = self._logits(X).astype(np.float64, copy=False)
-        return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
+        return logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits
 
     def predictor(self):
         """The fitted network as a function of an array, without scikit-learn's validation.
@@ -95,7 +96,8 @@ class PredictionMixin:
         from skkd.inference.predictor import Predictor
 
         check_is_fitted(self)
-        return Predictor(self.network_, self.classes_, self.n_features_in_, self.dtype)
+        fitted = as_of_now(self)
+        return Predictor(fitted.network_, fitted.classes_, fitted.n_features_in_, fitted.dtype)
 
     @property
     def module_(self):
@@ -104,21 +106,39 @@ class PredictionMixin:
         return self.network_.module()
 
     def _logits(self, X):
-        if not self.__sklearn_is_fitted__():
-            check_is_fitted(self)  # raises; where it need not, it takes as long as the network
+        fitted = as_of_now(self)
+        if not fitted.__sklearn_is_fitted__():
+            check_is_fitted(fitted)  # raises; where it need not, it takes as long as the network
         with without_array_api():
             rows = check_rows(
-                self,
+                fitted,
                 X,
                 reset=False,
-                preprocessor=self.network_.preprocessor.reads_as,
-                dtype=self.dtype,
-                allow_nd=self.module is not None,
+                preprocessor=fitted.network_.preprocessor.reads_as,
+                dtype=fitted.dtype,
+                allow_nd=fitted.module is not None,
             )
-            return self.network_.logits(rows)
+            return fitted.network_.logits(rows)
 
     def __sklearn_is_fitted__(self):
         return "network_" in vars(self)
+
+
+def as_of_now(estimator):
+    """The estimator as a fit in another thread does not change it: see `all_or_nothing`.
+
+    Parameters
+    ----------
+    estimator : estimator
+
+    Returns
+    -------
+    estimator
+        It shares the attributes, which a fit replaces all at once.
+    """
+    same = type(estimator).__new__(type(estimator))
+    same.__dict__ = vars(estimator)
+    return same
 
 
 def without_array_api():

@@ -12,9 +12,9 @@ from skkd.data.dataset import Dataset, hold_out, hold_out_others
 from skkd.data.fit_data import FitData, Seeds
 from skkd.data.validation import RowReader
 from skkd.preprocessing.encodings import PiecewiseLinear
+from skkd.progress import ProgressBar
 from skkd.selection.encodings import preprocessor_for
 from skkd.supervision import Candidate, Fold
-from skkd.training.progress import ProgressBar
 
 __all__ = ["FoldTrainer", "held_out_splits"]
 

@@ -11,13 +11,13 @@ from skkd.data.fit_data import FitData, Seeds
 from skkd.data.validation import RowReader
 from skkd.preprocessing.encodings import PiecewiseLinear
 from skkd.preprocessing.preprocessor import Preprocessor
+from skkd.progress import ProgressBar
 from skkd.schedules import resolve_schedule
 from skkd.selection.encodings import competing_encodings, may_add_bins, preprocessor_for
 from skkd.selection.epochs import FEWEST_HELD_OUT, FEWEST_ROWS
 from skkd.selection.folds import FoldTrainer, held_out_splits
 from skkd.selection.successive_halving import Choices, Trial, choose
 from skkd.supervision import Candidate, Fold, Supervision
-from skkd.training.progress import ProgressBar
 
 __all__ = ["Plan", "can_select", "make_plan"]
 

@@ -27,6 +27,7 @@ from skkd.checks import noted, refuse, warn
 from skkd.data.tables import names_of
 from skkd.data.validation import picked
 from skkd.inference.network import softmax
+from skkd.progress import bar_class
 from skkd.teachers.cache import remembered_answer
 from skkd.teachers.soft_labels import as_array, check_probabilities
 
@@ -423,9 +424,7 @@ def _bar(n_rows, progress):
     if not progress:
         yield lambda n_rows: None
         return
-    from tqdm.auto import tqdm
-
-    with tqdm(total=n_rows, unit="row", desc="teacher") as bar:
+    with bar_class()(total=n_rows, unit="row", desc="teacher") as bar:
         yield bar.update
 
 

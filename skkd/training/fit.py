@@ -24,6 +24,7 @@ from skkd.initializers import (
 )
 from skkd.modules import MLP, Dropout, rate_factors
 from skkd.preprocessing.preprocessor import TransformerPreprocessor, transform_in_blocks
+from skkd.progress import ProgressBar
 from skkd.runtime import (
     default_n_threads,
     gradients_on,
@@ -36,7 +37,6 @@ from skkd.schedules import resolve_schedule
 from skkd.training.batches import Rows
 from skkd.training.loop import Plateau, Recipe, fit_network
 from skkd.training.optimizers import class_of, make_optimizer
-from skkd.training.progress import ProgressBar
 from skkd.training.softmax_check import warn_of_probabilities
 
 __all__ = ["fit_dataset", "warn_if_diverged"]
@@ -127,26 +127,31 @@ def fit_dataset(
 
 
 def warn_if_diverged(result, criterion, n_classes, learning_rate):
-    """Warn where a training has ended far above what a network loses that knows nothing.
+    """Warn where a training has ended far above the loss of a network that knows nothing.
 
     Parameters
     ----------
     result : TrainingResult
-        If it kept its best epoch, that one's loss of held-out labels counts. Of few epochs
-        nothing is said, nor of a `criterion` that knows no bound.
+        If it kept its best epoch, that one's loss of held-out labels counts, the lowest of
+        all epochs if that was before the first. There is no warning after few epochs, nor
+        for a `criterion` that knows no bound.
     criterion : criterion
         As in :func:`fit_dataset`.
     n_classes : int
     learning_rate : float
     """
-    name, record, of_ignorance = "train_loss", result.history[-1], criterion.of_ignorance(n_classes)
+    if len(result.history) < ENOUGH_TO_SETTLE:
+        return
+    name, record = "train_loss", result.history[-1]
+    of_ignorance = criterion.of_ignorance(n_classes)
     if result.best_epoch is not None:
-        name, record = "valid_loss", result.history[result.best_epoch - 1]
-        of_ignorance = math.log(n_classes)
-    if len(result.history) >= ENOUGH_TO_SETTLE and record[name] > FAR_OUT * of_ignorance:
+        name, of_ignorance = "valid_loss", math.log(n_classes)
+        record = min(result.history, key=lambda record: record["valid_loss"])
+    if record[name] > FAR_OUT * of_ignorance:
+        kept = " The weights are those it began with." if result.best_epoch == 0 else ""
         warn(  # without the loss, which would make it another warning in each fold
             f"training has diverged, or is far from its end: {name} is over {FAR_OUT} times as "
-            "high as that of a network that says the same of each row. Lower "
+            f"high as that of a network that says the same of each row.{kept} Lower "
             f"learning_rate={learning_rate!r}, clip with max_grad_norm, scale the input if it is "
             "not, or train for longer."
         )
@@ -365,6 +370,7 @@ def _recipe(config, criterion, as_network, n_epochs, batch_size, generator, vali
         schedule=schedule,
         dropout_schedule=resolve_schedule("dropout_decay", config.dropout_decay),
         learning_rate=config.learning_rate,
+        weight_decay=config.weight_decay,
         batch_size=batch_size,
         max_epochs=n_epochs,
         schedule_epochs=config.max_epochs,

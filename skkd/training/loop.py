@@ -8,7 +8,7 @@ around every batch is left out where nobody listens.
 
 import dis
 import time
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -21,10 +21,11 @@ from skorch.helper import predefined_split
 from torch import nn
 
 from skkd.losses import cross_entropy
-from skkd.modules import Dropout
+from skkd.modules import MLP, Dropout
+from skkd.runtime import seeded_global_generator
 from skkd.training.backprop import Backprop
 from skkd.training.batches import Batches, Rows
-from skkd.training.optimizers import kind_of, load_state, quick_step_of, state_as_arrays
+from skkd.training.optimizers import kind_of, load_state, penalty_of, quick_step_of, state_as_arrays
 from skkd.training.result import TrainingResult
 
 __all__ = ["Plateau", "Recipe", "fit_network"]
@@ -51,6 +52,7 @@ class Recipe:
     max_epochs: int
     schedule_epochs: int  #: length of the schedule, also where calls run one epoch each
     shuffle_generator: torch.Generator | None  #: None keeps the rows in order
+    weight_decay: float = 0.0  #: for an optimiser that has none of its own
     max_grad_norm: float | None = None
     plateau: "Plateau | None" = None  #: when to stop early
     goes_on: bool = False  #: whether the weights come from an earlier training
@@ -132,10 +134,10 @@ def fit_network(module, train, valid, recipe, previous=None):
         net.earlier_epochs = previous.get("history", [])
         if net.callbacks_:
             net.go_on_as_callbacks_left_it(previous)
-    if recipe.goes_on and recipe.keep_best:
-        net.begin_with_weights_as_they_are(valid)
     net.notify("on_train_begin", X=train, y=None)
     net.find_lowest_losses()
+    if recipe.keep_best:
+        net.begin_with_weights_as_they_are(valid)
     with suppress(_TrainingEnds):
         net.fit_loop(train)
     net.notify("on_train_end", X=train, y=None)
@@ -234,6 +236,7 @@ class _Net(NeuralNetClassifier):
 
     def initialize_optimizer(self, *args, **kwargs):
         self.optimizer_ = self.recipe.make_optimizer(self.module_)
+        self.penalty = penalty_of(self.optimizer_, self.recipe.weight_decay)
         self.options_made = [dict(group) for group in self.optimizer_.param_groups]
         return self
 
@@ -293,10 +296,21 @@ class _Net(NeuralNetClassifier):
             ) from error
 
     def begin_with_weights_as_they_are(self, valid):
-        """Let the weights of an earlier training count as the best so far."""
-        loss, _ = self._validate(self.get_iterator(valid), announced=False)
-        self.recipe.plateau.update(loss)
+        """Let the weights that training begins with be those of epoch 0, the best so far.
+
+        Nothing else changes: no generator, no buffer, no mode. The patience of a first fit
+        counts from its first epoch.
+        """
+        self.best_epoch = 0
         self._keep_weights()
+        module, was_training = self.module_, self.module_.training
+        draws = type(module) is not MLP  # a module of one's own may draw or write anything
+        with seeded_global_generator(device=self.device) if draws else nullcontext():
+            self.loss_at_start, _ = self._validate(self.get_iterator(valid), announced=False)
+        module.train(was_training)
+        module.load_state_dict(self.best_state)
+        if self.recipe.goes_on:
+            self.recipe.plateau.update(self.loss_at_start)
 
     def on_epoch_begin(self, net, **kwargs):
         super().on_epoch_begin(net, **kwargs)
@@ -387,7 +401,8 @@ class _Net(NeuralNetClassifier):
 
         def closure():
             outcomes.append(self._losses_and_gradients(X, targets))
-            return outcomes[-1][0].mean()
+            loss = outcomes[-1][0].mean()
+            return loss if self.penalty is None else loss + self._penalize()
 
         self.optimizer_.step(closure)
         if not self.somebody_hears_batches:
@@ -407,6 +422,11 @@ class _Net(NeuralNetClassifier):
         if self.recipe.max_grad_norm is not None:
             nn.utils.clip_grad_norm_(self.trained, self.recipe.max_grad_norm)
         return losses, logits
+
+    def _penalize(self):
+        """Add the gradients of the L2 penalty, after clipping, as SGD does; its value."""
+        self.penalty.add_gradient()
+        return self.penalty.value()
 
     def _autograd(self, X, targets):
         """Losses and logits of a batch; the gradients are left in the parameters."""
@@ -518,8 +538,9 @@ class _Net(NeuralNetClassifier):
         plateau = self.recipe.plateau
         if plateau is None:
             return
-        is_best = plateau.update(record["valid_loss" if self.recipe.keep_best else "train_loss"])
-        if self.recipe.keep_best and is_best:
+        loss = record["valid_loss" if self.recipe.keep_best else "train_loss"]
+        is_best = plateau.update(loss)
+        if self.recipe.keep_best and is_best and not loss > self.loss_at_start:
             self.best_epoch = record["epoch"]
             self._keep_weights()
         self.stop_requested |= plateau.reached

@@ -1,16 +1,22 @@
 """Optimisers by name or by class, and their state as plain arrays."""
 
 import inspect
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from skkd.checks import refuse
+
 __all__ = [
     "OPTIMIZERS",
+    "L2Penalty",
     "class_of",
+    "has_weight_decay",
     "kind_of",
     "load_state",
     "make_optimizer",
+    "penalty_of",
     "quick_step_of",
     "state_as_arrays",
 ]
@@ -36,7 +42,8 @@ def make_optimizer(
 ):
     """An optimiser for the parameters of a module.
 
-    Weight decay acts on weights alone, not on biases nor on BatchNorm's scales.
+    Weight decay acts on weights alone, not on biases nor on BatchNorm's scales. A class
+    that has none gets its L2 from the loss: see :func:`penalty_of`.
 
     Parameters
     ----------
@@ -78,7 +85,7 @@ def make_optimizer(
     optimizer_class = class_of(optimizer)
     settings |= options
     parameters = [p for p in module.parameters() if p.requires_grad]
-    if "weight_decay" not in inspect.signature(optimizer_class).parameters:
+    if not has_weight_decay(optimizer_class):
         return optimizer_class(parameters, **settings)
     is_decoupled = issubclass(optimizer_class, torch.optim.AdamW) or options.get(
         "decoupled_weight_decay"
@@ -86,7 +93,7 @@ def make_optimizer(
     groups = {}
     for parameter in parameters:
         factor = (rate_factors or {}).get(parameter, 1.0)
-        groups.setdefault((factor, parameter.ndim > 1), []).append(parameter)
+        groups.setdefault((factor, _is_weight(parameter)), []).append(parameter)
     return optimizer_class(
         [
             {
@@ -99,6 +106,100 @@ def make_optimizer(
         ],
         **settings,
     )
+
+
+def _is_weight(parameter):
+    """Whether it is decayed: biases and BatchNorm's scales are vectors."""
+    return parameter.ndim > 1
+
+
+def has_weight_decay(optimizer_class):
+    """Whether a class of optimisers has a weight decay of its own.
+
+    Parameters
+    ----------
+    optimizer_class : subclass of torch.optim.Optimizer
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> has_weight_decay(torch.optim.SGD), has_weight_decay(torch.optim.LBFGS)
+    (True, False)
+    """
+    return "weight_decay" in inspect.signature(optimizer_class).parameters
+
+
+@dataclass(frozen=True)
+class L2Penalty:
+    """``weight_decay / 2 * sum w^2`` as a part of the loss.
+
+    Parameters
+    ----------
+    weights : list of torch.nn.Parameter
+    weight_decay : float
+
+    Examples
+    --------
+    >>> weight = torch.nn.Parameter(torch.tensor([[3.0]]))
+    >>> weight.grad = torch.tensor([[1.0]])
+    >>> penalty = L2Penalty([weight], weight_decay=0.5)
+    >>> penalty.add_gradient()
+    >>> float(penalty.value()), float(weight.grad)
+    (2.25, 2.5)
+    """
+
+    weights: list
+    weight_decay: float
+
+    def value(self):
+        """What the penalty adds to the loss, as a tensor."""
+        return sum(w.detach().square().sum() for w in self.weights) * (self.weight_decay / 2)
+
+    def add_gradient(self):
+        """Add its gradient, ``weight_decay * w``, to the gradients of the weights.
+
+        As SGD does, a weight without a gradient is left out.
+        """
+        for weight in self.weights:
+            if weight.grad is None:
+                continue
+            if weight.grad.layout != torch.strided:
+                allowed = "0 where gradients are sparse: those of the penalty are not"
+                refuse("weight_decay", self.weight_decay, allowed)
+            weight.grad.add_(weight.detach(), alpha=self.weight_decay)
+
+
+def penalty_of(optimizer, weight_decay):
+    """The L2 penalty that the loss needs because the optimiser has no weight decay.
+
+    Its gradient is the one that SGD's ``weight_decay`` adds: for the same weights.
+
+    Parameters
+    ----------
+    optimizer : torch.optim.Optimizer
+    weight_decay : float
+
+    Returns
+    -------
+    L2Penalty or None
+        None for an optimiser that has its own weight decay, and for ``weight_decay=0``.
+
+    Examples
+    --------
+    >>> layer = torch.nn.Linear(2, 2)
+    >>> penalty_of(torch.optim.Adam(layer.parameters()), 0.1) is None
+    True
+    >>> len(penalty_of(torch.optim.LBFGS(layer.parameters()), 0.1).weights)
+    1
+    """
+    if weight_decay == 0 or has_weight_decay(type(optimizer)):
+        return None
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    weights = [parameter for parameter in parameters if _is_weight(parameter)]
+    return L2Penalty(weights, weight_decay) if weights else None
 
 
 def class_of(optimizer):

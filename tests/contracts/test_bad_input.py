@@ -1,12 +1,14 @@
 """Whatever cannot be used gives one clear error, and leaves the classifier as it was."""
 
+import os
+
 import numpy as np
 import pytest
 import torch
 from scipy import sparse
 from sklearn.preprocessing import FunctionTransformer
 
-from skkd import NeuralClassifier
+from skkd import DistilledClassifier, NeuralClassifier
 from skkd.initializers import Normal
 from skkd.schedules import StepDecay
 
@@ -114,6 +116,7 @@ PARAMETERS = [
     ("dtype", np.float64, ValueError, "one of 'float32', 'float64'"),
     ("n_threads", 0, ValueError, "an integer >= 1"),
     ("n_threads", -1, ValueError, "an integer >= 1"),
+    ("n_threads", 10**6, ValueError, "at most .*, the logical cores of this machine, or None"),
     ("optimizer__lr", 0.1, ValueError, "learning_rate instead"),
     ("optimizer__weight_decay", 0.1, ValueError, "weight_decay instead"),
 ]
@@ -152,6 +155,24 @@ def test_every_parameter_is_refused_somewhere():
 def test_settings_of_settings_are_checked_by_fit(schedule, message):
     with pytest.raises(ValueError, match=message):
         tiny(lr_decay=schedule).fit(GOOD_X, GOOD_Y)
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+@pytest.mark.parametrize("n_cores", [1, 2, 64, None])
+def test_as_many_threads_as_the_machine_has_cores_are_allowed(n_cores, method, monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: n_cores)
+    X, y = np.arange(8.0).reshape(-1, 1), [0, 1] * 4
+    classes = {"classes": [0, 1]} if method == "partial_fit" else {}
+    teacher = DistilledClassifier(alpha=0.5, preset="plain", max_epochs=1, hidden_layer_sizes=(2,))
+    for clf, given in ((tiny(max_epochs=1), {}), (teacher, {"teacher_proba": np.eye(2)[y]})):
+        for n_threads in ((n_cores or 1) + 1, 20_000):
+            clf.set_params(n_threads=n_threads)
+            with pytest.raises(
+                ValueError, match=rf"n_threads={n_threads} .* at most {n_cores or 1},"
+            ):
+                getattr(clf, method)(X, y, **classes, **given)
+        for n_threads in (1, None):
+            getattr(clf.set_params(n_threads=n_threads), method)(X, y, **classes, **given)
 
 
 def test_batch_norm_needs_more_than_one_row_in_a_batch():

@@ -28,8 +28,7 @@ from skorch.callbacks import (
     Unfreezer,
 )
 
-from skkd import NeuralClassifier
-from skkd.training import progress
+from skkd import NeuralClassifier, progress
 
 N_EPOCHS = 6
 

@@ -20,7 +20,7 @@ from skkd.data.dataset import hold_out
 from skkd.modules import Dropout
 from skkd.presets import PRESETS
 from skkd.schedules import SCHEDULES, CosineDecay, Cyclic, StepDecay, WarmUp, resolve_schedule
-from skkd.training.loop import Plateau
+from skkd.training.loop import Plateau, _Net
 
 
 def tiny(**params):
@@ -440,14 +440,90 @@ def test_a_warm_start_keeps_its_classes_and_its_input_view(iris_like):
     X, y = iris_like
     clf = tiny(warm_start=True).fit(X, y)
     view = clf.network_.preprocessor
-    assert clf.fit(X * 100, np.minimum(y, 1)).network_.preprocessor is view
+    assert clf.fit(X * 100, np.r_[[2], np.minimum(y[1:], 1)]).network_.preprocessor is view
     assert clf.classes_.tolist() == [0, 1, 2]
-    with pytest.raises(
-        ValueError, match=r"y=\[3\] is not allowed: give labels among .*\[0, 1, 2\]"
-    ):
-        clf.fit(X, y + 1)
     with pytest.raises(ValueError, match="X has 3 features, but NeuralClassifier is expecting 4"):
         clf.fit(X[:, :3], y)
+
+
+OTHER_CLASSES = {
+    "fewer": np.minimum,
+    "more": lambda y, _: y + (np.arange(90) == 0) * (3 - y),
+    "as many, others": lambda y, _: np.where(y == 2, 3, y),
+}
+
+
+@pytest.mark.parametrize("labels", [lambda y: y, lambda y: y.astype(str)], ids=["int", "str"])
+@pytest.mark.parametrize("change", OTHER_CLASSES)
+@pytest.mark.parametrize("first", ["fit", "partial_fit"])
+def test_a_warm_start_refuses_other_classes_in_the_words_of_mlp_classifier(
+    first, change, labels, iris_like
+):
+    X, y = iris_like
+    clf = tiny(warm_start=True)
+    clf.fit(X, labels(y)) if first == "fit" else clf.partial_fit(X, labels(y), np.unique(labels(y)))
+    before = dict(vars(clf))
+    with pytest.raises(
+        ValueError,
+        match=r"warm_start can only be used where `y` has the same classes as in the previous call "
+        r"to fit\. Previously got \['?0'? '?1'? '?2'?\], `y` has .* Set warm_start=False",
+    ):
+        clf.fit(X, labels(OTHER_CLASSES[change](y, 1)))
+    assert vars(clf) == before
+    clf.set_params(warm_start=False).fit(X, labels(OTHER_CLASSES[change](y, 1)))
+
+
+def test_a_warm_start_may_have_a_class_in_rows_of_no_weight_alone(iris_like):
+    X, y = iris_like
+    clf = tiny(warm_start=True).fit(X, y)
+    assert clf.fit(X, y, sample_weight=(y < 2).astype(float)).classes_.tolist() == [0, 1, 2]
+
+
+class Counts(GaussianNB):
+    """It counts how often it is asked."""
+
+    n_asked = 0
+
+    def predict_proba(self, X):
+        Counts.n_asked += 1
+        return super().predict_proba(X)
+
+
+def taught(teacher, **params):
+    student = DistilledClassifier(teacher, warm_start=True, alpha=0.5, augment=None, preset="plain")
+    return student.set_params(hidden_layer_sizes=(4,), max_epochs=2, random_state=0, **params)
+
+
+@pytest.mark.parametrize("on_class_mismatch", ["raise", "intersect"])
+def test_a_students_warm_start_refuses_other_classes_before_the_teacher_is_asked(
+    on_class_mismatch, iris_like
+):
+    X, y = iris_like
+    student = taught(Counts().fit(X, y), on_class_mismatch=on_class_mismatch).fit(X, y)
+    n_asked = Counts.n_asked
+    with pytest.raises(ValueError, match="warm_start can only be used where `y` has the same"):
+        student.fit(X + 1, np.minimum(y, 1))
+    assert Counts.n_asked == n_asked
+
+
+def test_a_student_with_its_teachers_classes_goes_on_if_the_teacher_knows_the_same(iris_like):
+    X, y = iris_like
+    few = np.minimum(y, 1)
+    student = taught(GaussianNB().fit(X, y), on_class_mismatch="teacher").fit(X, few)
+    assert student.classes_.tolist() == [0, 1, 2]
+    assert student.fit(X, few).fit(X, y).n_iter_ == 6
+    for labels in (few, np.where(np.arange(90) % 9 == 0, 3, y)):
+        student.set_params(teacher=GaussianNB().fit(X, labels))
+        with pytest.raises(ValueError, match="warm_start can only be used where `y` has the same"):
+            student.fit(X, few)
+
+
+@pytest.mark.parametrize("on_class_mismatch", ["raise", "teacher", "intersect"])
+def test_a_students_partial_fits_need_not_hold_all_classes(on_class_mismatch, iris_like):
+    X, y = iris_like
+    student = taught(GaussianNB().fit(X, y), on_class_mismatch=on_class_mismatch)
+    student.partial_fit(X, y, classes=[0, 1, 2]).partial_fit(X[y < 2], y[y < 2])
+    assert student.n_iter_ == 2
 
 
 def test_partial_fit_fits_the_input_view_in_its_first_call_only(iris_like):
@@ -681,3 +757,133 @@ def test_torchs_default_device_has_no_influence(iris_like):
             clf.predict(iris_like[0])
         finally:
             torch.set_default_device(None)
+
+
+class Restless(torch.nn.Module):
+    """It draws, counts and keeps a mean in each forward pass, in eval mode too."""
+
+    def __init__(self, n_features, n_classes):
+        super().__init__()
+        self.linear = torch.nn.Linear(n_features, n_classes)
+        self.norm = torch.nn.BatchNorm1d(n_features)
+        self.register_buffer("n_calls", torch.zeros(()))
+
+    def forward(self, x):
+        self.n_calls += 1
+        noise = 1e-3 * torch.randn(len(x), 1) + 1e-4 * self.n_calls
+        return self.linear(self.norm(x)) + noise * self.linear.weight[:, 0]
+
+
+WAYS_TO_STOP = {
+    "plain": {},
+    "BatchNorm and dropout": {"batch_norm": True, "dropout": 0.3},
+    "tabular": {"preset": "tabular"},
+    "sgd": {"optimizer": "sgd", "max_grad_norm": 1.0},
+    "module": {"module": Restless},
+    "callbacks": {"callbacks": [EpochScoring("accuracy", lower_is_better=False)]},
+    "teacher": {"teacher": GaussianNB(), "alpha": 0.5, "augment": None},
+}
+
+
+def stopped_early(case, X, y, **params):
+    params = {"early_stopping": True, "max_epochs": 12} | WAYS_TO_STOP[case] | params
+    held_out = {"X_val": X, "y_val": params.pop("y_val")} if "y_val" in params else {}
+    clf = DistilledClassifier(preset="plain") if "teacher" in params else tiny(max_epochs=12)
+    if "teacher" in params:
+        params["teacher"] = params["teacher"].fit(X, y)
+    clf.set_params(**{"hidden_layer_sizes": (4,), "batch_size": 30, "random_state": 0} | params)
+    return clf.fit(X, y, **held_out)
+
+
+def weights_of(clf):
+    return clf.network_.state
+
+
+def without_seconds(history):
+    return [{k: v for k, v in record.items() if k != "seconds"} for record in history]
+
+
+@pytest.mark.filterwarnings("ignore:training has diverged")
+@pytest.mark.parametrize("case", WAYS_TO_STOP)
+def test_a_diverging_training_keeps_the_weights_it_began_with(case, iris_like):
+    X, y = iris_like
+    initial = {}
+
+    class Remembers(Callback):
+        def on_train_begin(self, net, **kwargs):
+            state = net.module_.state_dict()
+            initial.update({name: t.numpy().copy() for name, t in state.items()})
+
+    callbacks = [*WAYS_TO_STOP[case].get("callbacks", []), Remembers()]
+    wrong = (y + 1) % 3
+    clf = stopped_early(case, X, y, learning_rate=50.0, callbacks=callbacks, y_val=wrong)
+    assert clf.best_epoch_ == 0
+    assert type(clf.best_epoch_) is int
+    assert clf.n_iter_ == len(clf.history_) == len(clf.loss_curve_) >= 1
+    assert initial.keys() == weights_of(clf).keys()
+    for name, array in weights_of(clf).items():
+        np.testing.assert_array_equal(array, initial[name])
+    losses = [record["valid_loss"] for record in clf.history_]
+    assert log_loss(wrong, clf.predict_proba(X)) < min(losses)
+
+
+@pytest.mark.parametrize("split", [True, False], ids=["split", "X_val"])
+@pytest.mark.parametrize("case", WAYS_TO_STOP)
+def test_looking_at_the_initial_weights_changes_no_other_fit_by_a_bit(
+    case, split, iris_like, monkeypatch
+):
+    params = {"warm_start": True, "learning_rate": 0.05} | (
+        {} if split else {"y_val": iris_like[1]}
+    )
+    looked = stopped_early(case, *iris_like, **params)
+    assert looked.best_epoch_ >= 1
+
+    def does_not_look(net, valid):
+        net.loss_at_start = float("inf")
+
+    monkeypatch.setattr(_Net, "begin_with_weights_as_they_are", does_not_look)
+    plain = stopped_early(case, *iris_like, **params)
+    assert looked.best_epoch_ == plain.best_epoch_
+    assert without_seconds(looked.history_) == without_seconds(plain.history_)
+    for name, array in weights_of(plain).items():
+        np.testing.assert_array_equal(weights_of(looked)[name], array)
+    for name in {"generator", "global_generator"} & {*plain.training_state_}:
+        np.testing.assert_array_equal(looked.training_state_[name], plain.training_state_[name])
+
+
+@pytest.mark.parametrize(("first", "best_epoch"), [({}, 4), ({"early_stopping": True}, None)])
+def test_a_warm_start_without_a_better_epoch_names_the_one_it_began_with(
+    first, best_epoch, iris_like
+):
+    X, y = iris_like
+    clf = tiny(max_epochs=4, learning_rate=0.05, **first).fit(X, y, X_val=X, y_val=y)
+    best_epoch = best_epoch or clf.best_epoch_
+    before = clf.predict_proba(X)
+    clf.set_params(warm_start=True, early_stopping=True, learning_rate=1e4)
+    clf.fit(X, y, X_val=X, y_val=y)
+    assert (clf.best_epoch_, clf.n_iter_) == (best_epoch, 8)
+    np.testing.assert_array_equal(clf.predict_proba(X), before)
+    clf.set_params(learning_rate=0.05).fit(X, y, X_val=X, y_val=y)
+    assert clf.best_epoch_ > 8
+
+
+def test_a_warm_start_from_epoch_0_stays_there(iris_like):
+    X, y = iris_like
+    clf = tiny(max_epochs=2, warm_start=True, early_stopping=True, learning_rate=1e4).fit(X, y)
+    assert (clf.best_epoch_, clf.n_iter_) == (0, 2)
+    assert clf.fit(X, y).best_epoch_ == 0
+    assert clf.n_iter_ == 4
+
+
+def test_an_epoch_as_good_as_the_initial_weights_is_taken():
+    X, y = np.zeros((40, 2)), np.arange(40) % 2
+    clf = tiny(hidden_layer_sizes=(), parametrization="ntk", early_stopping=True, shuffle=False)
+    assert clf.set_params(batch_size=40).fit(X, y, X_val=X, y_val=y).best_epoch_ == 1
+    np.testing.assert_array_equal(clf.predict_proba(X), 0.5)
+
+
+def test_who_diverges_is_told_which_weights_are_kept(iris_like):
+    clf = tiny(**DIVERGING, early_stopping=True)
+    with pytest.warns(UserWarning, match=r"row\. The weights are those it began with\. Lower"):
+        clf.fit(*iris_like)
+    np.testing.assert_allclose(clf.predict_proba(iris_like[0]), 1 / 3)

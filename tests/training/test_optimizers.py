@@ -1,18 +1,25 @@
 """Optimisers: names, settings, single steps, and a state that survives as arrays."""
 
 import copy
+import inspect
 
 import numpy as np
 import pytest
 import torch
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neural_network import MLPClassifier
+from skorch.callbacks import Callback
 
-from skkd import NeuralClassifier
+from skkd import DistilledClassifier, NeuralClassifier
 from skkd import config as settings
+from skkd.modules import MLP
 from skkd.presets import PRESETS
 from skkd.training.optimizers import (
     OPTIMIZERS,
+    L2Penalty,
     load_state,
     make_optimizer,
+    penalty_of,
     quick_step_of,
     state_as_arrays,
 )
@@ -356,3 +363,175 @@ def test_a_step_without_some_gradient_is_the_optimisers_own():
     optimizers[1].step()
     for new, wanted in zip(module.parameters(), twin.parameters(), strict=True):
         assert torch.equal(new, wanted)
+
+
+#: Every class of torch but those that a network of matrices and vectors cannot be trained with.
+TORCHS = [
+    kind
+    for _, kind in inspect.getmembers(torch.optim, inspect.isclass)
+    if kind not in (torch.optim.Optimizer, torch.optim.SparseAdam, getattr(torch.optim, "Muon", 0))
+]
+
+#: They have no weight decay of their own.
+WITHOUT_DECAY = {torch.optim.LBFGS, torch.optim.Rprop}
+
+
+class Descent(torch.optim.Optimizer):
+    """Plain gradient descent, without a weight decay; it notes the losses it is told."""
+
+    losses: list = []
+
+    def __init__(self, params, lr):
+        super().__init__(params, {"lr": lr})
+
+    @torch.no_grad()
+    def step(self, closure):
+        with torch.enable_grad():
+            loss = closure()
+        self.losses.append(float(loss))
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    parameter -= group["lr"] * parameter.grad
+
+
+class Hears(Callback):
+    """Has the loop tell of every batch."""
+
+    def on_batch_end(self, net, **kwargs):
+        pass
+
+
+def module_of_ones_own(n_features, n_classes):
+    return torch.nn.Sequential(
+        torch.nn.Linear(n_features, 5), torch.nn.BatchNorm1d(5), torch.nn.Linear(5, n_classes)
+    )
+
+
+@pytest.mark.parametrize("optimizer", TORCHS)
+def test_every_optimiser_decays_the_same_weights_by_itself_or_through_the_loss(optimizer):
+    module = small_module()
+    made = make_optimizer(optimizer, module, learning_rate=0.1, weight_decay=0.5)
+    penalty = penalty_of(made, 0.5)
+    assert (penalty is not None) == (optimizer in WITHOUT_DECAY)
+    if penalty is None:
+        decayed = [
+            p for group in made.param_groups if group["weight_decay"] for p in group["params"]
+        ]
+        assert {group["weight_decay"] for group in made.param_groups} == {0.5, 0.0}
+    else:
+        decayed = penalty.weights
+    assert {*decayed} == {p for p in module.parameters() if is_weight(p)}
+    assert penalty_of(made, 0.0) is None
+
+
+@pytest.mark.parametrize("module", [None, module_of_ones_own], ids=["built-in", "custom"])
+@pytest.mark.parametrize("optimizer", TORCHS)
+def test_weight_decay_shrinks_the_weights_of_every_optimiser(optimizer, module, iris_like):
+    clf = NeuralClassifier((5,), preset="plain", module=module, optimizer=optimizer)
+    clf.set_params(learning_rate=0.01, max_epochs=20, random_state=0, n_iter_no_change=None)
+    norms = []
+    for weight_decay in (0.0, 3.0):
+        clf.set_params(weight_decay=weight_decay).fit(*iris_like)
+        parameters = clf.module_.parameters()
+        norms.append(sum(float(p.detach().square().sum()) for p in parameters if is_weight(p)))
+    assert norms[1] < norms[0]
+
+
+LIKE_SGD = {
+    "by hand": {"hidden_layer_sizes": (5,)},
+    "BatchNorm, scales and dropout": {"batch_norm": True, "feature_scale": True, "dropout": 0.2},
+    "custom module": {"module": module_of_ones_own},
+    "shortened gradients": {"max_grad_norm": 0.1},
+    "callbacks": {"callbacks": [Hears()]},
+    "tabular": {"preset": "tabular", "parametrization": "standard"},
+}
+
+
+@pytest.mark.parametrize("teacher", [None, GaussianNB()], ids=["labels", "teacher"])
+@pytest.mark.parametrize("case", LIKE_SGD)
+def test_the_penalty_of_the_loss_gives_the_gradient_of_sgds_weight_decay(case, teacher, iris_like):
+    X, y = iris_like
+    params = {"hidden_layer_sizes": (5,), "preset": "plain"} | LIKE_SGD[case]
+    params |= {"learning_rate": 0.05, "weight_decay": 0.3, "momentum": 0.0, "max_epochs": 4}
+    params |= {"dtype": "float64", "random_state": 0, "batch_size": 40}
+    if teacher is None:
+        clf = NeuralClassifier(**params)
+    else:
+        clf = DistilledClassifier(teacher.fit(X, y), alpha=0.5, augment=None, **params)
+    weights = np.linspace(0.5, 2, len(y))
+    by_itself = clf.set_params(optimizer="sgd").fit(X, y, weights).module_.state_dict()
+    loss_curve = clf.loss_curve_
+    through_the_loss = clf.set_params(optimizer=Descent).fit(X, y, weights).module_.state_dict()
+    for name, tensor in by_itself.items():
+        close(through_the_loss[name], tensor, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(clf.loss_curve_, loss_curve)
+    without = clf.set_params(weight_decay=0.0).fit(X, y, weights).module_.state_dict()
+    assert any(not torch.allclose(without[name], by_itself[name]) for name in by_itself)
+
+
+def test_the_optimiser_is_told_the_loss_with_its_penalty_and_history_is_without(iris_like):
+    X, y = iris_like
+    Descent.losses.clear()
+    clf = NeuralClassifier((), preset="plain", optimizer=Descent, learning_rate=1e-30)
+    clf.set_params(batch_size=90, max_epochs=1, weight_decay=0.6, random_state=0, dtype="float64")
+    clf.fit(X, y)
+    p = clf.predict_proba(X)[np.arange(90), y]
+    of_rows = -np.log(p).mean()
+    penalty = 0.3 * float(clf.module_.output.weight.detach().square().sum())
+    np.testing.assert_allclose(Descent.losses, [of_rows + penalty])
+    np.testing.assert_allclose(clf.loss_curve_, [of_rows])
+
+
+@pytest.mark.parametrize("alpha", [0.1, 5.0])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_lbfgs_finds_the_optimum_of_mlp_classifier(alpha, n_classes, iris_like):
+    X, y = iris_like
+    y = np.minimum(y, n_classes - 1)
+    Z = (X - X.mean(axis=0)) / X.std(axis=0)
+    # Two classes have one logit there and two here: half of it and its negative.
+    weight_decay = alpha / len(y) * (2 if n_classes == 2 else 1)
+    theirs = MLPClassifier((), solver="lbfgs", alpha=alpha, tol=1e-12, max_iter=5000).fit(Z, y)
+    clf = NeuralClassifier((), preset="plain", optimizer=torch.optim.LBFGS, learning_rate=1.0)
+    clf.set_params(optimizer__line_search_fn="strong_wolfe", batch_size=90, max_epochs=20)
+    clf.set_params(weight_decay=weight_decay, dtype="float64", preprocessor=None, random_state=0)
+    clf.set_params(optimizer__tolerance_grad=1e-10, optimizer__tolerance_change=1e-14).fit(Z, y)
+    np.testing.assert_allclose(clf.predict_proba(Z), theirs.predict_proba(Z), atol=1e-4)
+    ours = clf.module_.output.weight.detach().numpy().T
+    if n_classes == 2:
+        ours = ours[:, 1:] - ours[:, :1]
+    np.testing.assert_allclose(ours, theirs.coefs_[0], atol=1e-3)
+
+
+@pytest.mark.parametrize("max_epochs", [1, 3])
+@pytest.mark.parametrize(("limit", "count"), [("max_eval", "func_evals"), ("max_iter", "n_iter")])
+def test_the_limits_of_lbfgs_hold_for_each_epoch(limit, count, max_epochs, iris_like):
+    clf = NeuralClassifier((4,), preset="plain", optimizer=torch.optim.LBFGS, learning_rate=1.0)
+    clf.set_params(batch_size=90, max_epochs=max_epochs, warm_start=True, random_state=0)
+    clf.set_params(optimizer__max_iter=100, optimizer__max_eval=100)
+    clf.set_params(**{f"optimizer__{limit}": 5}).fit(*iris_like)
+    (state,) = clf.training_state_["moments"].values()
+    assert state[count] == 5 * max_epochs
+
+
+def test_a_penalty_leaves_out_frozen_weights_and_refuses_sparse_gradients():
+    frozen, free = (torch.nn.Parameter(torch.ones(2, 2)) for _ in range(2))
+    free.grad = torch.zeros(2, 2)
+    L2Penalty([frozen, free], 0.5).add_gradient()
+    assert frozen.grad is None
+    assert torch.equal(free.grad, torch.full((2, 2), 0.5))
+    free.grad = torch.zeros(2, 2).to_sparse()
+    with pytest.raises(
+        ValueError, match=r"weight_decay=0\.5 is not allowed: give 0 where gradients"
+    ):
+        L2Penalty([free], 0.5).add_gradient()
+
+
+def test_rates_of_ntk_need_an_optimiser_with_groups_that_decay_by_themselves(iris_like):
+    clf = NeuralClassifier((4,), optimizer=torch.optim.LBFGS, parametrization="ntk", max_epochs=1)
+    with pytest.raises(ValueError, match="parametrization='ntk' is not allowed: give one of 'sta"):
+        clf.fit(*iris_like)
+    module = MLP(3, 2, (4,))
+    assert (
+        penalty_of(make_optimizer("adam", module, learning_rate=0.1, weight_decay=1.0), 1.0) is None
+    )
