@@ -5,11 +5,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
-from sklearn.utils import column_or_1d
 
 from skkd.calibration import calibration_temperature
 from skkd.choosing import Lesson
 from skkd.inputs import check_weights, count_rows, encode, picked
+from skkd.labels import read_labels
 from skkd.parameters import warn
 from skkd.presets import changed
 from skkd.soft_labels import align, mix
@@ -120,7 +120,7 @@ class HearingMixin:
         """
         if not (self._may_fit_anew(task) and any(candidate.alpha for candidate in candidates)):
             return None
-        labels = column_or_1d(task.y)
+        labels = read_labels(task.y, warns=False)
         unseen = [np.delete(np.arange(len(labels)), held_out.index) for _, held_out in splits]
         if any(len(np.unique(labels[index])) < len(np.unique(labels)) for index in unseen):
             return None
@@ -150,7 +150,7 @@ class HearingMixin:
         teacher, opinions = hear_teacher(
             changed(self, fit_teacher=True),
             picked(task.X, index),
-            column_or_1d(task.y)[index],
+            read_labels(task.y, warns=False)[index],
             None if weights is None else weights[index],
             task.seeds.teacher,
             remember=True,

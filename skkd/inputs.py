@@ -2,11 +2,13 @@
 
 import numpy as np
 from scipy import sparse
-from sklearn.utils import _safe_indexing, assert_all_finite, column_or_1d
+from sklearn.utils import _safe_indexing, assert_all_finite
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _num_samples, validate_data
 
+from skkd.labels import read_labels
+from skkd.masks import fill_mask, refuse_mask
 from skkd.parameters import refuse
 from skkd.tables import is_table, read_table, warn_of_numbers_in_quotes
 
@@ -46,6 +48,7 @@ def check_rows(estimator, X, *, reset, preprocessor, dtype, allow_nd=False):
     -------
     ndarray, csr matrix or Table; with a transformer X itself
     """
+    X = fill_mask(X)
     if not (preprocessor is None or isinstance(preprocessor, str)):
         validate_data(estimator, X, reset=reset, skip_check_array=True)
         return X.tocsr() if sparse.issparse(X) else X  # not every format has rows to pick
@@ -97,7 +100,7 @@ def _validated(estimator, X, ensure_all_finite=True, **settings):
     return X
 
 
-def check_labels(estimator, y, n_rows):
+def check_labels(estimator, y, n_rows, name="y"):
     """Labels as a 1-d array of any type that scikit-learn takes.
 
     Parameters
@@ -106,36 +109,27 @@ def check_labels(estimator, y, n_rows):
         For the message.
     y : array-like of shape (n_rows,)
     n_rows : int
+    name : str, default="y"
+        For the message.
 
     Returns
     -------
     ndarray of shape (n_rows,)
+        See :func:`skkd.labels.read_labels`.
     """
     if y is None:
         raise ValueError(
             f"{type(estimator).__name__} requires y to be passed, but the target y is None"
         )
-    y = column_or_1d(y, warn=True)
-    if y.dtype == object:
-        for label in filter(_is_missing, y):
-            gap = "None" if label is None else "NaN"
-            raise ValueError(f"Input y contains {gap}: every row needs a label.")
-    assert_all_finite(y, input_name="y")
+    y = read_labels(y, name)
+    assert_all_finite(y, input_name=name)
     check_classification_targets(y)
     if len(y) != n_rows:
         raise ValueError(
             f"Found input variables with inconsistent numbers of samples: X has {n_rows} rows, "
-            f"y has {len(y)} labels."
+            f"{name} has {len(y)} labels."
         )
     return y
-
-
-def _is_missing(label):
-    """Whether it is None, NaN, or pandas' NA, of which nobody knows whether it equals itself."""
-    try:
-        return label is None or bool(label != label)
-    except TypeError:
-        return True
 
 
 def check_weights(sample_weight, n_rows):
@@ -152,6 +146,7 @@ def check_weights(sample_weight, n_rows):
     """
     if sample_weight is None:
         return None
+    refuse_mask(sample_weight, "sample_weight")
     try:
         weight = np.asarray(sample_weight, dtype=np.float64)
     except (TypeError, ValueError):

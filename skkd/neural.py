@@ -18,6 +18,8 @@ from skkd.inputs import (
     count_rows,
     encode,
 )
+from skkd.labels import read_labels
+from skkd.masks import fill_mask
 from skkd.parameters import refuse, warn
 from skkd.planning import make_plan, plan_to_go_on
 from skkd.predictions import PredictionMixin, without_array_api
@@ -397,11 +399,12 @@ class NeuralClassifier(PredictionMixin, CallbackSupportMixin, ClassifierMixin, B
 
     def _read_task(self, X, y, sample_weight, X_val, y_val, *, X_unlabeled=None, **taught):
         """What `fit` is about, from what the caller gave."""
+        X = fill_mask(X)
         goes_on = bool(self.warm_start) and self.__sklearn_is_fitted__()
         classes = self.classes_ if goes_on else None
         seeds = self._draw_seeds()
         if X_unlabeled is not None:
-            taught["X_unlabeled"] = X_unlabeled
+            taught["X_unlabeled"] = X_unlabeled = fill_mask(X_unlabeled)
         examples, classes, of_classes = self._read(
             X, y, sample_weight, classes, reset=not goes_on, seed=seeds.teacher, **taught
         )
@@ -488,6 +491,7 @@ class NeuralClassifier(PredictionMixin, CallbackSupportMixin, ClassifierMixin, B
     def _partial_fit(self, X, y, classes, sample_weight, **taught):
         from skkd.fitting import fit_examples
 
+        X = fill_mask(X)
         settings = self._settings(in_parts=True)
         if isinstance(self.class_weight, str):
             refuse("class_weight", self.class_weight, "a dict or None for partial_fit")
@@ -619,7 +623,8 @@ class NeuralClassifier(PredictionMixin, CallbackSupportMixin, ClassifierMixin, B
             return None
         X_val, y_val = unwrapped_rows(X_val), unwrapped_rows(y_val)
         rows = self._read_rows(X_val, reset=False, as_fitted=as_fitted)
-        _, codes = encode(check_labels(self, y_val, count_rows(X_val)), classes, name="y_val")
+        y_val = check_labels(self, y_val, count_rows(X_val), name="y_val")
+        _, codes = encode(y_val, classes, name="y_val")
         weights = of_classes[codes]
         if not weights.any():
             raise ValueError("class_weight leaves no row of X_val with a weight above zero.")
@@ -660,7 +665,7 @@ class NeuralClassifier(PredictionMixin, CallbackSupportMixin, ClassifierMixin, B
             if not goes_on:
                 raise ValueError("classes must be passed on the first call to partial_fit.")
             return self.classes_
-        classes = np.unique(classes)
+        classes = np.unique(read_labels(classes, "classes"))
         if goes_on and not np.array_equal(classes, self.classes_):
             refuse("classes", classes, f"the classes of the first call, {self.classes_!r}")
         return classes

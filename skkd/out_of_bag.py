@@ -19,6 +19,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import _num_samples, validate_data
 
+from skkd.labels import read_labels
 from skkd.parameters import refuse
 from skkd.teacher_fitting import part_that_stays_fitted, sees_labels
 from skkd.teachers import noted
@@ -167,7 +168,7 @@ def _rows(X, rows, features):
 
 def _codes(y, classes):
     position = {label: code for code, label in enumerate(classes.tolist())}
-    return np.array([position.get(label, -1) for label in np.asarray(y).tolist()])
+    return np.array([position.get(label, -1) for label in read_labels(y, warns=False).tolist()])
 
 
 def _ensemble_behind_steps(teacher):

@@ -19,6 +19,7 @@ from sklearn.base import clone
 from sklearn.utils import check_consistent_length
 
 from skkd.inputs import encode, picked
+from skkd.labels import read_labels
 from skkd.parameters import check_integer, refuse
 from skkd.soft_labels import align
 from skkd.teacher_cache import remembered_teacher
@@ -93,9 +94,8 @@ def out_of_fold(
     >>> bool(probabilities.max(axis=1).mean() < 0.99)
     True
     """
-    if isinstance(y, list):
-        y = np.asarray(y)
-    classes, codes = encode(np.asarray(y))
+    y = read_labels(y)
+    classes, codes = encode(y)
     check_consistent_length(X, y, sample_weight, groups)
     random_state = np.random.RandomState(seed)
     fresh = seeded_clone(unwrapped(teacher), random_state, OTHERWISE)

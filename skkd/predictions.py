@@ -6,6 +6,8 @@ import numpy as np
 from sklearn import config_context, get_config
 from sklearn.utils.validation import check_is_fitted
 
+from skkd.labels import read_labels
+from skkd.masks import refuse_mask
 from skkd.network import log_softmax, softmax
 
 __all__ = ["PredictionMixin", "without_array_api"]
@@ -68,6 +70,23 @@ class PredictionMixin:
         """
         logits = self._logits(X).astype(np.float64, copy=False)
         return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
+
+    def score(self, X, y, sample_weight=None):
+        """The accuracy of `predict`.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or table of shape (n_rows, n_features)
+        y : array-like of shape (n_rows,)
+            Labels of any type that `fit` takes.
+        sample_weight : array-like of shape (n_rows,), default=None
+
+        Returns
+        -------
+        float
+        """
+        refuse_mask(sample_weight, "sample_weight")
+        return super().score(X, read_labels(y, warns=False), sample_weight)
 
     def predictor(self):
         """The fitted network as a function of an array, without scikit-learn's validation.

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from skkd.labels import plain_values
+from skkd.masks import refuse_mask
 from skkd.tables import names_of
 
 __all__ = [
@@ -35,6 +37,7 @@ def as_array(answer, name="teacher"):
         raise ValueError(
             f"{name} answers with a list of arrays, one per output: it must have one output."
         )
+    refuse_mask(answer, name)
     if hasattr(answer, "detach"):  # a tensor of torch, on whatever device
         answer = answer.detach().cpu()
     try:
@@ -176,16 +179,16 @@ def align(probabilities, known, classes, on_class_mismatch="raise", name="teache
     >>> align(np.array([[0.9, 0.1]]), ["b", "a"], np.array(["a", "b"]))
     array([[0.1, 0.9]])
     """
-    columns = classes if known is None else np.asarray(known)
+    columns = plain_values(classes if known is None else known)
     if len(columns) != probabilities.shape[1]:
         raise ValueError(
             f"{name} gives {probabilities.shape[1]} columns for {len(columns)} classes: where they "
             "are not named (by classes_, or as those of a table) they must be the sorted labels "
             "of y."
         )
-    position = {label: j for j, label in enumerate(columns.tolist())}
+    position = {label: j for j, label in enumerate(columns)}
     if len(position) < len(columns):
-        raise ValueError(f"{name} names a class twice: {columns.tolist()}.")
+        raise ValueError(f"{name} names a class twice: {columns}.")
     wanted = classes.tolist()
     complaint = f"{name} knows the classes {shortened(in_order(position))}, y holds "
     complaint += shortened(wanted)
@@ -195,7 +198,7 @@ def align(probabilities, known, classes, on_class_mismatch="raise", name="teache
     )
     if not set(position) & set(wanted):
         raise ValueError(
-            f"{complaint}. They have none in common: {_advice(name, columns.tolist())}if y is not "
+            f"{complaint}. They have none in common: {_advice(name, columns)}if y is not "
             f"yours, {re_encoded}"
         )
     if on_class_mismatch == "raise" and set(position) != set(wanted):

@@ -6,6 +6,7 @@ import os
 import numpy as np
 from sklearn.exceptions import NotFittedError
 
+from skkd.labels import plain_values, read_labels
 from skkd.out_of_bag import out_of_bag
 from skkd.out_of_fold import out_of_fold
 from skkd.parameters import check_flag, check_integer, check_number, check_option, is_auto, refuse
@@ -221,7 +222,7 @@ def classes_of(opinions, own_classes):
     ndarray
         Sorted.
     """
-    named = [np.asarray(o.classes).tolist() for o in opinions if o.classes is not None]
+    named = [plain_values(o.classes) for o in opinions if o.classes is not None]
     known = {label for labels in named for label in labels}
     own = set(own_classes.tolist())
     if not known or known == own:
@@ -232,10 +233,9 @@ def classes_of(opinions, own_classes):
             f"({shortened(in_order(known))}): "
             "on_class_mismatch='teacher' wants labels that a teacher knows, 'intersect' those of y."
         )
-    try:
-        return np.unique(np.asarray(list(known)))
-    except TypeError as error:
-        raise ValueError(f"teachers know labels of several types: {known}.") from error
+    found = np.unique(read_labels(list(known), "the teachers' classes_"))
+    as_own = found.astype(own_classes.dtype) if own_classes.dtype.kind in "iuf" else found
+    return as_own if as_own.tolist() == found.tolist() else found  # 1 may be 1.0 for a teacher
 
 
 def _ways_to_ask(student):

@@ -269,7 +269,10 @@ LABELS = {
     "NA among words": (np.array(["a", LikeNA()] * 3, dtype=object), "Input y contains NaN"),
     "NaN among words": (np.array(["a", nan] * 3, dtype=object), "Input y contains NaN"),
     "continuous": ([0.1, 0.5, 0.7, 1.2, 3.4, 2.2], "Unknown label type: continuous"),
-    "mixed": (np.array(["a", 1] * 3, dtype=object), "'<' not supported between instances of"),
+    "mixed": (
+        np.array(["a", 1] * 3, dtype=object),
+        r"y holds labels of several types, str \('a'\) and int \(1\): give labels of one type",
+    ),
 }
 
 

@@ -15,7 +15,16 @@ PACKAGE = Path(skkd.__file__).parent
 
 #: From the bottom up. A module imports from its own layer and from those below it.
 LAYERS = [
-    {"parameters", "tables", "losses", "network", "soft_labels", "fingerprints"},
+    {
+        "parameters",
+        "tables",
+        "masks",
+        "labels",
+        "losses",
+        "network",
+        "soft_labels",
+        "fingerprints",
+    },
     {"schedules", "initializers", "columns", "heavy_tails", "scaling", "encodings", "transfer"},
     {
         "calibration",

@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
+from skkd.masks import fill_mask
 from skkd.parameters import check_integer
 from skkd.transfer.attributes import Attributes
 
@@ -75,7 +76,7 @@ class Sampler(BaseEstimator):
             For infinities, naming the column, and for parameters out of bounds.
         """
         self.check()
-        self.attributes_ = Attributes(X, categorical)
+        self.attributes_ = Attributes(fill_mask(X), categorical)
         self.learn()
         return self
 
