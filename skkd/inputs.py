@@ -10,7 +10,7 @@ from sklearn.utils.validation import _num_samples, validate_data
 from skkd.labels import read_labels
 from skkd.masks import fill_mask, refuse_mask
 from skkd.parameters import refuse
-from skkd.tables import is_table, read_table, warn_of_numbers_in_quotes
+from skkd.tables import is_table, keep_wide_integers, read_table, warn_of_numbers_in_quotes
 
 __all__ = [
     "check_labels",
@@ -29,7 +29,9 @@ __all__ = [
 MOST_COLUMNS = 1000
 
 
-def check_rows(estimator, X, *, reset, preprocessor, dtype, allow_nd=False):
+def check_rows(
+    estimator, X, *, reset, preprocessor, dtype, categorical="from_dtype", allow_nd=False
+):
     """The caller's rows in the form that an input view takes.
 
     Parameters
@@ -41,6 +43,9 @@ def check_rows(estimator, X, *, reset, preprocessor, dtype, allow_nd=False):
     preprocessor : "auto", None or transformer
     dtype : str
         For ``preprocessor=None``, where no scaling comes before the cast.
+    categorical : "from_dtype", or array-like, default="from_dtype"
+        Columns that are encoded besides those that are so by type, as the parameter
+        `categorical_features` has them.
     allow_nd : bool, default=False
         Whether rows may have more than one dimension.
 
@@ -63,7 +68,7 @@ def check_rows(estimator, X, *, reset, preprocessor, dtype, allow_nd=False):
         return _validated(estimator, X, **as_numbers)
     if is_table(X):
         validate_data(estimator, X, reset=reset, skip_check_array=True)
-        return _numeric_if_possible(_read_table(estimator, X, is_new=reset))
+        return _numeric_if_possible(_read_table(estimator, X, categorical, is_new=reset))
     if not sparse.issparse(X):
         X = _keep_types(X)
         if X.ndim == 1 and len(X) and all(isinstance(text, str) for text in X):
@@ -73,15 +78,17 @@ def check_rows(estimator, X, *, reset, preprocessor, dtype, allow_nd=False):
             )
         if X.dtype.kind in "OUSTbMm" and X.ndim == 2:
             X = validate_data(estimator, X, dtype=None, ensure_all_finite=False, **arrays)
-            return _numeric_if_possible(_read_table(estimator, X, is_new=reset))
+            return _numeric_if_possible(_read_table(estimator, X, categorical, is_new=reset))
     return validate_data(estimator, X, **as_numbers)
 
 
-def _read_table(estimator, X, is_new):
+def _read_table(estimator, X, categorical, is_new):
     table = read_table(X)
-    if is_new and any(column.dtype == object for column in table.columns):
-        names = getattr(estimator, "feature_names_in_", None)
-        declared = resolve_categorical(estimator.categorical_features, table, names)
+    has_objects = any(column.dtype == object for column in table.columns)
+    names = getattr(estimator, "feature_names_in_", None)
+    declared = resolve_categorical(categorical, table, names)
+    keep_wide_integers(table, X, declared)
+    if is_new and has_objects:
         warn_of_numbers_in_quotes(X, table, declared)
     return table
 

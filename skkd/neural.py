@@ -389,6 +389,9 @@ class NeuralClassifier(PredictionMixin, CallbackSupportMixin, ClassifierMixin, B
         settings = self._settings()
         task = self._read_task(X, y, sample_weight, X_val, y_val, **taught)
         plan = (plan_to_go_on if task.goes_on else make_plan)(self, settings, task)
+        if task.held_out is not None and not task.goes_on:
+            names = getattr(self, "feature_names_in_", None)
+            plan.view.warn_of_unknown(task.held_out.rows, names, "X_val")
         callbacks = EpochCallbacks.of(self, plan.n_epochs_to_come, task)
         fitted = self._fit_as_planned(settings, task, plan, callbacks)
         self._publish(fitted, task.classes, task.goes_on, keeps_training_state=self.warm_start)
@@ -605,14 +608,19 @@ class NeuralClassifier(PredictionMixin, CallbackSupportMixin, ClassifierMixin, B
 
     def _read_rows(self, X, *, reset, as_fitted):
         """X as the input view takes it: the fitted one, or the one to be fitted."""
-        return check_rows(
+        view = self.network_.input_view if as_fitted else None
+        rows = check_rows(
             self,
             X,
             reset=reset,
-            preprocessor=self.network_.input_view.preprocessor if as_fitted else self.preprocessor,
+            preprocessor=self.preprocessor if view is None else view.preprocessor,
             dtype=self.dtype,
+            categorical=self.categorical_features if view is None else view.categorical,
             allow_nd=self.module is not None,
         )
+        if view is not None:
+            view.warn_of_unknown(rows, getattr(self, "feature_names_in_", None))
+        return rows
 
     def _read_held_out(self, X_val, y_val, classes, of_classes, as_fitted):
         """The caller's own validation set as examples, or None."""

@@ -247,6 +247,38 @@ def test_strings_where_numbers_were_are_refused_by_the_name_of_their_column():
         clf.fit(GOOD_X, GOOD_Y, X_val=[["a", "b"]], y_val=[0])
 
 
+ALL_MISSING = {
+    "objects": lambda: np.array([[0, None]] * 6, dtype=object),
+    "floats": lambda: np.array([[0, nan]] * 6),
+    "pandas": lambda: pytest.importorskip("pandas").DataFrame({"a": [0] * 6, "b": [None] * 6}),
+    "pandas floats": lambda: pytest.importorskip("pandas").DataFrame({"a": [0] * 6, "b": nan}),
+    "polars": lambda: pytest.importorskip("polars").DataFrame({"a": [0] * 6, "b": [None] * 6}),
+    "pyarrow": lambda: pytest.importorskip("pyarrow").table({"a": [0] * 6, "b": [None] * 6}),
+}
+
+LATER = {
+    "objects": lambda: np.array([[0, "x"]] * 6, dtype=object),
+    "pandas": lambda: pytest.importorskip("pandas").DataFrame({"a": [0] * 6, "b": ["x"] * 6}),
+    "polars": lambda: pytest.importorskip("polars").DataFrame({"a": [0] * 6, "b": ["x"] * 6}),
+    "pyarrow": lambda: pytest.importorskip("pyarrow").table({"a": [0] * 6, "b": ["x"] * 6}),
+}
+
+
+@pytest.mark.filterwarnings("ignore:X (has feature names|does not have valid feature names)")
+@pytest.mark.parametrize("preprocessor", ["robust", "standard"])
+@pytest.mark.parametrize("later", LATER.values(), ids=list(LATER))
+@pytest.mark.parametrize("rows", ALL_MISSING.values(), ids=list(ALL_MISSING))
+def test_strings_in_a_column_that_was_all_missing_are_refused_for_what_it_was(
+    rows, later, preprocessor
+):
+    clf = tiny(preprocessor=preprocessor).fit(rows(), GOOD_Y)
+    message = "column .* was all missing in fit and holds 'x' now, of which nothing was learned"
+    with pytest.raises(ValueError, match=message):
+        clf.predict(later())
+    with pytest.raises(ValueError, match=message):
+        clf.partial_fit(later(), GOOD_Y)
+
+
 class LikeNA:
     """As pandas' NA: whether it equals anything is unknown."""
 

@@ -19,6 +19,7 @@ LAYERS = [
         "parameters",
         "tables",
         "masks",
+        "meanings",
         "labels",
         "losses",
         "network",
