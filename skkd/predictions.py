@@ -26,6 +26,11 @@ class PredictionMixin:
         Returns
         -------
         ndarray of shape (n_rows,), of the labels' dtype
+
+        Raises
+        ------
+        ValueError
+            For no rows, as in all of scikit-learn.
         """
         logits = self._logits(X)
         return self.classes_[logits.argmax(axis=1)]
@@ -41,6 +46,12 @@ class PredictionMixin:
         -------
         ndarray of shape (n_rows, n_classes), float64
             Rows sum to 1 within 1e-12; no entry is 0.
+
+        Raises
+        ------
+        ValueError
+            For no rows, as in all of scikit-learn: skip an empty batch, or take
+            ``np.empty((0, len(clf.classes_)))`` for its answer.
         """
         return softmax(self._logits(X))
 
@@ -54,6 +65,11 @@ class PredictionMixin:
         Returns
         -------
         ndarray of shape (n_rows, n_classes), float64
+
+        Raises
+        ------
+        ValueError
+            For no rows, as in all of scikit-learn.
         """
         return log_softmax(self._logits(X))
 
@@ -67,6 +83,11 @@ class PredictionMixin:
         Returns
         -------
         ndarray of shape (n_rows, n_classes), or (n_rows,) for two classes, float64
+
+        Raises
+        ------
+        ValueError
+            For no rows, as in all of scikit-learn.
         """
         logits = self._logits(X).astype(np.float64, copy=False)
         return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits

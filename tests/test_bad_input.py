@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import sparse
-from sklearn.preprocessing import FunctionTransformer
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from skkd import NeuralClassifier
 from skkd.initializers import Normal
@@ -487,3 +487,38 @@ def test_images_without_an_axis_of_channels_get_a_hint():
     clf = tiny(module=module, module__in_channels=1, module__out_channels=2, module__kernel_size=3)
     with pytest.raises(ValueError, match=r"rows of shape \(8, 8\).*X\[:, None\]"):
         clf.fit(np.zeros((6, 8, 8)), [0, 1] * 3)
+
+
+NO_ROWS = {
+    "array": lambda: GOOD_X[:0],
+    "float32": lambda: GOOD_X[:0].astype(np.float32),
+    "objects": lambda: GOOD_X[:0].astype(object),
+    "list": lambda: [],
+    "csr": lambda: sparse.csr_array((0, 2)),
+    "csc": lambda: sparse.csc_matrix((0, 2)),
+    "masked": lambda: np.ma.array(GOOD_X)[:0],
+    "pandas": lambda: pytest.importorskip("pandas").DataFrame(GOOD_X[:0]),
+    "words": lambda: pytest.importorskip("pandas").DataFrame({"a": [], "b": []}, dtype="str"),
+    "polars": lambda: pytest.importorskip("polars").DataFrame(GOOD_X, schema=["a", "b"])[:0],
+    "pyarrow": lambda: pytest.importorskip("pyarrow").table({"a": [0.0], "b": [0.0]})[:0],
+}
+
+
+@pytest.mark.filterwarnings("ignore:X has feature names")
+@pytest.mark.parametrize("rows", NO_ROWS.values(), ids=list(NO_ROWS))
+@pytest.mark.parametrize(
+    "preprocessor",
+    ["robust", "standard", None, FunctionTransformer(), StandardScaler(with_mean=False)],
+    ids=str,
+)
+def test_no_rows_are_refused_as_scikit_learn_does(rows, preprocessor):
+    clf = tiny(preprocessor=preprocessor).fit(GOOD_X, GOOD_Y)
+    match = r"Found array with 0 sample\(s\)|Expected 2D array, got 1D array"
+    for method in (clf.predict, clf.predict_proba, clf.predict_log_proba, clf.decision_function):
+        with pytest.raises(ValueError, match=match):
+            method(rows())
+
+
+def test_the_docstrings_tell_of_no_rows():
+    for method in ("predict", "predict_proba", "predict_log_proba", "decision_function"):
+        assert "For no rows" in getattr(NeuralClassifier, method).__doc__
