@@ -55,12 +55,12 @@ def check_rows(
     """
     X = fill_mask(X)
     if not (preprocessor is None or isinstance(preprocessor, str)):
-        validate_data(estimator, X, reset=reset, skip_check_array=True)
         if count_rows(X) == 0:
             raise ValueError(
                 f"Found array with 0 sample(s) (shape={getattr(X, 'shape', (0,))}) while a minimum "
                 f"of 1 is required by {type(estimator).__name__}."
             )
+        validate_data(estimator, X, reset=reset, skip_check_array=True)
         return X.tocsr() if sparse.issparse(X) else X  # not every format has rows to pick
     arrays = {"reset": reset, "accept_sparse": "csr", "allow_nd": allow_nd}
     if preprocessor is None:
