@@ -17,6 +17,7 @@ __all__ = [
     "Table",
     "columns_of",
     "is_table",
+    "keep_wide_integers",
     "names_of",
     "read_numbers",
     "read_objects",
@@ -26,6 +27,9 @@ __all__ = [
 
 #: How the names of numeric types begin, in lower case, in any of the libraries.
 NUMBERS = ("int", "uint", "float", "double", "halffloat", "decimal")
+
+#: Of which those are exact in float64 that are less than `WIDE`.
+INTEGERS, WIDE = ("int", "uint"), 2**53
 
 #: The same of categorical types.
 CATEGORIES = ("categor", "enum", "dictionary")
@@ -104,6 +108,34 @@ def read_table(X):
         return Table(list(X.to_numpy(dtype=np.float64).T), list(map(str, X.columns)))
     named = columns_of(X)
     return Table([_read_column(n, c) for n, c in named], [str(n) for n, _ in named])
+
+
+def keep_wide_integers(table, X, categorical):
+    """Read categorical columns anew whose integers float64 does not tell apart, as objects.
+
+    Parameters
+    ----------
+    table : Table
+        Its columns are replaced.
+    X : pandas.DataFrame, polars.DataFrame, pyarrow.Table or 2-d ndarray
+        The same before it was read.
+    categorical : list of int
+        Indices of the columns.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> X = pd.DataFrame({"id": pd.array([2**53, 2**53 + 1, None], dtype="Int64")})
+    >>> table = read_table(X)
+    >>> keep_wide_integers(table, X, [0])
+    >>> table.columns
+    [array([9007199254740992, 9007199254740993, None], dtype=object)]
+    """
+    for j in categorical:
+        if table.columns[j].dtype != object and (np.abs(table.columns[j]) >= WIDE).any():
+            column = columns_of(X)[j][1]
+            if _kind_of(column).startswith((*INTEGERS, "object")):
+                table.columns[j] = read_objects(column)
 
 
 def as_numbers(values):
@@ -229,7 +261,7 @@ def read_numbers(column):
     if isinstance(column, np.ndarray):
         return column.astype(np.float64)
     if hasattr(column, "to_pylist"):  # pyarrow
-        return np.asarray(column.cast("float64").to_numpy(), dtype=np.float64)
+        return np.asarray(column.cast("float64", safe=False).to_numpy(), dtype=np.float64)
     if hasattr(column, "iloc"):  # pandas, its nullable types too
         return column.to_numpy(dtype=np.float64, na_value=np.nan)
     return column.cast(float).fill_null(np.nan).to_numpy().astype(np.float64)  # polars

@@ -3,13 +3,20 @@
 import numpy as np
 from scipy import sparse
 from sklearn.base import BaseEstimator
-from sklearn.utils import _safe_indexing, assert_all_finite, column_or_1d
+from sklearn.utils import _safe_indexing, assert_all_finite
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _num_samples, validate_data
 
 from skkd.checks import refuse
-from skkd.data.tables import is_table, read_table, warn_of_numbers_in_quotes
+from skkd.data.labels import read_labels
+from skkd.data.masks import fill_mask, refuse_mask
+from skkd.data.tables import (
+    is_table,
+    keep_wide_integers,
+    read_table,
+    warn_of_numbers_in_quotes,
+)
 
 __all__ = [
     "RowReader",
@@ -45,7 +52,8 @@ class RowReader:
         For ``preprocessor=None``, where no scaling comes before the cast.
     allow_nd : bool, default=False
         Whether rows may have more than one dimension.
-    categorical_features : "from_dtype" or array-like, default="from_dtype"
+    categorical : "from_dtype" or array-like, default="from_dtype"
+        Columns that are encoded besides those that are so by type.
     columns : dict, default=None
         `n_features_in_` and `feature_names_in_`, as far as they are known; None: the rows
         that are read first set them.
@@ -63,15 +71,19 @@ class RowReader:
         preprocessor,
         dtype,
         allow_nd=False,
-        categorical_features="from_dtype",
+        categorical="from_dtype",
         columns=None,
     ):
         # scikit-learn keeps the number and the names of columns in an estimator.
         self._keeper = type(name, (BaseEstimator,), {})()
-        self._keeper.categorical_features = categorical_features
         vars(self._keeper).update(columns or {})
         self._is_first = columns is None
-        self._settings = {"preprocessor": preprocessor, "dtype": dtype, "allow_nd": allow_nd}
+        self._settings = {
+            "preprocessor": preprocessor,
+            "dtype": dtype,
+            "allow_nd": allow_nd,
+            "categorical": categorical,
+        }
 
     def __call__(self, X):
         """Read rows.
@@ -101,8 +113,10 @@ class RowReader:
         return self.columns.get("feature_names_in_")
 
 
-def check_rows(estimator, X, *, reset, preprocessor, dtype, allow_nd=False):
-    """The caller's rows in the form that an preprocessor takes.
+def check_rows(
+    estimator, X, *, reset, preprocessor, dtype, categorical="from_dtype", allow_nd=False
+):
+    """The caller's rows in the form that a preprocessor takes.
 
     Parameters
     ----------
@@ -113,6 +127,9 @@ def check_rows(estimator, X, *, reset, preprocessor, dtype, allow_nd=False):
     preprocessor : "auto", None or transformer
     dtype : str
         For ``preprocessor=None``, where no scaling comes before the cast.
+    categorical : "from_dtype", or array-like, default="from_dtype"
+        Columns that are encoded besides those that are so by type, as the parameter
+        `categorical_features` has them.
     allow_nd : bool, default=False
         Whether rows may have more than one dimension.
 
@@ -120,7 +137,13 @@ def check_rows(estimator, X, *, reset, preprocessor, dtype, allow_nd=False):
     -------
     ndarray, csr matrix or Table; with a transformer X itself
     """
+    X = fill_mask(X)
     if not (preprocessor is None or isinstance(preprocessor, str)):
+        if count_rows(X) == 0:
+            raise ValueError(
+                f"Found array with 0 sample(s) (shape={getattr(X, 'shape', (0,))}) while a minimum "
+                f"of 1 is required by {type(estimator).__name__}."
+            )
         validate_data(estimator, X, reset=reset, skip_check_array=True)
         return X.tocsr() if sparse.issparse(X) else X  # not every format has rows to pick
     arrays = {"reset": reset, "accept_sparse": "csr", "allow_nd": allow_nd}
@@ -134,7 +157,7 @@ def check_rows(estimator, X, *, reset, preprocessor, dtype, allow_nd=False):
         return _validated(estimator, X, **as_numbers)
     if is_table(X):
         validate_data(estimator, X, reset=reset, skip_check_array=True)
-        return _numeric_if_possible(_read_table(estimator, X, is_new=reset))
+        return _numeric_if_possible(_read_table(estimator, X, categorical, is_new=reset))
     if not sparse.issparse(X):
         X = _keep_types(X)
         if X.ndim == 1 and len(X) and all(isinstance(text, str) for text in X):
@@ -144,15 +167,17 @@ def check_rows(estimator, X, *, reset, preprocessor, dtype, allow_nd=False):
             )
         if X.dtype.kind in "OUSTbMm" and X.ndim == 2:
             X = validate_data(estimator, X, dtype=None, ensure_all_finite=False, **arrays)
-            return _numeric_if_possible(_read_table(estimator, X, is_new=reset))
+            return _numeric_if_possible(_read_table(estimator, X, categorical, is_new=reset))
     return validate_data(estimator, X, **as_numbers)
 
 
-def _read_table(estimator, X, is_new):
+def _read_table(estimator, X, categorical, is_new):
     table = read_table(X)
-    if is_new and any(column.dtype == object for column in table.columns):
-        names = getattr(estimator, "feature_names_in_", None)
-        declared = resolve_categorical(estimator.categorical_features, table, names)
+    has_objects = any(column.dtype == object for column in table.columns)
+    names = getattr(estimator, "feature_names_in_", None)
+    declared = resolve_categorical(categorical, table, names)
+    keep_wide_integers(table, X, declared)
+    if is_new and has_objects:
         warn_of_numbers_in_quotes(X, table, declared)
     return table
 
@@ -171,7 +196,7 @@ def _validated(estimator, X, ensure_all_finite=True, **settings):
     return X
 
 
-def check_labels(estimator, y, n_rows):
+def check_labels(estimator, y, n_rows, name="y"):
     """Labels as a 1-d array of any type that scikit-learn takes.
 
     Parameters
@@ -180,36 +205,27 @@ def check_labels(estimator, y, n_rows):
         For the message.
     y : array-like of shape (n_rows,)
     n_rows : int
+    name : str, default="y"
+        For the message.
 
     Returns
     -------
     ndarray of shape (n_rows,)
+        See :func:`skkd.data.labels.read_labels`.
     """
     if y is None:
         raise ValueError(
             f"{type(estimator).__name__} requires y to be passed, but the target y is None"
         )
-    y = column_or_1d(y, warn=True)
-    if y.dtype == object:
-        for label in filter(_is_missing, y):
-            gap = "None" if label is None else "NaN"
-            raise ValueError(f"Input y contains {gap}: every row needs a label.")
-    assert_all_finite(y, input_name="y")
+    y = read_labels(y, name)
+    assert_all_finite(y, input_name=name)
     check_classification_targets(y)
     if len(y) != n_rows:
         raise ValueError(
             f"Found input variables with inconsistent numbers of samples: X has {n_rows} rows, "
-            f"y has {len(y)} labels."
+            f"{name} has {len(y)} labels."
         )
     return y
-
-
-def _is_missing(label):
-    """Whether it is None, NaN, or pandas' NA, of which nobody knows whether it equals itself."""
-    try:
-        return label is None or bool(label != label)
-    except TypeError:
-        return True
 
 
 def check_weights(sample_weight, n_rows):
@@ -226,6 +242,7 @@ def check_weights(sample_weight, n_rows):
     """
     if sample_weight is None:
         return None
+    refuse_mask(sample_weight, "sample_weight")
     try:
         weight = np.asarray(sample_weight, dtype=np.float64)
     except (TypeError, ValueError):

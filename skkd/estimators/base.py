@@ -12,6 +12,8 @@ from skkd.callbacks import PREFIX, link_as, parameters_by_name, running, with_pa
 from skkd.checks import refuse, warn
 from skkd.data.dataset import Dataset
 from skkd.data.fit_data import FitData, FitInput, Seeds, unwrapped_rows
+from skkd.data.labels import read_labels
+from skkd.data.masks import fill_mask
 from skkd.data.validation import (
     COLUMN_ATTRIBUTES,
     RowReader,
@@ -109,8 +111,11 @@ class BaseNeuralEstimator(CallbackSupportMixin, BaseEstimator):
 
     def _read(self, X, y, sample_weight, classes, *, goes_on):
         """Rows, labels and weights as the caller gave them, checked."""
+        X = fill_mask(X)
         reader = self._reader(goes_on)
         rows = reader(X)
+        if goes_on:
+            self.network_.preprocessor.warn_of_unknown(rows, reader.names)
         n_rows = count_rows(X)
         y = check_labels(self, y, n_rows)
         sample_weight = check_weights(sample_weight, n_rows)
@@ -126,12 +131,13 @@ class BaseNeuralEstimator(CallbackSupportMixin, BaseEstimator):
     def _reader(self, goes_on):
         """What reads rows: with the columns of the last fit, or with those it reads first."""
         columns = {name: getattr(self, name) for name in COLUMN_ATTRIBUTES if hasattr(self, name)}
+        fitted = self.network_.preprocessor if goes_on else None
         return RowReader(
             type(self).__name__,
-            preprocessor=self.network_.preprocessor.reads_as if goes_on else self.preprocessor,
+            preprocessor=fitted.reads_as if goes_on else self.preprocessor,
             dtype=self.dtype,
             allow_nd=self.module is not None,
-            categorical_features=self.categorical_features,
+            categorical=fitted.categorical if goes_on else self.categorical_features,
             columns=columns if goes_on else None,
         )
 
@@ -165,7 +171,8 @@ class BaseNeuralEstimator(CallbackSupportMixin, BaseEstimator):
             return None
         X_val, y_val = unwrapped_rows(X_val), unwrapped_rows(y_val)
         rows = reader(X_val)
-        _, codes = encode(check_labels(self, y_val, count_rows(X_val)), classes, name="y_val")
+        y_val = check_labels(self, y_val, count_rows(X_val), name="y_val")
+        _, codes = encode(y_val, classes, name="y_val")
         weights = factors[codes]
         if not weights.any():
             raise ValueError("class_weight leaves no row of X_val with a weight above zero.")
@@ -180,6 +187,8 @@ class BaseNeuralEstimator(CallbackSupportMixin, BaseEstimator):
         else:
             reports_epochs = bool(running(self.callbacks) or getattr(self, "_skl_callbacks", None))
             plan = make_plan(config, data, supervision, given.reader, given.seeds, reports_epochs)
+        if data.held_out is not None:
+            plan.preprocessor.warn_of_unknown(data.held_out.rows, given.reader.names, "X_val")
         hooks = {"X": given.X, "y": y, "metadata": {"sample_weight": sample_weight}}
         callbacks = EpochCallbacks.of(self, plan.n_epochs_to_come, hooks)
         dataset = plan.candidate.dataset(data.train, plan.transfer_rows)
@@ -287,7 +296,7 @@ class BaseNeuralEstimator(CallbackSupportMixin, BaseEstimator):
             if not goes_on:
                 raise ValueError("classes must be passed on the first call to partial_fit.")
             return self.classes_
-        classes = np.unique(classes)
+        classes = np.unique(read_labels(classes, "classes"))
         if goes_on and not np.array_equal(classes, self.classes_):
             refuse("classes", classes, f"the classes of the first call, {self.classes_!r}")
         return classes

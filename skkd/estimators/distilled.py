@@ -7,6 +7,7 @@ from sklearn.utils.validation import check_is_fitted
 from skkd.checks import is_auto, refuse, warn
 from skkd.config import DistilledConfig
 from skkd.data.fit_data import unwrapped_rows
+from skkd.data.masks import fill_mask
 from skkd.distillation import TeacherSupervision, check_arguments_of_fit
 from skkd.estimators.base import all_or_nothing, runs_one_epoch_at_a_time
 from skkd.estimators.neural import NeuralClassifier
@@ -395,7 +396,7 @@ class DistilledClassifier(NeuralClassifier):
             Itself.
         """
         with all_or_nothing(self) as working, without_array_api():
-            X_unlabeled = unwrapped_rows(X_unlabeled)
+            X_unlabeled = fill_mask(unwrapped_rows(X_unlabeled))
             working._fit(X, y, sample_weight, X_val, y_val, teacher_proba, X_unlabeled)
         return self
 

@@ -6,6 +6,8 @@ import numpy as np
 from sklearn import config_context, get_config
 from sklearn.utils.validation import check_is_fitted
 
+from skkd.data.labels import read_labels
+from skkd.data.masks import refuse_mask
 from skkd.data.validation import check_rows
 from skkd.inference.network import log_softmax, softmax
 
@@ -25,6 +27,11 @@ class PredictionMixin:
         Returns
         -------
         ndarray of shape (n_rows,), of the labels' dtype
+
+        Raises
+        ------
+        ValueError
+            For no rows, as in all of scikit-learn.
         """
         fitted = as_of_now(self)
         logits = fitted._logits(X)
@@ -41,6 +48,12 @@ class PredictionMixin:
         -------
         ndarray of shape (n_rows, n_classes), float64
             Rows sum to 1 within 1e-12; no entry is 0.
+
+        Raises
+        ------
+        ValueError
+            For no rows, as in all of scikit-learn: skip an empty batch, or take
+            ``np.empty((0, len(clf.classes_)))`` for its answer.
         """
         return softmax(self._logits(X))
 
@@ -54,6 +67,11 @@ class PredictionMixin:
         Returns
         -------
         ndarray of shape (n_rows, n_classes), float64
+
+        Raises
+        ------
+        ValueError
+            For no rows, as in all of scikit-learn.
         """
         return log_softmax(self._logits(X))
 
@@ -67,9 +85,31 @@ class PredictionMixin:
         Returns
         -------
         ndarray of shape (n_rows, n_classes), or (n_rows,) for two classes, float64
+
+        Raises
+        ------
+        ValueError
+            For no rows, as in all of scikit-learn.
         """
         logits = self._logits(X).astype(np.float64, copy=False)
         return logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits
+
+    def score(self, X, y, sample_weight=None):
+        """The accuracy of `predict`.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or table of shape (n_rows, n_features)
+        y : array-like of shape (n_rows,)
+            Labels of any type that `fit` takes.
+        sample_weight : array-like of shape (n_rows,), default=None
+
+        Returns
+        -------
+        float
+        """
+        refuse_mask(sample_weight, "sample_weight")
+        return super().score(X, read_labels(y, warns=False), sample_weight)
 
     def predictor(self):
         """The fitted network as a function of an array, without scikit-learn's validation.
@@ -109,15 +149,18 @@ class PredictionMixin:
         fitted = as_of_now(self)
         if not fitted.__sklearn_is_fitted__():
             check_is_fitted(fitted)  # raises; where it need not, it takes as long as the network
+        preprocessor = fitted.network_.preprocessor
         with without_array_api():
             rows = check_rows(
                 fitted,
                 X,
                 reset=False,
-                preprocessor=fitted.network_.preprocessor.reads_as,
+                preprocessor=preprocessor.reads_as,
                 dtype=fitted.dtype,
+                categorical=preprocessor.categorical,
                 allow_nd=fitted.module is not None,
             )
+            preprocessor.warn_of_unknown(rows, getattr(fitted, "feature_names_in_", None))
             return fitted.network_.logits(rows)
 
     def __sklearn_is_fitted__(self):

@@ -23,10 +23,11 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.utils import _safe_indexing, check_array
 from sklearn.utils.validation import _num_samples, has_fit_parameter
 
-from skkd.checks import refuse
+from skkd.checks import refuse, warn
 from skkd.data.columns import by_column, distinct_values
 from skkd.data.tables import Table, as_numbers
 from skkd.preprocessing.encodings import Bins
+from skkd.preprocessing.meanings import codes_by_meaning, meaning_of
 from skkd.preprocessing.scaling import fit_scaling, smooth_clip, standardise
 
 __all__ = [
@@ -129,6 +130,11 @@ class Preprocessor:
     reads_as: object = "auto"
 
     @property
+    def categorical(self):
+        """Indices of the columns that are encoded."""
+        return []
+
+    @property
     def inputs(self):
         """What each input is, comparable; None where nobody knows."""
         return self.n_features
@@ -147,6 +153,9 @@ class Preprocessor:
         bool
         """
         return self.inputs is not None and self.inputs == other.inputs
+
+    def warn_of_unknown(self, rows, names=None, argument="X"):
+        """Warn where no value of a categorical column is known."""
 
     def blocks(self, rows, most=None):
         """Consecutive blocks of rows, transformed.
@@ -210,6 +219,9 @@ class ChannelPreprocessor(Preprocessor):
 class OneHot:
     """One categorical column as indicators; an unknown category is all zeros.
 
+    A value of another type than the categories is the one that means the same, if there is
+    only one (:mod:`skkd.preprocessing.meanings`).
+
     Where a column had more than `MAX_CATEGORIES`, the rare ones, and any unknown one,
     share the last indicator.
     """
@@ -235,11 +247,44 @@ class OneHot:
 
     def transform(self, values):
         indicators = np.zeros((len(values), self.n_indicators))
-        code_of = {category: code for code, category in enumerate(self.categories)}
-        codes = np.array([code_of.get(value, self.rare) for value in values], dtype=np.intp)
+        codes = self._codes(values)
+        codes[codes < 0] = self.rare
         known = np.flatnonzero(codes >= 0)
         indicators[known, codes[known]] = 1.0
         return indicators
+
+    def knows_none(self, values):
+        """Whether no value is a known category, though there are values.
+
+        Parameters
+        ----------
+        values : ndarray of object
+
+        Returns
+        -------
+        bool
+            False if any may be one of the rare categories, which are not kept.
+        """
+        code_of = {category: code for code, category in enumerate(self.categories)}
+        if any(value in code_of for value in values if value is not None):
+            return False
+        values = [value for value in dict.fromkeys(values) if value is not None]
+        if not values or (self._codes(values) >= 0).any():
+            return False
+        known_types = {isinstance(category, str) for category in self.categories}
+        return self.rare < 0 or not any(isinstance(value, str) in known_types for value in values)
+
+    def _codes(self, values):
+        """Positions of the categories; -1 where unknown."""
+        code_of = {category: code for code, category in enumerate(self.categories)}
+        codes = np.array([code_of.get(value, -1) for value in values], dtype=np.intp)
+        unknown = np.flatnonzero(codes < 0)
+        if len(unknown):
+            others = {kind: codes_by_meaning(self.categories, kind) for kind in (True, False)}
+            for i in unknown:
+                by_meaning = others[not isinstance(values[i], str)]
+                codes[i] = by_meaning.get(meaning_of(values[i]), -1) if by_meaning else -1
+        return codes
 
 
 @dataclass(eq=False)
@@ -261,6 +306,7 @@ class ColumnPreprocessor(Preprocessor):
     clips: bool  #: whether scaled numbers are clipped, smoothly
     of_no_width: list  #: those that are clipped even if `clips` is False
     bins: Bins | None = None  #: components of the numeric columns
+    all_missing: tuple = ()  #: indices of numeric columns that held no number in fit
 
     @property
     def n_features(self):
@@ -268,6 +314,11 @@ class ColumnPreprocessor(Preprocessor):
         n_components = 0 if self.bins is None else len(self.bins)
         n_indicators = sum(encoder.n_indicators for encoder in self.one_hot)
         return len(self.numeric) + n_components + n_indicators
+
+    @property
+    def categorical(self):
+        """Indices of the columns that are encoded."""
+        return [encoder.column for encoder in self.one_hot]
 
     @property
     def inputs(self):
@@ -295,6 +346,11 @@ class ColumnPreprocessor(Preprocessor):
             names=rows.names if columns is not None else [],
             clips=scaling == "robust",
             of_no_width=fitted.of_no_width,
+            all_missing=tuple(
+                int(j)
+                for j, centre in zip(numeric, fitted.centre, strict=True)
+                if centre == 0 and _is_all_missing(rows, j)
+            ),
         )
 
     def transform(self, rows):
@@ -321,11 +377,41 @@ class ColumnPreprocessor(Preprocessor):
         if values.dtype == object:
             values = as_numbers(values)
         if values is None:
+            value = next(v for v in table.columns[j] if as_numbers([v]) is None)
+            if j in self.all_missing:
+                raise ValueError(
+                    f"column {table.names[j]!r} was all missing in fit and holds {value!r} now, "
+                    "of which nothing was learned: fit on rows where it has values, or leave the "
+                    "column out."
+                )
             raise ValueError(
-                f"column {table.names[j]!r} held numbers in fit and holds others now: "
-                f"{next(v for v in table.columns[j] if as_numbers([v]) is None)!r}."
+                f"column {table.names[j]!r} held numbers in fit and holds others now: {value!r}."
             )
         return values
+
+    def warn_of_unknown(self, rows, names=None, argument="X"):
+        """Warn of each categorical column that holds no known category.
+
+        Parameters
+        ----------
+        rows : ndarray, sparse matrix or Table
+        names : ndarray of str, default=None
+            Of the columns.
+        argument : str, default="X"
+            What the rows are, for the message.
+        """
+        for encoder in self.one_hot:
+            values = _categories(rows, encoder.column)
+            if encoder.knows_none(values):
+                value = next(value for value in values if value is not None)
+                known = [c for c in encoder.categories if c is not None][:3]
+                column = encoder.column if names is None else repr(names[encoder.column])
+                warn(
+                    f"no value of column {column} of {argument} is a category that fit knew, and "
+                    f"all count as unknown: it holds {value!r}, fit knew "
+                    f"{', '.join(map(repr, known)) or 'no value'}. Give it the values, and the "
+                    "type, that it had in fit."
+                )
 
 
 @dataclass(eq=False)
@@ -393,6 +479,8 @@ def _one_hot(rows, j):
 
 def _categories(rows, j):
     """One column as an object array of plain values, None where missing."""
+    if sparse.issparse(rows):
+        rows, j = rows[:, [j]].toarray(), 0
     values = rows.columns[j] if isinstance(rows, Table) else rows[:, j]
     if values.dtype == object:
         return values
@@ -403,6 +491,13 @@ def _categories(rows, j):
     as_objects = np.where(whole, values, values.astype(np.float32)).astype(object)
     as_objects[np.isnan(values)] = None
     return as_objects
+
+
+def _is_all_missing(rows, j):
+    """Whether a numeric column holds no number."""
+    if sparse.issparse(rows):
+        return False
+    return bool(np.isnan(rows.columns[j] if isinstance(rows, Table) else rows[:, j]).all())
 
 
 def _blocks(rows, sample_weight):

@@ -20,6 +20,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import _num_samples, validate_data
 
 from skkd.checks import noted, refuse
+from skkd.data.labels import read_labels
 from skkd.teachers.cloning import part_that_stays_fitted, sees_labels
 
 __all__ = ["has_out_of_bag", "out_of_bag"]
@@ -166,7 +167,7 @@ def _rows(X, rows, features):
 
 def _codes(y, classes):
     position = {label: code for code, label in enumerate(classes.tolist())}
-    return np.array([position.get(label, -1) for label in np.asarray(y).tolist()])
+    return np.array([position.get(label, -1) for label in read_labels(y, warns=False).tolist()])
 
 
 def _ensemble_behind_steps(teacher):

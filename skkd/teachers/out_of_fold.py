@@ -19,6 +19,7 @@ from sklearn.base import clone
 from sklearn.utils import check_consistent_length
 
 from skkd.checks import check_integer, noted, refuse
+from skkd.data.labels import read_labels
 from skkd.data.validation import encode, picked
 from skkd.teachers.cache import remembered_teacher
 from skkd.teachers.cloning import part_that_stays_fitted, seeded_clone, weights_for
@@ -93,9 +94,8 @@ def out_of_fold(
     >>> bool(probabilities.max(axis=1).mean() < 0.99)
     True
     """
-    if isinstance(y, list):
-        y = np.asarray(y)
-    classes, codes = encode(np.asarray(y))
+    y = read_labels(y)
+    classes, codes = encode(y)
     check_consistent_length(X, y, sample_weight, groups)
     random_state = np.random.RandomState(seed)
     fresh = seeded_clone(unwrapped(teacher), random_state, OTHERWISE)

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from skkd.data.labels import plain_values, read_labels
+from skkd.data.masks import refuse_mask
 from skkd.data.tables import names_of
 
 __all__ = [
@@ -36,6 +38,7 @@ def as_array(answer, name="teacher"):
         raise ValueError(
             f"{name} answers with a list of arrays, one per output: it must have one output."
         )
+    refuse_mask(answer, name)
     if hasattr(answer, "detach"):  # a tensor of torch, on whatever device
         answer = answer.detach().cpu()
     try:
@@ -177,16 +180,16 @@ def align(probabilities, known, classes, on_class_mismatch="raise", name="teache
     >>> align(np.array([[0.9, 0.1]]), ["b", "a"], np.array(["a", "b"]))
     array([[0.1, 0.9]])
     """
-    columns = classes if known is None else np.asarray(known)
+    columns = plain_values(classes if known is None else known)
     if len(columns) != probabilities.shape[1]:
         raise ValueError(
             f"{name} gives {probabilities.shape[1]} columns for {len(columns)} classes: where they "
             "are not named (by classes_, or as those of a table) they must be the sorted labels "
             "of y."
         )
-    position = {label: j for j, label in enumerate(columns.tolist())}
+    position = {label: j for j, label in enumerate(columns)}
     if len(position) < len(columns):
-        raise ValueError(f"{name} names a class twice: {columns.tolist()}.")
+        raise ValueError(f"{name} names a class twice: {columns}.")
     wanted = classes.tolist()
     complaint = f"{name} knows the classes {shortened(in_order(position))}, y holds "
     complaint += shortened(wanted)
@@ -196,7 +199,7 @@ def align(probabilities, known, classes, on_class_mismatch="raise", name="teache
     )
     if not set(position) & set(wanted):
         raise ValueError(
-            f"{complaint}. They have none in common: {_advice(name, columns.tolist())}if y is not "
+            f"{complaint}. They have none in common: {_advice(name, columns)}if y is not "
             f"yours, {re_encoded}"
         )
     if on_class_mismatch == "raise" and set(position) != set(wanted):
@@ -265,7 +268,7 @@ def known_classes(answers, own_classes):
     ndarray
         Sorted.
     """
-    named = [np.asarray(one.classes).tolist() for one in answers if one.classes is not None]
+    named = [plain_values(one.classes) for one in answers if one.classes is not None]
     known = {label for labels in named for label in labels}
     own = set(own_classes.tolist())
     if not known or known == own:
@@ -276,7 +279,6 @@ def known_classes(answers, own_classes):
             f"({shortened(in_order(known))}): "
             "on_class_mismatch='teacher' wants labels that a teacher knows, 'intersect' those of y."
         )
-    try:
-        return np.unique(np.asarray(list(known)))
-    except TypeError as error:
-        raise ValueError(f"teachers know labels of several types: {known}.") from error
+    found = np.unique(read_labels(list(known), "the teachers' classes_"))
+    as_own = found.astype(own_classes.dtype) if own_classes.dtype.kind in "iuf" else found
+    return as_own if as_own.tolist() == found.tolist() else found  # 1 may be 1.0 for a teacher

@@ -9,6 +9,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
 from skkd.checks import check_integer
+from skkd.data.masks import fill_mask
 from skkd.transfer.attributes import Attributes
 
 __all__ = ["BLOCK_ROWS", "Sampler", "shuffled_copies"]
@@ -75,7 +76,7 @@ class Sampler(BaseEstimator):
             For infinities, naming the column, and for parameters out of bounds.
         """
         self.check()
-        self.attributes_ = Attributes(X, categorical)
+        self.attributes_ = Attributes(fill_mask(X), categorical)
         self.learn()
         return self
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import sparse
-from sklearn.preprocessing import FunctionTransformer
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from skkd import DistilledClassifier, NeuralClassifier
 from skkd.initializers import Normal
@@ -268,6 +268,38 @@ def test_strings_where_numbers_were_are_refused_by_the_name_of_their_column():
         clf.fit(GOOD_X, GOOD_Y, X_val=[["a", "b"]], y_val=[0])
 
 
+ALL_MISSING = {
+    "objects": lambda: np.array([[0, None]] * 6, dtype=object),
+    "floats": lambda: np.array([[0, nan]] * 6),
+    "pandas": lambda: pytest.importorskip("pandas").DataFrame({"a": [0] * 6, "b": [None] * 6}),
+    "pandas floats": lambda: pytest.importorskip("pandas").DataFrame({"a": [0] * 6, "b": nan}),
+    "polars": lambda: pytest.importorskip("polars").DataFrame({"a": [0] * 6, "b": [None] * 6}),
+    "pyarrow": lambda: pytest.importorskip("pyarrow").table({"a": [0] * 6, "b": [None] * 6}),
+}
+
+LATER = {
+    "objects": lambda: np.array([[0, "x"]] * 6, dtype=object),
+    "pandas": lambda: pytest.importorskip("pandas").DataFrame({"a": [0] * 6, "b": ["x"] * 6}),
+    "polars": lambda: pytest.importorskip("polars").DataFrame({"a": [0] * 6, "b": ["x"] * 6}),
+    "pyarrow": lambda: pytest.importorskip("pyarrow").table({"a": [0] * 6, "b": ["x"] * 6}),
+}
+
+
+@pytest.mark.filterwarnings("ignore:X (has feature names|does not have valid feature names)")
+@pytest.mark.parametrize("preprocessor", ["robust", "standard"])
+@pytest.mark.parametrize("later", LATER.values(), ids=list(LATER))
+@pytest.mark.parametrize("rows", ALL_MISSING.values(), ids=list(ALL_MISSING))
+def test_strings_in_a_column_that_was_all_missing_are_refused_for_what_it_was(
+    rows, later, preprocessor
+):
+    clf = tiny(preprocessor=preprocessor).fit(rows(), GOOD_Y)
+    message = "column .* was all missing in fit and holds 'x' now, of which nothing was learned"
+    with pytest.raises(ValueError, match=message):
+        clf.predict(later())
+    with pytest.raises(ValueError, match=message):
+        clf.partial_fit(later(), GOOD_Y)
+
+
 class LikeNA:
     """As pandas' NA: whether it equals anything is unknown."""
 
@@ -290,7 +322,10 @@ LABELS = {
     "NA among words": (np.array(["a", LikeNA()] * 3, dtype=object), "Input y contains NaN"),
     "NaN among words": (np.array(["a", nan] * 3, dtype=object), "Input y contains NaN"),
     "continuous": ([0.1, 0.5, 0.7, 1.2, 3.4, 2.2], "Unknown label type: continuous"),
-    "mixed": (np.array(["a", 1] * 3, dtype=object), "'<' not supported between instances of"),
+    "mixed": (
+        np.array(["a", 1] * 3, dtype=object),
+        r"y holds labels of several types, str \('a'\) and int \(1\): give labels of one type",
+    ),
 }
 
 
@@ -473,3 +508,38 @@ def test_images_without_an_axis_of_channels_get_a_hint():
     clf = tiny(module=module, module__in_channels=1, module__out_channels=2, module__kernel_size=3)
     with pytest.raises(ValueError, match=r"rows of shape \(8, 8\).*X\[:, None\]"):
         clf.fit(np.zeros((6, 8, 8)), [0, 1] * 3)
+
+
+NO_ROWS = {
+    "array": lambda: GOOD_X[:0],
+    "float32": lambda: GOOD_X[:0].astype(np.float32),
+    "objects": lambda: GOOD_X[:0].astype(object),
+    "list": lambda: [],
+    "csr": lambda: sparse.csr_array((0, 2)),
+    "csc": lambda: sparse.csc_matrix((0, 2)),
+    "masked": lambda: np.ma.array(GOOD_X)[:0],
+    "pandas": lambda: pytest.importorskip("pandas").DataFrame(GOOD_X[:0]),
+    "words": lambda: pytest.importorskip("pandas").DataFrame({"a": [], "b": []}, dtype="str"),
+    "polars": lambda: pytest.importorskip("polars").DataFrame(GOOD_X, schema=["a", "b"])[:0],
+    "pyarrow": lambda: pytest.importorskip("pyarrow").table({"a": [0.0], "b": [0.0]})[:0],
+}
+
+
+@pytest.mark.filterwarnings("ignore:X has feature names")
+@pytest.mark.parametrize("rows", NO_ROWS.values(), ids=list(NO_ROWS))
+@pytest.mark.parametrize(
+    "preprocessor",
+    ["robust", "standard", None, FunctionTransformer(), StandardScaler(with_mean=False)],
+    ids=str,
+)
+def test_no_rows_are_refused_as_scikit_learn_does(rows, preprocessor):
+    clf = tiny(preprocessor=preprocessor).fit(GOOD_X, GOOD_Y)
+    match = r"Found array with 0 sample\(s\)|Expected 2D array, got 1D array"
+    for method in (clf.predict, clf.predict_proba, clf.predict_log_proba, clf.decision_function):
+        with pytest.raises(ValueError, match=match):
+            method(rows())
+
+
+def test_the_docstrings_tell_of_no_rows():
+    for method in ("predict", "predict_proba", "predict_log_proba", "decision_function"):
+        assert "For no rows" in getattr(NeuralClassifier, method).__doc__

@@ -309,3 +309,9 @@ def test_what_is_said_to_be_categorical_is_believed():
         fit_to_texts(AMOUNTS, categorical_features=["charges"])
         fit_to_texts(pl.Series(AMOUNTS, dtype=pl.Categorical), pl.DataFrame)
         fit_to_texts(pa.array(AMOUNTS).dictionary_encode(), pa.table)
+
+
+def test_wide_integers_of_a_number_column_are_rounded_in_every_library():
+    wide = [2**53 + 1, 3]
+    for frame in (pd.DataFrame({"n": wide}), pl.DataFrame({"n": wide}), pa.table({"n": wide})):
+        assert_same_column(column_of(frame), [float(2**53), 3.0])

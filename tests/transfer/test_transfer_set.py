@@ -292,7 +292,7 @@ def test_joined_rows_look_to_the_network_as_both_parts_do(change):
     above, _ = mixed(30)
     below = change(mixed(20, seed=1)[0])
     reader = RowReader(
-        "NeuralClassifier", preprocessor="auto", dtype="float32", categorical_features=["sex"]
+        "NeuralClassifier", preprocessor="auto", dtype="float32", categorical=["sex"]
     )
     rows = [reader(above), reader(below)]
     view = fit_preprocessor("auto", rows[0], None)

@@ -1,0 +1,183 @@
+"""Labels of any container as a plain array that holds the caller's values."""
+
+import numbers
+import warnings
+
+import numpy as np
+from sklearn.exceptions import DataConversionWarning
+from sklearn.utils import column_or_1d
+
+from skkd.data.masks import refuse_mask
+from skkd.data.tables import columns_of, is_table, read_objects
+
+__all__ = ["plain_values", "read_labels"]
+
+
+def read_labels(labels, name="y", warns=True):
+    """Labels as a one-dimensional array of the caller's values.
+
+    Parameters
+    ----------
+    labels : array-like of shape (n_rows,)
+        A list, an array, or a column of pandas, polars or pyarrow.
+    name : str, default="y"
+        For messages.
+    warns : bool, default=True
+        Whether to warn of a column vector.
+
+    Returns
+    -------
+    ndarray of shape (n_rows,)
+        Nullable numbers have the NumPy dtype of the same name, categories that of their
+        values. Objects that are all booleans or whole numbers are bool, int64 or uint64.
+        Text is an array of strings, or of objects that are strings; never of StringDType,
+        which not all of scikit-learn takes.
+
+    Raises
+    ------
+    ValueError
+        For a missing label, labels of several types, or integers beyond 64 bits.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> read_labels(pd.Series([2**53, 2**53 + 1], dtype="Int64"))
+    array([9007199254740992, 9007199254740993])
+    >>> read_labels([1, "a"])
+    Traceback (most recent call last):
+        ...
+    ValueError: y holds labels of several types, int (1) and str ('a'): give labels of one type.
+    """
+    refuse_mask(labels, name)
+    if is_table(labels):
+        labels = _only_column(labels, name, warns)
+    if isinstance(labels, (list, tuple)):
+        labels = _array_of_list(labels)
+    dtype = getattr(labels, "dtype", None)
+    if getattr(dtype, "kind", None) == "T" and isinstance(labels, np.ndarray):  # StringDType
+        labels = labels.astype(object)
+    elif hasattr(dtype, "ordered"):
+        labels = _values_of_categories(labels, name)
+    elif getattr(getattr(dtype, "numpy_dtype", None), "kind", "O") in "biuf":
+        if labels.isna().any():
+            _refuse_missing(name)
+        labels = np.asarray(labels.to_numpy(dtype=dtype.numpy_dtype))
+    elif str(dtype) in ("Int128", "UInt128"):  # of polars, that NumPy has not
+        labels = read_objects(labels)
+    labels = column_or_1d(labels, warn=warns)
+    return _read_objects(labels, name) if labels.dtype == object else labels
+
+
+def plain_values(labels):
+    """Labels as a list of plain Python values.
+
+    Parameters
+    ----------
+    labels : array-like of shape (n_labels,)
+        As of :func:`read_labels`, but of any types.
+
+    Returns
+    -------
+    list
+
+    Examples
+    --------
+    >>> plain_values([1, "other"])
+    [1, 'other']
+    """
+    if not (hasattr(labels, "to_list") or hasattr(labels, "to_pylist")):
+        return _array_of_list(labels).tolist()
+    return read_objects(labels).tolist()
+
+
+def _only_column(table, name, warns):
+    """The column of a table that has but one."""
+    columns = columns_of(table)
+    if len(columns) != 1:
+        raise ValueError(f"{name} should be a 1d array, got a table of shape {table.shape}.")
+    if warns:
+        warnings.warn(
+            f"A column-vector {name} was passed when a 1d array was expected.",
+            DataConversionWarning,
+            stacklevel=4,
+        )
+    return columns[0][1]
+
+
+def _array_of_list(listed):
+    """NumPy's array, or where that would change the values of a list one of objects."""
+    array = np.asarray(listed)
+    if not isinstance(listed, (list, tuple)):
+        return array
+    if array.ndim != 1 or array.tolist() == list(listed):
+        return array
+    return np.array(listed, dtype=object)
+
+
+def _values_of_categories(labels, name):
+    """The labels of a categorical column of pandas, of their own type."""
+    codes = np.asarray(getattr(labels, "cat", labels).codes)
+    if (codes < 0).any():
+        _refuse_missing(name)
+    return read_labels(labels.dtype.categories, name)[codes]
+
+
+def _read_objects(labels, name):
+    """Objects as numbers, if that is what they are."""
+    listed = labels.tolist()
+    for label in listed:
+        if _is_missing(label):
+            _refuse_missing(name, "None" if label is None else "NaN")
+    kinds = {_kind_of(label): label for label in reversed(listed)}
+    if len(kinds) > 1:
+        first, other, *_ = (f"{type(e).__name__} ({e!r})" for e in reversed(kinds.values()))
+        raise ValueError(
+            f"{name} holds labels of several types, {first} and {other}: give labels of one type."
+        )
+    return _read_numbers(labels, listed, name) if "number" in kinds else labels
+
+
+def _read_numbers(labels, listed, name):
+    if all(isinstance(label, (bool, np.bool_)) for label in listed):
+        return labels.astype(bool)
+    are_floats = all(isinstance(label, (float, np.floating)) for label in listed)
+    if are_floats or not all(map(_is_whole, listed)):
+        try:
+            return labels.astype(np.float64)
+        except (TypeError, OverflowError):  # scikit-learn refuses them
+            return labels
+    whole = [int(label) for label in listed]
+    for dtype in (np.int64, np.uint64):
+        if np.iinfo(dtype).min <= min(whole) and max(whole) <= np.iinfo(dtype).max:
+            return np.array(whole, dtype=dtype)
+    widest = max(whole, key=abs)
+    raise ValueError(
+        f"{name} holds the integer {widest}, beyond 64 bits: give such labels as text."
+    )
+
+
+def _is_whole(number):
+    try:
+        return int(number) == number
+    except (TypeError, ValueError, OverflowError):  # complex, infinite
+        return False
+
+
+def _kind_of(label):
+    if isinstance(label, str):
+        return "text"
+    return "number" if isinstance(label, (numbers.Number, np.bool_)) else "other"
+
+
+def _is_missing(label):
+    """Whether it is None, NaN, or pandas' NA, which does not say whether it equals itself."""
+    try:
+        return label is None or bool(label != label)
+    except TypeError:
+        return True
+    except ValueError:  # an array
+        return False
+
+
+def _refuse_missing(name, gap="NaN"):
+    raise ValueError(f"Input {name} contains {gap}: every row needs a label.")
