@@ -23,7 +23,12 @@ from skkd.inference.calibration import calibration_temperature
 from skkd.preprocessing.encodings import resolve_encoding
 from skkd.supervision import Candidate, Fold, LabelSupervision
 from skkd.teachers.predict_proba import MemberLabels, agreement_with
-from skkd.teachers.soft_labels import check_probabilities, known_classes, named_columns
+from skkd.teachers.soft_labels import (
+    TeacherLogits,
+    check_probabilities,
+    known_classes,
+    named_columns,
+)
 from skkd.teachers.teacher import Clock, HowToAsk, LabelledRows, Teacher, can_be_cloned, mixed
 from skkd.transfer import Munge, resolve_augment
 from skkd.transfer.transfer_set import TransferSet
@@ -112,21 +117,9 @@ class TeacherSupervision:
             self.temperature = calibration_temperature(
                 soft_labels, codes, weights, proba_floor=config.proba_floor
             )
+        self.logits = TeacherLogits(config.proba_floor, self.temperature)
         teacher_logits = self.logits(_or_labels(soft_labels, codes))
         self.targets = {"labels": codes, "teacher_logits": teacher_logits}
-
-    def logits(self, soft_labels: np.ndarray) -> np.ndarray:
-        """The teacher's logits: log p is a logit vector, for softmax ignores shifts.
-
-        Parameters
-        ----------
-        soft_labels : ndarray of shape (n_rows, n_classes)
-
-        Returns
-        -------
-        ndarray of shape (n_rows, n_classes)
-        """
-        return np.log(np.maximum(soft_labels, self.config.proba_floor)) / self.temperature
 
     @property
     def alpha(self) -> float:
@@ -201,9 +194,7 @@ class TeacherSupervision:
         if any(len(np.unique(labels[index])) < len(np.unique(labels)) for index in unseen):
             return None
         n_sets = len(splits) + 1
-        candidates = [
-            one.with_transfer_set(lambda rows: rows.shared_by(n_sets)) for one in candidates
-        ]
+        candidates = [one.sharing_seconds(n_sets) for one in candidates]
         with self.clock.running():
             try:
                 return [
@@ -238,9 +229,7 @@ class TeacherSupervision:
         soft_labels = mixed(answers, self.classes, self.config.on_class_mismatch)
         train = self._taught(train, soft_labels[np.searchsorted(index, train.index)])
         held_out = self._taught(held_out, clone.soft_labels(picked(X, held_out.index)))
-        candidates = [
-            one.with_transfer_set(lambda rows: rows.labelled_by(clone)) for one in candidates
-        ]
+        candidates = [one.labelled_by(clone) for one in candidates]
         return Fold(
             train, held_out, candidates, _thresholds_of(clone, X) if asks_thresholds else None
         )

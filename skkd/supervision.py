@@ -5,7 +5,7 @@ third (:mod:`skkd.distillation`). A teacher helps where it knows more than the n
 learn by itself, and hurts where it does not; unlabelled rows help most where the table is small.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
@@ -15,7 +15,7 @@ from skkd.config import Config
 from skkd.data.dataset import Dataset
 from skkd.data.fit_data import FitData, FitInput
 from skkd.data.validation import check_same_classes, encode
-from skkd.transfer.transfer_set import TransferSet
+from skkd.transfer.transfer_set import Labeller, TransferSet
 
 __all__ = ["Candidate", "Fold", "LabelSupervision", "Supervision"]
 
@@ -79,13 +79,12 @@ class Candidate:
         """
         return replace(self, required_margin=1.0, required_margin_if_trusted=1.0)
 
-    def with_transfer_set(self, change: Callable[[TransferSet], TransferSet]) -> "Candidate":
-        """The same with a changed transfer set, if it has one.
+    def sharing_seconds(self, n_sets: int) -> "Candidate":
+        """The same, whose transfer set is made so many times within its seconds.
 
         Parameters
         ----------
-        change : callable
-            TransferSet -> TransferSet.
+        n_sets : int
 
         Returns
         -------
@@ -93,7 +92,22 @@ class Candidate:
         """
         if self.transfer_set is None:
             return self
-        return replace(self, transfer_set=change(self.transfer_set))
+        return replace(self, transfer_set=self.transfer_set.shared_by(n_sets))
+
+    def labelled_by(self, teacher: Labeller) -> "Candidate":
+        """The same, whose transfer set is labelled by another teacher.
+
+        Parameters
+        ----------
+        teacher : Labeller
+
+        Returns
+        -------
+        Candidate
+        """
+        if self.transfer_set is None:
+            return self
+        return replace(self, transfer_set=self.transfer_set.labelled_by(teacher))
 
 
 class Fold(NamedTuple):

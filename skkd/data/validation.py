@@ -196,13 +196,13 @@ def _validated(estimator, X, ensure_all_finite=True, **settings):
     return X
 
 
-def check_labels(estimator, y, n_rows, name="y"):
+def check_labels(owner, y, n_rows, name="y"):
     """Labels as a 1-d array of any type that scikit-learn takes.
 
     Parameters
     ----------
-    estimator : estimator
-        For the message.
+    owner : str
+        The class that asks for labels, for the message.
     y : array-like of shape (n_rows,)
     n_rows : int
     name : str, default="y"
@@ -214,9 +214,7 @@ def check_labels(estimator, y, n_rows, name="y"):
         See :func:`skkd.data.labels.read_labels`.
     """
     if y is None:
-        raise ValueError(
-            f"{type(estimator).__name__} requires y to be passed, but the target y is None"
-        )
+        raise ValueError(f"{owner} requires y to be passed, but the target y is None")
     y = read_labels(y, name)
     assert_all_finite(y, input_name=name)
     check_classification_targets(y)

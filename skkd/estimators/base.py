@@ -117,7 +117,7 @@ class BaseNeuralEstimator(CallbackSupportMixin, BaseEstimator):
         if goes_on:
             self.network_.preprocessor.warn_of_unknown(rows, reader.names)
         n_rows = count_rows(X)
-        y = check_labels(self, y, n_rows)
+        y = check_labels(type(self).__name__, y, n_rows)
         sample_weight = check_weights(sample_weight, n_rows)
         return FitInput(X, rows, y, sample_weight, reader, self._draw_seeds(), classes)
 
@@ -171,7 +171,7 @@ class BaseNeuralEstimator(CallbackSupportMixin, BaseEstimator):
             return None
         X_val, y_val = unwrapped_rows(X_val), unwrapped_rows(y_val)
         rows = reader(X_val)
-        y_val = check_labels(self, y_val, count_rows(X_val), name="y_val")
+        y_val = check_labels(type(self).__name__, y_val, count_rows(X_val), name="y_val")
         _, codes = encode(y_val, classes, name="y_val")
         weights = factors[codes]
         if not weights.any():

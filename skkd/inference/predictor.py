@@ -5,6 +5,7 @@ row at a time, from arrays of a known kind, can leave it out.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -41,7 +42,7 @@ class Predictor:
     (1, 2)
     """
 
-    network: object
+    network: Any
     classes: np.ndarray
     n_features: int
     dtype: str

@@ -152,9 +152,7 @@ def _select(choices, thresholds, config, data, supervision, reader, seeds):
         return None, None
     unseen = supervision.without(splits, choices.candidates, data, thresholds)
     n_sets = len(splits) + (unseen is not None)
-    candidates = [
-        one.with_transfer_set(lambda rows: rows.shared_by(n_sets)) for one in choices.candidates
-    ]
+    candidates = [one.sharing_seconds(n_sets) for one in choices.candidates]
     is_seen = unseen is None and data.held_out is None
     if not is_seen:
         candidates = [one.without_margin() for one in candidates]

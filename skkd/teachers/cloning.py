@@ -98,7 +98,7 @@ def seeded_clone(teacher, random_state, otherwise="fit_teacher=False"):
     return fresh.set_params(**dict(zip(unseeded, seeds, strict=True)))
 
 
-def part_that_stays_fitted(estimator):
+def part_that_stays_fitted(model):
     """The name of a parameter that a clone keeps as it was fitted, with the labels it saw.
 
     A frozen classifier inside of a stack, say, or the teacher of a student. Transformers
@@ -106,13 +106,13 @@ def part_that_stays_fitted(estimator):
 
     Parameters
     ----------
-    estimator : estimator
+    model : estimator
 
     Returns
     -------
     str or None
     """
-    for name, part in sorted(estimator.get_params().items()):
+    for name, part in sorted(model.get_params().items()):
         is_prefit = name.split("__")[-1] == "cv" and isinstance(part, str) and part == "prefit"
         if is_prefit or (isinstance(part, FrozenEstimator) and _knows_labels(unwrapped(part))):
             return name
@@ -170,47 +170,47 @@ def weights_for(teacher, sample_weight):
     return {}
 
 
-def _because_of(estimator):
+def _because_of(model):
     """Which part of an ensemble takes none, for a message."""
     if get_config()["enable_metadata_routing"]:  # then requests decide
         return ""
-    if isinstance(estimator, Pipeline):
-        return _because_of(estimator.steps[-1][1])
-    for name, part in _members_to_weigh(estimator):
+    if isinstance(model, Pipeline):
+        return _because_of(model.steps[-1][1])
+    for name, part in _members_to_weigh(model):
         if _name_of_weights(part) != "sample_weight":
-            advice = f": put its other steps in front of the {type(estimator).__name__}"
+            advice = f": put its other steps in front of the {type(model).__name__}"
             in_front = advice if isinstance(part, Pipeline) else ""
             return f" (nor does its {name}, a {type(part).__name__}{in_front})"
     return ""
 
 
-def _members_to_weigh(estimator):
+def _members_to_weigh(model):
     """(name, estimator) of those in a vote or a stack; each of them must take the weights."""
-    if not isinstance(estimator, (VotingClassifier, StackingClassifier)):
+    if not isinstance(model, (VotingClassifier, StackingClassifier)):
         return []
     members = [
-        *estimator.estimators,
-        ("final_estimator", getattr(estimator, "final_estimator", None)),
+        *model.estimators,
+        ("final_estimator", getattr(model, "final_estimator", None)),
     ]
     return [(name, part) for name, part in members if part not in ("drop", None)]
 
 
-def _name_of_weights(estimator):
+def _name_of_weights(model):
     """What `fit` calls the weights: an estimator's own name, or that of one inside of it."""
-    members = _members_to_weigh(estimator)
-    if not members and has_fit_parameter(estimator, "sample_weight"):
+    members = _members_to_weigh(model)
+    if not members and has_fit_parameter(model, "sample_weight"):
         return "sample_weight"
     if get_config()["enable_metadata_routing"]:
-        routes = getattr(estimator, "get_metadata_routing", lambda: None)()
+        routes = getattr(model, "get_metadata_routing", lambda: None)()
         consumes = getattr(routes, "consumes", lambda method, params: ())
         return "sample_weight" if consumes("fit", ["sample_weight"]) else None
-    if isinstance(estimator, Pipeline):
-        step, last = estimator.steps[-1]
+    if isinstance(model, Pipeline):
+        step, last = model.steps[-1]
         name = _name_of_weights(last)
         return None if name is None else f"{step}__{name}"
-    is_search = hasattr(estimator, "estimator") and hasattr(estimator, "error_score")
+    is_search = hasattr(model, "estimator") and hasattr(model, "error_score")
     if is_search:  # it hands all on
-        return _name_of_weights(estimator.estimator)
+        return _name_of_weights(model.estimator)
     if members and all(_name_of_weights(part) == "sample_weight" for _, part in members):
         return "sample_weight"
     return None

@@ -1,5 +1,7 @@
 """Soft labels: probabilities that are checked, in the order of the classes, and mixed."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from skkd.data.labels import plain_values, read_labels
@@ -7,6 +9,7 @@ from skkd.data.masks import refuse_mask
 from skkd.data.tables import names_of
 
 __all__ = [
+    "TeacherLogits",
     "align",
     "as_array",
     "check_probabilities",
@@ -19,6 +22,28 @@ __all__ = [
 
 #: How far a row of probabilities may sum from 1.
 SUM_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class TeacherLogits:
+    """Soft labels -> the teacher's logits, log(max(p, floor)) / temperature.
+
+    The logarithm of probabilities is a logit vector, because softmax ignores shifts.
+
+    Parameters
+    ----------
+    floor : float
+        Under probabilities: forests give exact zeros.
+    temperature : float, default=1.0
+        Of the calibration.
+    """
+
+    floor: float
+    temperature: float = 1.0
+
+    def __call__(self, soft_labels: np.ndarray) -> np.ndarray:
+        """Logits of shape (n_rows, n_classes)."""
+        return np.log(np.maximum(soft_labels, self.floor)) / self.temperature
 
 
 def as_array(answer, name="teacher"):

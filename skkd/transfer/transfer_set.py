@@ -15,7 +15,7 @@ from skkd.data.conversion import in_container_of
 from skkd.data.dataset import Dataset
 from skkd.data.validation import picked
 
-__all__ = ["FreshRows", "TransferSet", "auto_size"]
+__all__ = ["FreshRows", "Labeller", "TransferSet", "auto_size"]
 
 #: Rows that are made, and asked about, at a time.
 BATCH_ROWS = 10_000

@@ -1,16 +1,21 @@
 """Imports run downwards only, and torch waits until it is needed."""
 
 import ast
+import functools
+import inspect
 import pickle
 import subprocess
 import sys
 from graphlib import TopologicalSorter
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from sklearn.tree import DecisionTreeClassifier
 
 import skkd
-from skkd import NeuralClassifier
+from skkd import DistilledClassifier, NeuralClassifier
 
 PACKAGE = Path(skkd.__file__).parent
 
@@ -114,6 +119,132 @@ def test_knows_no_torch_at_module_level(name):
 def test_only_the_training_loop_imports_skorch():
     users = [name for name, path in FILES.items() if "skorch" in libraries_of(path, late=True)]
     assert users == ["training.loop"]
+
+
+# ---- what is handed down -------------------------------------------------------------------
+
+#: Parameters by which the training loop calls back after an epoch, and before it.
+HOOKS = {"on_epoch", "before_epoch"}
+
+#: scikit-learn's validate_data keeps columns in an estimator: the functions that hand it on.
+VALIDATION = {"check_rows", "_read_table", "_validated"}
+
+
+def parameters_of_functions(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+            yield node.name, {argument.arg for argument in arguments}
+
+
+@pytest.mark.parametrize("name", sorted(n for n in FILES if not n.startswith("estimators")))
+def test_nothing_below_the_estimators_takes_an_estimator_or_a_student(name):
+    for function, parameters in parameters_of_functions(FILES[name]):
+        if name == "data.validation" and function in VALIDATION:
+            parameters -= {"estimator"}
+        assert not parameters & {"estimator", "student"}, f"{function} of {FILES[name]}"
+
+
+def module_that_made(thing):
+    """Where the code of an object, a bound method, a partial or a function is; or None.
+
+    Layers of torch are known by what they inherit, wherever they were made.
+    """
+    if isinstance(thing, torch.nn.Module):
+        return "torch"
+    if isinstance(thing, functools.partial):
+        return module_that_made(thing.func)
+    thing = getattr(thing, "__self__", thing)
+    made_by = thing if inspect.isfunction(thing) or inspect.isclass(thing) else type(thing)
+    return getattr(made_by, "__module__", None)
+
+
+def handed_down_too_far(call):
+    """Each call of a function of skkd with an argument that is made further up."""
+    found = set()
+    layers = {}
+
+    def layer(module):
+        if module not in layers:
+            is_ours = isinstance(module, str) and module.startswith("skkd.")
+            layers[module] = layer_of(module.removeprefix("skkd.")) if is_ours else -1
+        return layers[module]
+
+    def watch(frame, event, argument):
+        module = frame.f_globals.get("__name__", "")
+        if event != "call" or not module.startswith("skkd."):
+            return
+        code = frame.f_code
+        for name in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]:
+            is_validated = code.co_name in VALIDATION and name == "estimator"
+            if name in HOOKS or is_validated or name not in frame.f_locals:
+                continue
+            made_in = module_that_made(frame.f_locals[name])
+            if layer(made_in) > layer(module):
+                found.add(f"{module}.{code.co_qualname}: {name}, of {made_in}")
+
+    sys.setprofile(watch)
+    try:
+        call()
+    finally:
+        sys.setprofile(None)
+    return found
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"augment": "munge", "augment_size": "fresh", "alpha": 0.5},
+        {"fit_teacher": True, "verbose": 1},
+        {"soft_labels": "out_of_fold", "early_stopping": True},
+    ],
+    ids=["fresh rows", "clones of the teacher", "out of fold"],
+)
+def test_no_object_is_handed_down_whose_class_lives_further_up(settings):
+    random_state = np.random.RandomState(0)
+    X = random_state.standard_normal((240, 3))
+    teacher = DecisionTreeClassifier(max_depth=2, random_state=0).fit(X, X[:, 0] > 0)
+    params = {"hidden_layer_sizes": (4,), "max_epochs": 2, "random_state": 0} | settings
+    student = DistilledClassifier(teacher, **params)
+    assert handed_down_too_far(lambda: student.fit(X, X[:, 0] > 0)) == set()
+    assert handed_down_too_far(lambda: student.predict_proba(X)) == set()
+
+
+def test_what_is_handed_down_too_far_is_found():
+    from skkd.checks import is_auto
+    from skkd.estimators.options import set_options
+
+    found = handed_down_too_far(lambda: is_auto(set_options))
+    assert found == {"skkd.checks.is_auto: value, of skkd.estimators.options"}
+
+
+def functions_on_the_stack(module):
+    frame, found = sys._getframe(1), set()
+    while frame is not None:
+        if frame.f_globals.get("__name__") == module:
+            found.add(frame.f_code.co_name)
+        frame = frame.f_back
+    return found
+
+
+def test_no_teacher_is_asked_while_a_batch_is_drawn():
+    asked_while = []
+
+    class Watches:
+        classes_ = np.array([0, 1])
+
+        def predict_proba(self, X):
+            asked_while.append(functions_on_the_stack("skkd.training.batches"))
+            return np.full((len(X), 2), 0.5) + [[0.1, -0.1]] * np.sign(np.asarray(X)[:, :1])
+
+    X = np.random.RandomState(0).standard_normal((60, 3))
+    settings = {"augment": "munge", "augment_size": "fresh", "alpha": 0.5, "max_epochs": 3}
+    settings |= {"hidden_layer_sizes": (4,), "random_state": 0}
+    DistilledClassifier(Watches(), **settings).fit(X, X[:, 0] < 0)
+    assert len(asked_while) == 1 + 3
+    assert "begin_pass" in asked_while[-1]
+    for functions in asked_while:
+        assert not {"__iter__", "next_pass", "take"} & functions
 
 
 def run(code, *arguments):
