@@ -7,6 +7,7 @@ from sklearn.utils.validation import check_is_fitted
 from skkd.candidates import Candidate
 from skkd.encodings import resolve_encoding, without_teacher
 from skkd.hearing import HearingMixin, Questions
+from skkd.input_tags import taken_by_both
 from skkd.inputs import is_plain_table, nominal_columns
 from skkd.neural import NeuralClassifier, all_or_nothing, runs_one_epoch_at_a_time
 from skkd.parameters import is_auto, refuse, warn
@@ -602,11 +603,13 @@ class DistilledClassifier(HearingMixin, NeuralClassifier):
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        if self.teacher is not None:  # in fit it sees the same X
-            of_teacher = input_tags_of(self.teacher)
-            tags.input_tags.sparse &= of_teacher.sparse
-            tags.input_tags.allow_nan &= of_teacher.allow_nan
-            tags.input_tags.categorical &= of_teacher.categorical
+        if self.teacher is None:
+            return tags
+        own = tags.input_tags
+        tags.input_tags = taken_by_both(own, input_tags_of(self.teacher))  # both see X in fit
+        if self.__sklearn_is_fitted__():  # what predicts is the network, which asks no teacher
+            for name in ("sparse", "allow_nan", "positive_only"):
+                setattr(tags.input_tags, name, getattr(own, name))
         return tags
 
     def __sklearn_clone__(self):

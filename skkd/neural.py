@@ -10,6 +10,7 @@ from sklearn.utils.metaestimators import available_if
 from skkd import __version__
 from skkd.candidates import Candidate
 from skkd.examples import Examples, split_examples
+from skkd.input_tags import tags_of_preprocessor
 from skkd.inputs import (
     check_labels,
     check_rows,
@@ -708,11 +709,13 @@ class NeuralClassifier(PredictionMixin, CallbackSupportMixin, ClassifierMixin, B
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        numbers_only = self.preprocessor is None
-        tags.input_tags.sparse = True
-        tags.input_tags.allow_nan = not numbers_only
-        tags.input_tags.categorical = not numbers_only
-        tags.input_tags.three_d_array = self.module is not None
+        if self.__sklearn_is_fitted__():  # predict reads X for the fitted view
+            tags.input_tags = tags_of_preprocessor(self.network_.input_view.preprocessor)
+        else:
+            tags.input_tags = tags_of_preprocessor(self.preprocessor, self.categorical_features)
+        takes_any_shape = self.module is not None
+        if isinstance(self.preprocessor, (str, type(None))):
+            tags.input_tags.three_d_array = takes_any_shape
         return tags
 
 

@@ -32,6 +32,7 @@ LAYERS = [
         "criteria",
         "epochs",
         "examples",
+        "input_tags",
         "inputs",
         "isolation",
         "module_network",
