@@ -188,7 +188,9 @@ class DistilledClassifier(HearingMixin, NeuralClassifier):
         thresholds at which the teacher's trees split them. "auto" tries that in place of
         "piecewise_linear" where the teacher is made of trees.
     categorical_features : "from_dtype", or array-like, default="from_dtype"
-        Columns that are encoded one-hot.
+        Columns that are encoded one-hot. A
+        value of another type than in `fit` (1 for "1", "True" for True) is the category that
+        reads the same, if only one does; a column without a known category is warned of.
     warm_start : bool, default=False
         Whether `fit` goes on from the last fit.
     callbacks : list of skorch callbacks, default=None
@@ -379,8 +381,10 @@ class DistilledClassifier(HearingMixin, NeuralClassifier):
         Parameters
         ----------
         X : array-like, sparse matrix or table of shape (n_rows, n_features)
-            The teacher sees it as it is.
+            The teacher sees it as it is, but for masked entries of a masked array, which
+            are missing values.
         y : array-like of shape (n_rows,)
+            Labels as of :meth:`NeuralClassifier.fit`.
         sample_weight : array-like of shape (n_rows,), default=None
         teacher_proba : array-like or DataFrame of shape (n_rows, n_classes), default=None
             Answers that the teacher gave earlier, in the order of the sorted labels, or
