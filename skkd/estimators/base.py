@@ -12,6 +12,7 @@ from skkd.callbacks import PREFIX, link_as, parameters_by_name, running, with_pa
 from skkd.checks import refuse, warn
 from skkd.data.dataset import Dataset
 from skkd.data.fit_data import FitData, FitInput, Seeds, unwrapped_rows
+from skkd.data.input_tags import tags_of_preprocessor
 from skkd.data.labels import read_labels
 from skkd.data.masks import fill_mask
 from skkd.data.validation import (
@@ -337,11 +338,12 @@ class BaseNeuralEstimator(CallbackSupportMixin, BaseEstimator):
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        numbers_only = self.preprocessor is None
-        tags.input_tags.sparse = True
-        tags.input_tags.allow_nan = not numbers_only
-        tags.input_tags.categorical = not numbers_only
-        tags.input_tags.three_d_array = self.module is not None
+        if self.__sklearn_is_fitted__():  # predict reads X for the fitted preprocessor
+            tags.input_tags = tags_of_preprocessor(self.network_.preprocessor.reads_as)
+        else:
+            tags.input_tags = tags_of_preprocessor(self.preprocessor, self.categorical_features)
+        if isinstance(self.preprocessor, (str, type(None))):
+            tags.input_tags.three_d_array = self.module is not None
         return tags
 
 

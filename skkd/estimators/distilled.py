@@ -7,6 +7,7 @@ from sklearn.utils.validation import check_is_fitted
 from skkd.checks import is_auto, refuse, warn
 from skkd.config import DistilledConfig
 from skkd.data.fit_data import unwrapped_rows
+from skkd.data.input_tags import taken_by_both
 from skkd.data.masks import fill_mask
 from skkd.distillation import TeacherSupervision, check_arguments_of_fit
 from skkd.estimators.base import all_or_nothing, runs_one_epoch_at_a_time
@@ -180,7 +181,9 @@ class DistilledClassifier(NeuralClassifier):
         thresholds at which the teacher's trees split them. "auto" tries that in place of
         "piecewise_linear" where the teacher is made of trees.
     categorical_features : "from_dtype", or array-like, default="from_dtype"
-        Columns that are encoded one-hot.
+        Columns that are encoded one-hot. A value of another type than in `fit` (1 for "1",
+        "True" for True) is the category that reads the same, if only one does; a column
+        without a known category is warned of.
     warm_start : bool, default=False
         Whether `fit` goes on from the last fit, with the same classes: with
         ``on_class_mismatch="teacher"`` those of the teacher.
@@ -374,8 +377,10 @@ class DistilledClassifier(NeuralClassifier):
         Parameters
         ----------
         X : array-like, sparse matrix or table of shape (n_rows, n_features)
-            The teacher sees it as it is.
+            The teacher sees it as it is, but for masked entries of a masked array, which
+            are missing values.
         y : array-like of shape (n_rows,)
+            Labels as of :meth:`NeuralClassifier.fit`.
         sample_weight : array-like of shape (n_rows,), default=None
         teacher_proba : array-like or DataFrame of shape (n_rows, n_classes), default=None
             Answers that the teacher gave earlier, in the order of the sorted labels, or
@@ -548,11 +553,13 @@ class DistilledClassifier(NeuralClassifier):
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        if self.teacher is not None:  # in fit it sees the same X
-            of_teacher = input_tags_of(self.teacher)
-            tags.input_tags.sparse &= of_teacher.sparse
-            tags.input_tags.allow_nan &= of_teacher.allow_nan
-            tags.input_tags.categorical &= of_teacher.categorical
+        if self.teacher is None:
+            return tags
+        own = tags.input_tags
+        tags.input_tags = taken_by_both(own, input_tags_of(self.teacher))  # both see X in fit
+        if self.__sklearn_is_fitted__():  # what predicts is the network, which asks no teacher
+            for name in ("sparse", "allow_nan", "positive_only"):
+                setattr(tags.input_tags, name, getattr(own, name))
         return tags
 
     def __sklearn_clone__(self):

@@ -134,7 +134,9 @@ class NeuralClassifier(PredictionMixin, ClassifierMixin, BaseNeuralEstimator):
         Columns that are encoded: those of dtype object, string, category or bool
         (an object column of numbers is numeric, one of digits in quotes is not), or,
         besides them, the named, the indexed or the masked ones. Of more than 256
-        categories the rarest share one indicator.
+        categories the rarest share one indicator. A value of another type than in `fit` (1
+        for "1", "True" for True) is the category that reads the same, if only one does; a
+        column without a known category is warned of.
     warm_start : bool, default=False
         Whether `fit` goes on from the last fit: its weights, preprocessor and optimiser.
         The schedule begins anew.
@@ -166,6 +168,7 @@ class NeuralClassifier(PredictionMixin, ClassifierMixin, BaseNeuralEstimator):
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
+        The labels, sorted. Text of NumPy's StringDType and of tables is of dtype object.
     n_features_in_ : int
     feature_names_in_ : ndarray of str of shape (`n_features_in_`,)
         Only if X had names.
@@ -338,9 +341,11 @@ class NeuralClassifier(PredictionMixin, ClassifierMixin, BaseNeuralEstimator):
         ----------
         X : array-like, sparse matrix or table of shape (n_rows, n_features)
             Numbers of any dtype; pandas, polars and pyarrow tables also with strings,
-            categories and missing values. A custom `module` takes more dimensions.
+            categories and missing values, as which masked entries of a masked array count. A
+            custom `module` takes more dimensions.
         y : array-like of shape (n_rows,)
-            Labels of any type that scikit-learn takes, of at least two classes.
+            Labels of any type that scikit-learn takes, of at least two classes. They keep
+            their values: nullable integers and objects that are integers stay integers.
         sample_weight : array-like of shape (n_rows,), default=None
             Weights >= 0; a row of weight 0 is left out.
         X_val, y_val : like X and y, default=None
@@ -365,8 +370,9 @@ class NeuralClassifier(PredictionMixin, ClassifierMixin, BaseNeuralEstimator):
         -----
         UserWarning
             Where the network is no better than the class frequencies, its loss is far above
-            theirs (`learning_rate` is too high), a column of text reads as numbers, or a
-            `module` gives probabilities in place of logits.
+            theirs (`learning_rate` is too high), a column of text reads as numbers, a
+            categorical column of `X_val` holds no category of `X`, or a `module` gives
+            probabilities in place of logits.
         """
         with all_or_nothing(self) as working, without_array_api():
             working._fit(X, y, sample_weight, X_val, y_val)

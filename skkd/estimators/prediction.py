@@ -26,7 +26,12 @@ class PredictionMixin:
 
         Returns
         -------
-        ndarray of shape (n_rows,), of the labels' dtype
+        ndarray of shape (n_rows,), of the dtype of `classes_`
+
+        Warns
+        -----
+        UserWarning
+            Where a categorical column holds no category that `fit` knew.
 
         Raises
         ------

@@ -20,10 +20,10 @@ from scipy import sparse
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
-from sklearn.utils import InputTags, get_tags
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from skkd.checks import noted, refuse, warn
+from skkd.data.input_tags import TAKES_ALL, taken_by_all
 from skkd.data.tables import names_of
 from skkd.data.validation import picked
 from skkd.inference.network import softmax
@@ -165,19 +165,11 @@ def input_tags_of(teacher):
     -------
     sklearn.utils.InputTags
     """
-    found = InputTags(sparse=True, allow_nan=True, categorical=True)
     try:
         members = members_of(teacher)
     except (TypeError, ValueError):  # it is `fit` that complains
-        return found
-    for member, _ in members:
-        if inspect.isclass(member) or not hasattr(member, "__sklearn_tags__"):
-            continue
-        tags = get_tags(member).input_tags
-        found.sparse &= tags.sparse
-        found.allow_nan &= tags.allow_nan
-        found.categorical &= tags.categorical
-    return found
+        return TAKES_ALL
+    return taken_by_all([member for member, _ in members])
 
 
 def ask_members(teacher, X, *, remember=True, memory=None, **settings):

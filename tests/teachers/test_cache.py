@@ -26,7 +26,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-import skkd.distillation
+import skkd.teachers.teacher
 from skkd import DistilledClassifier
 from skkd.teachers import cache as teacher_cache
 from skkd.teachers.cache import remembered_answer
@@ -275,7 +275,7 @@ def test_with_a_memory_it_is_read_once_more(tmp_path, monkeypatch):
 def test_the_batches_of_a_transfer_set_are_questions_in_a_row(monkeypatch):
     began = []
     monkeypatch.setattr(
-        skkd.distillation, "questions_in_a_row", lambda one: began.append(one) or nullcontext()
+        skkd.teachers.teacher, "questions_in_a_row", lambda one: began.append(one) or nullcontext()
     )
     teacher = forest()
     settings = SMALL | {"alpha": 0.5, "augment": "spunge"}

@@ -23,7 +23,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from sklearn.utils.estimator_checks import _NotAnArray
 
-from skkd.teachers.cloning import fit_and_hear
+from skkd.teachers.cloning import fit_and_ask
 from skkd.teachers.predict_proba import (
     TeacherMismatchWarning,
     agreement_with,
@@ -197,7 +197,7 @@ def test_errors_of_the_teacher_say_that_they_are():
         in (caught.value.__notes__[0])
     )
     with pytest.raises(ValueError, match="could not convert") as caught:
-        fit_and_hear(forest, [["a"], ["b"]] * 3, [0, 1] * 3, None, seed=0)
+        fit_and_ask(forest, [["a"], ["b"]] * 3, [0, 1] * 3, None, seed=0)
     assert caught.value.__notes__ == ["Raised by fit of teacher, a RandomForestClassifier."]
 
 
@@ -448,8 +448,8 @@ def test_is_fitted_tells_who_can_answer(teacher, answers):
 
 def test_a_fitted_clone_leaves_the_teacher_alone_and_is_seeded():
     teacher = RandomForestClassifier(3)
-    fitted, _ = fit_and_hear(FrozenEstimator(teacher), X, y, None, seed=7)
-    again, _ = fit_and_hear(FrozenEstimator(teacher), X, y, None, seed=7, remember=False)
+    fitted, _ = fit_and_ask(FrozenEstimator(teacher), X, y, None, seed=7)
+    again, _ = fit_and_ask(FrozenEstimator(teacher), X, y, None, seed=7, remember=False)
     assert fitted.random_state == again.random_state
     assert fitted.random_state is not None
     assert teacher.random_state is None
@@ -459,30 +459,30 @@ def test_a_fitted_clone_leaves_the_teacher_alone_and_is_seeded():
 
 def test_seeds_of_the_teacher_itself_are_kept_and_steps_are_seeded():
     pipeline = make_pipeline(StandardScaler(), RandomForestClassifier(3))
-    assert fit_and_hear(pipeline, X, y, None, seed=7)[0][-1].random_state is not None
+    assert fit_and_ask(pipeline, X, y, None, seed=7)[0][-1].random_state is not None
     pipeline.set_params(randomforestclassifier__random_state=1)
-    assert fit_and_hear(pipeline, X, y, None, seed=7)[0][-1].random_state == 1
+    assert fit_and_ask(pipeline, X, y, None, seed=7)[0][-1].random_state == 1
 
 
 def test_members_of_an_ensemble_have_seeds_of_their_own():
     forest = RandomForestClassifier(3)
-    fitted, _ = fit_and_hear([(forest, 1), (forest, 1)], X, y, None, seed=0)
+    fitted, _ = fit_and_ask([(forest, 1), (forest, 1)], X, y, None, seed=0)
     assert fitted[0][0].random_state != fitted[1][0].random_state
     vote = VotingClassifier([("a", forest), ("b", forest)], voting="soft")
-    members = fit_and_hear(vote, X, y, None, seed=0)[0].estimators_
+    members = fit_and_ask(vote, X, y, None, seed=0)[0].estimators_
     assert members[0].random_state != members[1].random_state
 
 
 def test_every_teacher_of_a_list_is_fitted():
     teachers = [(RandomForestClassifier(3), 2), (LogisticRegression(max_iter=1000), 1)]
-    fitted, opinions = fit_and_hear(teachers, X, y, None, seed=0)
+    fitted, opinions = fit_and_ask(teachers, X, y, None, seed=0)
     assert [weight for _, weight in fitted] == [o.weight for o in opinions] == [2, 1]
     np.testing.assert_allclose(opinions[1].probabilities, fitted[1][0].predict_proba(X), rtol=1e-12)
 
 
 def test_weights_reach_a_teacher_that_takes_them():
     weights = 1.0 + 5 * (y == 1)
-    fitted, _ = fit_and_hear(LogisticRegression(max_iter=1000), X, y, weights, seed=0)
+    fitted, _ = fit_and_ask(LogisticRegression(max_iter=1000), X, y, weights, seed=0)
     by_hand = LogisticRegression(max_iter=1000, random_state=0).fit(X, y, weights)
     np.testing.assert_allclose(fitted.coef_, by_hand.coef_)
 
@@ -490,13 +490,13 @@ def test_weights_reach_a_teacher_that_takes_them():
 def test_weights_reach_the_last_step_of_a_pipeline():
     weights = 1.0 + 5 * (y == 1)
     pipeline = make_pipeline(StandardScaler(), LogisticRegression(random_state=0))
-    fitted, _ = fit_and_hear(pipeline, X, y, weights, seed=0)
+    fitted, _ = fit_and_ask(pipeline, X, y, weights, seed=0)
     by_hand = clone(pipeline).fit(X, y, logisticregression__sample_weight=weights)
     np.testing.assert_allclose(fitted[-1].coef_, by_hand[-1].coef_)
 
 
 def mean_of_class_1(teacher, weights):
-    fitted, _ = fit_and_hear(teacher, X, y, weights, seed=0)
+    fitted, _ = fit_and_ask(teacher, X, y, weights, seed=0)
     return fitted.predict_proba(X)[:, 1].mean()
 
 
@@ -526,7 +526,7 @@ def test_weights_reach_all_members_of_an_ensemble(kind):
 def test_a_teacher_that_takes_no_weights_says_so(teacher):
     name = type(teacher).__name__
     with pytest.warns(UserWarning, match=f"{name}, takes no sample_weight"):
-        fit_and_hear(teacher, X[:100], y[:100], 1.0 + y[:100], seed=0, asks=False)
+        fit_and_ask(teacher, X[:100], y[:100], 1.0 + y[:100], seed=0, asks=False)
 
 
 @pytest.mark.parametrize(
@@ -543,7 +543,7 @@ def test_a_teacher_that_takes_no_weights_says_so(teacher):
 def test_who_takes_no_weights_is_named(members, message):
     vote = VotingClassifier(list(members.items()), voting="soft")
     with pytest.warns(UserWarning, match=message):
-        fit_and_hear(make_pipeline("passthrough", vote), X, y, 1.0 + y, seed=0, asks=False)
+        fit_and_ask(make_pipeline("passthrough", vote), X, y, 1.0 + y, seed=0, asks=False)
 
 
 def test_a_teacher_that_is_not_to_be_asked_is_not():
@@ -551,10 +551,10 @@ def test_a_teacher_that_is_not_to_be_asked_is_not():
         def predict_proba(self, X):
             raise AssertionError("asked")
 
-    _, (opinion,) = fit_and_hear(Silent(max_iter=1000), X, y, None, seed=0, asks=False)
+    _, (opinion,) = fit_and_ask(Silent(max_iter=1000), X, y, None, seed=0, asks=False)
     assert len(opinion.probabilities) == 0
     with pytest.raises(AssertionError, match="asked"):
-        fit_and_hear(Silent(max_iter=1000), X, y, None, seed=0)
+        fit_and_ask(Silent(max_iter=1000), X, y, None, seed=0)
 
 
 @pytest.mark.parametrize("routing", [False, True])
@@ -568,7 +568,7 @@ def test_weights_reach_the_estimator_inside_of_a_search(routing):
             linear.set_fit_request(sample_weight=True)
             scorer = scorer.set_score_request(sample_weight=True)
         search = GridSearchCV(make_pipeline(scaler, linear), {}, cv=2, scoring=scorer)
-        fitted, _ = fit_and_hear(search, X, y, weights, seed=0)
+        fitted, _ = fit_and_ask(search, X, y, weights, seed=0)
     by_hand = make_pipeline(StandardScaler(), LogisticRegression(random_state=0))
     by_hand.fit(X, y, logisticregression__sample_weight=weights)
     np.testing.assert_allclose(fitted.best_estimator_[-1].coef_, by_hand[-1].coef_)
@@ -577,7 +577,7 @@ def test_weights_reach_the_estimator_inside_of_a_search(routing):
 @pytest.mark.parametrize("teacher", [ask, Duck()], ids=["function", "duck"])
 def test_what_cannot_be_fitted_is_refused(teacher):
     with pytest.raises(ValueError, match="fit_teacher=False"):
-        fit_and_hear(teacher, X, y, None, seed=0)
+        fit_and_ask(teacher, X, y, None, seed=0)
 
 
 def test_tags_are_those_that_all_teachers_share():
