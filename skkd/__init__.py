@@ -2,6 +2,8 @@
 
 import importlib
 
+from skkd import forks as forks  # what a forked child needs is registered now
+
 __version__ = "0.1.0.dev0"
 
 __all__ = [

@@ -15,7 +15,7 @@ PACKAGE = Path(skkd.__file__).parent
 
 #: From the bottom up. A module imports from its own layer and from those below it.
 LAYERS = [
-    {"parameters", "tables", "losses", "network", "soft_labels", "fingerprints"},
+    {"forks", "parameters", "tables", "losses", "network", "soft_labels", "fingerprints"},
     {"schedules", "initializers", "columns", "heavy_tails", "scaling", "encodings", "transfer"},
     {
         "calibration",
@@ -59,6 +59,7 @@ WITHOUT_TORCH = [
     "epochs",
     "examples",
     "fingerprints",
+    "forks",
     "hearing",
     "inputs",
     "neural",
