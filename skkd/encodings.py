@@ -26,6 +26,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from skkd.columns import quantiles
+from skkd.doc_links import DocLinkMixin
 from skkd.parameters import check_integer, refuse
 from skkd.scaling import standardise
 
@@ -39,7 +40,7 @@ __all__ = [
 ]
 
 
-class PiecewiseLinear(BaseEstimator):
+class PiecewiseLinear(DocLinkMixin, BaseEstimator):
     """Bins of equal weight, between quantiles of the column.
 
     Parameters

@@ -33,6 +33,7 @@ import numbers
 
 from sklearn.base import BaseEstimator
 
+from skkd.doc_links import DocLinkMixin
 from skkd.parameters import check_instance, check_number, check_option, refuse, warn
 
 __all__ = [
@@ -56,7 +57,7 @@ __all__ = [
 ]
 
 
-class Initializer(BaseEstimator):
+class Initializer(DocLinkMixin, BaseEstimator):
     """An initialisation scheme: subclass it and write `fill_`.
 
     Examples

@@ -9,6 +9,7 @@ from sklearn.utils.metaestimators import available_if
 
 from skkd import __version__
 from skkd.candidates import Candidate
+from skkd.doc_links import DocLinkMixin
 from skkd.examples import Examples, split_examples
 from skkd.inputs import (
     check_labels,
@@ -42,7 +43,9 @@ def runs_one_epoch_at_a_time(estimator):
     return True
 
 
-class NeuralClassifier(PredictionMixin, CallbackSupportMixin, ClassifierMixin, BaseEstimator):
+class NeuralClassifier(
+    PredictionMixin, CallbackSupportMixin, DocLinkMixin, ClassifierMixin, BaseEstimator
+):
     """A neural network as a scikit-learn classifier.
 
     The multilayer perceptron that scikit-learn's users ask for: with dropout,

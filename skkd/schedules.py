@@ -31,6 +31,7 @@ from collections.abc import Collection
 
 from sklearn.base import BaseEstimator
 
+from skkd.doc_links import DocLinkMixin
 from skkd.parameters import check_instance, check_integer, check_number, check_option
 
 __all__ = [
@@ -51,7 +52,7 @@ __all__ = [
 ]
 
 
-class Schedule(BaseEstimator):
+class Schedule(DocLinkMixin, BaseEstimator):
     """A learning-rate schedule: subclass it and write `factor`.
 
     Examples

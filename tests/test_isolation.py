@@ -342,8 +342,8 @@ if child == 0:
         found = clf.predict_proba(X), custom.predict_proba(X), ask(module, X)[0]
         np.testing.assert_allclose(found, answers, atol=1e-4)
         for estimator in (clf, custom):
-            again = clone(estimator).set_params(n_threads=2).fit(X, y)
-            np.testing.assert_allclose(again.predict_proba(X), estimator.predict_proba(X), atol=1e-4)
+            again = clone(estimator).set_params(n_threads=2).fit(X, y).predict_proba(X)
+            np.testing.assert_allclose(again, estimator.predict_proba(X), atol=1e-4)
         student = DistilledClassifier(module, hidden_layer_sizes=(512,), augment=None, **settings)
         student.set_params(n_threads=2).fit(X, y)
         module(rows)

@@ -15,7 +15,16 @@ PACKAGE = Path(skkd.__file__).parent
 
 #: From the bottom up. A module imports from its own layer and from those below it.
 LAYERS = [
-    {"forks", "parameters", "tables", "losses", "network", "soft_labels", "fingerprints"},
+    {
+        "doc_links",
+        "fingerprints",
+        "forks",
+        "losses",
+        "network",
+        "parameters",
+        "soft_labels",
+        "tables",
+    },
     {"schedules", "initializers", "columns", "heavy_tails", "scaling", "encodings", "transfer"},
     {
         "calibration",
@@ -55,6 +64,7 @@ WITHOUT_TORCH = [
     "candidates",
     "choosing",
     "distilled",
+    "doc_links",
     "encodings",
     "epochs",
     "examples",

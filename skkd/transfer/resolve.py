@@ -5,6 +5,7 @@ import inspect
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils import check_random_state
 
+from skkd.doc_links import DocLinkMixin
 from skkd.parameters import check_integer, refuse
 from skkd.transfer.gibbs import Gibbs
 from skkd.transfer.munge import Munge
@@ -64,7 +65,7 @@ def resolve_augment(augment, besides=()):
     return Foreign(augment)
 
 
-class Foreign(BaseEstimator):
+class Foreign(DocLinkMixin, BaseEstimator):
     """A callable, or an object with `fit` and `sample`, in the role of a sampler.
 
     Parameters

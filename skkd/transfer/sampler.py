@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
+from skkd.doc_links import DocLinkMixin
 from skkd.parameters import check_integer
 from skkd.transfer.attributes import Attributes
 
@@ -17,7 +18,7 @@ __all__ = ["BLOCK_ROWS", "Sampler", "shuffled_copies"]
 BLOCK_ROWS = 10_000
 
 
-class Sampler(BaseEstimator):
+class Sampler(DocLinkMixin, BaseEstimator):
     """Synthetic rows like those of a table: subclass it and write `draw`.
 
     A *transfer set* is made of rows that only a teacher labels; a sampler makes the
