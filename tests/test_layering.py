@@ -22,6 +22,7 @@ LAYERS = [
         "losses",
         "network",
         "parameters",
+        "private_folder",
         "soft_labels",
         "tables",
     },
@@ -82,6 +83,7 @@ WITHOUT_TORCH = [
     "predictor",
     "preprocessing",
     "presets",
+    "private_folder",
     "race",
     "scaling",
 ]
