@@ -2,7 +2,8 @@
 
 From the bottom up; each imports from those above it in this list, and from nothing below:
 
-    checks runtime progress          errors, warnings; threads, seeds, devices; progress bars
+    checks doc_links forks           errors, warnings; links to the docs; torch after a fork
+    runtime progress                 threads, seeds, devices; progress bars
     losses schedules initializers    the formulas of the course
     data                             the caller's rows, labels, weights: checked, read, split
     preprocessing                    what the network sees of X
@@ -18,6 +19,8 @@ From the bottom up; each imports from those above it in this list, and from noth
 """
 
 import importlib
+
+from skkd import forks as forks  # what a forked child needs is registered now
 
 __version__ = "0.1.0.dev0"
 

@@ -34,6 +34,7 @@ import numbers
 from sklearn.base import BaseEstimator
 
 from skkd.checks import check_instance, check_number, check_option, refuse, warn
+from skkd.doc_links import DocLinkMixin
 
 __all__ = [
     "Constant",
@@ -56,7 +57,7 @@ __all__ = [
 ]
 
 
-class Initializer(BaseEstimator):
+class Initializer(DocLinkMixin, BaseEstimator):
     """An initialisation scheme: subclass it and write `fill_`.
 
     Examples

@@ -12,12 +12,12 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from skkd.checks import warn
+from skkd.forks import threads_are_lost
 
 __all__ = [
     "default_n_threads",
     "generator_lock",
     "gradients_on",
-    "note_threads",
     "resolve_device",
     "seed_generator_of",
     "seeded_global_generator",
@@ -29,8 +29,6 @@ _fits_running = 0
 _threads_of_fits = 1
 _threads_before = 1
 _here = threading.local()
-_has_used_threads = False
-_has_lost_threads = False
 
 #: Held while the process-wide generator is ours; reentrant, for a fit within a fit.
 generator_lock = threading.RLock()
@@ -46,8 +44,7 @@ def threads_of_fit(n_threads):
     wants another count waits for those that run, because part of what torch sets is
     shared by all threads, and the count decides the last bits of a matrix product.
 
-    In a forked child torch has lost its threads, and would wait for them for ever: there
-    a single one does the work.
+    In a forked child a single thread does the work (:mod:`skkd.forks`).
 
     Parameters
     ----------
@@ -63,7 +60,7 @@ def threads_of_fit(n_threads):
     True
     """
     global _fits_running, _threads_of_fits, _threads_before
-    n_threads = 1 if _has_lost_threads else n_threads
+    n_threads = 1 if threads_are_lost() else n_threads
     outer = getattr(_here, "n_threads", None)  # of a fit around this one
     with _fits:
         if outer is None:
@@ -75,13 +72,14 @@ def threads_of_fit(n_threads):
     _here.n_threads = n_threads
     try:
         torch.set_num_threads(n_threads)
-        note_threads()
         yield
     finally:
         _here.n_threads = outer
         with _fits:
-            _fits_running -= 1
-            if outer is not None:
+            _fits_running = max(0, _fits_running - 1)  # a child may end its parent's fit
+            if threads_are_lost():
+                torch.set_num_threads(1)
+            elif outer is not None:
                 torch.set_num_threads(outer)
             elif _fits_running == 0:
                 torch.set_num_threads(_threads_before)
@@ -91,19 +89,11 @@ def threads_of_fit(n_threads):
             _fits.notify_all()
 
 
-def note_threads():
-    """Remember whether torch may have started threads, which no fork survives."""
-    global _has_used_threads
-    _has_used_threads |= torch.get_num_threads() > 1
-
-
 def _begin_forked_child():
-    global _fits, _fits_running, generator_lock, _has_lost_threads
+    global _fits, _fits_running, _threads_of_fits, _threads_before, _here, generator_lock
     _fits, _fits_running = threading.Condition(), 0  # other threads may have held them
+    _threads_of_fits, _threads_before, _here = 1, 1, threading.local()
     generator_lock = threading.RLock()
-    if _has_used_threads:
-        _has_lost_threads = True
-        torch.set_num_threads(1)
 
 
 if hasattr(os, "register_at_fork"):

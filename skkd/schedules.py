@@ -34,6 +34,7 @@ from collections.abc import Collection
 from sklearn.base import BaseEstimator
 
 from skkd.checks import check_instance, check_integer, check_number, check_option
+from skkd.doc_links import DocLinkMixin
 
 __all__ = [
     "Constant",
@@ -54,7 +55,7 @@ __all__ = [
 ]
 
 
-class Schedule(BaseEstimator):
+class Schedule(DocLinkMixin, BaseEstimator):
     """A learning-rate schedule: subclass it and write `factor`.
 
     Examples

@@ -281,9 +281,9 @@ def hashes_of_fits():
     return [bits(clf), *(sensitive_fit(problem, n) for problem in SENSITIVE for n in counts)]
 
 
-def run_python(code, **environment):
+def run_python(code, *arguments, **environment):
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code],
+        [sys.executable, "-W", "error", "-c", code, *arguments],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)} | environment,
         capture_output=True,
         text=True,
@@ -302,52 +302,128 @@ def test_the_number_of_threads_around_a_fit_does_not_change_a_bit(threads_of_tor
     assert run_python(HASHES_OF_FITS, OMP_NUM_THREADS="1", MKL_NUM_THREADS="1").split() == expected
 
 
-FIT_FORK_PREDICT = """
-import os, sys, time
+USES_OF_TORCH = {
+    "a fit": "clf.set_params(n_threads=2).fit(X, y)",
+    "a fit of a custom module": "custom.set_params(n_threads=2).fit(X, y)",
+    "a custom module that predicts": "torch.set_num_threads(2); custom.predict_proba(X)",
+    "a torch teacher": "torch.set_num_threads(2); ask(module, X)",
+    "a user's own": "torch.set_num_threads(2); module(rows)",
+    "a user's own, with one thread again": (
+        "torch.set_num_threads(2); module(rows); torch.set_num_threads(1)"
+    ),
+}
+
+USE_FORK_USE = """
+import os, signal, sys, traceback
 import numpy as np
+import skkd
 import torch
 from sklearn.base import clone
-from skkd import NeuralClassifier
+from skkd import DistilledClassifier, NeuralClassifier
+from skkd.teachers.predict_proba import ask
 
 class Wide(torch.nn.Sequential):
     def __init__(self, n_features, n_classes):
         layers = torch.nn.Linear(n_features, 512), torch.nn.ReLU(), torch.nn.Linear(512, n_classes)
         super().__init__(*layers)
 
-X = np.random.RandomState(0).standard_normal((1024, 64))
+torch.set_num_threads(1)
+X = np.random.RandomState(0).standard_normal((1024, 64)).astype(np.float32)
 y = (X[:, 0] > 0).astype(int)
-for module in (None, Wide):
-    clf = NeuralClassifier((512,), module=module, n_threads=2, batch_size=512, max_epochs=3,
-                           random_state=0)
-    expected = clf.fit(X, y).predict_proba(X)
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            np.testing.assert_allclose(clf.predict_proba(X), expected, atol=1e-6)
-            np.testing.assert_allclose(clone(clf).fit(X, y).predict_proba(X), expected, atol=1e-4)
-            assert torch.get_num_threads() == 1
-            code = 0
-        finally:
-            os._exit(code)
-    ends = time.monotonic() + 20
-    ended, status = 0, None
-    while not ended and time.monotonic() < ends:
-        ended, status = os.waitpid(child, os.WNOHANG)
-        time.sleep(0.05)
-    if not ended:
-        os.kill(child, 9)
-        os.waitpid(child, 0)
-        sys.exit(f"the child hangs with module={module}")
-    if status:
-        sys.exit(f"the child fails with module={module}")
+settings = {"preset": "plain", "batch_size": 512, "max_epochs": 2, "random_state": 0}
+clf = NeuralClassifier((512,), **settings).fit(X, y)
+custom = NeuralClassifier(module=Wide, **settings).fit(X, y)
+rows, module = torch.tensor(X), custom.module_
+answers = clf.predict_proba(X), custom.predict_proba(X), ask(module, X)[0]
+exec(sys.argv[1])
+child = os.fork()
+if child == 0:
+    code = 1
+    try:
+        signal.alarm(20)
+        module(rows).sum().backward()
+        found = clf.predict_proba(X), custom.predict_proba(X), ask(module, X)[0]
+        np.testing.assert_allclose(found, answers, atol=1e-4)
+        for estimator in (clf, custom):
+            again = clone(estimator).set_params(n_threads=2).fit(X, y).predict_proba(X)
+            np.testing.assert_allclose(again, estimator.predict_proba(X), atol=1e-4)
+        student = DistilledClassifier(module, hidden_layer_sizes=(512,), augment=None, **settings)
+        student.set_params(n_threads=2).fit(X, y)
+        module(rows)
+        assert torch.get_num_threads() == 1
+        code = 0
+    except Exception:
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+print(os.waitpid(child, 0)[1])
 """
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
-def test_a_forked_child_predicts_and_fits_after_its_parent_fitted_with_two_threads():
-    run_python(FIT_FORK_PREDICT)
+@pytest.mark.parametrize("use", USES_OF_TORCH)
+def test_a_forked_child_works_with_one_thread_after_torch_had_two_in_its_parent(use):
+    assert run_python(USE_FORK_USE, USES_OF_TORCH[use]).split() == ["0"]
+
+
+FORK_BEFORE_THE_ESTIMATORS = """
+import os, signal, sys
+import skkd
+assert "torch" not in sys.modules
+import torch
+torch.set_num_threads(2)
+rows = torch.ones(1000, 1000)
+rows @ rows
+child = os.fork()
+if child == 0:
+    signal.alarm(20)
+    rows @ rows
+    os._exit(torch.get_num_threads() - 1)
+print(os.waitpid(child, 0)[1])
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_importing_the_package_is_enough_for_a_forked_child_to_have_one_thread():
+    assert run_python(FORK_BEFORE_THE_ESTIMATORS).split() == ["0"]
+
+
+FORK_WITHIN_A_FIT = """
+import os, signal, traceback
+import numpy as np
+from skorch.callbacks import Callback
+from skkd import NeuralClassifier
+
+class Forks(Callback):
+    def on_epoch_end(self, net, **kwargs):
+        if len(net.history) == 1:
+            children.append(os.fork())
+            signal.alarm(0 if children[-1] else 20)
+
+children = []
+X = np.random.RandomState(0).standard_normal((1024, 64))
+y = (X[:, 0] > 0).astype(int)
+clf = NeuralClassifier((512,), preset="plain", batch_size=512, max_epochs=2, n_threads=2,
+                       callbacks=[Forks()], random_state=0).fit(X, y)
+if children[-1] == 0:
+    code = 1
+    try:
+        clf.set_params(callbacks=None, n_threads=2).fit(X, y)
+        clf.set_params(callbacks=None, n_threads=1).fit(X, y)
+        code = 0
+    except Exception:
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+print(os.waitpid(children[-1], 0)[1])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_child_that_was_forked_within_a_fit_ends_it_and_fits_again():
+    assert run_python(FORK_WITHIN_A_FIT).split() == ["0"]
 
 
 @every_network

@@ -23,6 +23,7 @@ from skkd.data.validation import (
     count_rows,
     encode,
 )
+from skkd.doc_links import DocLinkMixin
 from skkd.estimators.options import OBJECTS, OPTION_PREFIXES, set_options
 from skkd.estimators.sklearn_callbacks import (
     CallbackSupportMixin,
@@ -48,7 +49,7 @@ def runs_one_epoch_at_a_time(estimator):
     return True
 
 
-class BaseNeuralEstimator(CallbackSupportMixin, BaseEstimator):
+class BaseNeuralEstimator(CallbackSupportMixin, DocLinkMixin, BaseEstimator):
     """A network behind scikit-learn's interface, whatever it learns from."""
 
     def get_params(self, deep=True):

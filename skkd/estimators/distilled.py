@@ -116,7 +116,9 @@ class DistilledClassifier(NeuralClassifier):
         far it is.
     memory : str, path, joblib.Memory or None, default=None
         Where answers (with `fit_teacher` also the fitted teachers) are kept between
-        processes and sessions: for searches with `n_jobs`. Without it this process
+        processes and sessions: for searches with `n_jobs`. They are pickles, and **a pickle
+        that is planted there runs**: a folder is made for you alone, and refused if others can
+        write to it; a joblib.Memory is taken as it is. Without it this process
         remembers the last ones: a search asks a teacher once for each set of rows, and
         with ``fit_teacher=True`` and an integer `random_state` fits one for each.
     hidden_layer_sizes : int, sequence of int or "auto", default="auto"

@@ -81,9 +81,6 @@ class ModuleNetwork:
         """
         import torch
 
-        from skkd.runtime import note_threads
-
-        note_threads()
         module, device = self._shared_module()
         dtype = np.dtype(self.dtype)
         answers = []

@@ -27,6 +27,7 @@ from sklearn.base import BaseEstimator
 
 from skkd.checks import check_integer, refuse
 from skkd.data.columns import quantiles
+from skkd.doc_links import DocLinkMixin
 from skkd.preprocessing.scaling import standardise
 
 __all__ = [
@@ -39,7 +40,7 @@ __all__ = [
 ]
 
 
-class PiecewiseLinear(BaseEstimator):
+class PiecewiseLinear(DocLinkMixin, BaseEstimator):
     """Bins of equal weight, between quantiles of the column.
 
     Parameters

@@ -7,7 +7,8 @@ process remembers, within bounds,
   the teacher itself is held weakly;
 - a teacher that was fitted on some rows, together with its answers about them.
 
-With a `memory` (joblib's) both are shared between processes and sessions, too. What is
+With a `memory` (joblib's) both are shared between processes and sessions, too. It holds
+pickles, which run when they are read: a folder is private to the user. What is
 compared is content (:mod:`skkd.teachers.hashing`): two arrays with the same numbers are the
 same rows. A teacher whose content cannot be read is asked each time.
 """
@@ -25,6 +26,7 @@ from sklearn.utils.validation import check_memory
 
 from skkd.checks import warn
 from skkd.teachers.hashing import fingerprint, fingerprint_and_code, pickled_bytes
+from skkd.teachers.private_folder import make_private
 
 __all__ = [
     "as_memory",
@@ -42,12 +44,20 @@ TEACHER_BYTES = 2**29
 
 
 @dataclass
+class _Answer:
+    """What a teacher answered, and under which key a memory has it."""
+
+    value: tuple  # (probabilities, classes)
+    key: str | None = None
+
+
+@dataclass
 class _Asked:
     """A frozen teacher, as it was after our last question, and its answers."""
 
     teacher: weakref.ref
     state: str | None = None
-    answers: OrderedDict = field(default_factory=OrderedDict)  # of rows -> answer
+    answers: OrderedDict = field(default_factory=OrderedDict)  # of rows -> _Answer
     n_series: int = 0  # of questions that follow each other
     lasting_state: str | None = None  # that of other sessions, within such a series
     lock: object = field(default_factory=threading.RLock)
@@ -61,6 +71,7 @@ class _Fitted:
     state: str
     answer: tuple
     n_bytes: int
+    key: str | None = None
 
 
 def remembered_answer(teacher, X, ask, memory=None):
@@ -89,13 +100,18 @@ def remembered_answer(teacher, X, ask, memory=None):
         if asked.state is None:
             return _unremembered(lambda: ask(teacher), teacher, memory)
         answer = asked.answers.pop(rows, None)
+        key = None if answer is None else answer.key
+        if memory is not None and key is None:
+            key = fingerprint((_lasting_state(asked, teacher), rows))
         if answer is None:
-            state = _lasting_state(asked, teacher) if memory is not None else None
-            answer = _read_only(_stored(memory, state, rows, lambda: ask(teacher)))
+            answer = _Answer(_read_only(_stored(memory, key, lambda: ask(teacher))))
             _note_state(asked, teacher)
+        else:
+            _store(memory, key, answer.value)
+        answer.key = key
         asked.answers[rows] = answer  # at the end, as the one used last
     _keep_within_bounds()
-    return answer
+    return answer.value
 
 
 @contextmanager
@@ -158,12 +174,17 @@ def remembered_teacher(unfitted, data, fit_and_ask, memory=None):
                 del _fitted[key]
         found = _fitted.get((names, question))
     if found is not None and fingerprint_and_code(found.teacher)[0] == found.state:
+        if memory is not None:
+            found.key = found.key or fingerprint((_state_in_any_session(unfitted), data))
+            _store(memory, found.key, (found.teacher, found.answer))
         return found.teacher, found.answer
-    state = _state_in_any_session(unfitted) if memory is not None else None
-    teacher, answer = _stored(memory, state, data, fit_and_ask)
+    key = None
+    if memory is not None:
+        key = fingerprint((_state_in_any_session(unfitted), data))
+    teacher, answer = _stored(memory, key, fit_and_ask)
     with _lock:
         _state_of_code[names] = fingerprint(code)
-    _keep_fitted((names, question), teacher, _read_only(answer))
+    _keep_fitted((names, question), teacher, _read_only(answer), key)
     return teacher, answer
 
 
@@ -184,14 +205,23 @@ def as_memory(memory):
     Parameters
     ----------
     memory : None, str, path-like or object with a `cache` method
+        A folder that is not there is made for the user alone.
 
     Returns
     -------
     object with a `cache` method, or None
+
+    Raises
+    ------
+    ValueError
+        If others than the user can write to the folder.
     """
-    if memory is None:
-        return None
-    return check_memory(os.fspath(memory) if isinstance(memory, os.PathLike) else memory)
+    if not isinstance(memory, (str, os.PathLike)):
+        return None if memory is None else check_memory(memory)
+    folder = os.fspath(memory)
+    for made in (folder, os.path.join(folder, "joblib")):  # the second one by joblib
+        make_private("memory", made, f"joblib.Memory({folder!r}) if you trust it all the same")
+    return check_memory(folder)
 
 
 _lock = threading.Lock()
@@ -245,7 +275,7 @@ def _keep_within_bounds():
             del _asked[key]
         while _asked:
             answers = [a for asked in _asked.values() for a in list(asked.answers.values())]
-            n_bytes = sum(probabilities.nbytes for probabilities, _ in answers)
+            n_bytes = sum(answer.value[0].nbytes for answer in answers)
             if len(answers) <= MOST_ANSWERS and n_bytes <= ANSWER_BYTES:
                 return
             oldest_key, oldest = next(iter(_asked.items()))
@@ -255,13 +285,13 @@ def _keep_within_bounds():
                 del _asked[oldest_key]
 
 
-def _keep_fitted(key, teacher, answer):
+def _keep_fitted(question, teacher, answer, key):
     (state, _), n_bytes = fingerprint_and_code(teacher), pickled_bytes(teacher)
     if state is None or n_bytes + answer[0].nbytes > TEACHER_BYTES:
         return
     with _lock:
-        _fitted.pop(key, None)
-        _fitted[key] = _Fitted(teacher, state, answer, n_bytes + answer[0].nbytes)
+        _fitted.pop(question, None)
+        _fitted[question] = _Fitted(teacher, state, answer, n_bytes + answer[0].nbytes, key)
         while sum(held.n_bytes for held in _fitted.values()) > TEACHER_BYTES:
             _fitted.popitem(last=False)
 
@@ -297,11 +327,22 @@ def _state_in_any_session(teacher):
     return fingerprint((teacher, _versions(teacher)))
 
 
-def _stored(memory, state, rows, compute):
-    """The outcome of `compute`, from disk where the same question was stored before."""
+def _stored(memory, key, compute):
+    """The outcome of `compute`, from disk where it was stored before."""
+    return compute() if memory is None else _on_disk(memory)(key, compute)
+
+
+def _store(memory, key, outcome):
+    """Store what this process remembers, unless it is stored."""
     if memory is None:
-        return compute()
-    return memory.cache(_computed, ignore=["compute"])(fingerprint((state, rows)), compute)
+        return
+    is_stored = getattr(_on_disk(memory), "check_call_in_cache", None)
+    if is_stored is None or not is_stored(key, None):
+        _on_disk(memory)(key, lambda: outcome)
+
+
+def _on_disk(memory):
+    return memory.cache(_computed, ignore=["compute"])
 
 
 def _computed(key, compute):

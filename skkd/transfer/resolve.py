@@ -6,6 +6,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils import check_random_state
 
 from skkd.checks import check_integer, refuse
+from skkd.doc_links import DocLinkMixin
 from skkd.transfer.gibbs import Gibbs
 from skkd.transfer.munge import Munge
 from skkd.transfer.sampler import BLOCK_ROWS, Sampler
@@ -64,7 +65,7 @@ def resolve_augment(augment, besides=()):
     return Foreign(augment)
 
 
-class Foreign(BaseEstimator):
+class Foreign(DocLinkMixin, BaseEstimator):
     """A callable, or an object with `fit` and `sample`, in the role of a sampler.
 
     Parameters

@@ -10,6 +10,7 @@ from sklearn.utils import check_random_state
 
 from skkd.checks import check_integer
 from skkd.data.masks import fill_mask
+from skkd.doc_links import DocLinkMixin
 from skkd.transfer.attributes import Attributes
 
 __all__ = ["BLOCK_ROWS", "Sampler", "shuffled_copies"]
@@ -18,7 +19,7 @@ __all__ = ["BLOCK_ROWS", "Sampler", "shuffled_copies"]
 BLOCK_ROWS = 10_000
 
 
-class Sampler(BaseEstimator):
+class Sampler(DocLinkMixin, BaseEstimator):
     """Synthetic rows like those of a table: subclass it and write `draw`.
 
     A *transfer set* is made of rows that only a teacher labels; a sampler makes the

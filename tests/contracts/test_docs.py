@@ -6,11 +6,16 @@ import re
 from pathlib import Path
 
 import pytest
+from sklearn.base import BaseEstimator
 from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 import skkd
-from skkd import NeuralClassifier
+from skkd import NeuralClassifier, doc_links
+from skkd.transfer.resolve import Foreign
 
+API = Path(__file__).parents[2] / "docs" / "api"
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 PYTHON_BLOCKS = re.findall(r"^```python\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
 TABLE = re.findall(r"^\| (.*) \| (.*) \|$", README, flags=re.MULTILINE)[1:]
@@ -131,3 +136,43 @@ def test_public_methods_have_docstrings(thing):
         if name in ("forward", "extra_repr"):  # torch's
             continue
         assert inspect.getdoc(method), f"{thing.__name__}.{name}"
+
+
+def classes_with_an_html_view():
+    """(class, the name of its page) of all public ones that scikit-learn draws."""
+    for module in (skkd, *(getattr(skkd, name) for name in skkd.__all__ if name.islower())):
+        for name in module.__all__:
+            public = getattr(module, name)
+            if inspect.isclass(public) and issubclass(public, BaseEstimator):
+                yield public, f"{module.__name__}.{name}"
+
+
+@pytest.mark.parametrize(("public", "page"), list(classes_with_an_html_view()))
+def test_the_html_view_of_a_public_class_links_to_its_page(public, page, monkeypatch):
+    thing = public(*([skkd.schedules.Constant()] if public is skkd.schedules.WarmUp else []))
+    assert thing._get_doc_link() == ""  # no dead host as long as the pages are not published
+    monkeypatch.setattr(doc_links, "DOCS_URL", "https://docs.example.org")
+    address = f"https://docs.example.org/api/generated/{page}.html"
+    assert thing._get_doc_link() == address
+    assert f'href="{address}"' in thing._repr_html_()
+    module, _, name = page.rpartition(".")
+    source = API / ("index.rst" if module == "skkd" else module.removeprefix("skkd.") + ".rst")
+    lists = re.findall(r":toctree: generated\n(?: .*\n|\n)*", source.read_text(encoding="utf-8"))
+    assert any(f"   {name}\n" in listed for listed in lists)
+
+
+def test_the_link_is_in_the_html_view_of_a_pipeline(monkeypatch):
+    monkeypatch.setattr(doc_links, "DOCS_URL", "https://docs.example.org")
+    html = make_pipeline(StandardScaler(), skkd.DistilledClassifier())._repr_html_()
+    assert "https://docs.example.org/api/generated/skkd.DistilledClassifier.html" in html
+    assert "https://scikit-learn.org" in html
+
+
+def test_classes_without_a_page_have_no_link(monkeypatch):
+    monkeypatch.setattr(doc_links, "DOCS_URL", "https://docs.example.org")
+
+    class OfTheUser(skkd.schedules.Schedule):
+        pass
+
+    assert OfTheUser()._get_doc_link() == ""
+    assert Foreign(len)._get_doc_link() == ""

@@ -4,8 +4,10 @@ import copy
 import os
 import pickle
 import random
+import re
 import subprocess
 import sys
+from pathlib import Path
 from types import FunctionType
 
 import joblib
@@ -15,13 +17,15 @@ import torch
 from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.tree import DecisionTreeClassifier
 
 import skkd
-from skkd import NeuralClassifier
+from skkd import DistilledClassifier, NeuralClassifier
 from skkd.initializers import Constant, He
-from skkd.schedules import StepDecay, WarmUp
+from skkd.schedules import CosineDecay, StepDecay, WarmUp
 
 FAST = {
     "hidden_layer_sizes": (16,),
@@ -142,6 +146,77 @@ def test_skops_asks_for_trust_in_our_own_types_alone(case, fit, tmp_path):
     assert untrusted
     assert all(name.startswith("skkd.") for name in untrusted), untrusted
     loaded = skops_io.load(tmp_path / "clf.skops", trusted=untrusted)
+    assert_same_answers(fitted, loaded, X)
+
+
+def types_to_trust_in_the_guide():
+    """The list of the guide, and what its table adds: a row's first words to types."""
+    guide = Path(__file__).parent.parent / "docs" / "guide" / "serving.rst"
+    section = guide.read_text(encoding="utf-8").partition("skops, and MLflow\n")[2]
+    section = section.partition("One row at a time\n")[0]
+    always = re.findall(r'"([\w.]+)",$', section, flags=re.MULTILINE)
+    rows = re.findall(r"\* - (.*)\n +- (.*)", section)
+    return always, {first: re.findall(r"``([\w.]+)``", second) for first, second in rows[1:]}
+
+
+TRUSTED, BESIDES = types_to_trust_in_the_guide()
+
+
+def types_besides(*words):
+    """The types of those rows of the guide's table that begin so."""
+    found = [next(BESIDES[row] for row in BESIDES if row.startswith(word)) for word in words]
+    return [name for names in found for name in names]
+
+
+def taught(teacher, **settings):
+    return DistilledClassifier(
+        teacher, fit_teacher=True, augment=None, max_epochs=2, random_state=0, **settings
+    )
+
+
+OF_THE_GUIDE = {
+    "defaults": (NeuralClassifier(), ()),
+    "taught": (taught(LogisticRegression(max_iter=1000)), ["a ``Distilled"]),
+    "teacher bins": (
+        taught(DecisionTreeClassifier(max_depth=3), numeric_encoding="teacher_bins"),
+        ['``numeric_encoding="teacher'],
+    ),
+    "table": (NeuralClassifier((8,), max_epochs=2), ["categories"]),
+    "piecewise": (
+        NeuralClassifier(max_epochs=2, numeric_encoding="piecewise_linear"),
+        ['``numeric_encoding="piece'],
+    ),
+    "no preprocessor": (
+        NeuralClassifier((8,), max_epochs=2, preprocessor=None),
+        ["``preprocessor=None"],
+    ),
+    "transformer": (
+        NeuralClassifier((8,), max_epochs=2, preprocessor=StandardScaler()),
+        ["a transformer"],
+    ),
+    "schedule": (NeuralClassifier((8,), max_epochs=2, lr_decay=CosineDecay()), ["an object"]),
+    "optimizer": (NeuralClassifier((8,), max_epochs=2, optimizer=torch.optim.SGD), ["a class"]),
+    "module": (NeuralClassifier(module=TwoLayers, max_epochs=2), ["a ``module``"]),
+}
+
+
+@pytest.mark.parametrize("case", OF_THE_GUIDE)
+def test_the_types_that_the_guide_lists_are_all_that_skops_must_trust(case, data, tmp_path):
+    skops_io = pytest.importorskip("skops.io")
+    X, y = data(case)
+    estimator, rows_of_the_guide = OF_THE_GUIDE[case]
+    fitted = clone(estimator).fit(X, y)
+    fitted = fitted.student_ if case == "teacher bins" else fitted
+    besides = set(types_besides(*rows_of_the_guide))
+    if case == "module":
+        besides.add(f"{__name__}.TwoLayers")
+    trusted = besides.union(TRUSTED)
+    skops_io.dump(fitted, tmp_path / "clf.skops")
+    needed = set(skops_io.get_untrusted_types(file=tmp_path / "clf.skops"))
+    assert besides <= needed <= trusted
+    if case == "defaults":
+        assert needed == set(TRUSTED)
+    loaded = skops_io.load(tmp_path / "clf.skops", trusted=sorted(trusted))
     assert_same_answers(fitted, loaded, X)
 
 

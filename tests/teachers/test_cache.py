@@ -258,6 +258,119 @@ def test_between_questions_in_a_row_a_teacher_is_read_but_once(monkeypatch):
     assert teacher.calls == [50, 100, 50]
 
 
+def student_of(kind, calls):
+    """A student whose teacher counts on disk how often it is asked, or fitted and asked."""
+    if kind == "frozen":
+        return DistilledClassifier(CountingOnDisk(forest(), calls), **SMALL)
+    settings = {"fit_teacher": True} if kind == "fitted" else {"soft_labels": "out_of_fold"}
+    return DistilledClassifier(FitsOnDisk(calls), augment=None, **settings, **SMALL)
+
+
+class FitsOnDisk(ClassifierMixin, BaseEstimator):
+    """Naive Bayes that counts in a file how often it is fitted."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def fit(self, X, y):
+        with open(self.path, "ab") as file:
+            file.write(b".")
+        self.inner_ = GaussianNB().fit(X, y)
+        self.classes_ = self.inner_.classes_
+        return self
+
+    def predict_proba(self, X):
+        return self.inner_.predict_proba(X)
+
+
+@pytest.mark.parametrize("kind", ["frozen", "fitted", "out of fold"])
+@pytest.mark.parametrize("form", ["folder", "joblib.Memory", "cleared joblib.Memory"])
+def test_a_memory_stores_what_the_process_remembers_already(kind, form, tmp_path):
+    calls = tmp_path / "calls"
+    student = student_of(kind, calls)
+    if kind == "out of fold":
+        student.teacher.fit(X, y)
+    student.fit(X, y)
+    n_calls = calls.stat().st_size
+    memory = tmp_path / "memory"
+    student.memory = memory if form == "folder" else joblib.Memory(memory, verbose=0)
+    student.fit(X, y)
+    if form == "cleared joblib.Memory":
+        student.memory.clear(warn=False)
+        student.fit(X, y)
+    assert calls.stat().st_size == n_calls
+    teacher_cache.forget()  # as another session begins
+    again = pickle.loads(pickle.dumps(student)).fit(X, y)
+    assert calls.stat().st_size == n_calls
+    np.testing.assert_array_equal(again.predict_proba(X), student.predict_proba(X))
+
+
+def test_a_memory_that_only_has_cache_stores_it_too(tmp_path):
+    class Shelf:
+        def __init__(self):
+            self.found = {}
+
+        def cache(self, function, ignore=()):
+            def cached(key, compute):
+                if key not in self.found:
+                    self.found[key] = function(key, compute)
+                return self.found[key]
+
+            return cached
+
+    student = DistilledClassifier(forest(), **SMALL).fit(X, y)
+    student.set_params(memory=Shelf()).fit(X, y)
+    assert len(student.memory.found) == 1
+
+
+posix = pytest.mark.skipif(not hasattr(os, "getuid"), reason="no POSIX permissions")
+
+
+@posix
+@pytest.mark.parametrize("form", [str, Path])
+def test_the_folder_of_a_memory_is_made_for_its_user_alone(form, tmp_path):
+    before = os.umask(0)
+    try:
+        memory = form(tmp_path / "a" / "memory")
+        DistilledClassifier(forest(), memory=memory, **SMALL).fit(X, y)
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a" / "memory").stat().st_mode & 0o777 == 0o700
+    assert (tmp_path / "a" / "memory" / "joblib").stat().st_mode & 0o777 == 0o700
+
+
+@posix
+@pytest.mark.parametrize("form", [str, Path])
+@pytest.mark.parametrize("inside", [".", "joblib"])
+@pytest.mark.parametrize("mode", [0o770, 0o702, 0o777, 0o1777])
+def test_a_folder_that_others_can_write_to_is_refused(mode, inside, form, tmp_path):
+    folder = tmp_path / "memory"
+    (folder / inside).mkdir(parents=True)
+    (folder / inside).chmod(mode)
+    student = DistilledClassifier(forest(), memory=form(folder), **SMALL)
+    with pytest.raises(ValueError, match="only you may write to .* or joblib.Memory"):
+        student.fit(X, y)
+    assert list(folder.rglob("*.pkl")) == []
+    student.set_params(memory=joblib.Memory(folder, verbose=0)).fit(X, y)
+    assert list(folder.rglob("*.pkl")) != []
+
+
+@posix
+def test_a_folder_of_another_user_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "getuid", lambda: os.stat(tmp_path).st_uid + 1)
+    if os.stat(tmp_path).st_uid == 0:  # root may write everywhere, whatever is done
+        os.chown(tmp_path, 12345, -1)
+        monkeypatch.setattr(os, "getuid", lambda: 0)
+    with pytest.raises(ValueError, match="a folder that is yours"):
+        DistilledClassifier(forest(), memory=tmp_path, **SMALL).fit(X, y)
+
+
+def test_a_file_is_no_folder_of_a_memory(tmp_path):
+    (tmp_path / "memory").write_text("")
+    with pytest.raises(ValueError, match="memory=.*a folder, not a file"):
+        DistilledClassifier(forest(), memory=tmp_path / "memory", **SMALL).fit(X, y)
+
+
 def test_with_a_memory_it_is_read_once_more(tmp_path, monkeypatch):
     read = []
     monkeypatch.setattr(
