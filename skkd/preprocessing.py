@@ -26,6 +26,7 @@ from sklearn.utils.validation import _num_samples, has_fit_parameter
 from skkd.columns import by_column, distinct_values
 from skkd.encodings import Bins
 from skkd.parameters import refuse
+from skkd.protected_data import call_protected, treat_alike
 from skkd.scaling import fit_scaling, smooth_clip, standardise
 from skkd.tables import Table, as_numbers
 
@@ -352,10 +353,16 @@ class TransformerView(View):
             )
         if inspect.isclass(transformer):
             refuse("preprocessor", transformer, "a transformer itself, not its class", TypeError)
-        transformer = clone(transformer)
         takes_weight = sample_weight is not None and has_fit_parameter(transformer, "sample_weight")
-        transformer.fit(rows, labels, **({"sample_weight": sample_weight} if takes_weight else {}))
-        view = cls(transformer)
+
+        def fit(rows, labels, weight):
+            fitted = clone(transformer)
+            fitted.fit(rows, labels, **({"sample_weight": weight} if takes_weight else {}))
+            return fitted
+
+        weight = sample_weight if takes_weight else None
+        fitted = call_protected(fit, rows, labels, weight, owner=transformer)
+        view = cls(treat_alike(fitted, transformer))
         view.n_features = _n_columns(view.transform(_safe_indexing(rows, [0])))
         return view
 
@@ -368,7 +375,7 @@ class TransformerView(View):
             yield block, seen[block]
 
     def transform(self, rows):
-        seen = self.transformer.transform(rows)
+        seen = call_protected(self.transformer.transform, rows, owner=self.transformer)
         seen = seen.toarray() if sparse.issparse(seen) else seen
         return check_array(
             seen, allow_nd=True, dtype="numeric", input_name="what preprocessor returns"

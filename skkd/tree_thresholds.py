@@ -24,6 +24,7 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples
 
 from skkd.inputs import picked
+from skkd.protected_data import copied
 from skkd.tables import is_table, read_table
 from skkd.teachers import members_of, unwrapped
 from skkd.transfer.containers import container_of
@@ -333,7 +334,8 @@ def _are_close(a, b):
 
 
 def _some_rows(X):
-    return picked(X, _spread(_num_samples(X), MOST_ROWS))
+    """Copies: all rows of a table, picked, may be the table itself."""
+    return copied(picked(X, _spread(_num_samples(X), MOST_ROWS)))
 
 
 def _spread(n, most):

@@ -16,6 +16,7 @@ PACKAGE = Path(skkd.__file__).parent
 #: From the bottom up. A module imports from its own layer and from those below it.
 LAYERS = [
     {"parameters", "tables", "losses", "network", "soft_labels", "fingerprints"},
+    {"answers", "protected_data"},
     {"schedules", "initializers", "columns", "heavy_tails", "scaling", "encodings", "transfer"},
     {
         "calibration",
@@ -51,6 +52,7 @@ LAYERS = [
 LATE_UPWARDS = {("network", "modules")}  # a fitted network as a torch module, for who asks
 
 WITHOUT_TORCH = [
+    "answers",
     "calibration",
     "candidates",
     "choosing",
@@ -71,6 +73,7 @@ WITHOUT_TORCH = [
     "predictor",
     "preprocessing",
     "presets",
+    "protected_data",
     "race",
     "scaling",
 ]
