@@ -24,6 +24,9 @@ __all__ = ["call_protected", "copied", "is_about_writing", "read_only", "treat_a
 #: What errors about memory that cannot be written to have in common.
 READ_ONLY = re.compile(r"read[- ]?only|not writ(e)?able|writeable flag", re.IGNORECASE)
 
+#: Libraries that do not use torch themselves; an object that is given to them may.
+WITHOUT_TORCH = ("builtins", "numpy", "sklearn", "scipy", "pandas", "skkd")
+
 #: Parts of an object that are searched for torch, and entries of each list in it.
 MOST_PARTS, MOST_ENTRIES = 200, 10
 
@@ -201,22 +204,23 @@ def _read_only_pandas(data):
     Copy-on-write alone does not protect: scikit-learn makes the arrays that it takes from
     a table writable again.
     """
-    view = data.copy(deep=False)
     try:
+        view = data.copy(deep=False)
         for block in view._mgr.blocks:
             values = block.values
             is_array = type(values) is np.ndarray
             block.values = _read_only_array(values) if is_array else values.copy()
     except AttributeError:  # a library like pandas, or a pandas of other insides
-        return copied(data)
+        view = data.copy()
     return _with_own_axes(view)
 
 
 def _with_own_axes(data):
     """Before pandas 3 a copy shares its axes with the original, their names included."""
-    data.index = data.index.view()
-    if hasattr(data, "columns"):
-        data.columns = data.columns.view()
+    with suppress(AttributeError):  # of a library like pandas
+        data.index = data.index.view()
+        if hasattr(data, "columns"):
+            data.columns = data.columns.view()
     return data
 
 
@@ -249,22 +253,21 @@ def _uses_torch(thing):
 def _is_of_torch(thing):
     if isinstance(thing, types.ModuleType):
         return _is_torch(thing.__name__)
-    has_code = isinstance(thing, (type, types.FunctionType, types.BuiltinFunctionType))
-    kinds = [thing] if has_code and not isinstance(thing, type) else _classes_of(thing)
-    return any(_imports_torch(str(kind.__module__)) for kind in kinds)
+    if isinstance(thing, types.FunctionType):
+        return _imports_torch(thing.__module__, thing.__globals__)
+    kinds = (thing if isinstance(thing, type) else type(thing)).__mro__
+    modules = {str(kind.__module__) for kind in kinds}
+    return any(
+        _imports_torch(name, getattr(sys.modules.get(name), "__dict__", {})) for name in modules
+    )
 
 
-def _classes_of(thing):
-    return (thing if isinstance(thing, type) else type(thing)).__mro__
-
-
-def _imports_torch(module):
+def _imports_torch(module, content):
     """Whether a module is torch's, or has torch or something of it among its globals."""
     if _is_torch(module):
         return True
-    if module.partition(".")[0] in ("builtins", "numpy", "sklearn", "scipy", "pandas", "skkd"):
+    if _is_known(module):
         return False
-    content = getattr(sys.modules.get(module), "__dict__", {})
     return any(
         _is_torch(value.__name__ if isinstance(value, types.ModuleType) else value.__module__)
         for value in list(content.values())
@@ -276,6 +279,10 @@ def _is_torch(module):
     return str(module).partition(".")[0] == "torch"
 
 
+def _is_known(module):
+    return str(module).partition(".")[0] in WITHOUT_TORCH
+
+
 def _parts_of(thing):
     """What an object holds: its attributes, entries, and what a function reads."""
     if isinstance(thing, (list, tuple)):
@@ -283,15 +290,15 @@ def _parts_of(thing):
     if isinstance(thing, dict):
         return list(thing.values())[:MOST_ENTRIES]
     if isinstance(thing, types.MethodType):
-        return [thing.__self__, thing.__func__]
+        return [thing.__self__]
     if isinstance(thing, functools.partial):
         return [thing.func, *thing.args, *thing.keywords.values()]
-    if isinstance(thing, types.FunctionType):
+    if isinstance(thing, types.FunctionType) and not _is_known(thing.__module__):
         read = [thing.__globals__.get(name) for name in thing.__code__.co_names]
         cells = []
         with suppress(ValueError):  # if a cell is empty
             cells = inspect.getclosurevars(thing).nonlocals.values()
         return [*read, *cells, *(thing.__defaults__ or ())]
-    if isinstance(thing, (type, types.ModuleType)):
+    if isinstance(thing, (type, types.ModuleType, types.FunctionType)):
         return []
     return list(getattr(thing, "__dict__", {}).values())
