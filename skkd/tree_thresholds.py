@@ -265,7 +265,8 @@ def _of_pipeline(pipeline, X):
     def answer(donors):
         try:
             with np.errstate(all="ignore"):
-                seen = _safe_indexing(steps.transform(_put_together(X, donors)), outputs, axis=1)
+                rows = copied(_put_together(X, donors))  # which may share the names of columns
+                seen = _safe_indexing(steps.transform(rows), outputs, axis=1)
             return np.asarray(seen.toarray() if sparse.issparse(seen) else seen, dtype=float)
         except Exception:  # the user's steps may refuse rows that nobody has seen before
             return np.full((len(donors), len(outputs)), np.nan)
