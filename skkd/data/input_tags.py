@@ -103,7 +103,9 @@ def _tags_of(model):
         return _tags_of(model.estimator)
     if kinds & HAND_ON_TO_ALL:
         return taken_by_all([one for _, one in model.estimators if one != "drop"])
-    tags = get_tags(model).input_tags
+    tags = getattr(get_tags(model), "input_tags", None)
+    if not isinstance(tags, InputTags):  # an object may answer any attribute with anything
+        return TAKES_ALL
     if "Pipeline" in kinds:
         steps = _steps(model)
         first = _tags_of(steps[0]) if steps else TAKES_ALL

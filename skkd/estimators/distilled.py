@@ -55,9 +55,10 @@ class DistilledClassifier(NeuralClassifier):
     teacher : object, default=None
         A fitted classifier with `predict_proba` (or `decision_function`), a torch module
         that gives logits, a function of X that returns probabilities, or a list of
-        (teacher, weight). It sees the caller's own X, is never fitted nor changed, and
-        is shared by `clone`, not unfitted. In a grid over teachers wrap each in
-        ``sklearn.frozen.FrozenEstimator``. None needs `teacher_proba` in `fit`.
+        (teacher, weight). It sees the caller's own X, which it cannot change: it gets a
+        read-only view or, where it needs to write or uses torch, a copy. It is never fitted
+        nor changed, and is shared by `clone`, not unfitted. In a grid over teachers wrap each
+        in ``sklearn.frozen.FrozenEstimator``. None needs `teacher_proba` in `fit`.
     temperature : float, default=1.0
         ``T``: above 1 the teacher's small probabilities weigh more.
     alpha : float in [0, 1] or "auto", default="auto"
@@ -177,7 +178,8 @@ class DistilledClassifier(NeuralClassifier):
         says: a teacher that was fitted without them pulls the student back, and with
         ``alpha=1`` they hardly matter. Give them to the teacher, too.
     preprocessor : {"auto", "robust", "standard"}, None or transformer, default="auto"
-        What the student sees of X; the teacher sees X as it is.
+        What the student sees of X; the teacher sees X as it is. A transformer cannot change X
+        either.
     numeric_encoding : str, skkd.preprocessing.encodings.PiecewiseLinear or None, default="auto"
         As for :class:`NeuralClassifier`; "teacher_bins" spreads numbers over bins between the
         thresholds at which the teacher's trees split them. "auto" tries that in place of

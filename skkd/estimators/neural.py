@@ -121,8 +121,9 @@ class NeuralClassifier(PredictionMixin, ClassifierMixin, BaseNeuralEstimator):
         are seen as the normal scores of their ranks. "standard" takes mean and standard
         deviation and does not clip. Both encode categories one-hot, and standardise images
         by channel. None takes numbers as they are: right behind a scaler or an encoder of
-        one's own. A transformer is cloned and fitted on the training rows. Whatever it is,
-        it is part of the fitted classifier.
+        one's own. A transformer is cloned and fitted on the training rows. It sees X as it is
+        and cannot change it: it gets a read-only view, or a copy. Whatever it is, it is part of
+        the fitted classifier.
     numeric_encoding : str, skkd.preprocessing.encodings.PiecewiseLinear or None, default="auto"
         "piecewise_linear" spreads each number over up to 12 bins between quantiles of
         its column, beside the scaled number; ``PiecewiseLinear(n_bins=24)`` over more;

@@ -25,6 +25,7 @@ from sklearn.utils.validation import _num_samples, has_fit_parameter
 
 from skkd.checks import refuse, warn
 from skkd.data.columns import by_column, distinct_values
+from skkd.data.protected_data import call_protected, treat_alike
 from skkd.data.tables import Table, as_numbers
 from skkd.preprocessing.encodings import Bins
 from skkd.preprocessing.meanings import codes_by_meaning, meaning_of
@@ -438,12 +439,19 @@ class TransformerPreprocessor(Preprocessor):
             )
         if inspect.isclass(transformer):
             refuse("preprocessor", transformer, "a transformer itself, not its class", TypeError)
-        transformer = clone(transformer)
         takes_weight = sample_weight is not None and has_fit_parameter(transformer, "sample_weight")
-        transformer.fit(rows, labels, **({"sample_weight": sample_weight} if takes_weight else {}))
-        fitted = cls(transformer)
-        fitted.n_features = _n_columns(fitted.transform(_safe_indexing(rows, [0])))
-        return fitted
+
+        def fit(rows, labels, weight):
+            fitted = clone(transformer)
+            fitted.fit(rows, labels, **({"sample_weight": weight} if takes_weight else {}))
+            return fitted
+
+        weight = sample_weight if takes_weight else None
+        fitted = call_protected(fit, rows, labels, weight, owner=transformer)
+        preprocessor = cls(treat_alike(fitted, transformer))
+        first = preprocessor.transform(_safe_indexing(rows, [0]))
+        preprocessor.n_features = _n_columns(first)
+        return preprocessor
 
     def blocks(self, rows, most=None):
         """All rows pass the transformer together, as it may expect."""
@@ -454,7 +462,7 @@ class TransformerPreprocessor(Preprocessor):
             yield block, seen[block]
 
     def transform(self, rows):
-        seen = self.transformer.transform(rows)
+        seen = call_protected(self.transformer.transform, rows, owner=self.transformer)
         seen = seen.toarray() if sparse.issparse(seen) else seen
         return check_array(
             seen, allow_nd=True, dtype="numeric", input_name="what preprocessor returns"

@@ -1,5 +1,8 @@
 """Teachers that are fitted inside of `fit`: a seeded clone, on the same rows and weights."""
 
+import copy
+from itertools import chain, count
+
 import numpy as np
 from sklearn import get_config
 from sklearn.base import clone
@@ -10,10 +13,11 @@ from sklearn.utils import get_tags
 from sklearn.utils.validation import has_fit_parameter
 
 from skkd.checks import noted, refuse, warn
+from skkd.data.protected_data import call_protected, treat_alike
 from skkd.teachers.cache import remembered_teacher
 from skkd.teachers.predict_proba import MemberLabels, ask, members_of, unwrapped
 
-__all__ = ["fit_and_ask", "part_that_stays_fitted", "seeded_clone", "sees_labels", "weights_for"]
+__all__ = ["fit_and_ask", "part_that_stays_fitted", "seeded_clones", "sees_labels", "weights_for"]
 
 
 def fit_and_ask(
@@ -48,13 +52,20 @@ def fit_and_ask(
     random_state = np.random.RandomState(seed)
     fitted, soft_labels = [], []
     for member, weight in members_of(teacher):
-        fresh = seeded_clone(member, random_state)
+        clones = seeded_clones(member, random_state)
+        fresh = next(clones)
         weights = weights_for(fresh, sample_weight)
+        clones = chain([fresh], clones)
 
-        def answer(fresh=fresh, weights=weights):
-            with noted(f"Raised by fit of teacher, a {type(fresh).__name__}."):
-                fresh.fit(X, y, **weights)
-            return fresh, (ask(fresh, X, **settings) if asks else (np.empty((0, 0)), None))
+        def answer(member=member, clones=clones, weights=weights):
+            def attempt(rows, targets, *values):
+                one = next(clones)
+                with noted(f"Raised by fit of teacher, a {type(one).__name__}."):
+                    one.fit(rows, targets, **dict(zip(weights, values, strict=True)))
+                treat_alike(one, member)
+                return one, (ask(one, X, **settings) if asks else (np.empty((0, 0)), None))
+
+            return call_protected(attempt, X, y, *weights.values(), owner=member)
 
         if remember:
             one, labels = remembered_teacher(fresh, (X, y, weights, asks), answer, memory)
@@ -64,6 +75,25 @@ def fit_and_ask(
         soft_labels.append(MemberLabels(*labels, weight))
     is_list = isinstance(unwrapped(teacher), (list, tuple))
     return (fitted if is_list else fitted[0][0]), soft_labels
+
+
+def seeded_clones(teacher, random_state, otherwise="fit_teacher=False"):
+    """Unfitted copies of a teacher, all with the same seeds.
+
+    Parameters
+    ----------
+    teacher, random_state, otherwise
+        See :func:`seeded_clone`.
+
+    Returns
+    -------
+    iterator of estimator
+        The first one is made at once, the others when they are asked for.
+    """
+    before = copy.deepcopy(random_state)
+    first = seeded_clone(teacher, random_state, otherwise)
+    others = (seeded_clone(teacher, copy.deepcopy(before), otherwise) for _ in count())
+    return chain([first], others)
 
 
 def seeded_clone(teacher, random_state, otherwise="fit_teacher=False"):
@@ -82,8 +112,7 @@ def seeded_clone(teacher, random_state, otherwise="fit_teacher=False"):
     -------
     estimator
     """
-    is_estimator = hasattr(teacher, "fit") and hasattr(teacher, "get_params")
-    if isinstance(teacher, type) or not is_estimator:
+    if not _can_be_cloned(teacher):
         refuse("teacher", teacher, f"a classifier that can be cloned and fitted, or {otherwise}")
     advice = "CatBoost's cat_features must be a tuple for it: clone cannot copy a list of them."
     with noted(f"Raised by clone of teacher, a {type(teacher).__name__}. {advice}"):
@@ -96,6 +125,15 @@ def seeded_clone(teacher, random_state, otherwise="fit_teacher=False"):
     ]
     seeds = random_state.randint(np.iinfo(np.int32).max, size=len(unseeded)).tolist()
     return fresh.set_params(**dict(zip(unseeded, seeds, strict=True)))
+
+
+def _can_be_cloned(teacher):
+    """Whether it has `fit` and parameters; an object may answer any attribute with anything."""
+    if isinstance(teacher, type) or not (
+        hasattr(teacher, "fit") and hasattr(teacher, "get_params")
+    ):
+        return False
+    return isinstance(teacher.get_params(deep=False), dict)
 
 
 def part_that_stays_fitted(model):

@@ -21,6 +21,7 @@ from sklearn.utils.validation import _num_samples, validate_data
 
 from skkd.checks import noted, refuse
 from skkd.data.labels import read_labels
+from skkd.data.protected_data import call_protected
 from skkd.teachers.cloning import part_that_stays_fitted, sees_labels
 
 __all__ = ["has_out_of_bag", "out_of_bag"]
@@ -116,7 +117,7 @@ def out_of_bag(teacher, X, y=None):
     _check_number_of_rows(ensemble, X)
     with noted(f"Raised by teacher, a {type(teacher).__name__}, asked about its own rows."):
         for step in steps:
-            X = step.transform(X)
+            X = call_protected(step.transform, X, owner=step)
         X = _as_its_members_see(ensemble, X)
     tolerance = LED_ASTRAY if steps else 0.0
     total, n_voices, is_known = _sum_of_voices(ensemble, X, y, tolerance)
@@ -176,13 +177,18 @@ def _ensemble_behind_steps(teacher):
     while True:
         if isinstance(teacher, FrozenEstimator):
             teacher = teacher.estimator
-        elif hasattr(teacher, "best_estimator_"):
+        elif _has(teacher, "best_estimator_"):
             teacher = teacher.best_estimator_
         elif isinstance(teacher, Pipeline):
             steps += [step for _, step in teacher.steps[:-1] if step not in (None, "passthrough")]
             teacher = teacher.steps[-1][1]
         else:
             return teacher, steps
+
+
+def _has(thing, name):
+    """Whether it has an attribute, where `hasattr` believes an object that answers any name."""
+    return name in getattr(thing, "__dict__", ()) or hasattr(type(thing), name)
 
 
 def _is_forest(ensemble):

@@ -12,17 +12,19 @@ lacks the class, encodes the labels anew, and takes partitions only.
 
 import copy
 import numbers
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
-from sklearn.base import clone
 from sklearn.utils import check_consistent_length
 
 from skkd.checks import check_integer, noted, refuse
 from skkd.data.labels import read_labels
+from skkd.data.protected_data import call_protected, is_about_writing, treat_alike
 from skkd.data.validation import encode, picked
 from skkd.teachers.cache import remembered_teacher
-from skkd.teachers.cloning import part_that_stays_fitted, seeded_clone, weights_for
+from skkd.teachers.cloning import part_that_stays_fitted, seeded_clones, weights_for
 from skkd.teachers.predict_proba import ask, unwrapped
 from skkd.teachers.soft_labels import align
 
@@ -98,7 +100,8 @@ def out_of_fold(
     classes, codes = encode(y)
     check_consistent_length(X, y, sample_weight, groups)
     random_state = np.random.RandomState(seed)
-    fresh = seeded_clone(unwrapped(teacher), random_state, OTHERWISE)
+    teacher = unwrapped(teacher)
+    fresh = next(seeded_clones(teacher, random_state, OTHERWISE))
     _refuse_parts_that_stay_fitted(fresh, teacher)
     folds = _folds(classes, codes, random_state, n_folds, groups, cv)
     weights = weights_for(fresh, sample_weight)
@@ -108,8 +111,8 @@ def out_of_fold(
         total = np.zeros((len(codes), len(classes)))
         n_answers = np.zeros((len(codes), 1))
         for train, test in folds:
-            one = seeded_clone(unwrapped(teacher), random_state, OTHERWISE)
-            answer = _answer(one, X, y, (classes, codes), weights, train, test, settings)
+            clones = _Clones(teacher, seeded_clones(teacher, random_state, OTHERWISE))
+            answer = _answer(clones, X, y, (classes, codes), weights, train, test, settings)
             total[test] += answer
             n_answers[test] += answer.any(axis=1, keepdims=True)
         labels = np.divide(total, n_answers, out=np.zeros_like(total), where=n_answers > 0)
@@ -121,34 +124,55 @@ def out_of_fold(
     return remembered_teacher(fresh, question, label_all, memory)[1]
 
 
-def _answer(fresh, X, y, classes_and_codes, weights, train, test, settings):
+class _Clones(NamedTuple):
+    teacher: object
+    unfitted: Iterator  #: copies of the teacher, all with the same seeds
+
+
+def _answer(clones, X, y, classes_and_codes, weights, train, test, settings):
     """Aligned probabilities of the test rows; all zero where they can say nothing."""
     classes, codes = classes_and_codes
     known = np.unique(codes[train])
     if len(known) < 2:  # a teacher of one class knows nothing
         return np.zeros((len(test), len(classes)))
-    fitted, labels = _fitted(fresh, X, y, codes, classes[known], weights, train)
-    probabilities, columns = ask(fitted, picked(X, test), **settings)
-    if columns is None or fitted is not fresh:
-        columns = labels if columns is None else labels[np.asarray(columns).astype(np.intp)]
+    labels = classes[known]
+    codes_of_rows = None
+    if len(labels) <= codes.max():  # a class is missing
+        codes_of_rows = np.searchsorted(known, codes[train])
+
+    def attempt(rows, labels_of_rows, *values):
+        arguments = dict(zip(weights, values, strict=True))
+        fitted, knows_codes = _fitted(clones, rows, labels_of_rows, codes_of_rows, arguments)
+        return knows_codes, *ask(fitted, picked(X, test), **settings)
+
+    data = [picked(values, train) for values in (X, y, *weights.values())]
+    knows_codes, probabilities, columns = call_protected(attempt, *data, owner=clones.teacher)
+    if columns is None:
+        columns = labels
+    elif knows_codes:
+        columns = labels[np.asarray(columns).astype(np.intp)]
     answer = align(probabilities, columns, classes, on_class_mismatch="intersect")
     return answer * np.isin(codes[test], known)[:, None]
 
 
-def _fitted(fresh, X, y, codes, labels, weights, train):
-    """The teacher fitted on some rows, and what its columns mean if it does not say."""
-    arguments = {name: picked(values, train) for name, values in weights.items()}
-    rows, n_classes = picked(X, train), codes.max() + 1
-    spare = clone(fresh) if len(labels) < n_classes else None
-    with noted(f"Raised by fit of teacher, a {type(fresh).__name__}, on the rows of a fold."):
+def _fitted(clones, rows, labels, codes, arguments):
+    """A clone fitted to some rows, and whether it was fitted to codes in place of labels.
+
+    `codes` are those of the labels where a class is missing, else None.
+    """
+    one = next(clones.unfitted)
+    with noted(f"Raised by fit of teacher, a {type(one).__name__}, on the rows of a fold."):
         try:
-            return fresh.fit(rows, picked(y, train), **arguments), labels
-        except ValueError:
-            if spare is None:
+            one.fit(rows, labels, **arguments)
+        except ValueError as error:
+            if codes is None or is_about_writing(error):
                 raise
+        else:
+            return treat_alike(one, clones.teacher), False
         # XGBoost wants codes without a gap, and here a class is missing.
-        spare.fit(rows, np.unique(codes[train], return_inverse=True)[1], **arguments)
-        return spare, labels
+        spare = treat_alike(next(clones.unfitted), clones.teacher)
+        spare.fit(rows, codes, **arguments)
+        return spare, True
 
 
 def _refuse_parts_that_stay_fitted(fresh, teacher):

@@ -24,12 +24,14 @@ from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from skkd.checks import noted, refuse, warn
 from skkd.data.input_tags import TAKES_ALL, taken_by_all
+from skkd.data.protected_data import call_protected
 from skkd.data.tables import names_of
 from skkd.data.validation import picked
 from skkd.inference.network import softmax
 from skkd.progress import bar_class
+from skkd.teachers.answers import in_order_of, labels_of, read_answer
 from skkd.teachers.cache import remembered_answer
-from skkd.teachers.soft_labels import as_array, check_probabilities
+from skkd.teachers.soft_labels import as_array, check_probabilities, check_shape
 
 __all__ = [
     "MemberLabels",
@@ -149,7 +151,7 @@ def is_fitted(teacher):
         check_is_fitted(teacher)
     except NotFittedError:
         return False
-    except TypeError:  # no scikit-learn estimator: it must know itself
+    except (TypeError, AttributeError):  # no scikit-learn estimator: it must know itself
         return True
     return True
 
@@ -223,6 +225,7 @@ def ask(teacher, X, *, batch_size=None, progress=False):
         What the columns mean, as far as the teacher says.
     """
     way = _way_to_ask(teacher)
+    classes = labels_of(teacher)
     _refuse_other_columns(teacher, X)
     n_rows = _num_samples(X)
     size = min(batch_size or n_rows, n_rows)
@@ -233,12 +236,24 @@ def ask(teacher, X, *, batch_size=None, progress=False):
             shape = getattr(batch, "shape", (n_rows,))
             rows = f"a {type(batch).__name__} of shape {shape}, as the caller has them"
             with noted(f"Raised by teacher, a {type(teacher).__name__}, asked about {rows}."):
-                answer = way(batch)
-            answers.append(as_array(answer))
-            advance(len(answers[-1]))
-    probabilities = answers[0] if len(answers) == 1 else np.concatenate(answers)
-    classes = getattr(teacher, "classes_", names_of(answer))
+                # A module gets tensors, which are copies.
+                is_safe = _is_module(teacher)
+                answer = way(batch) if is_safe else call_protected(way, batch, owner=teacher)
+            answer, classes = read_answer(answer, classes, _num_samples(batch))
+            answers.append(answer)
+            advance(len(answer))
+    probabilities = answers[0] if len(answers) == 1 else _joined(answers)
     return check_probabilities(probabilities, n_rows), classes
+
+
+def _joined(answers):
+    widths = sorted({answer.shape[1] for answer in answers})
+    if len(widths) > 1:
+        raise ValueError(
+            f"teacher gives {widths[0]} columns for some rows and {widths[-1]} for others: it must "
+            "give one probability per class for each row."
+        )
+    return np.concatenate(answers)
 
 
 def agreement_with(probabilities, codes, weights=None, fitted_here=False):
@@ -320,10 +335,20 @@ def _way_to_ask(teacher):
 
 def _probabilities_of_scores(teacher, X):
     """Softmax of a decision function; for two classes its scores are log-odds."""
-    scores = np.asarray(teacher.decision_function(X), dtype=np.float64)
+    answer = teacher.decision_function(X)
+    classes, scores = labels_of(teacher), as_array(answer)
+    if classes is None:
+        raise ValueError(
+            f"teacher, a {type(teacher).__name__}, has decision_function and no classes_: give it "
+            "classes_, the label of each column, or predict_proba."
+        )
     if scores.ndim == 1:
         scores = np.stack([np.zeros_like(scores), scores], axis=1)
-    n_classes = len(teacher.classes_)
+    elif scores.ndim == 2:
+        scores = in_order_of(answer, scores, classes)
+    else:
+        check_shape(scores, _num_samples(X), answer=answer)
+    n_classes = len(classes)
     if scores.shape[1] != n_classes or (n_classes == 3 and _scores_pairs(teacher)):
         raise ValueError(
             f"decision_function of teacher gives {scores.shape[1]} scores for {n_classes} classes "

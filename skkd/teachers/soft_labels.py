@@ -1,5 +1,6 @@
 """Soft labels: probabilities that are checked, in the order of the classes, and mixed."""
 
+import numbers
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,7 @@ __all__ = [
     "align",
     "as_array",
     "check_probabilities",
+    "check_shape",
     "in_order",
     "known_classes",
     "mix",
@@ -97,16 +99,7 @@ def check_probabilities(probabilities, n_rows, name="teacher", may_be_silent=Fal
 these logits?).
     """
     p = as_array(probabilities, name)
-    if p.ndim != 2 or p.shape[1] < 2:
-        raise ValueError(
-            f"{name} must give one probability per row and class, an array of shape (n_rows, "
-            f"n_classes); it gave shape {p.shape}. Two classes need two columns: 1 - p and p."
-        )
-    if len(p) != n_rows:
-        raise ValueError(
-            f"{name} gives {len(p)} rows for the {n_rows} rows of X: a meta-estimator may have "
-            "sliced one of them and not the other."
-        )
+    check_shape(p, n_rows, name, probabilities)
     is_silent = ~p.any(axis=1) & may_be_silent
     faults = (
         (~np.isfinite(p).all(axis=1), "is not finite"),
@@ -124,6 +117,33 @@ these logits?).
             )
     p = np.maximum(p, 0.0)
     return p / np.where(is_silent, 1.0, p.sum(axis=1))[:, None]
+
+
+def check_shape(p, n_rows, name="teacher", answer=None):
+    """Refuse an array that is not one of a number per row and class.
+
+    Parameters
+    ----------
+    p : ndarray
+    n_rows : int
+    name : str, default="teacher"
+        Whose it is, for the message.
+    answer : object, default=None
+        What the array was made of, for the message.
+    """
+    if p.ndim != 2 or p.shape[1] < 2:
+        received = f"shape {p.shape}"
+        if answer is None or isinstance(answer, numbers.Number):
+            received = "None" if answer is None else f"a {type(answer).__name__}"
+        raise ValueError(
+            f"{name} must give one probability per row and class, an array of shape (n_rows, "
+            f"n_classes); it gave {received}. Two classes need two columns: 1 - p and p."
+        )
+    if len(p) != n_rows:
+        raise ValueError(
+            f"{name} gives {len(p)} rows for the {n_rows} rows of X: a meta-estimator may have "
+            "sliced one of them and not the other."
+        )
 
 
 def named_columns(probabilities, classes):

@@ -24,6 +24,7 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples
 
 from skkd.data.containers import container_of
+from skkd.data.protected_data import copied
 from skkd.data.tables import is_table, read_table
 from skkd.data.validation import picked
 from skkd.teachers.predict_proba import members_of, unwrapped
@@ -264,7 +265,8 @@ def _of_pipeline(pipeline, X):
     def answer(donors):
         try:
             with np.errstate(all="ignore"):
-                seen = _safe_indexing(steps.transform(_put_together(X, donors)), outputs, axis=1)
+                rows = copied(_put_together(X, donors))  # which may share the names of columns
+                seen = _safe_indexing(steps.transform(rows), outputs, axis=1)
             return np.asarray(seen.toarray() if sparse.issparse(seen) else seen, dtype=float)
         except Exception:  # the user's steps may refuse rows that nobody has seen before
             return np.full((len(donors), len(outputs)), np.nan)
@@ -333,7 +335,8 @@ def _are_close(a, b):
 
 
 def _some_rows(X):
-    return picked(X, _spread(_num_samples(X), MOST_ROWS))
+    """Copies: all rows of a table, picked, may be the table itself."""
+    return copied(picked(X, _spread(_num_samples(X), MOST_ROWS)))
 
 
 def _spread(n, most):

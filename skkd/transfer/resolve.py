@@ -6,6 +6,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils import check_random_state
 
 from skkd.checks import check_integer, refuse
+from skkd.data.protected_data import call_protected
 from skkd.doc_links import DocLinkMixin
 from skkd.transfer.gibbs import Gibbs
 from skkd.transfer.munge import Munge
@@ -101,11 +102,15 @@ class Foreign(DocLinkMixin, BaseEstimator):
         """
         self._X = X
         if hasattr(self.augment, "sample"):
-            copied = clone(self.augment, safe=False)
-            takes_it = "categorical" in inspect.signature(copied.fit).parameters
-            # What `fit` returns is not relied on: not every library returns itself.
-            copied.fit(X, categorical=categorical) if takes_it else copied.fit(X)
-            self.sampler_ = copied
+
+            def fit(X):
+                fitted = clone(self.augment, safe=False)
+                takes_it = "categorical" in inspect.signature(fitted.fit).parameters
+                # What `fit` returns is not relied on: not every library returns itself.
+                fitted.fit(X, categorical=categorical) if takes_it else fitted.fit(X)
+                return fitted
+
+            self.sampler_ = call_protected(fit, X, owner=self.augment)
         return self
 
     def sample(self, n_rows, random_state=None):
@@ -129,7 +134,11 @@ class Foreign(DocLinkMixin, BaseEstimator):
         if hasattr(self, "sampler_"):
             rows = self.sampler_.sample(n_rows, random_state)
         else:
-            rows = self.augment(self._X, n_rows, random_state)
+
+            def make(X):
+                return self.augment(X, n_rows, random_state)
+
+            rows = call_protected(make, self._X, owner=self.augment)
         n_found = rows.shape[0] if hasattr(rows, "shape") else len(rows)
         if n_found != n_rows:
             raise ValueError(

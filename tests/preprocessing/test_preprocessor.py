@@ -283,12 +283,15 @@ def test_a_transformer_is_fitted_on_the_training_rows_only_with_labels_and_weigh
     close(seen["sample_weight"], 1)
 
 
-def test_a_transformer_gets_the_data_frame_itself(iris_like_table):
+def test_a_transformer_gets_a_data_frame_as_it_is_and_not_a_copy(iris_like_table):
     X, y = iris_like_table
     spy = Spy()
     numeric = X[["length", "depth"]]
     clf = tiny(preprocessor=spy).fit(numeric, y)
-    assert clf.network_.preprocessor.transformer.fitted_on_["X"] is numeric
+    seen = clf.network_.preprocessor.transformer.fitted_on_["X"]
+    assert type(seen) is type(numeric)
+    assert seen.equals(numeric)
+    assert np.shares_memory(seen["length"].to_numpy(), numeric["length"].to_numpy())
     by_name = make_column_transformer(
         (SimpleImputer(), ["width"]), (OneHotEncoder(), ["colour"]), remainder="drop"
     )

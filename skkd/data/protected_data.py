@@ -1,0 +1,304 @@
+"""The caller's data, given to objects that may write to them: teachers and transformers.
+
+What they get is a view that cannot be written to, without a copy of the data. Where
+that fails, because they do write, or because their compiled code takes writable memory
+only, they get a copy. So do those that use torch, which writes to read-only memory, and
+warns of it.
+"""
+
+import copy
+import functools
+import inspect
+import re
+import sys
+import types
+import weakref
+from contextlib import suppress
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+from scipy import sparse
+
+__all__ = ["call_protected", "copied", "is_about_writing", "read_only", "treat_alike"]
+
+#: What errors about memory that cannot be written to have in common.
+READ_ONLY = re.compile(r"read[- ]?only|not writ(e)?able|writeable flag", re.IGNORECASE)
+
+#: Libraries that do not use torch themselves; an object that is given to them may.
+WITHOUT_TORCH = ("builtins", "numpy", "sklearn", "scipy", "pandas", "skkd")
+
+#: Parts of an object that are searched for torch, and entries of each list in it.
+MOST_PARTS, MOST_ENTRIES = 200, 10
+
+
+def call_protected(function, *data, owner):
+    """What a function returns for data that it cannot change.
+
+    Parameters
+    ----------
+    function : callable
+        (*data) -> result. If it fails on read-only data it is called again, with copies;
+        an error of that call is raised.
+    *data : containers
+        Of rows, labels or weights; or None.
+    owner : object
+        The teacher or transformer whose function it is. After a failure on read-only
+        data it gets copies at once.
+
+    Returns
+    -------
+    object
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X = np.array([[1.0, 2.0]])
+    >>> def double(rows):
+    ...     rows *= 2
+    ...     return rows
+    >>> call_protected(double, X, owner=double), X
+    (array([[2., 4.]]), array([[1., 2.]]))
+    """
+    if not _needs_copies(owner):
+        try:
+            return function(*map(read_only, data))
+        except Exception as error:
+            if not is_about_writing(error):
+                raise
+        _note(owner, True)
+    return function(*map(copied, data))
+
+
+def read_only(data):
+    """The same data, as an object of its own that cannot be written to.
+
+    Parameters
+    ----------
+    data : container
+        An ndarray, a SciPy sparse matrix, a pandas or polars object, a list or a torch
+        tensor; anything else is returned as it is.
+
+    Returns
+    -------
+    container
+        Of the same type, with the same memory layout. Where the type has no read-only
+        memory (lists, extension arrays of pandas) it is a copy.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> read_only(np.zeros(3)).flags.writeable
+    False
+    """
+    if type(data) in (np.ndarray, np.memmap):
+        return _read_only_array(data)
+    if sparse.issparse(data):
+        return _read_only_sparse(data)
+    if _is_pandas(data):
+        return _read_only_pandas(data)
+    return copied(data)
+
+
+def copied(data):
+    """The same data in memory of their own.
+
+    Parameters
+    ----------
+    data : container
+        As for :func:`read_only`.
+
+    Returns
+    -------
+    container
+        Of the same type, with the same memory layout.
+    """
+    if isinstance(data, np.ndarray):
+        return data.copy(order="K")
+    if sparse.issparse(data):
+        return data.copy()
+    if _is_pandas(data):
+        return _with_own_axes(data.copy())
+    if isinstance(data, (list, tuple)):
+        return _copied_list(data)
+    if hasattr(data, "clone"):  # polars, whose copies share what cannot change; torch
+        return data.clone()
+    return data
+
+
+def _needs_copies(owner):
+    """Whether an object gets copies: it failed on read-only data, or uses torch."""
+    found = _gets_copies.get(id(owner))
+    if found is not None and found[0]() is owner:
+        return found[1]
+    uses = _uses_torch(owner)
+    _note(owner, uses)
+    return uses
+
+
+def treat_alike(one, owner):
+    """Give a clone copies if the original gets them.
+
+    Parameters
+    ----------
+    one : object
+        A clone of `owner`.
+    owner : object
+
+    Returns
+    -------
+    object
+        `one` itself.
+    """
+    if _needs_copies(owner):
+        _note(one, True)
+    return one
+
+
+_gets_copies: dict = {}  # id of an object -> (weak reference to it, whether it gets copies)
+
+
+def _note(owner, gets_copies):
+    key = id(owner)
+    with suppress(TypeError):  # not every object can be held weakly
+        _gets_copies[key] = weakref.ref(owner, lambda _: _gets_copies.pop(key, None)), gets_copies
+
+
+def is_about_writing(error):
+    """Whether an error, or one that led to it, is about read-only memory."""
+    while error is not None:
+        if READ_ONLY.search(str(error)):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _read_only_array(array):
+    """A view whose flag cannot be set back, as that of an ordinary view can."""
+    try:
+        return as_strided(array, subok=True, writeable=False)
+    except TypeError:  # for StringDType
+        view = array.view()
+        view.flags.writeable = False
+        return view
+
+
+def _read_only_sparse(matrix):
+    if matrix.format in ("lil", "dok"):  # of Python's lists and dicts
+        return matrix.copy()
+    view = copy.copy(matrix)
+    for name, value in vars(matrix).items():
+        if isinstance(value, np.ndarray):
+            setattr(view, name, _read_only_array(value))
+        elif name == "coords":
+            view.coords = tuple(map(_read_only_array, value))
+    return view
+
+
+def _is_pandas(data):
+    return hasattr(data, "iloc") and hasattr(data, "copy")
+
+
+def _read_only_pandas(data):
+    """A shallow copy over read-only arrays.
+
+    Copy-on-write alone does not protect: scikit-learn makes the arrays that it takes from
+    a table writable again.
+    """
+    try:
+        view = data.copy(deep=False)
+        for block in view._mgr.blocks:
+            values = block.values
+            is_array = type(values) is np.ndarray
+            block.values = _read_only_array(values) if is_array else values.copy()
+    except AttributeError:  # a library like pandas, or a pandas of other insides
+        view = data.copy()
+    return _with_own_axes(view)
+
+
+def _with_own_axes(data):
+    """Before pandas 3 a copy shares its axes with the original, their names included."""
+    with suppress(AttributeError):  # of a library like pandas
+        data.index = data.index.view()
+        if hasattr(data, "columns"):
+            data.columns = data.columns.view()
+    return data
+
+
+def _copied_list(rows):
+    if type(rows) not in (list, tuple):
+        return copy.deepcopy(rows)
+    return type(rows)([_copied_entry(entry) for entry in rows])
+
+
+def _copied_entry(entry):
+    if isinstance(entry, (list, tuple)):
+        return _copied_list(entry)
+    return entry.copy() if isinstance(entry, (np.ndarray, dict, set)) else entry
+
+
+def _uses_torch(thing):
+    """Whether an object, or a part of it, comes of torch or of a module that imports it."""
+    waiting, seen = [thing], {}
+    while waiting and len(seen) < MOST_PARTS:
+        part = waiting.pop(0)
+        if id(part) in seen or isinstance(part, (str, bytes, np.ndarray, np.generic)):
+            continue
+        seen[id(part)] = part
+        if _is_of_torch(part):
+            return True
+        waiting += _parts_of(part)
+    return False
+
+
+def _is_of_torch(thing):
+    if isinstance(thing, types.ModuleType):
+        return _is_torch(thing.__name__)
+    if isinstance(thing, types.FunctionType):
+        return _imports_torch(thing.__module__, thing.__globals__)
+    kinds = (thing if isinstance(thing, type) else type(thing)).__mro__
+    modules = {str(kind.__module__) for kind in kinds}
+    return any(
+        _imports_torch(name, getattr(sys.modules.get(name), "__dict__", {})) for name in modules
+    )
+
+
+def _imports_torch(module, content):
+    """Whether a module is torch's, or has torch or something of it among its globals."""
+    if _is_torch(module):
+        return True
+    if _is_known(module):
+        return False
+    return any(
+        _is_torch(value.__name__ if isinstance(value, types.ModuleType) else value.__module__)
+        for value in list(content.values())
+        if isinstance(value, (types.ModuleType, type, types.FunctionType))
+    )
+
+
+def _is_torch(module):
+    return str(module).partition(".")[0] == "torch"
+
+
+def _is_known(module):
+    return str(module).partition(".")[0] in WITHOUT_TORCH
+
+
+def _parts_of(thing):
+    """What an object holds: its attributes, entries, and what a function reads."""
+    if isinstance(thing, (list, tuple)):
+        return list(thing[:MOST_ENTRIES])
+    if isinstance(thing, dict):
+        return list(thing.values())[:MOST_ENTRIES]
+    if isinstance(thing, types.MethodType):
+        return [thing.__self__]
+    if isinstance(thing, functools.partial):
+        return [thing.func, *thing.args, *thing.keywords.values()]
+    if isinstance(thing, types.FunctionType) and not _is_known(thing.__module__):
+        read = [thing.__globals__.get(name) for name in thing.__code__.co_names]
+        cells = []
+        with suppress(ValueError):  # if a cell is empty
+            cells = inspect.getclosurevars(thing).nonlocals.values()
+        return [*read, *cells, *(thing.__defaults__ or ())]
+    if isinstance(thing, (type, types.ModuleType, types.FunctionType)):
+        return []
+    return list(getattr(thing, "__dict__", {}).values())
