@@ -355,16 +355,15 @@ class TransformerView(View):
             refuse("preprocessor", transformer, "a transformer itself, not its class", TypeError)
         takes_weight = sample_weight is not None and has_fit_parameter(transformer, "sample_weight")
 
-        def fit(rows, labels, weight):
+        def fit(given, labels, weight):
             fitted = clone(transformer)
-            fitted.fit(rows, labels, **({"sample_weight": weight} if takes_weight else {}))
-            return fitted
+            fitted.fit(given, labels, **({"sample_weight": weight} if takes_weight else {}))
+            view = cls(treat_alike(fitted, transformer))
+            view.n_features = _n_columns(view.transform(_safe_indexing(rows, [0])))
+            return view
 
         weight = sample_weight if takes_weight else None
-        fitted = call_protected(fit, rows, labels, weight, owner=transformer)
-        view = cls(treat_alike(fitted, transformer))
-        view.n_features = _n_columns(view.transform(_safe_indexing(rows, [0])))
-        return view
+        return call_protected(fit, rows, labels, weight, owner=transformer)
 
     def blocks(self, rows, most=None):
         """All rows pass the transformer together, as it may expect."""
