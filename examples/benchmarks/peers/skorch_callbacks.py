@@ -22,7 +22,7 @@ from skorch.callbacks import Callback
 from skorch.dataset import Dataset, ValidSplit
 from skorch.utils import data_from_dataset
 
-import skkd.training  # noqa: F401  (before the nets of skorch are replaced)
+import skkd.training.loop  # noqa: F401  (before the nets of skorch are replaced)
 from skkd import NeuralClassifier
 
 #: Found in "test: first line of the failure"; the first that fits counts.
