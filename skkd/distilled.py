@@ -9,7 +9,7 @@ from skkd.encodings import resolve_encoding, without_teacher
 from skkd.hearing import HearingMixin, Questions
 from skkd.inputs import is_plain_table, nominal_columns
 from skkd.neural import NeuralClassifier, all_or_nothing, runs_one_epoch_at_a_time
-from skkd.parameters import is_auto, refuse, warn
+from skkd.parameters import is_auto, is_true, refuse, warn
 from skkd.predictions import without_array_api
 from skkd.presets import is_narrow
 from skkd.task import unwrapped_rows
@@ -471,7 +471,7 @@ class DistilledClassifier(HearingMixin, NeuralClassifier):
             Itself.
         """
         teacher = params.get("teacher", self.teacher)
-        fits = params.get("fit_teacher", self.fit_teacher)
+        fits = is_true(params.get("fit_teacher", self.fit_teacher))
         for name, value in params.items():
             if (
                 name.startswith("teacher__")
@@ -492,7 +492,7 @@ class DistilledClassifier(HearingMixin, NeuralClassifier):
         smoothing = settings.label_smoothing
         if is_auto(self.label_smoothing) and is_narrow(settings):
             smoothing = 0.0  # the teacher's labels are soft, and a small network spares its units
-        return TaughtLoss(self.temperature, alpha, smoothing, self.teacher_loss)
+        return TaughtLoss(float(self.temperature), alpha, smoothing, self.teacher_loss)
 
     def _fixed_alpha(self):
         """The weight of the teacher where nothing is chosen."""
@@ -613,7 +613,7 @@ class DistilledClassifier(HearingMixin, NeuralClassifier):
 
     def __sklearn_clone__(self):
         # scikit-learn's clone would unfit a fitted teacher: share it instead.
-        shares = not self.fit_teacher and self.teacher is not None
+        shares = not is_true(self.fit_teacher) and self.teacher is not None
         if not shares or isinstance(self.teacher, FrozenEstimator) or not is_fitted(self.teacher):
             return super().__sklearn_clone__()
         frozen = self.__class__.__new__(self.__class__)

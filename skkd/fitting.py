@@ -38,7 +38,15 @@ from skkd.parameters import refuse, warn
 from skkd.preprocessing import TransformerView, transform_in_blocks
 from skkd.progress import ProgressBar
 from skkd.schedules import resolve_schedule
-from skkd.settings import check_options_of, copies_of_callbacks, layer_sizes, options_of
+from skkd.settings import (
+    check_arguments,
+    check_numbers_in,
+    check_options_of,
+    check_size_of_layers,
+    copies_of_callbacks,
+    layer_sizes,
+    options_of,
+)
 from skkd.training import Plateau, Recipe, fit_network
 
 __all__ = ["Fitted", "fit_examples", "warn_if_diverged"]
@@ -279,10 +287,12 @@ def _n_threads(settings, module, batch_size):
 def _build(settings, view, n_classes, generator, dtype, batch_size):
     """A module to train, and what makes a network of its state dict."""
     if settings.module is None:
+        sizes = tuple(map(int, layer_sizes(settings.hidden_layer_sizes)))
+        check_size_of_layers(sizes, view.n_features, n_classes)
         architecture = {
             "n_features": view.n_features,
             "n_classes": n_classes,
-            "hidden_layer_sizes": tuple(map(int, layer_sizes(settings.hidden_layer_sizes))),
+            "hidden_layer_sizes": sizes,
             "activation": settings.activation,
             "batch_norm": bool(settings.batch_norm),
             "dropout": settings.dropout,
@@ -312,6 +322,7 @@ def _module_arguments(settings, view, n_classes):
     for name, value in (("n_features", view.n_features), ("n_classes", n_classes)):
         if name in takes:
             arguments.setdefault(name, value)
+    check_arguments(settings.module, arguments)
     return arguments
 
 
@@ -412,6 +423,7 @@ def _recipe(settings, row_loss, n_epochs, batch_size, generator, valid):
 def _make_optimizer(settings, module):
     options = options_of(settings, "optimizer__")
     check_options_of(class_of(settings.optimizer), options, "optimizer__")
+    check_numbers_in(options, "optimizer__")
     return make_optimizer(
         settings.optimizer,
         module,

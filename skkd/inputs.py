@@ -1,5 +1,7 @@
 """The caller's X, y and weights, checked; scikit-learn's own messages where it has one."""
 
+import numbers
+
 import numpy as np
 from scipy import sparse
 from sklearn.utils import _safe_indexing, assert_all_finite, column_or_1d
@@ -7,7 +9,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _num_samples, validate_data
 
-from skkd.parameters import refuse
+from skkd.parameters import LARGEST_NUMBER, refuse
 from skkd.tables import is_table, read_table, warn_of_numbers_in_quotes
 
 __all__ = [
@@ -49,6 +51,14 @@ def check_rows(estimator, X, *, reset, preprocessor, dtype, allow_nd=False):
     if not (preprocessor is None or isinstance(preprocessor, str)):
         validate_data(estimator, X, reset=reset, skip_check_array=True)
         return X.tocsr() if sparse.issparse(X) else X  # not every format has rows to pick
+    try:
+        return _read_rows(estimator, X, reset, preprocessor, dtype, allow_nd)
+    except OverflowError as error:  # of integers and fractions
+        problem = "Input X contains infinity or a value too large for dtype('float64')."
+        raise ValueError(problem) from error
+
+
+def _read_rows(estimator, X, reset, preprocessor, dtype, allow_nd):
     arrays = {"reset": reset, "accept_sparse": "csr", "allow_nd": allow_nd}
     if preprocessor is None:
         if getattr(getattr(X, "dtype", None), "kind", "") in ("m", "M"):
@@ -154,7 +164,7 @@ def check_weights(sample_weight, n_rows):
         return None
     try:
         weight = np.asarray(sample_weight, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         refuse("sample_weight", sample_weight, "one number >= 0 per row")
     if weight.ndim == 0:
         weight = np.full(n_rows, weight)
@@ -198,6 +208,9 @@ def class_weights(class_weight, classes, codes, sample_weight):
         factors = np.ones(len(counts))  # soft labels may name a class that no row has
         factors[present] = counts.sum() / (present.sum() * counts[present])
     elif class_weight is None or isinstance(class_weight, dict):
+        for weight in (class_weight or {}).values():
+            if not isinstance(weight, numbers.Real) or not 0 <= weight <= LARGEST_NUMBER:
+                refuse("class_weight", class_weight, "finite weights >= 0")
         factors = compute_class_weight(class_weight, classes=classes, y=classes[codes])
     else:
         refuse("class_weight", class_weight, "a dict, 'balanced' or None", TypeError)

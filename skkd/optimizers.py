@@ -5,6 +5,8 @@ import inspect
 import numpy as np
 import torch
 
+from skkd.parameters import refuse
+
 __all__ = [
     "OPTIMIZERS",
     "class_of",
@@ -79,7 +81,7 @@ def make_optimizer(
     settings |= options
     parameters = [p for p in module.parameters() if p.requires_grad]
     if "weight_decay" not in inspect.signature(optimizer_class).parameters:
-        return optimizer_class(parameters, **settings)
+        return _made(optimizer_class, parameters, settings, options)
     is_decoupled = issubclass(optimizer_class, torch.optim.AdamW) or options.get(
         "decoupled_weight_decay"
     )
@@ -87,7 +89,8 @@ def make_optimizer(
     for parameter in parameters:
         factor = (rate_factors or {}).get(parameter, 1.0)
         groups.setdefault((factor, parameter.ndim > 1), []).append(parameter)
-    return optimizer_class(
+    return _made(
+        optimizer_class,
         [
             {
                 "params": members,
@@ -97,8 +100,21 @@ def make_optimizer(
             }
             for (factor, is_weight), members in groups.items()
         ],
-        **settings,
+        settings,
+        options,
     )
+
+
+def _made(optimizer_class, parameters, settings, options):
+    """An optimiser, or an error that names it and the user's options."""
+    try:
+        return optimizer_class(parameters, **settings)
+    except (IndexError, TypeError, ValueError) as error:
+        given = ", ".join(f"optimizer__{name}={value!r}" for name, value in options.items())
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        allowed = f"a class that takes all parameters of a network ({error})"
+        allowed += f", and other options than {given}" if given else ""
+        return refuse("optimizer", optimizer_class, allowed, kind)
 
 
 def class_of(optimizer):

@@ -14,6 +14,7 @@ would merge large values that lie close together, such as time stamps.
 
 import inspect
 import math
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -354,7 +355,9 @@ class TransformerView(View):
             refuse("preprocessor", transformer, "a transformer itself, not its class", TypeError)
         transformer = clone(transformer)
         takes_weight = sample_weight is not None and has_fit_parameter(transformer, "sample_weight")
-        transformer.fit(rows, labels, **({"sample_weight": sample_weight} if takes_weight else {}))
+        weight = {"sample_weight": sample_weight} if takes_weight else {}
+        with _refused_if_too_large():
+            transformer.fit(rows, labels, **weight)
         view = cls(transformer)
         view.n_features = _n_columns(view.transform(_safe_indexing(rows, [0])))
         return view
@@ -368,11 +371,21 @@ class TransformerView(View):
             yield block, seen[block]
 
     def transform(self, rows):
-        seen = self.transformer.transform(rows)
+        with _refused_if_too_large():
+            seen = self.transformer.transform(rows)
         seen = seen.toarray() if sparse.issparse(seen) else seen
         return check_array(
             seen, allow_nd=True, dtype="numeric", input_name="what preprocessor returns"
         )
+
+
+@contextmanager
+def _refused_if_too_large():
+    """A clear error where a transformer meets an integer that no float holds."""
+    try:
+        yield
+    except OverflowError as error:
+        raise ValueError(f"preprocessor cannot take X: {error}.") from error
 
 
 def _fit_bins(encoding, view, rows, sample_weight, thresholds):

@@ -11,7 +11,7 @@ import numbers
 import sys
 
 from skkd.initializers import Normal
-from skkd.parameters import check_option, is_auto
+from skkd.parameters import check_flag, check_option, is_auto
 from skkd.schedules import CosLog
 from skkd.settings import layer_sizes
 
@@ -89,6 +89,7 @@ def with_preset(estimator, in_parts=False):
     ((100,), 5)
     """
     check_option("preset", estimator.preset, tuple(PRESETS))
+    check_flag("early_stopping", estimator.early_stopping)
     values = _suitable_values(estimator, in_parts)
     settings = changed(estimator)
     for name, value in values.items():
@@ -98,7 +99,10 @@ def with_preset(estimator, in_parts=False):
         settings.dropout = _where_wide(settings.dropout, settings.hidden_layer_sizes)
     if is_auto(estimator.numeric_encoding) and not isinstance(settings.preprocessor, str):
         settings.numeric_encoding = None
-    if is_auto(estimator.learning_rate) and estimator.parametrization == "standard":
+    is_standard = isinstance(estimator.parametrization, str) and (
+        estimator.parametrization == "standard"
+    )
+    if is_auto(estimator.learning_rate) and is_standard:
         settings.learning_rate = PRESETS["plain"]["learning_rate"]
     return settings
 

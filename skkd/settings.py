@@ -2,18 +2,33 @@
 
 import copy
 import inspect
+import numbers
+import os
 from difflib import get_close_matches
+from itertools import pairwise
+
+import numpy as np
 
 from skkd.encodings import resolve_encoding
 from skkd.initializers import resolve_bias_init, resolve_init
 from skkd.network import ACTIVATIONS
-from skkd.parameters import check_flag, check_integer, check_number, check_option, refuse
+from skkd.parameters import (
+    check_flag,
+    check_integer,
+    check_number,
+    check_option,
+    is_listed,
+    refuse,
+)
 from skkd.scaling import SCALINGS
 from skkd.schedules import resolve_schedule
 
 __all__ = [
+    "check_arguments",
+    "check_numbers_in",
     "check_options_of",
     "check_settings",
+    "check_size_of_layers",
     "copies_of_callbacks",
     "layer_sizes",
     "options_of",
@@ -105,7 +120,7 @@ def check_options_of(function, options, prefix):
     options : dict of str to object
     prefix : {"module__", "optimizer__"}
     """
-    arguments = inspect.signature(function).parameters
+    arguments = _arguments_of(function, prefix.removesuffix("__")).parameters
     if any(argument.kind is argument.VAR_KEYWORD for argument in arguments.values()):
         return
     for name, value in options.items():
@@ -113,6 +128,45 @@ def check_options_of(function, options, prefix):
             refuse(
                 f"{prefix}{name}", value, f"one of {', '.join(arguments)} as {prefix}*", TypeError
             )
+
+
+def check_numbers_in(options, prefix):
+    """Refuse integers that torch cannot count with, and arrays in the place of numbers.
+
+    Parameters
+    ----------
+    options : dict of str to object
+    prefix : {"module__", "optimizer__"}
+    """
+    for name, value in options.items():
+        for number in value if isinstance(value, (list, tuple)) else [value]:
+            if isinstance(number, np.ndarray):
+                refuse(f"{prefix}{name}", value, "numbers, not an array", TypeError)
+            is_float = isinstance(number, (bool, float, np.floating))  # infinity may be meant
+            if isinstance(number, numbers.Real) and not is_float:
+                check_number(f"{prefix}{name}", number)
+
+
+def check_arguments(module, arguments):
+    """Refuse a module that cannot be called with its arguments.
+
+    Parameters
+    ----------
+    module : callable
+    arguments : dict of str to object
+    """
+    try:
+        _arguments_of(module, "module").bind(**arguments)
+    except TypeError as error:
+        refuse("module", module, f"it with its arguments, as module__* ({error})", TypeError)
+
+
+def _arguments_of(function, name):
+    """The signature of a parameter's value; refused if it does not tell any."""
+    try:
+        return inspect.signature(function)
+    except (TypeError, ValueError):
+        return refuse(name, function, "a class or a function whose arguments are known", TypeError)
 
 
 def copies_of_callbacks(callbacks):
@@ -159,9 +213,32 @@ def layer_sizes(hidden_layer_sizes):
     >>> layer_sizes(100), layer_sizes([64, 64]), layer_sizes(())
     ((100,), (64, 64), ())
     """
-    if hasattr(hidden_layer_sizes, "__len__"):
-        return tuple(hidden_layer_sizes)
-    return (hidden_layer_sizes,)
+    return tuple(hidden_layer_sizes) if is_listed(hidden_layer_sizes) else (hidden_layer_sizes,)
+
+
+def check_size_of_layers(hidden_layer_sizes, n_features=1, n_classes=2):
+    """Refuse layers whose weights and gradients are larger than the memory of this machine.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : sequence of int
+    n_features, n_classes : int
+        The fewest, where they are not known yet.
+    """
+    widths = [n_features, *map(int, hidden_layer_sizes), n_classes]
+    n_weights = sum((inputs + 1) * units for inputs, units in pairwise(widths))
+    needed = 2 * 4 * n_weights  # in float32
+    if needed > _bytes_of_memory():
+        allowed = f"layers that fit into memory: these need {needed:.2g} bytes in training"
+        refuse("hidden_layer_sizes", hidden_layer_sizes, allowed)
+
+
+def _bytes_of_memory():
+    """Those of this machine, as far as it tells."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return 2**44
 
 
 def check_settings(estimator):
@@ -190,12 +267,16 @@ def _check_network(est):
     sizes = layer_sizes(est.hidden_layer_sizes)
     for size in sizes:
         check_integer("hidden_layer_sizes", size, low=1)
+    if est.module is None:
+        check_size_of_layers(sizes)
     check_option("activation", est.activation, tuple(ACTIVATIONS))
     if est.module is not None and not callable(est.module):
         refuse("module", est.module, "a torch module class, a function that builds one, or None")
     if hasattr(est.module, "state_dict") and not inspect.isclass(est.module):
         allowed = "its class (with its arguments as module__*), for a module would be trained twice"
         refuse("module", est.module, allowed, TypeError)
+    if est.module is not None:
+        _arguments_of(est.module, "module")
     if est.module is None and options_of(est, "module__"):
         name, value = next(iter(options_of(est, "module__").items()))
         refuse(f"module__{name}", value, "it together with module, whose argument it is")
@@ -208,10 +289,10 @@ def _check_network(est):
         allowed = "'auto' together with module, for it is the built-in network's alone"
         refuse(name, getattr(est, name), allowed)
     check_flag("batch_norm", est.batch_norm)
-    rates = list(est.dropout) if hasattr(est.dropout, "__iter__") else [est.dropout]
+    rates = list(est.dropout) if is_listed(est.dropout) else [est.dropout]
     for rate in rates:
         check_number("dropout", rate, low=0, high=1, high_open=True)
-    if hasattr(est.dropout, "__iter__") and len(rates) != len(sizes):
+    if is_listed(est.dropout) and len(rates) != len(sizes):
         refuse("dropout", est.dropout, f"a number, or one for each of {len(sizes)} layers")
     resolve_schedule("dropout_decay", est.dropout_decay)
     check_number("label_smoothing", est.label_smoothing, low=0, high=1, high_open=True)
@@ -222,7 +303,9 @@ def _check_optimization(est):
     if not is_class and not (isinstance(est.optimizer, str) and est.optimizer in OPTIMIZERS):
         names = ", ".join(map(repr, OPTIMIZERS))
         refuse("optimizer", est.optimizer, f"one of {names}, or a torch optimiser class")
-    if is_class and "weight_decay" not in inspect.signature(est.optimizer).parameters:
+    if is_class and any(kind.__name__ == "SparseAdam" for kind in est.optimizer.__mro__):
+        refuse("optimizer", est.optimizer, "an optimiser of dense gradients, such as 'adam'")
+    if is_class and "weight_decay" not in _arguments_of(est.optimizer, "optimizer").parameters:
         check_option("parametrization", est.parametrization, ("standard",))  # one rate for all
     for option, parameter in (("lr", "learning_rate"), ("weight_decay", "weight_decay")):
         if hasattr(est, f"optimizer__{option}"):

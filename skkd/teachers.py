@@ -24,7 +24,7 @@ from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from skkd.inputs import picked
 from skkd.network import softmax
-from skkd.parameters import refuse, warn
+from skkd.parameters import LARGEST_NUMBER, refuse, warn
 from skkd.soft_labels import as_array, check_probabilities
 from skkd.tables import names_of
 from skkd.teacher_cache import remembered_answer
@@ -120,7 +120,7 @@ def members_of(teacher):
     for _, weight in teacher:
         if not isinstance(weight, numbers.Real) or isinstance(weight, bool):
             refuse("teacher", teacher, f"{allowed} (not of (name, teacher))", TypeError)
-        if not 0 < weight < float("inf"):
+        if not 0 < weight <= LARGEST_NUMBER:
             refuse("teacher", teacher, allowed)
     return [(unwrapped(member), float(weight)) for member, weight in teacher]
 

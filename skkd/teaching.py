@@ -39,7 +39,7 @@ def check_teaching(student, teacher_proba, X_unlabeled):
     teacher_proba, X_unlabeled : object
         As `fit` got them.
     """
-    check_number("temperature", student.temperature, low=0, low_open=True)
+    check_number("temperature", student.temperature, low=0, high=1e15, low_open=True)
     _check_or_auto(check_number, "alpha", student.alpha, "a number in [0, 1]", low=0, high=1)
     check_option("teacher_loss", student.teacher_loss, LOSSES)
     check_option("soft_labels", student.soft_labels, SOFT_LABELS)
