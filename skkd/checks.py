@@ -3,10 +3,10 @@
 Every message names the parameter, the value received and the values allowed.
 """
 
-import math
 import numbers
 import sys
 import warnings
+from collections.abc import Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -17,6 +17,8 @@ __all__ = [
     "check_integer",
     "check_number",
     "check_option",
+    "is_listed",
+    "is_true",
     "noted",
     "refuse",
     "warn",
@@ -28,10 +30,16 @@ INNER = ("skkd.", "sklearn.", "contextlib")
 #: Of a value in a message.
 MOST_CHARACTERS = 300
 
+#: What torch can count with: integers of 64 bits, and floats of 32 and small multiples of them.
+LARGEST_INTEGER, LARGEST_NUMBER = 2**63 - 1, 1e37
+
 
 def refuse(name, value, allowed, error=ValueError):
     """Raise `error`: parameter, value received, values allowed."""
-    shown = repr(value)
+    try:
+        shown = repr(value)
+    except Exception:  # of a class of the user's, or an integer of thousands of digits
+        shown = object.__repr__(value)
     shown = shown if len(shown) <= MOST_CHARACTERS else shown[:MOST_CHARACTERS] + "..."
     raise error(f"{name}={shown} is not allowed: give {allowed}.")
 
@@ -55,14 +63,15 @@ def noted(note):
 
 
 def check_number(name, value, *, low=None, high=None, low_open=False, high_open=False):
-    """Refuse anything but a finite number within bounds."""
+    """Refuse anything but a finite number within bounds that torch can count with."""
     allowed = _interval("a number", low, high, low_open, high_open)
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
         refuse(name, value, allowed, TypeError)
     above = low is None or (value > low if low_open else value >= low)
     below = high is None or (value < high if high_open else value <= high)
-    if not (above and below and math.isfinite(value)):
+    if not (above and below) or value != value:  # NaN
         refuse(name, value, allowed)
+    _check_size(name, value, allowed)
 
 
 def check_integer(name, value, *, low=None, high=None):
@@ -72,6 +81,14 @@ def check_integer(name, value, *, low=None, high=None):
         refuse(name, value, allowed, TypeError)
     if (low is not None and value < low) or (high is not None and value > high):
         refuse(name, value, allowed)
+    _check_size(name, value, allowed)
+
+
+def _check_size(name, value, allowed):
+    """Refuse a number that torch cannot count with."""
+    largest = LARGEST_INTEGER if isinstance(value, numbers.Integral) else LARGEST_NUMBER
+    if not -largest <= value <= largest:
+        refuse(name, value, f"{allowed}, of at most {largest:.4g}")
 
 
 def check_flag(name, value):
@@ -100,6 +117,17 @@ def _interval(noun, low, high, low_open=False, high_open=False):
     if low is None:
         return f"{noun} {'<' if high_open else '<='} {high}"
     return f"{noun} in {'(' if low_open else '['}{low}, {high}{')' if high_open else ']'}"
+
+
+def is_listed(value):
+    """Whether a value is a list of others: a sequence, or an array of one dimension."""
+    is_sequence = isinstance(value, Sequence) and not isinstance(value, (str, bytes, bytearray))
+    return is_sequence or getattr(value, "ndim", None) == 1
+
+
+def is_true(value):
+    """Whether a flag is set; anything else is for `check_flag` to refuse."""
+    return isinstance(value, (bool, np.bool_)) and bool(value)
 
 
 def is_auto(value):

@@ -4,13 +4,25 @@ Code below the estimators takes a :class:`Config`, never an estimator.
 """
 
 import inspect
+import numbers
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from itertools import pairwise
 from typing import Any, Self
 
+import numpy as np
+
 from skkd.callbacks import copies_of_callbacks
-from skkd.checks import check_flag, check_integer, check_number, check_option, is_auto, refuse
+from skkd.checks import (
+    check_flag,
+    check_integer,
+    check_number,
+    check_option,
+    is_auto,
+    is_listed,
+    refuse,
+)
 from skkd.inference.network import ACTIVATIONS
 from skkd.initializers import resolve_bias_init, resolve_init
 from skkd.preprocessing.encodings import resolve_encoding
@@ -18,7 +30,14 @@ from skkd.preprocessing.scaling import SCALINGS
 from skkd.presets import NARROW, layer_sizes, with_preset
 from skkd.schedules import resolve_schedule
 
-__all__ = ["Config", "DistilledConfig", "check_options_of"]
+__all__ = [
+    "Config",
+    "DistilledConfig",
+    "check_arguments",
+    "check_numbers_in",
+    "check_options_of",
+    "check_size_of_layers",
+]
 
 OPTIMIZERS = ("sgd", "adam", "adamw", "rmsprop")
 
@@ -173,7 +192,7 @@ def check_options_of(function, options, prefix):
     options : dict of str to object
     prefix : {"module__", "optimizer__"}
     """
-    arguments = inspect.signature(function).parameters
+    arguments = _arguments_of(function, prefix.removesuffix("__")).parameters
     if any(argument.kind is argument.VAR_KEYWORD for argument in arguments.values()):
         return
     for name, value in options.items():
@@ -183,6 +202,70 @@ def check_options_of(function, options, prefix):
             )
 
 
+def check_numbers_in(options, prefix):
+    """Refuse integers that torch cannot count with, and arrays in the place of numbers.
+
+    Parameters
+    ----------
+    options : dict of str to object
+    prefix : {"module__", "optimizer__"}
+    """
+    for name, value in options.items():
+        for number in value if isinstance(value, (list, tuple)) else [value]:
+            if isinstance(number, np.ndarray):
+                refuse(f"{prefix}{name}", value, "numbers, not an array", TypeError)
+            is_float = isinstance(number, (bool, float, np.floating))  # infinity may be meant
+            if isinstance(number, numbers.Real) and not is_float:
+                check_number(f"{prefix}{name}", number)
+
+
+def check_arguments(module, arguments):
+    """Refuse a module that cannot be called with its arguments.
+
+    Parameters
+    ----------
+    module : callable
+    arguments : dict of str to object
+    """
+    try:
+        _arguments_of(module, "module").bind(**arguments)
+    except TypeError as error:
+        refuse("module", module, f"it with its arguments, as module__* ({error})", TypeError)
+
+
+def _arguments_of(function, name):
+    """The signature of a parameter's value; refused if it does not tell any."""
+    try:
+        return inspect.signature(function)
+    except (TypeError, ValueError):
+        return refuse(name, function, "a class or a function whose arguments are known", TypeError)
+
+
+def check_size_of_layers(hidden_layer_sizes, n_features=1, n_classes=2):
+    """Refuse layers whose weights and gradients are larger than the memory of this machine.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : sequence of int
+    n_features, n_classes : int
+        The fewest, where they are not known yet.
+    """
+    widths = [n_features, *map(int, hidden_layer_sizes), n_classes]
+    n_weights = sum((inputs + 1) * units for inputs, units in pairwise(widths))
+    needed = 2 * 4 * n_weights  # in float32
+    if needed > _bytes_of_memory():
+        allowed = f"layers that fit into memory: these need {needed:.2g} bytes in training"
+        refuse("hidden_layer_sizes", hidden_layer_sizes, allowed)
+
+
+def _bytes_of_memory():
+    """Those of this machine, as far as it tells."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return 2**44
+
+
 def _check_network(config):
     if isinstance(config.hidden_layer_sizes, str) or config.hidden_layer_sizes is None:
         allowed = "an integer >= 1 or a sequence of them"
@@ -190,12 +273,16 @@ def _check_network(config):
     sizes = layer_sizes(config.hidden_layer_sizes)
     for size in sizes:
         check_integer("hidden_layer_sizes", size, low=1)
+    if config.module is None:
+        check_size_of_layers(sizes)
     check_option("activation", config.activation, tuple(ACTIVATIONS))
     if config.module is not None and not callable(config.module):
         refuse("module", config.module, "a torch module class, a function that builds one, or None")
     if hasattr(config.module, "state_dict") and not inspect.isclass(config.module):
         allowed = "its class (with its arguments as module__*), for a module would be trained twice"
         refuse("module", config.module, allowed, TypeError)
+    if config.module is not None:
+        _arguments_of(config.module, "module")
     if config.module is None and config.module_options:
         name, value = next(iter(config.module_options.items()))
         refuse(f"module__{name}", value, "it together with module, whose argument it is")
@@ -208,10 +295,10 @@ def _check_network(config):
         allowed = "'auto' together with module, for it is the built-in network's alone"
         refuse(name, getattr(config, name), allowed)
     check_flag("batch_norm", config.batch_norm)
-    rates = list(config.dropout) if hasattr(config.dropout, "__iter__") else [config.dropout]
+    rates = list(config.dropout) if is_listed(config.dropout) else [config.dropout]
     for rate in rates:
         check_number("dropout", rate, low=0, high=1, high_open=True)
-    if hasattr(config.dropout, "__iter__") and len(rates) != len(sizes):
+    if is_listed(config.dropout) and len(rates) != len(sizes):
         refuse("dropout", config.dropout, f"a number, or one for each of {len(sizes)} layers")
     if resolve_schedule("dropout_decay", config.dropout_decay).plateau:
         allowed = "a schedule that does not depend on the loss"
@@ -224,7 +311,10 @@ def _check_optimization(config):
     if not is_class and not (isinstance(config.optimizer, str) and config.optimizer in OPTIMIZERS):
         names = ", ".join(map(repr, OPTIMIZERS))
         refuse("optimizer", config.optimizer, f"one of {names}, or a torch optimiser class")
-    if is_class and "weight_decay" not in inspect.signature(config.optimizer).parameters:
+    if is_class and any(kind.__name__ == "SparseAdam" for kind in config.optimizer.__mro__):
+        allowed = "an optimiser of dense gradients, such as 'adam'"
+        refuse("optimizer", config.optimizer, allowed)
+    if is_class and "weight_decay" not in _arguments_of(config.optimizer, "optimizer").parameters:
         check_option("parametrization", config.parametrization, ("standard",))  # one rate for all
     for option, parameter in (("lr", "learning_rate"), ("weight_decay", "weight_decay")):
         if option in config.optimizer_options:
@@ -291,7 +381,7 @@ def _check_runtime(config):
 
 
 def _check_teaching(config: "DistilledConfig") -> None:
-    check_number("temperature", config.temperature, low=0, low_open=True)
+    check_number("temperature", config.temperature, low=0, high=1e15, low_open=True)
     _check_or_auto(check_number, "alpha", config.alpha, "a number in [0, 1]", low=0, high=1)
     check_option("teacher_loss", config.teacher_loss, TEACHER_LOSSES)
     check_option("soft_labels", config.soft_labels, SOFT_LABELS)

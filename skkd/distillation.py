@@ -295,7 +295,7 @@ class TeacherSupervision:
         smoothing = config.label_smoothing
         if "label_smoothing" in config.left_auto and config.is_narrow:
             smoothing = 0.0  # the teacher's labels are soft, and a small network spares its units
-        return TaughtLoss(config.temperature, alpha, smoothing, config.teacher_loss)
+        return TaughtLoss(float(config.temperature), alpha, smoothing, config.teacher_loss)
 
     def _sampler(self, can_select):
         """What makes synthetic rows, not fitted; or None."""

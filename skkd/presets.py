@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from skkd.checks import check_option, is_auto
+from skkd.checks import check_flag, check_option, is_auto, is_listed
 from skkd.initializers import Normal
 from skkd.schedules import SCHEDULES, Constant, CosLog
 
@@ -85,9 +85,7 @@ def layer_sizes(hidden_layer_sizes):
     >>> layer_sizes(100), layer_sizes([64, 64]), layer_sizes(())
     ((100,), (64, 64), ())
     """
-    if hasattr(hidden_layer_sizes, "__len__"):
-        return tuple(hidden_layer_sizes)
-    return (hidden_layer_sizes,)
+    return tuple(hidden_layer_sizes) if is_listed(hidden_layer_sizes) else (hidden_layer_sizes,)
 
 
 def with_preset(parameters: Mapping[str, Any], in_parts: bool = False) -> dict[str, Any]:
@@ -113,6 +111,7 @@ def with_preset(parameters: Mapping[str, Any], in_parts: bool = False) -> dict[s
     ((100,), 5)
     """
     check_option("preset", parameters["preset"], tuple(PRESETS))
+    check_flag("early_stopping", parameters["early_stopping"])
     resolved = dict(parameters)
     for name, value in _suitable_values(parameters, in_parts).items():
         if is_auto(resolved.get(name, "auto")):
@@ -121,7 +120,9 @@ def with_preset(parameters: Mapping[str, Any], in_parts: bool = False) -> dict[s
         resolved["dropout"] = _where_wide(resolved["dropout"], resolved["hidden_layer_sizes"])
     if is_auto(parameters["numeric_encoding"]) and not isinstance(resolved["preprocessor"], str):
         resolved["numeric_encoding"] = None
-    if is_auto(parameters["learning_rate"]) and parameters["parametrization"] == "standard":
+    parametrization = parameters["parametrization"]
+    is_standard = isinstance(parametrization, str) and parametrization == "standard"
+    if is_auto(parameters["learning_rate"]) and is_standard:
         resolved["learning_rate"] = PRESETS["plain"]["learning_rate"]
     return resolved
 

@@ -29,11 +29,18 @@ PlateauDecay is 1 without losses: see :meth:`PlateauDecay.follow`).
 """
 
 import math
-from collections.abc import Collection
+from collections.abc import Set
 
 from sklearn.base import BaseEstimator
 
-from skkd.checks import check_instance, check_integer, check_number, check_option
+from skkd.checks import (
+    check_instance,
+    check_integer,
+    check_number,
+    check_option,
+    is_listed,
+    refuse,
+)
 from skkd.doc_links import DocLinkMixin
 
 __all__ = [
@@ -222,7 +229,8 @@ class MultiStepDecay(Schedule):
         self.gamma = gamma
 
     def check(self):
-        check_instance("milestones", self.milestones, Collection, "a sequence of integers >= 0")
+        if not (is_listed(self.milestones) or isinstance(self.milestones, Set)):
+            refuse("milestones", self.milestones, "a sequence of integers >= 0", TypeError)
         for milestone in self.milestones:
             check_integer("milestones", milestone, low=0)
         check_number("gamma", self.gamma, low=0, high=1, low_open=True)
@@ -422,6 +430,7 @@ class CosLog(Schedule):
 
     def check(self):
         check_integer("cycles", self.cycles, low=1)
+        check_integer("cycles", self.cycles, high=1000)
 
     def factor(self, epoch, n_epochs):
         t = min(epoch / n_epochs, 1)

@@ -1,5 +1,7 @@
 """The caller's X, y and weights, checked; scikit-learn's own messages where it has one."""
 
+import numbers
+
 import numpy as np
 from scipy import sparse
 from sklearn.base import BaseEstimator
@@ -8,7 +10,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _num_samples, validate_data
 
-from skkd.checks import refuse
+from skkd.checks import LARGEST_NUMBER, refuse
 from skkd.data.labels import read_labels
 from skkd.data.masks import fill_mask, refuse_mask
 from skkd.data.tables import (
@@ -146,6 +148,14 @@ def check_rows(
             )
         validate_data(estimator, X, reset=reset, skip_check_array=True)
         return X.tocsr() if sparse.issparse(X) else X  # not every format has rows to pick
+    try:
+        return _read_rows(estimator, X, reset, preprocessor, dtype, categorical, allow_nd)
+    except OverflowError as error:  # of integers and fractions
+        problem = "Input X contains infinity or a value too large for dtype('float64')."
+        raise ValueError(problem) from error
+
+
+def _read_rows(estimator, X, reset, preprocessor, dtype, categorical, allow_nd):
     arrays = {"reset": reset, "accept_sparse": "csr", "allow_nd": allow_nd}
     if preprocessor is None:
         if getattr(getattr(X, "dtype", None), "kind", "") in ("m", "M"):
@@ -243,7 +253,7 @@ def check_weights(sample_weight, n_rows):
     refuse_mask(sample_weight, "sample_weight")
     try:
         weight = np.asarray(sample_weight, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         refuse("sample_weight", sample_weight, "one number >= 0 per row")
     if weight.ndim == 0:
         weight = np.full(n_rows, weight)
@@ -287,6 +297,9 @@ def class_weights(class_weight, classes, codes, sample_weight):
         factors = np.ones(len(counts))  # soft labels may name a class that no row has
         factors[present] = counts.sum() / (present.sum() * counts[present])
     elif class_weight is None or isinstance(class_weight, dict):
+        for weight in (class_weight or {}).values():
+            if not isinstance(weight, numbers.Real) or not 0 <= weight <= LARGEST_NUMBER:
+                refuse("class_weight", class_weight, "finite weights >= 0")
         factors = compute_class_weight(class_weight, classes=classes, y=classes[codes])
     else:
         refuse("class_weight", class_weight, "a dict, 'balanced' or None", TypeError)

@@ -4,7 +4,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from skkd.checks import is_auto, refuse, warn
+from skkd.checks import is_auto, is_true, refuse, warn
 from skkd.config import DistilledConfig
 from skkd.data.fit_data import unwrapped_rows
 from skkd.data.input_tags import taken_by_both
@@ -506,7 +506,7 @@ class DistilledClassifier(NeuralClassifier):
             Itself.
         """
         teacher = params.get("teacher", self.teacher)
-        fits = params.get("fit_teacher", self.fit_teacher)
+        fits = is_true(params.get("fit_teacher", self.fit_teacher))
         for name, value in params.items():
             if (
                 name.startswith("teacher__")
@@ -568,7 +568,7 @@ class DistilledClassifier(NeuralClassifier):
 
     def __sklearn_clone__(self):
         # scikit-learn's clone would unfit a fitted teacher: share it instead.
-        shares = not self.fit_teacher and self.teacher is not None
+        shares = not is_true(self.fit_teacher) and self.teacher is not None
         if not shares or isinstance(self.teacher, FrozenEstimator) or not is_fitted(self.teacher):
             return super().__sklearn_clone__()
         frozen = self.__class__.__new__(self.__class__)

@@ -14,6 +14,7 @@ would merge large values that lie close together, such as time stamps.
 
 import inspect
 import math
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -443,7 +444,8 @@ class TransformerPreprocessor(Preprocessor):
 
         def fit(given, labels, weight):
             fitted = clone(transformer)
-            fitted.fit(given, labels, **({"sample_weight": weight} if takes_weight else {}))
+            with _refused_if_too_large():
+                fitted.fit(given, labels, **({"sample_weight": weight} if takes_weight else {}))
             preprocessor = cls(treat_alike(fitted, transformer))
             first = preprocessor.transform(_safe_indexing(rows, [0]))
             preprocessor.n_features = _n_columns(first)
@@ -461,11 +463,21 @@ class TransformerPreprocessor(Preprocessor):
             yield block, seen[block]
 
     def transform(self, rows):
-        seen = call_protected(self.transformer.transform, rows, owner=self.transformer)
+        with _refused_if_too_large():
+            seen = call_protected(self.transformer.transform, rows, owner=self.transformer)
         seen = seen.toarray() if sparse.issparse(seen) else seen
         return check_array(
             seen, allow_nd=True, dtype="numeric", input_name="what preprocessor returns"
         )
+
+
+@contextmanager
+def _refused_if_too_large():
+    """A clear error where a transformer meets an integer that no float holds."""
+    try:
+        yield
+    except OverflowError as error:
+        raise ValueError(f"preprocessor cannot take X: {error}.") from error
 
 
 def _fit_bins(encoding, fitted, rows, sample_weight, thresholds):

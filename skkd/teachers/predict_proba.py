@@ -22,7 +22,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
-from skkd.checks import noted, refuse, warn
+from skkd.checks import LARGEST_NUMBER, noted, refuse, warn
 from skkd.data.input_tags import TAKES_ALL, taken_by_all
 from skkd.data.protected_data import call_protected
 from skkd.data.tables import names_of
@@ -123,7 +123,7 @@ def members_of(teacher):
     for _, weight in teacher:
         if not isinstance(weight, numbers.Real) or isinstance(weight, bool):
             refuse("teacher", teacher, f"{allowed} (not of (name, teacher))", TypeError)
-        if not 0 < weight < float("inf"):
+        if not 0 < weight <= LARGEST_NUMBER:
             refuse("teacher", teacher, allowed)
     return [(unwrapped(member), float(weight)) for member, weight in teacher]
 

@@ -70,7 +70,7 @@ def as_array(answer, name="teacher"):
         answer = answer.detach().cpu()
     try:
         return np.asarray(answer, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    except (OverflowError, TypeError, ValueError) as error:
         raise ValueError(f"{name} must give numbers, one per row and class: {error}.") from error
 
 

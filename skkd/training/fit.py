@@ -12,7 +12,12 @@ from scipy import sparse
 
 from skkd.callbacks import copies_of_callbacks
 from skkd.checks import refuse, warn
-from skkd.config import check_options_of
+from skkd.config import (
+    check_arguments,
+    check_numbers_in,
+    check_options_of,
+    check_size_of_layers,
+)
 from skkd.inference.module_network import ModuleNetwork, build_module
 from skkd.inference.network import Network
 from skkd.initializers import (
@@ -244,10 +249,12 @@ def _n_threads(config, module, batch_size):
 def _build(config, preprocessor, n_classes, generator, dtype, batch_size):
     """A module to train, and what makes a network of its state dict."""
     if config.module is None:
+        sizes = tuple(map(int, config.layer_sizes))
+        check_size_of_layers(sizes, preprocessor.n_features, n_classes)
         architecture = {
             "n_features": preprocessor.n_features,
             "n_classes": n_classes,
-            "hidden_layer_sizes": tuple(map(int, config.layer_sizes)),
+            "hidden_layer_sizes": sizes,
             "activation": config.activation,
             "batch_norm": bool(config.batch_norm),
             "dropout": config.dropout,
@@ -277,6 +284,7 @@ def _module_arguments(config, preprocessor, n_classes):
     for name, value in (("n_features", preprocessor.n_features), ("n_classes", n_classes)):
         if name in takes:
             arguments.setdefault(name, value)
+    check_arguments(config.module, arguments)
     return arguments
 
 
@@ -385,6 +393,7 @@ def _recipe(config, criterion, as_network, n_epochs, batch_size, generator, vali
 def _make_optimizer(config, module):
     options = config.optimizer_options
     check_options_of(class_of(config.optimizer), options, "optimizer__")
+    check_numbers_in(options, "optimizer__")
     return make_optimizer(
         config.optimizer,
         module,

@@ -86,7 +86,7 @@ def make_optimizer(
     settings |= options
     parameters = [p for p in module.parameters() if p.requires_grad]
     if not has_weight_decay(optimizer_class):
-        return optimizer_class(parameters, **settings)
+        return _made(optimizer_class, parameters, settings, options)
     is_decoupled = issubclass(optimizer_class, torch.optim.AdamW) or options.get(
         "decoupled_weight_decay"
     )
@@ -94,7 +94,8 @@ def make_optimizer(
     for parameter in parameters:
         factor = (rate_factors or {}).get(parameter, 1.0)
         groups.setdefault((factor, _is_weight(parameter)), []).append(parameter)
-    return optimizer_class(
+    return _made(
+        optimizer_class,
         [
             {
                 "params": members,
@@ -104,8 +105,21 @@ def make_optimizer(
             }
             for (factor, is_weight), members in groups.items()
         ],
-        **settings,
+        settings,
+        options,
     )
+
+
+def _made(optimizer_class, parameters, settings, options):
+    """An optimiser, or an error that names it and the user's options."""
+    try:
+        return optimizer_class(parameters, **settings)
+    except (IndexError, TypeError, ValueError) as error:
+        given = ", ".join(f"optimizer__{name}={value!r}" for name, value in options.items())
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        allowed = f"a class that takes all parameters of a network ({error})"
+        allowed += f", and other options than {given}" if given else ""
+        return refuse("optimizer", optimizer_class, allowed, kind)
 
 
 def _is_weight(parameter):

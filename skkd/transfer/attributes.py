@@ -330,7 +330,10 @@ def _numbers_among(name, values):
     if not all(issubclass(kind, (bool, int, float, np.number, np.bool_)) for kind in kinds):
         return None, False
     is_integer = all(issubclass(kind, (int, np.integer)) for kind in kinds)
-    return _finite(name, values.astype(np.float64)), is_integer
+    try:
+        return _finite(name, values.astype(np.float64)), is_integer
+    except OverflowError:  # integers that no float holds are names
+        return None, False
 
 
 def _are_flags(numbers):

@@ -63,7 +63,20 @@ def resolve_augment(augment, besides=()):
     has_both = hasattr(augment, "fit") and hasattr(augment, "sample")
     if inspect.isclass(augment) or not (has_both or callable(augment)):
         refuse("augment", augment, allowed, TypeError)
+    if not has_both and not _takes_three(augment):
+        refuse("augment", augment, allowed, TypeError)
     return Foreign(augment)
+
+
+def _takes_three(function):
+    """Whether a function may be called with X, n_rows and random_state, as far as it tells."""
+    try:
+        inspect.signature(function).bind(None, None, None)
+    except TypeError:
+        return False
+    except ValueError:  # it does not tell
+        pass
+    return True
 
 
 class Foreign(DocLinkMixin, BaseEstimator):

@@ -1,14 +1,20 @@
 """Whatever cannot be used gives one clear error, and leaves the classifier as it was."""
 
+import inspect
 import os
+from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
 import pytest
 import torch
 from scipy import sparse
+from sklearn.base import BaseEstimator, clone
+from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from skkd import DistilledClassifier, NeuralClassifier
+from skkd import DistilledClassifier, NeuralClassifier, initializers, schedules, transfer
+from skkd import preprocessing as encodings
 from skkd.initializers import Normal
 from skkd.schedules import StepDecay
 
@@ -543,3 +549,334 @@ def test_no_rows_are_refused_as_scikit_learn_does(rows, preprocessor):
 def test_the_docstrings_tell_of_no_rows():
     for method in ("predict", "predict_proba", "predict_log_proba", "decision_function"):
         assert "For no rows" in getattr(NeuralClassifier, method).__doc__
+
+
+# What no parameter may be ----------------------------------------------------------------
+
+
+class WithoutRepr:
+    def __repr__(self):
+        raise RuntimeError("no repr")
+
+
+TOO_LARGE = {
+    "10**400": 10**400,
+    "-10**400": -(10**400),
+    "10**5000": 10**5000,
+    "a fraction": Fraction(10**400, 3),
+    "10**30": 10**30,
+    "2**63": 2**63,
+    "1e308": 1e308,
+}
+ARRAYS = {
+    "0-d": np.array(3),
+    "0-d of a float": np.array(0.5),
+    "0-d of a bool": np.array(True),
+    "0-d of a string": np.array("auto"),
+    "0-d of an object": np.array(None),
+    "1-d": np.array([1, 2]),
+    "1-d of floats": np.array([0.1, 0.2]),
+    "1-d of bools": np.array([True, False]),
+    "1-d of strings": np.array(["a", "b"]),
+    "2-d": np.array([[1.0, 2.0]]),
+    "a tensor": torch.ones(2),
+    "a 0-d tensor": torch.tensor(1),
+}
+OTHERS = {
+    "a class": type,
+    "int": int,
+    "a function": len,
+    "an object": object(),
+    "a list of 10**400": [10**400],
+    "a nested list": [[1]],
+    "complex": 1j,
+    "bytes": b"x",
+    "a set": {1},
+    "a Decimal": Decimal(1),
+}
+NOT_ALLOWED = TOO_LARGE | ARRAYS | OTHERS
+
+#: What is allowed all the same, or has messages of another's.
+ALLOWED = {
+    "hidden_layer_sizes": {"1-d"},
+    "categorical_features": {"1-d", "1-d of bools"},
+    "milestones": {"1-d", "a set"},
+    "n_threads": set(NOT_ALLOWED),  # tested in test_isolation.py
+}
+
+SETTINGS = {"hidden_layer_sizes": (4,), "max_epochs": 2, "random_state": 0}
+
+
+def refused(error, name):
+    """Whether a message is one of ours, about a parameter."""
+    is_ours = f"{name}=" in str(error) and "is not allowed: give " in str(error)
+    return is_ours and type(error) in (TypeError, ValueError)
+
+
+def unclear_answers(name, use):
+    """What is not refused by name, of all that a parameter cannot be."""
+    unclear = {}
+    for what, value in NOT_ALLOWED.items():
+        if what in ALLOWED.get(name, ()):
+            continue
+        try:
+            use(value)
+        except Exception as error:
+            if not refused(error, name):
+                unclear[what] = error
+        else:
+            unclear[what] = "no error"
+    return unclear
+
+
+def classifiers():
+    """(class, preset, name) of each parameter of both classifiers."""
+    ours = list(NeuralClassifier().get_params())
+    for preset in ("tabular", "plain"):
+        yield from ((NeuralClassifier, preset, name) for name in ours)
+    theirs = [name for name in DistilledClassifier().get_params() if name != "teacher"]
+    yield from ((DistilledClassifier, "tabular", name) for name in theirs if name not in ours)
+
+
+@pytest.mark.parametrize(("kind", "preset", "name"), list(classifiers()))
+def test_every_parameter_of_a_classifier_refuses_by_name_what_it_cannot_be(kind, preset, name):
+    teacher = LogisticRegression().fit(GOOD_X, GOOD_Y)
+    teaching = {"teacher": teacher} if kind is DistilledClassifier else {}
+
+    def use(value):
+        settings = SETTINGS | {"preset": preset} | teaching | {name: value}
+        kind(**settings).fit(GOOD_X, GOOD_Y)
+
+    assert unclear_answers(name, use) == {}
+
+
+@pytest.mark.parametrize("kind", [NeuralClassifier, DistilledClassifier])
+def test_what_no_parameter_may_be_disturbs_no_tool_before_fit(kind):
+    for name in kind().get_params():
+        for value in ARRAYS.values():
+            estimator = clone(kind(**{name: value}))
+            assert name in repr(estimator)
+            assert estimator._repr_html_()
+            assert estimator.__sklearn_tags__().estimator_type == "classifier"
+            assert isinstance(hasattr(estimator, "partial_fit"), bool)
+            estimator.set_params(**{name: value})
+
+
+def parts():
+    """(class, name) of each parameter of what is an object of our modules."""
+    for module in (schedules, initializers, encodings, transfer):
+        for public in map(vars(module).get, module.__all__):
+            if inspect.isclass(public) and issubclass(public, BaseEstimator):
+                yield from ((public, name) for name in public._get_param_names())
+
+
+def use_part(part):
+    if isinstance(part, transfer.Sampler):
+        part.fit(GOOD_X).sample(3, random_state=0)
+    elif isinstance(part, schedules.Schedule):
+        tiny(lr_decay=part).fit(GOOD_X, GOOD_Y)
+    elif isinstance(part, initializers.Initializer):
+        tiny(init=part).fit(GOOD_X, GOOD_Y)
+    else:
+        teacher = LogisticRegression().fit(GOOD_X, GOOD_Y)
+        DistilledClassifier(teacher, numeric_encoding=part, **SETTINGS).fit(GOOD_X, GOOD_Y)
+
+
+@pytest.mark.parametrize(("kind", "name"), list(parts()))
+def test_every_parameter_of_a_part_refuses_by_name_what_it_cannot_be(kind, name):
+    assert unclear_answers(name, lambda value: use_part(kind(**{name: value}))) == {}
+
+
+@pytest.mark.parametrize("value", [WithoutRepr(), 10**5000], ids=["no repr", "many digits"])
+def test_what_cannot_be_shown_is_refused_all_the_same(value):
+    for name in ("hidden_layer_sizes", "learning_rate", "activation", "init"):
+        with pytest.raises(
+            (TypeError, ValueError), match=f"{name}=.*object at 0x.* is not allowed"
+        ):
+            tiny(**{name: value}).fit(GOOD_X, GOOD_Y)
+
+
+HUGE = [10**400, -(10**400), Fraction(10**400, 3)]
+of_every_size = pytest.mark.parametrize("huge", HUGE, ids=["10**400", "-10**400", "a fraction"])
+
+
+def containers_of(huge):
+    """The same rows, one of which holds a number that no float does, by container."""
+    pd = pytest.importorskip("pandas")
+    rows = GOOD_X.astype(object)
+    rows[3, 1] = huge
+    return {
+        "list": rows.tolist(),
+        "tuple": tuple(map(tuple, rows.tolist())),
+        "array": rows,
+        "DataFrame": pd.DataFrame(rows, columns=["a", "b"]),
+    }
+
+
+@of_every_size
+@pytest.mark.parametrize("preprocessor", ["auto", "standard", None])
+@pytest.mark.parametrize("container", ["list", "tuple", "array", "DataFrame"])
+def test_a_number_in_X_that_no_float_holds_is_called_too_large(container, preprocessor, huge):
+    X = containers_of(huge)[container]
+    good = containers_of(0)[container]
+    fitted = tiny(preprocessor=preprocessor).fit(good, GOOD_Y)
+    student = DistilledClassifier(
+        LogisticRegression(), fit_teacher=True, preprocessor=preprocessor, **SETTINGS
+    )
+    for use in (
+        lambda: tiny(preprocessor=preprocessor).fit(X, GOOD_Y),
+        lambda: tiny(preprocessor=preprocessor).partial_fit(X, GOOD_Y, classes=[0, 1]),
+        lambda: tiny(preprocessor=preprocessor).fit(good, GOOD_Y, X_val=X, y_val=GOOD_Y),
+        lambda: student.fit(X, GOOD_Y),
+        lambda: student.fit(good, GOOD_Y, X_unlabeled=X),
+        lambda: fitted.predict_proba(X),
+    ):
+        with pytest.raises(ValueError, match="Input X contains infinity or a value too large for"):
+            use()
+
+
+@of_every_size
+def test_a_number_that_no_float_holds_is_not_for_a_transformer(huge):
+    X = containers_of(huge)["array"]
+    as_floats = FunctionTransformer(lambda rows: rows.astype(np.float64))
+    fitted = tiny(preprocessor=as_floats).fit(GOOD_X, GOOD_Y)
+    for use in (
+        lambda: tiny(preprocessor=as_floats).fit(X, GOOD_Y),
+        lambda: fitted.predict(X),
+    ):
+        with pytest.raises(ValueError, match="preprocessor cannot take X: "):
+            use()
+
+
+@of_every_size
+def test_a_weight_that_no_float_holds_is_refused_by_name(huge):
+    weights = [1, 1, 1, 1, 1, huge]
+    pairs = [(LogisticRegression().fit(GOOD_X, GOOD_Y), weight) for weight in (1, huge)]
+    for name, use in {
+        "sample_weight": lambda: tiny().fit(GOOD_X, GOOD_Y, sample_weight=weights),
+        "class_weight": lambda: tiny(class_weight={0: 1, 1: huge}).fit(GOOD_X, GOOD_Y),
+        "teacher": lambda: DistilledClassifier(pairs, **SETTINGS).fit(GOOD_X, GOOD_Y),
+    }.items():
+        with pytest.raises(ValueError, match=rf"{name}=(.|\n)* is not allowed: give "):
+            use()
+    with pytest.raises(ValueError, match="sample_weight=.* is not allowed: give "):
+        tiny().fit(GOOD_X, GOOD_Y, sample_weight=huge)
+
+
+@pytest.mark.parametrize("weight", [np.array([1, 2]), np.array(2), "a", None, [1], 1e308])
+def test_what_is_no_weight_of_a_class_is_refused_by_name(weight):
+    with pytest.raises(ValueError, match="class_weight=.* is not allowed: give finite weights"):
+        tiny(class_weight={0: 1, 1: weight}).fit(GOOD_X, GOOD_Y)
+
+
+@of_every_size
+@pytest.mark.parametrize("container", [list, lambda rows: np.array(rows, dtype=object)])
+def test_a_probability_that_no_float_holds_is_no_probability(container, huge):
+    answer = container([[0.5, 0.5]] * 5 + [[huge, 0.5]])
+    with pytest.raises(ValueError, match="teacher_proba must give numbers"):
+        DistilledClassifier(**SETTINGS).fit(GOOD_X, GOOD_Y, teacher_proba=answer)
+    with pytest.raises(ValueError, match="teacher must give numbers"):
+        DistilledClassifier(lambda rows: answer, **SETTINGS).fit(GOOD_X, GOOD_Y)
+
+
+TORCHS = [
+    name
+    for name, found in sorted(vars(torch.optim).items())
+    if inspect.isclass(found) and issubclass(found, torch.optim.Optimizer)
+]
+
+
+@pytest.mark.parametrize("preset", ["tabular", "plain"])
+@pytest.mark.parametrize("name", TORCHS)
+def test_each_optimiser_of_torch_trains_or_is_refused_by_name(name, preset):
+    clf = tiny(optimizer=getattr(torch.optim, name), preset=preset)
+    if name in ("Optimizer", "SparseAdam", "Muon"):
+        with pytest.raises((TypeError, ValueError), match=f"optimizer=.*{name}.* is not allowed"):
+            clf.fit(GOOD_X, GOOD_Y)
+    else:
+        assert clf.fit(GOOD_X, GOOD_Y).n_iter_ == 2
+
+
+class OfSparseGradients(torch.optim.SparseAdam):
+    pass
+
+
+def test_a_class_made_from_sparse_adam_is_refused_too():
+    with pytest.raises(ValueError, match="an optimiser of dense gradients, such as 'adam'"):
+        tiny(optimizer=OfSparseGradients).fit(GOOD_X, GOOD_Y)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "named"),
+    [
+        ("betas", (0.9,), "optimizer=.*betas="),
+        ("betas", 0.9, "optimizer=.*betas="),
+        ("betas", (2, 3), "optimizer=.*Invalid beta"),
+        ("betas", (10**400, 0.9), "optimizer__betas="),
+        ("eps", 10**400, "optimizer__eps="),
+        ("eps", 10**30, "optimizer__eps="),
+        ("eps", Fraction(10**400), "optimizer__eps="),
+        ("eps", -1, "optimizer=.*Invalid epsilon"),
+        ("eps", np.array([1, 2]), "optimizer__eps="),
+        ("eps", np.array(1e-8), "optimizer__eps="),
+        ("amsgrad", np.array([1, 2]), "optimizer__amsgrad="),
+    ],
+)
+def test_an_option_that_an_optimiser_cannot_take_is_refused_by_name(option, value, named):
+    with pytest.raises((TypeError, ValueError), match=rf"{named}.* is not allowed|{named}"):
+        tiny(**{f"optimizer__{option}": value}).fit(GOOD_X, GOOD_Y)
+
+
+WITHOUT_SIGNATURE = [type, int, dict, str, Exception, staticmethod, torch.tensor]
+WITH_OTHER_ARGUMENTS = [len, np.array, np.add, torch.nn.Linear]
+WITHOUT_MODULE = [object, list, print, lambda n_classes: n_classes, lambda: None]
+
+
+@pytest.mark.parametrize("module", [*WITHOUT_SIGNATURE, *WITH_OTHER_ARGUMENTS, *WITHOUT_MODULE])
+@pytest.mark.parametrize("kind", [NeuralClassifier, DistilledClassifier])
+def test_what_builds_no_module_is_refused_by_name(kind, module):
+    teaching = {"teacher": LogisticRegression().fit(GOOD_X, GOOD_Y)}
+    settings = teaching if kind is DistilledClassifier else {}
+    with pytest.raises(TypeError, match=r"^module=.* (is not allowed: give |must build a torch)"):
+        kind(module=module, **settings, **SETTINGS).fit(GOOD_X, GOOD_Y)
+
+
+def test_a_module_without_one_of_its_arguments_names_it():
+    with pytest.raises(TypeError, match=r"as module__\* \(missing a required argument: 'in_feat"):
+        tiny(module=torch.nn.Linear).fit(GOOD_X, GOOD_Y)
+
+
+@pytest.mark.parametrize(
+    "sizes", [10**12, (10**12,), (10**7, 10**7), 2**62, [2**40] * 3, 2**63, (4, 10**400)]
+)
+@pytest.mark.parametrize("method", ["fit", "partial_fit", "distil"])
+def test_layers_that_fit_into_no_memory_are_refused_by_name(method, sizes):
+    def use():
+        if method == "distil":
+
+            def teacher(rows):
+                raise AssertionError("asked in vain")
+
+            DistilledClassifier(teacher, hidden_layer_sizes=sizes).fit(GOOD_X, GOOD_Y)
+        elif method == "fit":
+            NeuralClassifier(sizes).fit(GOOD_X, GOOD_Y)
+        else:
+            NeuralClassifier(sizes).partial_fit(GOOD_X, GOOD_Y, classes=[0, 1])
+
+    with pytest.raises(ValueError, match="hidden_layer_sizes=.* is not allowed: give "):
+        use()
+
+
+def test_the_columns_of_X_count_where_layers_are_too_large(monkeypatch):
+    monkeypatch.setattr("skkd.config._bytes_of_memory", lambda: 10_000)
+    assert tiny(hidden_layer_sizes=20).fit(GOOD_X, GOOD_Y).n_iter_ == 2
+    with pytest.raises(ValueError, match="hidden_layer_sizes=.*these need 1.6e.04 bytes"):
+        tiny(hidden_layer_sizes=20).fit(np.tile(GOOD_X, 50), GOOD_Y)
+
+
+@pytest.mark.parametrize("sampler", [transfer.Munge(), transfer.Spunge(), transfer.Gibbs()])
+@pytest.mark.parametrize("container", ["list", "tuple", "array", "DataFrame"])
+def test_whole_numbers_that_no_float_holds_are_names_for_a_sampler(container, sampler):
+    X = containers_of(10**400)[container]
+    made = sampler.fit(X).sample(20, random_state=0)
+    assert set(np.asarray(made, dtype=object)[:, 1]) <= set(np.asarray(X, dtype=object)[:, 1])

@@ -129,7 +129,7 @@ def test_only_the_training_loop_imports_skorch():
 HOOKS = {"on_epoch", "before_epoch", "function", "fresh_rows"}
 
 #: scikit-learn's validate_data keeps columns in an estimator: the functions that hand it on.
-VALIDATION = {"check_rows", "_read_table", "_validated"}
+VALIDATION = {"check_rows", "_read_rows", "_read_table", "_validated"}
 
 
 def parameters_of_functions(path):

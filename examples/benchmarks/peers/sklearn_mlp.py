@@ -25,7 +25,9 @@ NOT_APPLICABLE = {
     "regressors do not exist yet": "regressors do not exist yet",
     "multilabel|'multilabel-indicator'": "several labels per row do not exist yet",
     "test_fit: ": "sets the weights and private names of MLPClassifier before it is fitted",
-    "test_gradient: ": "calls private functions of MLPClassifier; see tests/training/test_backprop.py",
+    "test_gradient: ": (
+        "calls private functions of MLPClassifier; see tests/training/test_backprop.py"
+    ),
     "'_no_improvement_count'": "reads a private name of MLPClassifier",
     "no counterpart of learning_rate='invscaling'": "documented: a schedule that skkd has not",
     r"test_partial_fit_errors: .*assert not (True|hasattr)": "LBFGS has a partial_fit in skkd",
