@@ -179,7 +179,7 @@ def test_an_answer_that_is_no_table_of_numbers_is_refused(answer, received, way,
         ask(teacher, X, batch_size=batch_size)
 
 
-@pytest.mark.parametrize("answer", [[], P[0], MagicMock()], ids=repr)
+@pytest.mark.parametrize("answer", [[], P[0], MagicMock()], ids=type)
 def test_an_answer_of_one_dimension_is_refused(answer):
     with pytest.raises(ValueError, match=r"it gave shape \(\d,\)"):
         ask(lambda X: answer, X)
@@ -217,7 +217,7 @@ def test_a_batch_with_a_row_too_many_is_refused_though_the_next_has_one_too_few(
         MagicMock(),
         IsAll(),
     ],
-    ids=repr,
+    ids=["method", "dict", "set", "text", "number", "0-d", "lists", "ragged", "2-d", "mock", "all"],
 )
 @pytest.mark.parametrize("way", ["predict_proba", "decision_function"])
 def test_classes_that_are_no_array_of_labels_are_refused(way, classes):
@@ -250,7 +250,7 @@ def test_scores_without_classes_are_refused(classes):
 @pytest.mark.parametrize(
     "settings", [{}, {"fit_teacher": True}, {"soft_labels": "out_of_bag"}], ids=str
 )
-@pytest.mark.parametrize("teacher", [MagicMock(), Mock(), AnswersAll(), IsAll()], ids=repr)
+@pytest.mark.parametrize("teacher", [MagicMock(), Mock(), AnswersAll(), IsAll()], ids=type)
 def test_an_object_that_answers_everything_is_refused_as_a_teacher(teacher, settings):
     with pytest.raises(ValueError, match=r"teacher\S*=<.*> is not allowed: give"):
         DistilledClassifier(teacher, **TAUGHT | settings).fit(X, Y)
