@@ -21,7 +21,7 @@ from sklearn.utils import check_consistent_length
 
 from skkd.checks import check_integer, noted, refuse
 from skkd.data.labels import read_labels
-from skkd.data.protected_data import call_protected, is_about_writing, treat_alike
+from skkd.data.protected_data import call_protected, copied, is_about_writing, treat_alike
 from skkd.data.validation import encode, picked
 from skkd.teachers.cache import remembered_teacher
 from skkd.teachers.cloning import part_that_stays_fitted, seeded_clones, weights_for
@@ -160,10 +160,13 @@ def _fitted(clones, rows, labels, codes, arguments):
 
     `codes` are those of the labels where a class is missing, else None.
     """
-    one = next(clones.unfitted)
+    one, given = next(clones.unfitted), (rows, labels, arguments)
+    if codes is not None:  # the second fit must find the rows as they were
+        copies = {name: copied(values) for name, values in arguments.items()}
+        given = copied(rows), copied(labels), copies
     with noted(f"Raised by fit of teacher, a {type(one).__name__}, on the rows of a fold."):
         try:
-            one.fit(rows, labels, **arguments)
+            one.fit(*given[:2], **given[2])
         except ValueError as error:
             if codes is None or is_about_writing(error):
                 raise

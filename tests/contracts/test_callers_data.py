@@ -15,6 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from skkd import DistilledClassifier, NeuralClassifier
+from skkd.teachers import out_of_fold
 from skkd.teachers.hashing import fingerprint
 from skkd.transfer import resolve_augment
 
@@ -540,3 +541,30 @@ def test_a_preprocessor_that_writes_leaves_rows_alone_after_a_pickle_too():
     again = pickle.loads(pickle.dumps(student))
     np.testing.assert_array_equal(again.predict_proba(rows), student.predict_proba(rows))
     assert (rows == X).all()
+
+
+class Gapless(Threshold):
+    """Wants codes without a gap, as XGBoost does, and notices it when it has written."""
+
+    def fit(self, X, y, sample_weight=None):
+        self.threshold_ = self.seen(X)[:, 0].mean()
+        self.classes_ = np.unique(y)
+        if self.classes_.tolist() != list(range(len(self.classes_))):
+            raise ValueError("expected 0, 1")
+        return self
+
+    def predict_proba(self, X):
+        p = super().predict_proba(X)
+        return p if len(self.classes_) == 2 else np.column_stack([p * 0.9, np.full(len(p), 0.1)])
+
+
+def test_a_fold_without_a_class_is_fitted_to_rows_that_the_first_try_has_not_overwritten():
+    labels = Y * 2
+    labels[0] = 1
+
+    def probabilities(writes):
+        teacher = Gapless(writes)
+        found, _ = out_of_fold(teacher, X.copy(), labels, seed=0, remember=False)
+        return found
+
+    np.testing.assert_array_equal(probabilities(writes=True), probabilities(writes=False))

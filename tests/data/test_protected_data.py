@@ -121,7 +121,7 @@ TABLE = pd.DataFrame(
 
 
 @pytest.mark.parametrize(
-    "table", [TABLE, TABLE[["a", "b"]], TABLE["a"], TABLE["kind"], pd.DataFrame(X)], ids=str
+    "table", [TABLE, TABLE[["a", "b"]], TABLE["a"], TABLE["kind"], pd.DataFrame(X)]
 )
 def test_a_read_only_table_is_the_same_table(table):
     view = read_only(table)
