@@ -22,7 +22,8 @@ from skkd.data.validation import (
 from skkd.inference.calibration import calibration_temperature
 from skkd.preprocessing.encodings import resolve_encoding
 from skkd.supervision import Candidate, Fold, LabelSupervision
-from skkd.teachers.predict_proba import MemberLabels, agreement_with
+from skkd.teachers.agreement import agreement_with
+from skkd.teachers.members import MemberLabels
 from skkd.teachers.soft_labels import (
     TeacherLogits,
     check_probabilities,

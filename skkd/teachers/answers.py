@@ -1,6 +1,7 @@
 """A teacher's answer: an array whose columns are in the order of its classes."""
 
 from contextlib import suppress
+from typing import Any
 
 import numpy as np
 
@@ -8,10 +9,13 @@ from skkd.checks import refuse
 from skkd.data.tables import names_of
 from skkd.teachers.soft_labels import as_array, check_shape, named_columns, shortened
 
-__all__ = ["in_order_of", "labels_of", "read_answer"]
+__all__ = ["Answer", "in_order_of", "labels_of", "read_answer"]
+
+#: Probabilities of shape (n_rows, n_columns), and the label of each column or None.
+Answer = tuple[np.ndarray, Any]
 
 
-def labels_of(teacher):
+def labels_of(teacher: Any) -> np.ndarray | None:
     """The `classes_` of a teacher, checked.
 
     Parameters
@@ -29,24 +33,24 @@ def labels_of(teacher):
     is_array_like = isinstance(classes, (list, tuple)) or hasattr(classes, "__array__")
     labels = None
     if is_array_like and not callable(classes):
-        with suppress(Exception):  # whatever an object's conversion may raise
+        with suppress(Exception):  # the conversion of a foreign object may raise any error
             labels = np.asarray(classes)
             if isinstance(classes, (list, tuple)) and labels.tolist() != list(classes):
-                labels = np.array(classes, dtype=object)  # numbers beside text stay numbers
+                labels = np.array(classes, dtype=object)  # a mix of numbers and text is kept
     if labels is None or labels.ndim != 1:
         allowed = "an array of labels of shape (n_classes,): a teacher has one output"
         refuse("teacher.classes_", classes, allowed)
     return labels
 
 
-def read_answer(answer, classes, n_rows):
-    """An answer as an array, and what its columns mean.
+def read_answer(answer: Any, classes: Any, n_rows: int) -> Answer:
+    """An answer as an array, and the labels of its columns.
 
     Parameters
     ----------
     answer : array-like or table of shape (n_rows, n_columns)
     classes : ndarray of shape (n_columns,), list of names or None
-        What the columns mean. None goes by the names of a table.
+        The labels of the columns; None takes the column names of a table.
     n_rows : int
 
     Returns
@@ -68,14 +72,14 @@ def read_answer(answer, classes, n_rows):
     return in_order_of(answer, array, classes), classes
 
 
-def in_order_of(answer, array, classes):
-    """The columns of an answer in the order of the classes, where it names them.
+def in_order_of(answer: Any, array: np.ndarray, classes: Any) -> np.ndarray:
+    """The columns of an answer, sorted into the order of the classes if they have names.
 
     Parameters
     ----------
     answer : array-like or table of shape (n_rows, n_columns)
     array : ndarray of shape (n_rows, n_columns)
-        Its numbers.
+        The answer as numbers.
     classes : ndarray of shape (n_columns,), or list of names
 
     Returns
@@ -85,9 +89,9 @@ def in_order_of(answer, array, classes):
     Raises
     ------
     ValueError
-        If there are names, and they are not those of the classes.
+        If the columns have names, and these are not those of the classes.
     """
-    is_array = isinstance(classes, np.ndarray)  # not the names of an earlier answer
+    is_array = isinstance(classes, np.ndarray)  # else they are the names of an earlier answer
     names = named_columns(answer, classes) if is_array else names_of(answer)
     labels = classes.tolist() if is_array else classes
     if names is None or names == labels:

@@ -15,7 +15,8 @@ from sklearn.utils.validation import has_fit_parameter
 from skkd.checks import noted, refuse, warn
 from skkd.data.protected_data import call_protected, treat_alike
 from skkd.teachers.cache import remembered_teacher
-from skkd.teachers.predict_proba import MemberLabels, ask, members_of, unwrapped
+from skkd.teachers.members import MemberLabels, members_of, unwrapped
+from skkd.teachers.predict_proba import ask
 
 __all__ = ["fit_and_ask", "part_that_stays_fitted", "seeded_clones", "sees_labels", "weights_for"]
 

@@ -25,7 +25,8 @@ from skkd.data.protected_data import call_protected, is_about_writing, treat_ali
 from skkd.data.validation import encode, picked
 from skkd.teachers.cache import remembered_teacher
 from skkd.teachers.cloning import part_that_stays_fitted, seeded_clones, weights_for
-from skkd.teachers.predict_proba import ask, unwrapped
+from skkd.teachers.members import unwrapped
+from skkd.teachers.predict_proba import ask
 from skkd.teachers.soft_labels import align
 
 __all__ = ["out_of_fold"]

@@ -9,17 +9,12 @@ from typing import Any
 import numpy as np
 from sklearn.exceptions import NotFittedError
 
-from skkd.teachers.cache import as_memory, questions_in_a_row
+from skkd.teachers.cache import as_memory, series_of_calls
 from skkd.teachers.cloning import fit_and_ask, part_that_stays_fitted
+from skkd.teachers.members import MemberLabels, is_fitted, members_of, unwrapped
 from skkd.teachers.out_of_bag import out_of_bag
 from skkd.teachers.out_of_fold import out_of_fold
-from skkd.teachers.predict_proba import (
-    MemberLabels,
-    ask_members,
-    is_fitted,
-    members_of,
-    unwrapped,
-)
+from skkd.teachers.predict_proba import ask_members
 from skkd.teachers.soft_labels import align, mix
 
 __all__ = ["Clock", "HowToAsk", "LabelledRows", "Teacher", "can_be_cloned", "mixed"]
@@ -224,13 +219,13 @@ class Teacher:
             return mixed(answers, self.classes, self.how.on_class_mismatch)
 
     @contextmanager
-    def several_questions(self) -> Iterator[None]:
+    def series_of_calls(self) -> Iterator[None]:
         """Look for changes of the model before and after several questions, not at each."""
         members = members_of(self.model) if self.how.remembers_made_rows else []
         with ExitStack() as series:
             with self.clock.running():
                 for member, _ in members:
-                    series.enter_context(questions_in_a_row(member))
+                    series.enter_context(series_of_calls(member))
             try:
                 yield
             finally:

@@ -27,7 +27,7 @@ from skkd.data.containers import container_of
 from skkd.data.protected_data import copied
 from skkd.data.tables import is_table, read_table
 from skkd.data.validation import picked
-from skkd.teachers.predict_proba import members_of, unwrapped
+from skkd.teachers.members import members_of, unwrapped
 
 __all__ = ["thresholds_of"]
 

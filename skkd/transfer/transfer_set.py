@@ -52,7 +52,7 @@ class Labeller(Protocol):
     def soft_labels(self, X: Any, are_made: bool = False) -> np.ndarray:
         """Probabilities of rows, of shape (n_rows, n_classes)."""
 
-    def several_questions(self) -> AbstractContextManager[None]:
+    def series_of_calls(self) -> AbstractContextManager[None]:
         """A context for several questions in a row."""
 
 
@@ -143,7 +143,7 @@ class TransferSet:
         random_state = np.random.RandomState(self.seed)
         if self.is_fresh:
             return self._fresh_rows(labelled, random_state)
-        with self.teacher.several_questions():
+        with self.teacher.series_of_calls():
             rows = _weighted_equally(self._parts(labelled, random_state))
         return rows.take(random_state.permutation(len(rows)))
 

@@ -48,7 +48,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from skkd import DistilledClassifier, NeuralClassifier
 from skkd.teachers import cache as teacher_cache
-from skkd.teachers.predict_proba import TeacherMismatchWarning
+from skkd.teachers.agreement import TeacherMismatchWarning
 
 #: Chance is 1/3, the best that the clouds allow about 0.97.
 FAIR = 0.75

@@ -239,13 +239,13 @@ def test_a_counter_in_the_teacher_does_not_count_as_a_change_but_a_fit_does():
     assert count_asks(teacher, X)[0] == 1
 
 
-def test_between_questions_in_a_row_a_teacher_is_read_but_once(monkeypatch):
+def test_between_series_of_calls_a_teacher_is_read_but_once(monkeypatch):
     read = []
     monkeypatch.setattr(
         teacher_cache, "fingerprint", lambda thing: read.append(thing) or fingerprint(thing)
     )
     teacher = Counting(forest())  # it counts: asking changes it
-    with teacher_cache.questions_in_a_row(teacher):
+    with teacher_cache.series_of_calls(teacher):
         for rows in (X[:50], X[50:], X[:50]):
             ask_members(teacher, rows)
     assert teacher.calls == [50, 100]
@@ -253,7 +253,7 @@ def test_between_questions_in_a_row_a_teacher_is_read_but_once(monkeypatch):
     ask_members(teacher, X[:50])
     assert teacher.calls == [50, 100]
     teacher.inner.fit(X, y[::-1])
-    with teacher_cache.questions_in_a_row(teacher):
+    with teacher_cache.series_of_calls(teacher):
         ask_members(teacher, X[:50])
     assert teacher.calls == [50, 100, 50]
 
@@ -377,7 +377,7 @@ def test_with_a_memory_it_is_read_once_more(tmp_path, monkeypatch):
         teacher_cache, "fingerprint", lambda thing: read.append(thing) or fingerprint(thing)
     )
     teacher, memory = forest(), joblib.Memory(tmp_path, verbose=0)
-    with teacher_cache.questions_in_a_row(teacher):
+    with teacher_cache.series_of_calls(teacher):
         answers = [
             ask_members(teacher, X[k : k + 9], memory=memory)[0].probabilities for k in range(5)
         ]
@@ -385,10 +385,10 @@ def test_with_a_memory_it_is_read_once_more(tmp_path, monkeypatch):
     np.testing.assert_array_equal(answers[3], teacher.predict_proba(X[3:12]))
 
 
-def test_the_batches_of_a_transfer_set_are_questions_in_a_row(monkeypatch):
+def test_the_batches_of_a_transfer_set_are_series_of_calls(monkeypatch):
     began = []
     monkeypatch.setattr(
-        skkd.teachers.teacher, "questions_in_a_row", lambda one: began.append(one) or nullcontext()
+        skkd.teachers.teacher, "series_of_calls", lambda one: began.append(one) or nullcontext()
     )
     teacher = forest()
     settings = SMALL | {"alpha": 0.5, "augment": "spunge"}
@@ -401,7 +401,7 @@ def test_the_batches_of_a_transfer_set_are_questions_in_a_row(monkeypatch):
 def test_what_cannot_be_read_is_asked_each_time_in_a_row_too():
     teacher = Counting(forest())
     teacher.lock = threading.Lock()
-    with teacher_cache.questions_in_a_row(teacher):
+    with teacher_cache.series_of_calls(teacher):
         ask_members(teacher, X), ask_members(teacher, X)
     assert teacher.calls == [150, 150]
 
@@ -500,7 +500,7 @@ predict_proba.ask_members(teacher, X)
 held, done = threading.Event(), threading.Event()
 
 def hold():
-    with predict_proba._modes_lock, cache._lock, cache._asked[id(teacher)].lock:
+    with predict_proba._modes_lock, cache._lock, cache._records[id(teacher)].lock:
         held.set()
         done.wait()
 
@@ -561,18 +561,18 @@ def test_the_teacher_is_held_weakly_and_its_answers_go_with_it():
     gc.collect()
     assert gone() is None
     count_asks(forest(), X)
-    assert len(teacher_cache._asked) == 1
+    assert len(teacher_cache._records) == 1
 
 
 def test_a_new_teacher_at_an_old_address_is_asked():
     old, new = forest(), forest(max_depth=1)
     count_asks(old, X)
-    teacher_cache._asked[id(new)] = teacher_cache._asked[id(old)]
+    teacher_cache._records[id(new)] = teacher_cache._records[id(old)]
     assert count_asks(new, X)[0] == 1
 
 
 def n_kept():
-    return sum(len(asked.answers) for asked in teacher_cache._asked.values())
+    return sum(len(record.answers) for record in teacher_cache._records.values())
 
 
 @pytest.mark.parametrize(

@@ -23,17 +23,10 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from sklearn.utils.estimator_checks import _NotAnArray
 
+from skkd.teachers.agreement import TeacherMismatchWarning, agreement_with
 from skkd.teachers.cloning import fit_and_ask
-from skkd.teachers.predict_proba import (
-    TeacherMismatchWarning,
-    agreement_with,
-    ask,
-    ask_members,
-    freeze,
-    input_tags_of,
-    is_fitted,
-    members_of,
-)
+from skkd.teachers.members import freeze, input_tags_of, is_fitted, members_of
+from skkd.teachers.predict_proba import ask, ask_members
 
 X, y = load_iris(return_X_y=True)
 
@@ -273,7 +266,7 @@ def test_lightgbm_inside_of_an_ensemble_is_caught_too():
     pd = pytest.importorskip("pandas")
     table = pd.DataFrame(X, columns=list("abcd"))
     vote = VotingClassifier([("boosted", lightgbm_on(table))], voting="soft").fit(table, y)
-    with pytest.raises(ValueError, match="goes by their position"):
+    with pytest.raises(ValueError, match="takes columns by their position"):
         ask(vote, table[list("dcba")])
 
 
@@ -288,7 +281,7 @@ def test_lightgbm_inside_of_a_search_or_a_pipeline_is_caught_too(wrap):
         teacher = make_pipeline("passthrough", teacher)
     teacher.fit(table, y)
     assert ask(teacher, table)[0].shape == (150, 3)
-    with pytest.raises(ValueError, match="goes by their position"):
+    with pytest.raises(ValueError, match="takes columns by their position"):
         ask(teacher, table[list("dcba")])
 
 

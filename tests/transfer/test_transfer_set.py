@@ -162,7 +162,7 @@ class Labels:
     def soft_labels(self, rows, are_made):
         return self.ask(rows)
 
-    def several_questions(self):
+    def series_of_calls(self):
         return nullcontext()
 
 
