@@ -82,7 +82,7 @@ def test_other_classes_are_refused_unless_allowed():
 
 
 def test_labels_with_nothing_in_common_are_refused():
-    with pytest.raises(ValueError, match="none in common"):
+    with pytest.raises(ValueError, match="no class in common"):
         align(np.array([[0.5, 0.5]]), ["a", "b"], np.array([0, 1]), "intersect")
 
 
@@ -90,7 +90,7 @@ def test_labels_with_nothing_in_common_are_refused():
     ("known", "name", "advice"),
     [
         (["a", "b"], "teacher", "in common: if y is not yours, a meta-estimator"),
-        ([0, 1], "teacher", "the teacher takes codes.*or, if y is not yours"),
+        ([0, 1], "teacher", "the teacher was fitted to codes.*or, if y is not yours"),
         (["p0", "p1"], "teacher_proba", "name its columns after the labels"),
     ],
 )
