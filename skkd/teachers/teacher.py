@@ -217,6 +217,7 @@ class Teacher:
         with self.clock.running():
             remember = self.how.remembers_made_rows if are_made else self.how.remembers_rows
             answers = ask_members(self.model, X, remember=remember, **self.how.options)
+            assert self.classes is not None, "with_classes was not called"
             return mixed(answers, self.classes, self.how.on_class_mismatch)
 
     @contextmanager
@@ -248,9 +249,7 @@ def can_be_cloned(model: Any) -> bool:
     return not any(part_that_stays_fitted(member) for member, _ in members_of(model))
 
 
-def mixed(
-    answers: list[MemberLabels], classes: np.ndarray | None, on_class_mismatch: str
-) -> np.ndarray:
+def mixed(answers: list[MemberLabels], classes: np.ndarray, on_class_mismatch: str) -> np.ndarray:
     """The soft labels of all members, aligned by class and averaged by weight.
 
     Parameters

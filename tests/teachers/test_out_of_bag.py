@@ -228,7 +228,7 @@ def test_another_number_of_rows_is_refused(iris_like):
 def test_other_rows_or_another_order_are_refused(name, change, iris_like):
     X, y = iris_like
     teacher = (FORESTS | BAGGINGS)[name]().fit(X, y)
-    with pytest.raises(ValueError, match="its trees lead the rows to other leaves"):
+    with pytest.raises(ValueError, match="the rows reach other leaves of its trees"):
         out_of_bag(teacher, change(X))
 
 

@@ -477,7 +477,7 @@ def test_fitted_parts_inside_have_seen_the_rows_and_are_refused(iris_like):
         "teacher": DistilledClassifier(nb),
     }
     for name, teacher in leaks.items():
-        with pytest.raises(ValueError, match=rf"its {name} stays as it was fitted.*in_sample"):
+        with pytest.raises(ValueError, match=rf"a clone keeps its {name}.*in_sample"):
             out_of_fold(teacher, X, y, seed=0)
 
 
