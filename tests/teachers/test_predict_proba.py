@@ -371,7 +371,7 @@ def test_few_rows_say_nothing():
 
 def test_the_warning_gives_other_advice_where_the_teacher_was_fitted_here():
     with pytest.warns(TeacherMismatchWarning, match="fitted on these rows"):
-        agreement_with(np.full((300, 2), 0.5), np.arange(300) % 2, fitted_here=True)
+        agreement_with(np.full((300, 2), 0.5), np.arange(300) % 2, was_fitted_on_rows=True)
 
 
 @pytest.mark.parametrize("missing", [False, True])

@@ -423,7 +423,7 @@ def test_a_callable_makes_rows():
 
 def test_a_callable_that_makes_too_few_rows_is_named():
     sampler = resolve_augment(lambda X, n_rows, random_state: X[:2]).fit([[1], [2], [3]])
-    with pytest.raises(ValueError, match="returned 2 rows where n_rows=3"):
+    with pytest.raises(ValueError, match="must return n_rows=3 rows; it returned 2"):
         sampler.sample(3)
 
 

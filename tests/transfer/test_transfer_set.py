@@ -956,7 +956,7 @@ def one_row(X, n_rows, random_state):
         ({"calibrate_teacher": 1}, "calibrate_teacher=1 is not allowed: give True or False"),
         ({"calibrate_teacher": True}, "calibrate_teacher=True is not allowed: give False, or"),
         ({"soft_labels": "out_of_bag"}, "teacher=.*soft_labels='out_of_fold'"),
-        ({"augment": one_row}, "returned 1 rows where n_rows=90"),
+        ({"augment": one_row}, "must return n_rows=90 rows; it returned 1"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )
