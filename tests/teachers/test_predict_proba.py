@@ -41,7 +41,7 @@ class Duck:
 
 
 class LogitModule(torch.nn.Module):
-    """Dropout and BatchNorm: in training mode it would answer at random, and learn."""
+    """Dropout and BatchNorm: in training mode its output is random, and its state changes."""
 
     def __init__(self, n_outputs=3):
         super().__init__()
@@ -100,12 +100,12 @@ SEARCHED = GridSearchCV(SVC(), {"decision_function_shape": ["ovo"]}, cv=2)
     ],
     ids=["alone", "pipeline", "search", "search in a pipeline", "frozen in a pipeline"],
 )
-def test_one_vs_one_scores_of_three_classes_are_refused_though_they_are_as_many(teacher):
+def test_one_vs_one_scores_of_three_classes_are_refused(teacher):
     with pytest.raises(ValueError, match="3 scores for 3 classes .one-vs-one"):
         ask(clone(teacher).fit(X, y), X)
 
 
-def test_who_uses_such_scores_inside_has_others():
+def test_estimators_that_use_one_vs_one_scores_inside_are_accepted():
     teacher = OneVsRestClassifier(OF_PAIRS).fit(X, y)
     assert (ask(teacher, X)[0].argmax(axis=1) == y).mean() > 0.9
 
@@ -123,7 +123,7 @@ def test_one_number_per_row_is_refused(shape):
         ask(lambda rows: np.full(shape, 0.5), X)
 
 
-def test_batches_of_what_is_merely_array_like():
+def test_batches_of_an_array_like():
     teacher = KNeighborsClassifier().fit(X, y)
     proba, _ = ask(teacher, _NotAnArray(X), batch_size=40)
     np.testing.assert_array_equal(proba, teacher.predict_proba(X))
@@ -137,7 +137,7 @@ def test_a_function_and_a_duck_answer_too():
 def test_a_torch_module_answers_with_the_softmax_of_its_logits_in_eval_mode():
     torch.manual_seed(0)
     module = LogitModule()
-    module.linear.eval()  # a mixture of modes
+    module.linear.eval()  # one part in eval mode, the others in training mode
     before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
     proba, classes = ask(module, X)
     assert classes is None
@@ -176,12 +176,12 @@ def test_a_torch_module_that_ends_in_a_softmax_is_refused():
 
 
 @pytest.mark.parametrize("teacher", [StandardScaler().fit(X), 3, None, "forest"], ids=str)
-def test_what_cannot_answer_is_refused(teacher):
+def test_objects_that_cannot_predict_are_refused(teacher):
     with pytest.raises(TypeError, match="teacher=.*predict_proba"):
         ask(teacher, X)
 
 
-def test_errors_of_the_teacher_say_that_they_are():
+def test_errors_of_the_teacher_have_a_note():
     forest = RandomForestClassifier(3, random_state=0).fit(X, y)
     with pytest.raises(ValueError, match="expecting 4 features") as caught:
         ask(forest, X[:, :2])
@@ -199,7 +199,7 @@ def test_a_class_is_no_teacher():
         ask(RandomForestClassifier, X)
 
 
-def test_batches_give_the_answers_of_one_question():
+def test_batches_give_the_same_answers_as_one_call():
     teacher = RandomForestClassifier(5, random_state=0).fit(X, y)
     sizes = []
 
@@ -252,7 +252,7 @@ def test_lightgbm_on_columns_in_another_order_is_caught():
             ask(teacher, other)
 
 
-def test_lightgbm_goes_by_the_names_of_pyarrow():
+def test_lightgbm_is_checked_by_the_names_of_pyarrow_columns():
     pa, pd = pytest.importorskip("pyarrow"), pytest.importorskip("pandas")
     table = pd.DataFrame(X, columns=list("abcd"))
     teacher = lightgbm_on(table)
@@ -285,7 +285,7 @@ def test_lightgbm_inside_of_a_search_or_a_pipeline_is_caught_too(wrap):
         ask(teacher, table[list("dcba")])
 
 
-def test_a_transformer_in_front_of_lightgbm_decides_about_the_columns():
+def test_columns_behind_a_transformer_are_not_checked_for_lightgbm():
     pd = pytest.importorskip("pandas")
     table = pd.DataFrame(X, columns=list("abcd"))
     first = ColumnTransformer([("kept", "passthrough", list("abcd"))])
@@ -293,18 +293,18 @@ def test_a_transformer_in_front_of_lightgbm_decides_about_the_columns():
     np.testing.assert_allclose(ask(teacher, table[list("dcba")])[0], ask(teacher, table)[0])
 
 
-def test_lightgbm_fitted_on_an_array_knows_no_names():
+def test_lightgbm_fitted_on_an_array_has_no_names_to_check():
     pd = pytest.importorskip("pandas")
     teacher = lightgbm_on(X)
     assert ask(teacher, pd.DataFrame(X, columns=list("abcd")))[0].shape == (150, 3)
 
 
-def test_a_list_of_teachers_is_heard_one_by_one():
+def test_each_teacher_of_a_list_has_its_own_soft_labels():
     one = RandomForestClassifier(3, random_state=0).fit(X, y)
     two = FrozenEstimator(LogisticRegression(max_iter=1000).fit(X, y))
-    opinions = ask_members(freeze([(one, 2), (two, 0.5)]), X)
-    assert [opinion.weight for opinion in opinions] == [2, 0.5]
-    np.testing.assert_allclose(opinions[1].probabilities, two.predict_proba(X), rtol=1e-12)
+    soft_labels = ask_members(freeze([(one, 2), (two, 0.5)]), X)
+    assert [labels_of_one.weight for labels_of_one in soft_labels] == [2, 0.5]
+    np.testing.assert_allclose(soft_labels[1].probabilities, two.predict_proba(X), rtol=1e-12)
 
 
 @pytest.mark.parametrize("members", [[], [Duck()], [(Duck(), 1, 2)]], ids=["none", "bare", "three"])
@@ -314,10 +314,10 @@ def test_a_list_must_hold_pairs(members):
 
 
 @pytest.mark.parametrize("members", [[("rf", Duck())], [(Duck(), "much")]], ids=["name", "text"])
-def test_a_name_is_no_weight(members):
+def test_names_in_place_of_weights_are_refused(members):
     with pytest.raises(TypeError, match="weights above zero .not of .name, teacher"):
         members_of(members)
-    assert is_fitted(members)  # so that it is fit that says so
+    assert is_fitted(members)  # so that `fit` raises the error
     assert input_tags_of(members).sparse
 
 
@@ -327,7 +327,7 @@ def test_weights_of_teachers_must_be_above_zero(weight):
         members_of([(Duck(), weight)])
 
 
-def test_a_table_of_answers_says_what_its_columns_mean():
+def test_a_table_of_answers_gives_the_classes_of_its_columns():
     pd = pytest.importorskip("pandas")
     table = pd.DataFrame(np.eye(3)[y], columns=["cat", "ape", "bee"])
     assert list(ask(lambda rows: table, X)[1]) == ["cat", "ape", "bee"]
@@ -342,13 +342,13 @@ def test_a_duck_in_training_mode_is_asked_as_it_is():
     assert modes == [True]
 
 
-def test_a_good_teacher_that_never_names_a_rare_class_does_not_warn():
+def test_a_good_teacher_that_never_predicts_a_rare_class_does_not_warn():
     codes = np.r_[np.zeros(970, int), np.ones(30, int)]
     p = 0.02 + 0.3 * codes
     assert agreement_with(np.c_[1 - p, p], codes) == pytest.approx(0.5)
 
 
-def test_a_teacher_that_names_one_of_balanced_classes_warns():
+def test_a_teacher_that_predicts_one_of_balanced_classes_warns():
     draw = np.random.default_rng(0)
     codes = np.arange(300) % 3
     p = np.full((300, 3), [0.8, 0.15, 0.05])
@@ -365,11 +365,11 @@ def test_agreement_counts_rows_by_their_weights():
     assert np.isnan(agreement_with(p, codes, np.zeros(120)))
 
 
-def test_few_rows_say_nothing():
+def test_few_rows_never_warn():
     assert agreement_with(np.full((20, 2), 0.5), np.arange(20) % 2) == pytest.approx(0.5)
 
 
-def test_the_warning_gives_other_advice_where_the_teacher_was_fitted_here():
+def test_the_warning_gives_other_advice_if_the_teacher_was_fitted_on_these_rows():
     with pytest.warns(TeacherMismatchWarning, match="fitted on these rows"):
         agreement_with(np.full((300, 2), 0.5), np.arange(300) % 2, was_fitted_on_rows=True)
 
@@ -387,7 +387,7 @@ def test_agreement_is_scikit_learns_balanced_accuracy(missing):
     assert agreement_with(p, codes) == pytest.approx(expected)
 
 
-def test_a_silent_question_starts_no_thread():
+def test_a_call_without_progress_starts_no_thread():
     before = threading.active_count()
     ask(Duck(), X, batch_size=10)
     assert threading.active_count() == before
@@ -399,7 +399,7 @@ def test_a_teacher_at_chance_level_warns():
         assert agreement_with(chance, np.arange(300) % 3) == pytest.approx(1 / 3)
 
 
-def test_balanced_accuracy_spares_a_teacher_of_rare_classes():
+def test_balanced_accuracy_does_not_warn_of_a_teacher_of_rare_classes():
     codes = np.r_[np.zeros(95, int), np.ones(5, int)]
     first_choice = np.r_[np.ones(30, int), np.zeros(65, int), np.ones(5, int)]
     assert agreement_with(np.eye(2)[first_choice], codes) > 0.8
@@ -428,14 +428,14 @@ FITTED = LogisticRegression(max_iter=1000).fit(X, y)
     [
         (LogisticRegression(), False),
         (FITTED, True),
-        (FrozenEstimator(LogisticRegression()), True),  # the user says so
+        (FrozenEstimator(LogisticRegression()), True),  # because the user has frozen it
         (Duck(), True),
         (len, True),
         ([(FITTED, 1), (Duck(), 1)], True),
         ([(FITTED, 1), (LogisticRegression(), 1)], False),
     ],
 )
-def test_is_fitted_tells_who_can_answer(teacher, answers):
+def test_is_fitted_is_true_for_teachers_that_can_predict(teacher, answers):
     assert is_fitted(teacher) is answers
 
 
@@ -468,9 +468,11 @@ def test_members_of_an_ensemble_have_seeds_of_their_own():
 
 def test_every_teacher_of_a_list_is_fitted():
     teachers = [(RandomForestClassifier(3), 2), (LogisticRegression(max_iter=1000), 1)]
-    fitted, opinions = fit_and_ask(teachers, X, y, None, seed=0)
-    assert [weight for _, weight in fitted] == [o.weight for o in opinions] == [2, 1]
-    np.testing.assert_allclose(opinions[1].probabilities, fitted[1][0].predict_proba(X), rtol=1e-12)
+    fitted, soft_labels = fit_and_ask(teachers, X, y, None, seed=0)
+    assert [weight for _, weight in fitted] == [o.weight for o in soft_labels] == [2, 1]
+    np.testing.assert_allclose(
+        soft_labels[1].probabilities, fitted[1][0].predict_proba(X), rtol=1e-12
+    )
 
 
 def test_weights_reach_a_teacher_that_takes_them():
@@ -516,7 +518,7 @@ def test_weights_reach_all_members_of_an_ensemble(kind):
     ],
     ids=lambda teacher: type(teacher).__name__,
 )
-def test_a_teacher_that_takes_no_weights_says_so(teacher):
+def test_a_teacher_that_takes_no_weights_warns(teacher):
     name = type(teacher).__name__
     with pytest.warns(UserWarning, match=f"{name}, takes no sample_weight"):
         fit_and_ask(teacher, X[:100], y[:100], 1.0 + y[:100], seed=0, asks=False)
@@ -533,19 +535,19 @@ def test_a_teacher_that_takes_no_weights_says_so(teacher):
     ],
     ids=["neighbours", "pipeline"],
 )
-def test_who_takes_no_weights_is_named(members, message):
+def test_the_part_that_takes_no_weights_is_named(members, message):
     vote = VotingClassifier(list(members.items()), voting="soft")
     with pytest.warns(UserWarning, match=message):
         fit_and_ask(make_pipeline("passthrough", vote), X, y, 1.0 + y, seed=0, asks=False)
 
 
-def test_a_teacher_that_is_not_to_be_asked_is_not():
+def test_without_asks_the_teacher_does_not_predict():
     class Silent(LogisticRegression):
         def predict_proba(self, X):
             raise AssertionError("asked")
 
-    _, (opinion,) = fit_and_ask(Silent(max_iter=1000), X, y, None, seed=0, asks=False)
-    assert len(opinion.probabilities) == 0
+    _, (labels_of_one,) = fit_and_ask(Silent(max_iter=1000), X, y, None, seed=0, asks=False)
+    assert len(labels_of_one.probabilities) == 0
     with pytest.raises(AssertionError, match="asked"):
         fit_and_ask(Silent(max_iter=1000), X, y, None, seed=0)
 
@@ -568,7 +570,7 @@ def test_weights_reach_the_estimator_inside_of_a_search(routing):
 
 
 @pytest.mark.parametrize("teacher", [ask, Duck()], ids=["function", "duck"])
-def test_what_cannot_be_fitted_is_refused(teacher):
+def test_teachers_that_cannot_be_fitted_are_refused(teacher):
     with pytest.raises(ValueError, match="fit_teacher=False"):
         fit_and_ask(teacher, X, y, None, seed=0)
 
