@@ -1,21 +1,18 @@
+"""How each kind of teacher is asked for probabilities."""
+
 import threading
-import warnings
 
 import numpy as np
 import pytest
 import torch
 from scipy import sparse
-from sklearn import config_context
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_iris
-from sklearn.ensemble import RandomForestClassifier, StackingClassifier, VotingClassifier
-from sklearn.exceptions import NotFittedError
-from sklearn.feature_selection import RFECV
+from sklearn.ensemble import RandomForestClassifier, VotingClassifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
-from sklearn.metrics import get_scorer
-from sklearn.model_selection import GridSearchCV, TunedThresholdClassifierCV
+from sklearn.model_selection import GridSearchCV
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
@@ -23,9 +20,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from sklearn.utils.estimator_checks import _NotAnArray
 
-from skkd.teachers.agreement import TeacherMismatchWarning, agreement_with
 from skkd.teachers.cloning import fit_and_ask
-from skkd.teachers.members import freeze, input_tags_of, is_fitted, members_of
+from skkd.teachers.members import freeze
 from skkd.teachers.predict_proba import ask, ask_members
 
 X, y = load_iris(return_X_y=True)
@@ -86,6 +82,8 @@ def test_one_vs_one_scores_are_refused():
 
 
 OF_PAIRS = SVC(decision_function_shape="ovo")
+
+
 SEARCHED = GridSearchCV(SVC(), {"decision_function_shape": ["ovo"]}, cv=2)
 
 
@@ -307,26 +305,6 @@ def test_each_teacher_of_a_list_has_its_own_soft_labels():
     np.testing.assert_allclose(soft_labels[1].probabilities, two.predict_proba(X), rtol=1e-12)
 
 
-@pytest.mark.parametrize("members", [[], [Duck()], [(Duck(), 1, 2)]], ids=["none", "bare", "three"])
-def test_a_list_must_hold_pairs(members):
-    with pytest.raises(TypeError, match="a list of .teacher, weight. pairs"):
-        members_of(members)
-
-
-@pytest.mark.parametrize("members", [[("rf", Duck())], [(Duck(), "much")]], ids=["name", "text"])
-def test_names_in_place_of_weights_are_refused(members):
-    with pytest.raises(TypeError, match="weights above zero .not of .name, teacher"):
-        members_of(members)
-    assert is_fitted(members)  # so that `fit` raises the error
-    assert input_tags_of(members).sparse
-
-
-@pytest.mark.parametrize("weight", [0, -1, float("nan"), float("inf")])
-def test_weights_of_teachers_must_be_above_zero(weight):
-    with pytest.raises(ValueError, match="weights above zero"):
-        members_of([(Duck(), weight)])
-
-
 def test_a_table_of_answers_gives_the_classes_of_its_columns():
     pd = pytest.importorskip("pandas")
     table = pd.DataFrame(np.eye(3)[y], columns=["cat", "ape", "bee"])
@@ -342,241 +320,7 @@ def test_a_duck_in_training_mode_is_asked_as_it_is():
     assert modes == [True]
 
 
-def test_a_good_teacher_that_never_predicts_a_rare_class_does_not_warn():
-    codes = np.r_[np.zeros(970, int), np.ones(30, int)]
-    p = 0.02 + 0.3 * codes
-    assert agreement_with(np.c_[1 - p, p], codes) == pytest.approx(0.5)
-
-
-def test_a_teacher_that_predicts_one_of_balanced_classes_warns():
-    draw = np.random.default_rng(0)
-    codes = np.arange(300) % 3
-    p = np.full((300, 3), [0.8, 0.15, 0.05])
-    p[np.arange(300), codes] += 0.01 * draw.random(300)
-    with pytest.warns(TeacherMismatchWarning):
-        agreement_with(p, codes)
-
-
-def test_agreement_counts_rows_by_their_weights():
-    codes = np.r_[np.arange(60) % 2, np.arange(60) % 2]
-    p = np.eye(2)[np.r_[codes[:60], 1 - codes[60:]]]
-    assert agreement_with(p, codes, np.repeat([1.0, 0.0], 60)) == 1
-    assert agreement_with(p, codes, np.repeat([3.0, 1.0], 60)) == pytest.approx(0.75)
-    assert np.isnan(agreement_with(p, codes, np.zeros(120)))
-
-
-def test_few_rows_never_warn():
-    assert agreement_with(np.full((20, 2), 0.5), np.arange(20) % 2) == pytest.approx(0.5)
-
-
-def test_the_warning_gives_other_advice_if_the_teacher_was_fitted_on_these_rows():
-    with pytest.warns(TeacherMismatchWarning, match="fitted on these rows"):
-        agreement_with(np.full((300, 2), 0.5), np.arange(300) % 2, was_fitted_on_rows=True)
-
-
-@pytest.mark.parametrize("missing", [False, True])
-def test_agreement_is_scikit_learns_balanced_accuracy(missing):
-    from sklearn.metrics import balanced_accuracy_score
-
-    draw = np.random.default_rng(0)
-    codes = draw.integers(0, 4, 200) + missing
-    p = draw.dirichlet(np.ones(5), 200) + np.eye(5)[codes]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        expected = balanced_accuracy_score(codes, p.argmax(axis=1))
-    assert agreement_with(p, codes) == pytest.approx(expected)
-
-
 def test_a_call_without_progress_starts_no_thread():
     before = threading.active_count()
     ask(Duck(), X, batch_size=10)
     assert threading.active_count() == before
-
-
-def test_a_teacher_at_chance_level_warns():
-    chance = np.full((300, 3), 1 / 3)
-    with pytest.warns(TeacherMismatchWarning, match="no more than chance"):
-        assert agreement_with(chance, np.arange(300) % 3) == pytest.approx(1 / 3)
-
-
-def test_balanced_accuracy_does_not_warn_of_a_teacher_of_rare_classes():
-    codes = np.r_[np.zeros(95, int), np.ones(5, int)]
-    first_choice = np.r_[np.ones(30, int), np.zeros(65, int), np.ones(5, int)]
-    assert agreement_with(np.eye(2)[first_choice], codes) > 0.8
-
-
-@pytest.mark.parametrize(
-    "teacher",
-    [
-        LogisticRegression(max_iter=1000).fit(X, y),
-        [(LogisticRegression(max_iter=1000).fit(X, y), 1.0)],
-        ask,
-        LogitModule(),
-    ],
-    ids=["estimator", "list", "function", "module"],
-)
-def test_a_frozen_teacher_is_shared_by_clone(teacher):
-    assert clone(freeze(teacher)).estimator is teacher
-    assert freeze(freeze(teacher)).estimator is teacher
-
-
-FITTED = LogisticRegression(max_iter=1000).fit(X, y)
-
-
-@pytest.mark.parametrize(
-    ("teacher", "answers"),
-    [
-        (LogisticRegression(), False),
-        (FITTED, True),
-        (FrozenEstimator(LogisticRegression()), True),  # because the user has frozen it
-        (Duck(), True),
-        (len, True),
-        ([(FITTED, 1), (Duck(), 1)], True),
-        ([(FITTED, 1), (LogisticRegression(), 1)], False),
-    ],
-)
-def test_is_fitted_is_true_for_teachers_that_can_predict(teacher, answers):
-    assert is_fitted(teacher) is answers
-
-
-def test_a_fitted_clone_leaves_the_teacher_alone_and_is_seeded():
-    teacher = RandomForestClassifier(3)
-    fitted, _ = fit_and_ask(FrozenEstimator(teacher), X, y, None, seed=7)
-    again, _ = fit_and_ask(FrozenEstimator(teacher), X, y, None, seed=7, remember=False)
-    assert fitted.random_state == again.random_state
-    assert fitted.random_state is not None
-    assert teacher.random_state is None
-    with pytest.raises(NotFittedError):
-        teacher.predict(X)
-
-
-def test_seeds_of_the_teacher_itself_are_kept_and_steps_are_seeded():
-    pipeline = make_pipeline(StandardScaler(), RandomForestClassifier(3))
-    assert fit_and_ask(pipeline, X, y, None, seed=7)[0][-1].random_state is not None
-    pipeline.set_params(randomforestclassifier__random_state=1)
-    assert fit_and_ask(pipeline, X, y, None, seed=7)[0][-1].random_state == 1
-
-
-def test_members_of_an_ensemble_have_seeds_of_their_own():
-    forest = RandomForestClassifier(3)
-    fitted, _ = fit_and_ask([(forest, 1), (forest, 1)], X, y, None, seed=0)
-    assert fitted[0][0].random_state != fitted[1][0].random_state
-    vote = VotingClassifier([("a", forest), ("b", forest)], voting="soft")
-    members = fit_and_ask(vote, X, y, None, seed=0)[0].estimators_
-    assert members[0].random_state != members[1].random_state
-
-
-def test_every_teacher_of_a_list_is_fitted():
-    teachers = [(RandomForestClassifier(3), 2), (LogisticRegression(max_iter=1000), 1)]
-    fitted, soft_labels = fit_and_ask(teachers, X, y, None, seed=0)
-    assert [weight for _, weight in fitted] == [o.weight for o in soft_labels] == [2, 1]
-    np.testing.assert_allclose(
-        soft_labels[1].probabilities, fitted[1][0].predict_proba(X), rtol=1e-12
-    )
-
-
-def test_weights_reach_a_teacher_that_takes_them():
-    weights = 1.0 + 5 * (y == 1)
-    fitted, _ = fit_and_ask(LogisticRegression(max_iter=1000), X, y, weights, seed=0)
-    by_hand = LogisticRegression(max_iter=1000, random_state=0).fit(X, y, weights)
-    np.testing.assert_allclose(fitted.coef_, by_hand.coef_)
-
-
-def test_weights_reach_the_last_step_of_a_pipeline():
-    weights = 1.0 + 5 * (y == 1)
-    pipeline = make_pipeline(StandardScaler(), LogisticRegression(random_state=0))
-    fitted, _ = fit_and_ask(pipeline, X, y, weights, seed=0)
-    by_hand = clone(pipeline).fit(X, y, logisticregression__sample_weight=weights)
-    np.testing.assert_allclose(fitted[-1].coef_, by_hand[-1].coef_)
-
-
-def mean_of_class_1(teacher, weights):
-    fitted, _ = fit_and_ask(teacher, X, y, weights, seed=0)
-    return fitted.predict_proba(X)[:, 1].mean()
-
-
-@pytest.mark.parametrize("kind", ["voting", "stacking", "nested"])
-def test_weights_reach_all_members_of_an_ensemble(kind):
-    pairs = [("linear", LogisticRegression(max_iter=1000)), ("left", "drop")]
-    teacher = VotingClassifier(pairs, voting="soft")
-    if kind == "stacking":
-        teacher = StackingClassifier(pairs, cv=2)
-    elif kind == "nested":
-        teacher = VotingClassifier([("inner", teacher)], voting="soft")
-    weights = 1.0 + 50 * (y == 1)
-    assert mean_of_class_1(teacher, weights) > mean_of_class_1(teacher, None) + 0.05
-
-
-@pytest.mark.parametrize(
-    "teacher",
-    [
-        KNeighborsClassifier(),
-        VotingClassifier([("a", LogisticRegression()), ("b", KNeighborsClassifier())]),
-        StackingClassifier([("a", LogisticRegression())], KNeighborsClassifier()),
-        TunedThresholdClassifierCV(LogisticRegression()),
-        RFECV(LogisticRegression(max_iter=1000)),
-    ],
-    ids=lambda teacher: type(teacher).__name__,
-)
-def test_a_teacher_that_takes_no_weights_warns(teacher):
-    name = type(teacher).__name__
-    with pytest.warns(UserWarning, match=f"{name}, takes no sample_weight"):
-        fit_and_ask(teacher, X[:100], y[:100], 1.0 + y[:100], seed=0, asks=False)
-
-
-@pytest.mark.parametrize(
-    ("members", "message"),
-    [
-        ({"knn": KNeighborsClassifier()}, r"nor does its knn, a KNeighborsClassifier\)"),
-        (
-            {"linear": make_pipeline(StandardScaler(), LogisticRegression())},
-            "nor does its linear, a Pipeline: put its other steps in front of the VotingClassifier",
-        ),
-    ],
-    ids=["neighbours", "pipeline"],
-)
-def test_the_part_that_takes_no_weights_is_named(members, message):
-    vote = VotingClassifier(list(members.items()), voting="soft")
-    with pytest.warns(UserWarning, match=message):
-        fit_and_ask(make_pipeline("passthrough", vote), X, y, 1.0 + y, seed=0, asks=False)
-
-
-def test_without_asks_the_teacher_does_not_predict():
-    class Silent(LogisticRegression):
-        def predict_proba(self, X):
-            raise AssertionError("asked")
-
-    _, (labels_of_one,) = fit_and_ask(Silent(max_iter=1000), X, y, None, seed=0, asks=False)
-    assert len(labels_of_one.probabilities) == 0
-    with pytest.raises(AssertionError, match="asked"):
-        fit_and_ask(Silent(max_iter=1000), X, y, None, seed=0)
-
-
-@pytest.mark.parametrize("routing", [False, True])
-def test_weights_reach_the_estimator_inside_of_a_search(routing):
-    weights = 1.0 + 5 * (y == 1)
-    with config_context(enable_metadata_routing=routing):
-        scaler, linear = StandardScaler(), LogisticRegression(random_state=0)
-        scorer = get_scorer("accuracy")
-        if routing:
-            scaler.set_fit_request(sample_weight=False)
-            linear.set_fit_request(sample_weight=True)
-            scorer = scorer.set_score_request(sample_weight=True)
-        search = GridSearchCV(make_pipeline(scaler, linear), {}, cv=2, scoring=scorer)
-        fitted, _ = fit_and_ask(search, X, y, weights, seed=0)
-    by_hand = make_pipeline(StandardScaler(), LogisticRegression(random_state=0))
-    by_hand.fit(X, y, logisticregression__sample_weight=weights)
-    np.testing.assert_allclose(fitted.best_estimator_[-1].coef_, by_hand[-1].coef_)
-
-
-@pytest.mark.parametrize("teacher", [ask, Duck()], ids=["function", "duck"])
-def test_teachers_that_cannot_be_fitted_are_refused(teacher):
-    with pytest.raises(ValueError, match="fit_teacher=False"):
-        fit_and_ask(teacher, X, y, None, seed=0)
-
-
-def test_tags_are_those_that_all_teachers_share():
-    assert not input_tags_of(LogisticRegression()).allow_nan
-    assert input_tags_of(RandomForestClassifier()).allow_nan
-    assert not input_tags_of([(RandomForestClassifier(), 1), (LogisticRegression(), 1)]).allow_nan
-    assert input_tags_of(Duck()).sparse
