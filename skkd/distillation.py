@@ -22,7 +22,8 @@ from skkd.data.validation import (
 from skkd.inference.calibration import calibration_temperature
 from skkd.preprocessing.encodings import resolve_encoding
 from skkd.supervision import Candidate, Fold, LabelSupervision
-from skkd.teachers.predict_proba import MemberLabels, agreement_with
+from skkd.teachers.agreement import agreement_with
+from skkd.teachers.members import MemberLabels
 from skkd.teachers.soft_labels import (
     TeacherLogits,
     check_probabilities,
@@ -368,7 +369,9 @@ def _check_without_teacher(config: DistilledConfig, X_unlabeled: Any) -> None:
 
 def _given(teacher_proba, classes, n_rows):
     """The caller's own soft labels."""
-    probabilities = check_probabilities(teacher_proba, n_rows, "teacher_proba", may_be_silent=True)
+    probabilities = check_probabilities(
+        teacher_proba, n_rows, "teacher_proba", may_be_unanswered=True
+    )
     columns = named_columns(teacher_proba, classes)
     return MemberLabels(probabilities, columns, name="teacher_proba")
 

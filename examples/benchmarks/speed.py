@@ -41,7 +41,7 @@ from torch import nn
 from tqdm import tqdm
 
 from skkd.losses import distillation_loss
-from skkd.teachers.predict_proba import TeacherMismatchWarning
+from skkd.teachers.agreement import TeacherMismatchWarning
 
 # %%
 # The contenders

@@ -14,7 +14,8 @@ from skkd.estimators.base import all_or_nothing, runs_one_epoch_at_a_time
 from skkd.estimators.neural import NeuralClassifier
 from skkd.estimators.prediction import without_array_api
 from skkd.preprocessing.encodings import without_teacher
-from skkd.teachers.predict_proba import WeakTeacherWarning, freeze, input_tags_of, is_fitted
+from skkd.teachers.agreement import WeakTeacherWarning
+from skkd.teachers.members import freeze, input_tags_of, is_fitted
 
 __all__ = ["DistilledClassifier"]
 

@@ -1,7 +1,8 @@
-"""Teachers: how each kind is asked, cloned, fitted and remembered."""
+"""Teachers: how each kind of model is asked, cloned and fitted, and how its answers are kept."""
 
+from skkd.teachers.agreement import TeacherMismatchWarning, WeakTeacherWarning
 from skkd.teachers.cache import forget
+from skkd.teachers.members import freeze
 from skkd.teachers.out_of_fold import out_of_fold
-from skkd.teachers.predict_proba import TeacherMismatchWarning, WeakTeacherWarning, freeze
 
 __all__ = ["TeacherMismatchWarning", "WeakTeacherWarning", "forget", "freeze", "out_of_fold"]

@@ -1,6 +1,7 @@
 """A teacher's answer: an array whose columns are in the order of its classes."""
 
 from contextlib import suppress
+from typing import Any
 
 import numpy as np
 
@@ -9,10 +10,13 @@ from skkd.data.labels import plain_values
 from skkd.data.tables import names_of
 from skkd.teachers.soft_labels import as_array, check_shape, named_columns, shortened
 
-__all__ = ["in_order_of", "labels_of", "read_answer"]
+__all__ = ["Answer", "in_order_of", "labels_of", "read_answer"]
+
+#: Probabilities of shape (n_rows, n_columns), and the label of each column or None.
+Answer = tuple[np.ndarray, Any]
 
 
-def labels_of(teacher):
+def labels_of(teacher: Any) -> np.ndarray | None:
     """The `classes_` of a teacher, checked.
 
     Parameters
@@ -30,7 +34,7 @@ def labels_of(teacher):
     is_array_like = isinstance(classes, (list, tuple)) or hasattr(classes, "__array__")
     labels = None
     if is_array_like and not callable(classes):
-        with suppress(Exception):  # whatever an object's conversion may raise
+        with suppress(Exception):  # the conversion of a foreign object may raise any error
             labels = _as_array(classes)
     if labels is None or labels.ndim != 1:
         allowed = "an array of labels of shape (n_classes,): a teacher has one output"
@@ -38,7 +42,7 @@ def labels_of(teacher):
     return labels
 
 
-def _as_array(classes):
+def _as_array(classes: Any) -> np.ndarray:
     """Classes as an array of their own values: numbers beside text stay numbers."""
     if str(getattr(classes, "dtype", "")) in ("Int128", "UInt128"):  # NumPy has no such type
         return np.array(plain_values(classes), dtype=object)
@@ -48,14 +52,14 @@ def _as_array(classes):
     return labels
 
 
-def read_answer(answer, classes, n_rows):
-    """An answer as an array, and what its columns mean.
+def read_answer(answer: Any, classes: Any, n_rows: int) -> Answer:
+    """An answer as an array, and the labels of its columns.
 
     Parameters
     ----------
     answer : array-like or table of shape (n_rows, n_columns)
     classes : ndarray of shape (n_columns,), list of names or None
-        What the columns mean. None goes by the names of a table.
+        The labels of the columns; None takes the column names of a table.
     n_rows : int
 
     Returns
@@ -77,14 +81,14 @@ def read_answer(answer, classes, n_rows):
     return in_order_of(answer, array, classes), classes
 
 
-def in_order_of(answer, array, classes):
-    """The columns of an answer in the order of the classes, where it names them.
+def in_order_of(answer: Any, array: np.ndarray, classes: Any) -> np.ndarray:
+    """The columns of an answer, sorted into the order of the classes if they have names.
 
     Parameters
     ----------
     answer : array-like or table of shape (n_rows, n_columns)
     array : ndarray of shape (n_rows, n_columns)
-        Its numbers.
+        The answer as numbers.
     classes : ndarray of shape (n_columns,), or list of names
 
     Returns
@@ -94,9 +98,9 @@ def in_order_of(answer, array, classes):
     Raises
     ------
     ValueError
-        If there are names, and they are not those of the classes.
+        If the columns have names, and these are not those of the classes.
     """
-    is_array = isinstance(classes, np.ndarray)  # not the names of an earlier answer
+    is_array = isinstance(classes, np.ndarray)  # else they are the names of an earlier answer
     names = named_columns(answer, classes) if is_array else names_of(answer)
     labels = classes.tolist() if is_array else classes
     if names is None or names == labels:

@@ -1,7 +1,9 @@
-"""Teachers that are fitted inside of `fit`: a seeded clone, on the same rows and weights."""
+"""Clones of a teacher, with seeds, that are fitted to the rows and weights of a student's `fit`."""
 
 import copy
+from collections.abc import Iterator
 from itertools import chain, count
+from typing import Any
 
 import numpy as np
 from sklearn import get_config
@@ -14,30 +16,42 @@ from sklearn.utils.validation import has_fit_parameter
 
 from skkd.checks import noted, refuse, warn
 from skkd.data.protected_data import call_protected, treat_alike
+from skkd.teachers.answers import Answer
 from skkd.teachers.cache import remembered_teacher
-from skkd.teachers.predict_proba import MemberLabels, ask, members_of, unwrapped
+from skkd.teachers.members import MemberLabels, members_of, unwrapped
+from skkd.teachers.predict_proba import ask
 
 __all__ = ["fit_and_ask", "part_that_stays_fitted", "seeded_clones", "sees_labels", "weights_for"]
 
 
 def fit_and_ask(
-    teacher, X, y, sample_weight, *, seed, asks=True, remember=True, memory=None, **settings
-):
+    teacher: Any,
+    X: Any,
+    y: Any,
+    sample_weight: Any,
+    *,
+    seed: int,
+    asks: bool = True,
+    remember: bool = True,
+    memory: Any = None,
+    **settings: Any,
+) -> tuple[Any, list[MemberLabels]]:
     """A clone of a teacher, fitted, and its soft labels of the rows it was fitted on.
 
     Parameters
     ----------
     teacher : estimator or list of (estimator, float)
-        Frozen or not, fitted or not; it stays as it is.
+        Frozen or not, fitted or not; it is not changed.
     X, y : array-like
     sample_weight : array-like or None
-        Handed on where the teacher takes it; else a warning says that it does not.
+        Passed to `fit` of the teacher if it takes weights; else there is a warning.
     seed : int
-        Of the random states in it that are None, each of which gets one of its own.
+        From it, each random state of the teacher that is None gets a seed of its own.
     asks : bool, default=True
-        Whether to ask; else the soft labels are of no rows.
+        Whether the clone predicts; else the soft labels have no rows.
     remember : bool, default=True
-        Whether to fit the same teacher on the same rows only once.
+        Whether fitted clones are kept, so that the same teacher is fitted to the same rows
+        only once.
     memory : joblib.Memory, default=None
         Shares the fitted teachers between processes.
     **settings
@@ -51,14 +65,16 @@ def fit_and_ask(
     """
     random_state = np.random.RandomState(seed)
     fitted, soft_labels = [], []
-    for member, weight in members_of(teacher):
+    for member, member_weight in members_of(teacher):
         clones = seeded_clones(member, random_state)
-        fresh = next(clones)
-        weights = weights_for(fresh, sample_weight)
-        clones = chain([fresh], clones)
+        first = next(clones)
+        weights = weights_for(first, sample_weight)
+        clones = chain([first], clones)
 
-        def answer(member=member, clones=clones, weights=weights):
-            def attempt(rows, targets, *values):
+        def fitted_clone(
+            member: Any = member, clones: Iterator = clones, weights: dict = weights
+        ) -> tuple[Any, Answer]:
+            def attempt(rows: Any, targets: Any, *values: Any) -> tuple[Any, Answer]:
                 one = next(clones)
                 with noted(f"Raised by fit of teacher, a {type(one).__name__}."):
                     one.fit(rows, targets, **dict(zip(weights, values, strict=True)))
@@ -68,16 +84,19 @@ def fit_and_ask(
             return call_protected(attempt, X, y, *weights.values(), owner=member)
 
         if remember:
-            one, labels = remembered_teacher(fresh, (X, y, weights, asks), answer, memory)
+            one, answer = remembered_teacher(first, (X, y, weights, asks), fitted_clone, memory)
         else:
-            one, labels = answer()
-        fitted.append((one, weight))
-        soft_labels.append(MemberLabels(*labels, weight))
+            one, answer = fitted_clone()
+        probabilities, classes = answer
+        fitted.append((one, member_weight))
+        soft_labels.append(MemberLabels(probabilities, classes, member_weight))
     is_list = isinstance(unwrapped(teacher), (list, tuple))
     return (fitted if is_list else fitted[0][0]), soft_labels
 
 
-def seeded_clones(teacher, random_state, otherwise="fit_teacher=False"):
+def seeded_clones(
+    teacher: Any, random_state: np.random.RandomState, otherwise: str = "fit_teacher=False"
+) -> Iterator[Any]:
     """Unfitted copies of a teacher, all with the same seeds.
 
     Parameters
@@ -88,7 +107,7 @@ def seeded_clones(teacher, random_state, otherwise="fit_teacher=False"):
     Returns
     -------
     iterator of estimator
-        The first one is made at once, the others when they are asked for.
+        The first one is made now, each other one when it is taken.
     """
     before = copy.deepcopy(random_state)
     first = seeded_clone(teacher, random_state, otherwise)
@@ -96,17 +115,19 @@ def seeded_clones(teacher, random_state, otherwise="fit_teacher=False"):
     return chain([first], others)
 
 
-def seeded_clone(teacher, random_state, otherwise="fit_teacher=False"):
-    """An unfitted copy of a teacher, whose random states are all settled.
+def seeded_clone(
+    teacher: Any, random_state: np.random.RandomState, otherwise: str = "fit_teacher=False"
+) -> Any:
+    """An unfitted copy of a teacher, without a random state that is None.
 
     Parameters
     ----------
     teacher : estimator
-        Fitted or not; it stays as it is.
+        Fitted or not; it is not changed.
     random_state : numpy.random.RandomState
         Each random state in the teacher that is None gets a seed drawn from it.
     otherwise : str, default="fit_teacher=False"
-        What the user may set instead, for the message where there is nothing to clone.
+        What the user may set instead, for the error if the teacher cannot be cloned.
 
     Returns
     -------
@@ -116,19 +137,19 @@ def seeded_clone(teacher, random_state, otherwise="fit_teacher=False"):
         refuse("teacher", teacher, f"a classifier that can be cloned and fitted, or {otherwise}")
     advice = "CatBoost's cat_features must be a tuple for it: clone cannot copy a list of them."
     with noted(f"Raised by clone of teacher, a {type(teacher).__name__}. {advice}"):
-        fresh = clone(teacher)
-    params = fresh.get_params()
+        unfitted = clone(teacher)
+    params = unfitted.get_params()
     unseeded = [
         name
         for name in sorted(params)
         if name.split("__")[-1] == "random_state" and params[name] is None
     ]
     seeds = random_state.randint(np.iinfo(np.int32).max, size=len(unseeded)).tolist()
-    return fresh.set_params(**dict(zip(unseeded, seeds, strict=True)))
+    return unfitted.set_params(**dict(zip(unseeded, seeds, strict=True)))
 
 
-def _can_be_cloned(teacher):
-    """Whether it has `fit` and parameters; an object may answer any attribute with anything."""
+def _can_be_cloned(teacher: Any) -> bool:
+    """Whether it has `fit` and real parameters: some objects have an attribute of any name."""
     if isinstance(teacher, type) or not (
         hasattr(teacher, "fit") and hasattr(teacher, "get_params")
     ):
@@ -136,11 +157,11 @@ def _can_be_cloned(teacher):
     return isinstance(teacher.get_params(deep=False), dict)
 
 
-def part_that_stays_fitted(model):
-    """The name of a parameter that a clone keeps as it was fitted, with the labels it saw.
+def part_that_stays_fitted(model: Any) -> str | None:
+    """The name of a parameter that a clone keeps fitted, and that was fitted with labels.
 
-    A frozen classifier inside of a stack, say, or the teacher of a student. Transformers
-    that were fitted without labels are none.
+    For example a frozen classifier in a stack, or the teacher of a student. Transformers
+    that were fitted without labels do not count.
 
     Parameters
     ----------
@@ -152,13 +173,15 @@ def part_that_stays_fitted(model):
     """
     for name, part in sorted(model.get_params().items()):
         is_prefit = name.split("__")[-1] == "cv" and isinstance(part, str) and part == "prefit"
-        if is_prefit or (isinstance(part, FrozenEstimator) and _knows_labels(unwrapped(part))):
+        if is_prefit or (
+            isinstance(part, FrozenEstimator) and _was_fitted_with_labels(unwrapped(part))
+        ):
             return name
     return None
 
 
-def sees_labels(transformer):
-    """Whether a transformer, or a part of it, is fitted with labels, as far as it says so.
+def sees_labels(transformer: Any) -> bool:
+    """Whether a transformer, or a part of it, is fitted with labels, by its tags.
 
     Parameters
     ----------
@@ -178,12 +201,12 @@ def sees_labels(transformer):
     )
 
 
-def _knows_labels(part):
+def _was_fitted_with_labels(part: Any) -> bool:
     return hasattr(part, "predict") or not hasattr(part, "transform") or sees_labels(part)
 
 
-def weights_for(teacher, sample_weight):
-    """The arguments that bring weights to a teacher's `fit`.
+def weights_for(teacher: Any, sample_weight: Any) -> dict[str, Any]:
+    """The keyword arguments that pass weights to a teacher's `fit`.
 
     Parameters
     ----------
@@ -193,8 +216,7 @@ def weights_for(teacher, sample_weight):
     Returns
     -------
     dict of str to array-like
-        Empty where there are no weights, or where the teacher takes none: then with a
-        warning.
+        Empty if there are no weights, and, with a warning, if the teacher takes none.
     """
     if sample_weight is None:
         return {}
@@ -202,18 +224,18 @@ def weights_for(teacher, sample_weight):
     if name is not None:
         return {name: sample_weight}
     warn(
-        f"teacher, a {type(teacher).__name__}, takes no sample_weight{_because_of(teacher)}: it is "
-        "fitted without, and the weights act on the student alone."
+        f"teacher, a {type(teacher).__name__}, takes no sample_weight{_part_without(teacher)}: it "
+        "is fitted without, and the weights act on the student alone."
     )
     return {}
 
 
-def _because_of(model):
-    """Which part of an ensemble takes none, for a message."""
-    if get_config()["enable_metadata_routing"]:  # then requests decide
+def _part_without(model: Any) -> str:
+    """The part of an ensemble that takes no weights, for a message."""
+    if get_config()["enable_metadata_routing"]:  # then the user's requests decide
         return ""
     if isinstance(model, Pipeline):
-        return _because_of(model.steps[-1][1])
+        return _part_without(model.steps[-1][1])
     for name, part in _members_to_weigh(model):
         if _name_of_weights(part) != "sample_weight":
             advice = f": put its other steps in front of the {type(model).__name__}"
@@ -222,8 +244,8 @@ def _because_of(model):
     return ""
 
 
-def _members_to_weigh(model):
-    """(name, estimator) of those in a vote or a stack; each of them must take the weights."""
+def _members_to_weigh(model: Any) -> list[tuple[str, Any]]:
+    """(name, estimator) of the members of a vote or a stack, which must all take weights."""
     if not isinstance(model, (VotingClassifier, StackingClassifier)):
         return []
     members = [
@@ -233,8 +255,8 @@ def _members_to_weigh(model):
     return [(name, part) for name, part in members if part not in ("drop", None)]
 
 
-def _name_of_weights(model):
-    """What `fit` calls the weights: an estimator's own name, or that of one inside of it."""
+def _name_of_weights(model: Any) -> str | None:
+    """The name of the weights in `fit`, of an estimator or of one inside of it."""
     members = _members_to_weigh(model)
     if not members and has_fit_parameter(model, "sample_weight"):
         return "sample_weight"
@@ -247,7 +269,7 @@ def _name_of_weights(model):
         name = _name_of_weights(last)
         return None if name is None else f"{step}__{name}"
     is_search = hasattr(model, "estimator") and hasattr(model, "error_score")
-    if is_search:  # it hands all on
+    if is_search:  # its `fit` passes all arguments on
         return _name_of_weights(model.estimator)
     if members and all(_name_of_weights(part) == "sample_weight" for _, part in members):
         return "sample_weight"

@@ -1,9 +1,9 @@
-"""Hashes of content: of rows, of settings, of a fitted teacher.
+"""Hashes of content: of rows, of parameters, of a fitted teacher.
 
-The hash is that of the object's pickle, with two differences. Functions and classes
-that the user may edit while Python runs (those of a script, a notebook, a module of
-their own) count with their code, where pickle only writes their names; and a tensor
-counts with its numbers.
+The hash of an object is that of its pickle, with two differences. Of functions and
+classes that the user may edit while Python runs (those of a script, a notebook or the
+user's own module) the code is hashed, where a pickle holds only their names. Of a torch
+tensor the numbers are hashed.
 """
 
 import dis
@@ -13,12 +13,13 @@ import pickle
 import sys
 import types
 from pathlib import Path
+from typing import Any
 
 __all__ = ["fingerprint", "fingerprint_and_code", "pickled_bytes"]
 
 
-def fingerprint(content):
-    """A hash of anything's content, or None where it cannot be read.
+def fingerprint(content: Any) -> str | None:
+    """A hash of any object's content; None if the content cannot be read.
 
     Parameters
     ----------
@@ -27,8 +28,9 @@ def fingerprint(content):
     Returns
     -------
     str or None
-        Equal for equal content; equal content may have several. What a function
-        reaches through other modules, and what is written in C, is not read.
+        Different content has different hashes. Equal content has the same hash as a rule,
+        but not always. What a function uses of other modules, and what is written in C,
+        is not read.
 
     Examples
     --------
@@ -41,8 +43,8 @@ def fingerprint(content):
     return sink.digest.hexdigest() if _dump(content, sink) else None
 
 
-def fingerprint_and_code(content):
-    """A hash in which the user's functions and classes count by name, and those themselves.
+def fingerprint_and_code(content: Any) -> tuple[str | None, list]:
+    """A hash with the names of the user's functions and classes, and a list of these.
 
     Parameters
     ----------
@@ -53,59 +55,64 @@ def fingerprint_and_code(content):
     digest : str or None
     code : list of functions and classes
     """
-    sink, code = _Sink(hashlib.sha1(usedforsecurity=False)), []
+    sink = _Sink(hashlib.sha1(usedforsecurity=False))
+    code: list[Any] = []
     return (sink.digest.hexdigest() if _dump(content, sink, code) else None), code
 
 
-def pickled_bytes(content):
-    """Bytes of an object's pickle, which is not kept; None where it has none."""
+def pickled_bytes(content: Any) -> int | None:
+    """The number of bytes of an object's pickle; None if it cannot be pickled."""
     sink = _Sink()
     return sink.n_bytes if _dump(content, sink) else None
 
 
-def _dump(content, sink, code=None):
+def _dump(content: Any, sink: "_Sink", code: list | None = None) -> bool:
+    """Pickle an object into a sink; whether that worked."""
     try:
         _ContentPickler(sink, code).dump(content)
-    except Exception:  # whatever a stranger's pickling may raise
+    except Exception:  # the pickling of a foreign object may raise any error
         return False
     return True
 
 
 class _Sink:
-    """A file that counts what is written to it, and hashes it if it has a digest."""
+    """A file that counts the bytes written to it, and hashes them if it has a digest."""
 
-    def __init__(self, digest=None):
+    def __init__(self, digest: Any = None) -> None:
         self.digest = digest
         self.n_bytes = 0
 
-    def write(self, data):
+    def write(self, data: Any) -> None:
         self.n_bytes += memoryview(data).nbytes
         if self.digest is not None:
             self.digest.update(data)
 
-    def write_buffer(self, buffer):
+    def write_buffer(self, buffer: pickle.PickleBuffer) -> None:
         self.write(buffer.raw())
 
 
 class _ContentPickler(pickle.Pickler):
-    """Reads the content of functions and classes, or only collects them in `code`."""
+    """Writes the content of functions and classes; with `code`, only their names.
 
-    def __init__(self, sink, code=None):
+    With `code`, the functions and classes are appended to that list.
+    """
+
+    def __init__(self, sink: _Sink, code: list | None = None) -> None:
         super().__init__(sink, protocol=5, buffer_callback=sink.write_buffer)
         self.code = code
 
-    def reducer_override(self, thing):
+    def reducer_override(self, thing: Any) -> Any:
         content = _content_of(thing)
         is_code = isinstance(thing, (types.FunctionType, type))
         if is_code and content is not None and self.code is not None:
             self.code.append(thing)
             content = (thing.__module__, thing.__qualname__)
-        # As the state of a list: a state is written last, so it may hold the thing itself.
+        # As the state of a list: a state is written last, so it may refer to `thing` itself.
         return NotImplemented if content is None else (list, (), content)
 
 
-def _content_of(thing):
-    """What a thing counts with; None if with its pickle."""
+def _content_of(thing: Any) -> tuple | None:
+    """The content that is hashed for an object; None if its pickle is."""
     if isinstance(thing, types.FunctionType):
         return _content_of_function(thing) if _may_be_edited(thing) else None
     if isinstance(thing, type):
@@ -129,22 +136,22 @@ def _content_of(thing):
     return None
 
 
-def _content_of_function(function):
-    cells = [_inside(cell) for cell in function.__closure__ or ()]
+def _content_of_function(function: types.FunctionType) -> tuple:
+    cells = [_content_of_cell(cell) for cell in function.__closure__ or ()]
     reads = {} if _is_library(function.__module__) else _globals_read_by(function)
     settings = (function.__defaults__, function.__kwdefaults__, vars(function))
     return (function.__qualname__, function.__code__, settings, cells, reads)
 
 
-def _inside(cell):
+def _content_of_cell(cell: types.CellType) -> Any:
     try:
         return cell.cell_contents
     except ValueError:
         return "empty"
 
 
-def _globals_read_by(function):
-    names = set()
+def _globals_read_by(function: types.FunctionType) -> dict[str, Any]:
+    names: set[str] = set()
     codes = [function.__code__]
     for code in codes:
         codes += [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
@@ -154,21 +161,21 @@ def _globals_read_by(function):
     return {name: found[name] for name in sorted(names) if name in found}
 
 
-def _content_of_class(cls):
-    passing = ("__dict__", "__weakref__", "__doc__", "__module__", "_abc_impl")
-    attributes = {name: value for name, value in vars(cls).items() if name not in passing}
+def _content_of_class(cls: type) -> tuple:
+    left_out = ("__dict__", "__weakref__", "__doc__", "__module__", "_abc_impl")
+    attributes = {name: value for name, value in vars(cls).items() if name not in left_out}
     return (cls.__qualname__, cls.__bases__, attributes)
 
 
-def _may_be_edited(thing):
-    """Whether a function or class is the user's own, or has no name to be found by."""
+def _may_be_edited(thing: Any) -> bool:
+    """Whether a function or class is the user's own, or cannot be imported by its name."""
     return "<" in thing.__qualname__ or not _is_library(thing.__module__)
 
 
 @functools.cache
-def _is_library(module):
+def _is_library(module: str | None) -> bool:
     package = str(module).partition(".")[0]
-    if package == "__main__":  # whose file is Jupyter's or pytest's own, under these
+    if package == "__main__":  # under Jupyter or pytest its file is one of theirs
         return False
     if package == "skkd" or package in sys.stdlib_module_names:
         return True
@@ -178,8 +185,8 @@ def _is_library(module):
     return "site-packages" in path or "dist-packages" in path or _is_on_record(package, path)
 
 
-def _is_on_record(package, path):
-    """Whether an installer put a package there, into a folder of any name."""
+def _is_on_record(package: str, path: str) -> bool:
+    """Whether an installer put a package there; the folder may have any name."""
     module = Path(path)
     folder = module.parent.parent if module.stem == "__init__" else module.parent
     starts = (f"{package}/", f"{package}.")

@@ -1,19 +1,19 @@
 """Out-of-fold labels: of each row, by a clone of the teacher that was fitted without it.
 
-A teacher's labels for the rows it was fitted on repeat what it knows by heart; one that
+A teacher's labels for the rows it was fitted on repeat what it has memorised; one that
 merely stores its rows (nearest neighbours, in-context learners) repeats their labels. So
 the rows are split, and each part is labelled by a clone that was fitted on the others:
 cross-fitting (Dao, Kamath, Syrgkanis and Mackey 2021, "Knowledge distillation as
 semiparametric inference", arXiv:2104.09732). It costs a fit per fold.
 
-This is no `cross_val_predict`, which writes a probability of 0 where a training fold
-lacks the class, encodes the labels anew, and takes partitions only.
+`cross_val_predict` is not used: it writes a probability of 0 if a training fold lacks the
+class, encodes the labels again, and takes partitions only.
 """
 
 import copy
 import numbers
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -23,14 +23,16 @@ from skkd.checks import check_integer, noted, refuse
 from skkd.data.labels import read_labels
 from skkd.data.protected_data import call_protected, copied, is_about_writing, treat_alike
 from skkd.data.validation import encode, picked
+from skkd.teachers.answers import Answer
 from skkd.teachers.cache import remembered_teacher
 from skkd.teachers.cloning import part_that_stays_fitted, seeded_clones, weights_for
-from skkd.teachers.predict_proba import ask, unwrapped
+from skkd.teachers.members import unwrapped
+from skkd.teachers.predict_proba import ask
 from skkd.teachers.soft_labels import align
 
 __all__ = ["out_of_fold"]
 
-#: What else the user may set, for messages.
+#: What the user may set instead, for messages.
 OTHERWISE = "soft_labels='in_sample'"
 
 
@@ -53,23 +55,24 @@ def out_of_fold(
     Parameters
     ----------
     teacher : estimator
-        One, frozen or not, fitted or not; it stays as it is.
+        One model, frozen or not, fitted or not; it is not changed.
     X : array-like, sparse matrix or table of n_rows rows
         As the caller has it.
     y : array-like of shape (n_rows,)
         The original labels, of two classes at least.
     sample_weight : array-like of shape (n_rows,), default=None
-        Handed on where the teacher takes it; else a warning says that it does not.
+        Passed to `fit` of the teacher if it takes weights; else there is a warning.
     seed : int
-        Of the folds, and of the random states in the teacher that are None.
+        For the folds, and for the random states of the teacher that are None.
     n_folds : int, default=5
-        Fewer where there are fewer rows, or groups.
+        Fewer if there are fewer rows, or fewer groups.
     groups : array-like of shape (n_rows,), default=None
-        Rows of a group stay together: they are near copies of each other.
+        The rows of a group are in the same fold, because they are near copies of each
+        other.
     cv : splitter or iterable of (train, test), default=None
         In place of `n_folds` shuffled folds with equal shares of each class.
     remember : bool, default=True
-        Whether to answer the same question only once.
+        Whether the result is kept, so that the same arguments are computed only once.
     memory : joblib.Memory, default=None
         Shares the answers between processes.
     **settings
@@ -78,9 +81,9 @@ def out_of_fold(
     Returns
     -------
     probabilities : ndarray of shape (n_rows, n_classes), float64
-        The mean over the folds that a row is a test row of. All zero where nothing can
-        be said of a row: it is no test row of any fold (TimeSeriesSplit), or its class
-        is missing from the training rows.
+        The mean over the folds in which a row is a test row. All zero if the row is not
+        a test row of any fold (TimeSeriesSplit), or if its class is missing from the
+        training rows.
     classes : ndarray of shape (n_classes,)
         The sorted labels.
 
@@ -101,48 +104,61 @@ def out_of_fold(
     check_consistent_length(X, y, sample_weight, groups)
     random_state = np.random.RandomState(seed)
     teacher = unwrapped(teacher)
-    fresh = next(seeded_clones(teacher, random_state, OTHERWISE))
-    _refuse_parts_that_stay_fitted(fresh, teacher)
+    unfitted = next(seeded_clones(teacher, random_state, OTHERWISE))
+    _refuse_parts_that_stay_fitted(unfitted, teacher)
     folds = _folds(classes, codes, random_state, n_folds, groups, cv)
-    weights = weights_for(fresh, sample_weight)
-    X = X.tocsr() if sparse.issparse(X) else X  # once for all folds
+    weights = weights_for(unfitted, sample_weight)
+    X = X.tocsr() if sparse.issparse(X) else X  # here, not again for each fold
 
-    def label_all():
+    def label_all() -> tuple[Any, Answer]:
         total = np.zeros((len(codes), len(classes)))
         n_answers = np.zeros((len(codes), 1))
         for train, test in folds:
             clones = _Clones(teacher, seeded_clones(teacher, random_state, OTHERWISE))
-            answer = _answer(clones, X, y, (classes, codes), weights, train, test, settings)
+            answer = _answer_of_fold(clones, X, y, (classes, codes), weights, train, test, settings)
             total[test] += answer
             n_answers[test] += answer.any(axis=1, keepdims=True)
         labels = np.divide(total, n_answers, out=np.zeros_like(total), where=n_answers > 0)
-        return fresh, (labels, classes)
+        return unfitted, (labels, classes)
 
     if not remember:
         return label_all()[1]
-    question = ("out of fold", X, y, weights, folds, seed)
-    return remembered_teacher(fresh, question, label_all, memory)[1]
+    arguments = ("out of fold", X, y, weights, folds, seed)
+    return remembered_teacher(unfitted, arguments, label_all, memory)[1]
+
+
+#: Indices of the training rows and of the test rows, by fold.
+Folds = list[tuple[np.ndarray, np.ndarray]]
 
 
 class _Clones(NamedTuple):
-    teacher: object
-    unfitted: Iterator  #: copies of the teacher, all with the same seeds
+    teacher: Any
+    unfitted: Iterator[Any]  #: copies of the teacher, all with the same seeds
 
 
-def _answer(clones, X, y, classes_and_codes, weights, train, test, settings):
-    """Aligned probabilities of the test rows; all zero where they can say nothing."""
+def _answer_of_fold(
+    clones: _Clones,
+    X: Any,
+    y: np.ndarray,
+    classes_and_codes: tuple[np.ndarray, np.ndarray],
+    weights: dict[str, Any],
+    train: np.ndarray,
+    test: np.ndarray,
+    settings: dict[str, Any],
+) -> np.ndarray:
+    """Aligned probabilities of the test rows; all zero if the class of a row is missing."""
     classes, codes = classes_and_codes
     known = np.unique(codes[train])
-    if len(known) < 2:  # a teacher of one class knows nothing
+    if len(known) < 2:  # not enough to fit a teacher
         return np.zeros((len(test), len(classes)))
     labels = classes[known]
     codes_of_rows = None
     if len(labels) <= codes.max():  # a class is missing
         codes_of_rows = np.searchsorted(known, codes[train])
 
-    def attempt(rows, labels_of_rows, *values):
+    def attempt(rows: Any, labels_of_rows: Any, *values: Any) -> tuple[bool, np.ndarray, Any]:
         arguments = dict(zip(weights, values, strict=True))
-        fitted, knows_codes = _fitted(clones, rows, labels_of_rows, codes_of_rows, arguments)
+        fitted, knows_codes = _fitted_clone(clones, rows, labels_of_rows, codes_of_rows, arguments)
         return knows_codes, *ask(fitted, picked(X, test), **settings)
 
     data = [picked(values, train) for values in (X, y, *weights.values())]
@@ -155,10 +171,12 @@ def _answer(clones, X, y, classes_and_codes, weights, train, test, settings):
     return answer * np.isin(codes[test], known)[:, None]
 
 
-def _fitted(clones, rows, labels, codes, arguments):
+def _fitted_clone(
+    clones: _Clones, rows: Any, labels: Any, codes: np.ndarray | None, arguments: dict[str, Any]
+) -> tuple[Any, bool]:
     """A clone fitted to some rows, and whether it was fitted to codes in place of labels.
 
-    `codes` are those of the labels where a class is missing, else None.
+    `codes` are those of the labels if a class is missing, else None.
     """
     one, given = next(clones.unfitted), (rows, labels, arguments)
     if codes is not None:  # the second fit must find the rows as they were
@@ -172,25 +190,32 @@ def _fitted(clones, rows, labels, codes, arguments):
                 raise
         else:
             return treat_alike(one, clones.teacher), False
-        # XGBoost wants codes without a gap, and here a class is missing.
+        # XGBoost takes only the codes 0, 1, 2 ... without a gap, and here a class is missing.
         spare = treat_alike(next(clones.unfitted), clones.teacher)
         spare.fit(rows, codes, **arguments)
         return spare, True
 
 
-def _refuse_parts_that_stay_fitted(fresh, teacher):
-    name = part_that_stays_fitted(fresh)
+def _refuse_parts_that_stay_fitted(unfitted: Any, teacher: Any) -> None:
+    name = part_that_stays_fitted(unfitted)
     if name is not None:
         refuse(
             "teacher",
             teacher,
-            f"one without fitted parts: its {name} stays as it was fitted, on the very rows that "
-            "it is to be asked about. Give that part unfitted (no FrozenEstimator, no "
-            f"cv='prefit'), or set {OTHERWISE}",
+            f"one without fitted parts: a clone keeps its {name}, which was fitted on rows that "
+            "are to be held out. Give that part unfitted (no FrozenEstimator, no cv='prefit'), "
+            f"or set {OTHERWISE}",
         )
 
 
-def _folds(classes, codes, random_state, n_folds, groups, cv):
+def _folds(
+    classes: np.ndarray,
+    codes: np.ndarray,
+    random_state: np.random.RandomState,
+    n_folds: int,
+    groups: Any,
+    cv: Any,
+) -> Folds:
     """(train, test) of each fold, as arrays of indices that have no row in common."""
     if cv is None:
         check_integer("n_folds", n_folds, low=2)
@@ -207,7 +232,7 @@ def _folds(classes, codes, random_state, n_folds, groups, cv):
     return folds
 
 
-def _indices(part, n_rows):
+def _indices(part: Any, n_rows: int) -> np.ndarray:
     part = np.asarray(part)
     if part.dtype == bool and len(part) == n_rows:
         return np.flatnonzero(part)
@@ -216,22 +241,24 @@ def _indices(part, n_rows):
     return part.astype(np.intp)
 
 
-def _splits(labels, random_state, groups, cv):
+def _splits(
+    labels: np.ndarray, random_state: np.random.RandomState, groups: Any, cv: Any
+) -> Iterator[tuple[Any, Any]]:
     from sklearn.model_selection import check_cv
 
     if isinstance(cv, numbers.Number):
         refuse("cv", cv, "a splitter or an iterable of (train, test); n_folds is the number")
     splitter = check_cv(copy.deepcopy(cv) if hasattr(cv, "split") else cv)
-    if getattr(splitter, "random_state", 0) is None:  # it would draw from NumPy's global state
+    if getattr(splitter, "random_state", 0) is None:  # None draws from NumPy's global state
         splitter.random_state = random_state.randint(np.iinfo(np.int32).max)
     return splitter.split(np.zeros((len(labels), 1)), labels, groups)
 
 
-def _folds_by_class(codes, random_state, n_folds):
-    """Rows dealt to the folds like cards, class by class.
+def _folds_by_class(codes: np.ndarray, random_state: np.random.RandomState, n_folds: int) -> Folds:
+    """Random folds with equal shares of each class.
 
-    StratifiedKFold does the same, but warns of classes with fewer rows than folds, whose
-    rows this deals to as many folds as they can be in.
+    The shuffled rows of one class after another are assigned to the folds in turn.
+    StratifiedKFold does the same, but warns of classes with fewer rows than folds.
     """
     shuffled = random_state.permutation(len(codes))
     in_classes = shuffled[np.argsort(codes[shuffled], kind="stable")]
@@ -240,15 +267,18 @@ def _folds_by_class(codes, random_state, n_folds):
     return [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(n_folds)]
 
 
-def _folds_of_groups(codes, random_state, n_folds, groups):
+def _folds_of_groups(
+    codes: np.ndarray, random_state: np.random.RandomState, n_folds: int, groups: np.ndarray
+) -> Folds:
     from sklearn.model_selection import StratifiedGroupKFold
 
     n_groups = len(np.unique(groups))
     if n_groups < 2:
-        refuse("groups", groups, "two groups or more: the rows of one stay together")
+        refuse("groups", groups, "two groups or more: the rows of a group are in the same fold")
     n_folds = min(n_folds, n_groups)
     counts = np.bincount(codes)
-    # It refuses or warns of classes with fewer rows than folds: they need no balance.
+    # StratifiedGroupKFold refuses or warns of classes with fewer rows than folds, so these
+    # rows count as rows of the most frequent class.
     balanced = np.where(counts[codes] < n_folds, counts.argmax(), codes)
     seed = random_state.randint(np.iinfo(np.int32).max)
     splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)

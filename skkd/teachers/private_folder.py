@@ -1,4 +1,4 @@
-"""Folders of pickles, which run when they are read: private to the user, or refused."""
+"""Folders of pickles. A pickle runs code when it is read: only the user may write there."""
 
 import os
 import stat
@@ -8,8 +8,8 @@ from skkd.checks import refuse
 __all__ = ["make_private"]
 
 
-def make_private(name, folder, instead):
-    """Make a folder that only the user may enter, or check one that is there.
+def make_private(name: str, folder: str, instead: str) -> None:
+    """Make a folder that only the user may enter, or check one that exists.
 
     Parameters
     ----------
@@ -17,13 +17,13 @@ def make_private(name, folder, instead):
         The parameter, for the error message.
     folder : str
     instead : str
-        What to give if others may write there, for the error message.
+        What to give in place of a folder that others may write to, for the error message.
 
     Raises
     ------
     ValueError
-        If it is no folder, or if other users than this one and root can write to it. On
-        systems without POSIX permissions that cannot be told.
+        If it is not a folder, or if users other than this one and root can write to it.
+        On systems without POSIX permissions the second is not checked.
     """
     try:
         os.makedirs(folder, mode=0o700, exist_ok=True)
@@ -35,4 +35,6 @@ def make_private(name, folder, instead):
     is_ours = found.st_uid in (os.getuid(), 0)
     if not is_ours or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         allowed = "a folder that is yours and that only you may write to (chmod go-w)"
-        refuse(name, folder, f"{allowed}, because the pickles in it run; or {instead}")
+        refuse(
+            name, folder, f"{allowed}, because pickles run code when they are read; or {instead}"
+        )

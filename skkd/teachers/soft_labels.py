@@ -1,13 +1,18 @@
-"""Soft labels: probabilities that are checked, in the order of the classes, and mixed."""
+"""Soft labels: probabilities, checked, aligned with the classes, and averaged over teachers."""
 
 import numbers
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from skkd.data.labels import plain_values, read_labels
 from skkd.data.masks import refuse_mask
 from skkd.data.tables import names_of
+
+if TYPE_CHECKING:
+    from skkd.teachers.members import MemberLabels
 
 __all__ = [
     "TeacherLogits",
@@ -22,7 +27,7 @@ __all__ = [
     "shortened",
 ]
 
-#: How far a row of probabilities may sum from 1.
+#: How far the sum of a row of probabilities may be from 1.
 SUM_TOLERANCE = 1e-3
 
 
@@ -35,9 +40,9 @@ class TeacherLogits:
     Parameters
     ----------
     floor : float
-        Under probabilities: forests give exact zeros.
+        Smallest probability: forests give exact zeros.
     temperature : float, default=1.0
-        Of the calibration.
+        Found by calibration; 1 without.
     """
 
     floor: float
@@ -48,14 +53,14 @@ class TeacherLogits:
         return np.log(np.maximum(soft_labels, self.floor)) / self.temperature
 
 
-def as_array(answer, name="teacher"):
-    """An answer as float64; one array for each of several outputs is refused.
+def as_array(answer: Any, name: str = "teacher") -> np.ndarray:
+    """An answer as float64; a list with one array per output is refused.
 
     Parameters
     ----------
     answer : array-like
     name : str, default="teacher"
-        Whose it is, for the message.
+        Where the answer comes from, for the message.
 
     Returns
     -------
@@ -66,7 +71,7 @@ def as_array(answer, name="teacher"):
             f"{name} answers with a list of arrays, one per output: it must have one output."
         )
     refuse_mask(answer, name)
-    if hasattr(answer, "detach"):  # a tensor of torch, on whatever device
+    if hasattr(answer, "detach"):  # a torch tensor, on any device
         answer = answer.detach().cpu()
     try:
         return np.asarray(answer, dtype=np.float64)
@@ -74,17 +79,19 @@ def as_array(answer, name="teacher"):
         raise ValueError(f"{name} must give numbers, one per row and class: {error}.") from error
 
 
-def check_probabilities(probabilities, n_rows, name="teacher", may_be_silent=False):
-    """Probabilities as float64 whose rows sum to 1; what is no probability is refused.
+def check_probabilities(
+    probabilities: Any, n_rows: int, name: str = "teacher", may_be_unanswered: bool = False
+) -> np.ndarray:
+    """Probabilities as float64 whose rows sum to 1; other numbers are refused.
 
     Parameters
     ----------
     probabilities : array-like of shape (n_rows, n_columns)
     n_rows : int
     name : str, default="teacher"
-        Whose they are, for the message.
-    may_be_silent : bool, default=False
-        Whether a row may be all zero, that is say nothing.
+        Where the probabilities come from, for the message.
+    may_be_unanswered : bool, default=False
+        Whether a row may be all zero: the teacher gives no answer for it.
 
     Returns
     -------
@@ -100,11 +107,14 @@ these logits?).
     """
     p = as_array(probabilities, name)
     check_shape(p, n_rows, name, probabilities)
-    is_silent = ~p.any(axis=1) & may_be_silent
+    is_unanswered = ~p.any(axis=1) & may_be_unanswered
     faults = (
         (~np.isfinite(p).all(axis=1), "is not finite"),
         ((p < -1e-6).any(axis=1), "has a negative entry"),
-        (~is_silent & (abs(p.sum(axis=1) - 1) > SUM_TOLERANCE), "sums to {total:.6g}, not to 1"),
+        (
+            ~is_unanswered & (abs(p.sum(axis=1) - 1) > SUM_TOLERANCE),
+            "sums to {total:.6g}, not to 1",
+        ),
     )
     for is_faulty, fault in faults:
         if is_faulty.any():
@@ -116,20 +126,20 @@ these logits?).
                 f"{fault.format(total=p[row].sum())} (are these logits?)."
             )
     p = np.maximum(p, 0.0)
-    return p / np.where(is_silent, 1.0, p.sum(axis=1))[:, None]
+    return p / np.where(is_unanswered, 1.0, p.sum(axis=1))[:, None]
 
 
-def check_shape(p, n_rows, name="teacher", answer=None):
-    """Refuse an array that is not one of a number per row and class.
+def check_shape(p: np.ndarray, n_rows: int, name: str = "teacher", answer: Any = None) -> None:
+    """Refuse an array that does not hold one number per row and class.
 
     Parameters
     ----------
     p : ndarray
     n_rows : int
     name : str, default="teacher"
-        Whose it is, for the message.
+        Where the answer comes from, for the message.
     answer : object, default=None
-        What the array was made of, for the message.
+        The object that the array was made from, for the message.
     """
     if p.ndim != 2 or p.shape[1] < 2:
         received = f"shape {p.shape}"
@@ -146,8 +156,8 @@ def check_shape(p, n_rows, name="teacher", answer=None):
         )
 
 
-def named_columns(probabilities, classes):
-    """The labels that the columns of a table of probabilities are named after.
+def named_columns(probabilities: Any, classes: np.ndarray) -> list | None:
+    """The label of each column of a table of probabilities, by the names of the columns.
 
     Parameters
     ----------
@@ -158,8 +168,9 @@ def named_columns(probabilities, classes):
     Returns
     -------
     list or None
-        None where the columns are unnamed or merely counted: then they are in the order
-        of the sorted labels. A name may be a label's text, as in a table read from a file.
+        None if the columns have no names, or default names such as 0, 1, 2: then they are
+        in the order of the sorted labels. A name may be the label as text, as in a table
+        read from a file.
 
     Examples
     --------
@@ -175,16 +186,17 @@ def named_columns(probabilities, classes):
     if not set(names) & set(labels.values()):
         if set(map(str, names)) & set(labels):
             return [labels.get(str(name), name) for name in names]
-        counted = (range(len(names)), [f"column_{j}" for j in range(len(names))])  # pandas, polars
-        return None if any(names == list(numbers) for numbers in counted) else names
+        # The default names of pandas, and those of polars.
+        defaults = (range(len(names)), [f"column_{j}" for j in range(len(names))])
+        return None if any(names == list(default) for default in defaults) else names
     is_unnamed = type(probabilities.columns).__name__ == "RangeIndex"
     if is_unnamed and len(names) == len(labels) and set(names) != set(labels.values()):
         return None
     return names
 
 
-def in_order(labels):
-    """Labels sorted for a message, of whatever types they are."""
+def in_order(labels: Iterable) -> list:
+    """Labels of any types, sorted for a message."""
     labels = list(labels)
     try:
         return sorted(labels)
@@ -192,28 +204,35 @@ def in_order(labels):
         return sorted(labels, key=str)
 
 
-def shortened(labels):
+def shortened(labels: list) -> str:
     """A list for a message, of ten entries at most."""
     more = f", ... {len(labels) - 10} more" if len(labels) > 10 else ""
     return f"{str(labels[:10])[:-1]}{more}]"
 
 
-def align(probabilities, known, classes, on_class_mismatch="raise", name="teacher"):
-    """Columns in the order of `classes`.
+def align(
+    probabilities: np.ndarray,
+    known: Any,
+    classes: np.ndarray,
+    on_class_mismatch: str = "raise",
+    name: str = "teacher",
+) -> np.ndarray:
+    """The columns of probabilities, in the order of `classes`.
 
     Parameters
     ----------
     probabilities : ndarray of shape (n_rows, n_columns)
     known : array-like of shape (n_columns,) or None
-        The classes of the columns. None means the classes themselves, in their order.
+        The classes of the columns. None means `classes`, in their order.
     classes : ndarray of shape (n_classes,)
-        The student's.
+        The classes of the student.
     on_class_mismatch : {"raise", "teacher", "intersect"}, default="raise"
-        "raise" wants both sets equal; otherwise a class that the teacher does not know
-        has probability 0, and the mass of one that only the teacher knows is spread
-        over the others (a row without any is left all zero).
+        "raise" raises an error unless both have the same classes. Otherwise a class that
+        the teacher does not know has probability 0. Columns of classes that only the
+        teacher knows are dropped, and the others are scaled to a sum of 1 (a row where
+        nothing is left is all zero).
     name : str, default="teacher"
-        Whose they are, for the message.
+        Where the probabilities come from, for the message.
 
     Returns
     -------
@@ -244,7 +263,7 @@ def align(probabilities, known, classes, on_class_mismatch="raise", name="teache
     )
     if not set(position) & set(wanted):
         raise ValueError(
-            f"{complaint}. They have none in common: {_advice(name, columns)}if y is not "
+            f"{complaint}. They have no class in common: {_advice(name, columns)}if y is not "
             f"yours, {re_encoded}"
         )
     if on_class_mismatch == "raise" and set(position) != set(wanted):
@@ -260,31 +279,31 @@ def align(probabilities, known, classes, on_class_mismatch="raise", name="teache
     return np.divide(aligned, mass, out=aligned, where=mass > 0)
 
 
-def _advice(name, columns):
-    """What else may be wrong if no label is known, for a message."""
+def _advice(name: str, columns: list) -> str:
+    """Other possible causes if no class is in common, for a message."""
     if name == "teacher_proba":
         return "name its columns after the labels, or give an array in their order; or, "
     if columns == list(range(len(columns))):
         return (
-            "the teacher takes codes, then give its predict_proba as the teacher if column k means "
-            "the k-th of the sorted labels; or, "
+            "the teacher was fitted to codes, then give its predict_proba as the teacher if column "
+            "k is that of the k-th sorted label; or, "
         )
     return ""
 
 
-def mix(soft_labels, weights):
+def mix(soft_labels: list[np.ndarray], weights: list[float]) -> np.ndarray:
     """The weighted mean of several teachers' soft labels.
 
     Parameters
     ----------
     soft_labels : list of ndarray of shape (n_rows, n_classes)
-        Aligned. A row that is all zero says nothing, and has no weight in its mean.
+        Aligned. A row that is all zero does not count in the mean of that row.
     weights : list of float, positive
 
     Returns
     -------
     ndarray of shape (n_rows, n_classes)
-        Rows sum to 1; those of which nobody says anything are all zero.
+        Rows sum to 1; a row that is all zero in each of the arrays stays all zero.
 
     Examples
     --------
@@ -294,19 +313,20 @@ def mix(soft_labels, weights):
     """
     if len(soft_labels) == 1:
         return soft_labels[0]
-    total = sum(weight * p for weight, p in zip(weights, soft_labels, strict=True))
+    parts = zip(weights, soft_labels, strict=True)
+    total = np.asarray(sum(weight * p for weight, p in parts))
     mass = total.sum(axis=1, keepdims=True)
     return np.divide(total, mass, out=np.zeros_like(total), where=mass > 0)
 
 
-def known_classes(answers, own_classes):
-    """The classes that teachers know, for a student that takes them over.
+def known_classes(answers: "list[MemberLabels]", own_classes: np.ndarray) -> np.ndarray:
+    """The classes of all members of a teacher, for a student that takes them over.
 
     Parameters
     ----------
     answers : list of MemberLabels
     own_classes : ndarray
-        Those of y, sorted.
+        The classes of y, sorted.
 
     Returns
     -------
@@ -326,4 +346,4 @@ def known_classes(answers, own_classes):
         )
     found = np.unique(read_labels(list(known), "the teachers' classes_"))
     as_own = found.astype(own_classes.dtype) if own_classes.dtype.kind in "iuf" else found
-    return as_own if as_own.tolist() == found.tolist() else found  # 1 may be 1.0 for a teacher
+    return as_own if as_own.tolist() == found.tolist() else found  # a teacher may have 1.0 for 1

@@ -1,4 +1,4 @@
-"""A teacher, bound once to how it is asked: soft labels, clones, and how long it took."""
+"""A teacher with its options, set once: its soft labels, its clones, and its seconds."""
 
 import time
 from collections.abc import Iterator
@@ -9,24 +9,19 @@ from typing import Any
 import numpy as np
 from sklearn.exceptions import NotFittedError
 
-from skkd.teachers.cache import as_memory, questions_in_a_row
+from skkd.teachers.cache import as_memory, series_of_calls
 from skkd.teachers.cloning import fit_and_ask, part_that_stays_fitted
+from skkd.teachers.members import MemberLabels, is_fitted, members_of, unwrapped
 from skkd.teachers.out_of_bag import out_of_bag
 from skkd.teachers.out_of_fold import out_of_fold
-from skkd.teachers.predict_proba import (
-    MemberLabels,
-    ask_members,
-    is_fitted,
-    members_of,
-    unwrapped,
-)
+from skkd.teachers.predict_proba import ask_members
 from skkd.teachers.soft_labels import align, mix
 
 __all__ = ["Clock", "HowToAsk", "LabelledRows", "Teacher", "can_be_cloned", "mixed"]
 
 NOT_FITTED = (
-    "teacher is not fitted. Fit it first; inside of a grid over teachers, which unfits them, wrap "
-    "each fitted one in sklearn.frozen.FrozenEstimator; or set fit_teacher=True to have a clone of "
+    "teacher is not fitted. Fit it first; in a grid over teachers, which clones them, wrap each "
+    "fitted one in sklearn.frozen.FrozenEstimator; or set fit_teacher=True to have a clone of "
     "it fitted on the rows of each fit."
 )
 
@@ -40,7 +35,7 @@ class Clock:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Count the time of a block; one inside of another counts once."""
+        """Count the time of a block; nested blocks count once."""
         if self._is_running:
             yield
             return
@@ -54,7 +49,7 @@ class Clock:
 
 @dataclass(frozen=True)
 class HowToAsk:
-    """What is the same for each question to a teacher.
+    """The options that are the same for each call of a teacher.
 
     Parameters
     ----------
@@ -62,16 +57,17 @@ class HowToAsk:
         Where the soft labels of the rows of `fit` come from.
     on_class_mismatch : {"raise", "teacher", "intersect"}
     batch_size : int or None
-        Rows per question.
+        Rows per call.
     memory : folder, joblib.Memory or None
     shows_progress : bool
     remembers_fits : bool
-        Whether another fit may ask for the same teacher, fitted on the same rows with the
-        same seed.
+        Whether fitted clones are kept, because another fit may need the same clone: with
+        the same rows and the same seed.
     remembers_rows : bool
-        Whether another fit may ask about the same unlabelled rows.
+        Whether answers for unlabelled rows are kept, because another fit may have the
+        same rows.
     remembers_made_rows : bool
-        The same of synthetic rows.
+        The same for synthetic rows.
     """
 
     source: str = "in_sample"
@@ -100,7 +96,7 @@ class HowToAsk:
 
 @dataclass(frozen=True)
 class LabelledRows:
-    """Rows with labels, as a teacher takes them.
+    """Rows with labels, in the form that a teacher is fitted to.
 
     Parameters
     ----------
@@ -117,7 +113,7 @@ class LabelledRows:
 
 @dataclass(frozen=True)
 class Teacher:
-    """A fitted model, or several with weights, and how it is asked.
+    """A fitted model, or several with weights, and the options of its calls.
 
     Parameters
     ----------
@@ -125,7 +121,7 @@ class Teacher:
         Fitted.
     how : HowToAsk
     clock : Clock
-        Counts the seconds of this teacher, and of its clones.
+        Adds up the seconds of this teacher and of its clones.
     classes : ndarray of shape (n_classes,), default=None
         The columns of its soft labels.
     """
@@ -160,7 +156,7 @@ class Teacher:
         seed : int
             Of models that are fitted.
         remember : bool
-            Whether to ask about the same rows only once.
+            Whether answers are kept, so that the same rows are predicted only once.
         clock : Clock
 
         Returns
@@ -221,16 +217,17 @@ class Teacher:
         with self.clock.running():
             remember = self.how.remembers_made_rows if are_made else self.how.remembers_rows
             answers = ask_members(self.model, X, remember=remember, **self.how.options)
+            assert self.classes is not None, "with_classes was not called"
             return mixed(answers, self.classes, self.how.on_class_mismatch)
 
     @contextmanager
-    def several_questions(self) -> Iterator[None]:
-        """Look for changes of the model before and after several questions, not at each."""
+    def series_of_calls(self) -> Iterator[None]:
+        """A context for several calls: changes of the model are looked for around all of them."""
         members = members_of(self.model) if self.how.remembers_made_rows else []
         with ExitStack() as series:
             with self.clock.running():
                 for member, _ in members:
-                    series.enter_context(questions_in_a_row(member))
+                    series.enter_context(series_of_calls(member))
             try:
                 yield
             finally:
@@ -239,7 +236,7 @@ class Teacher:
 
 
 def can_be_cloned(model: Any) -> bool:
-    """Whether a clone can be fitted to other rows: no part of it stays as it was fitted.
+    """Whether a clone can be fitted to other rows, without a part that stays fitted.
 
     Parameters
     ----------
@@ -252,9 +249,7 @@ def can_be_cloned(model: Any) -> bool:
     return not any(part_that_stays_fitted(member) for member, _ in members_of(model))
 
 
-def mixed(
-    answers: list[MemberLabels], classes: np.ndarray | None, on_class_mismatch: str
-) -> np.ndarray:
+def mixed(answers: list[MemberLabels], classes: np.ndarray, on_class_mismatch: str) -> np.ndarray:
     """The soft labels of all members, aligned by class and averaged by weight.
 
     Parameters
@@ -275,24 +270,25 @@ def mixed(
     return mix(aligned, [one.weight for one in answers])
 
 
-def _out_of_sample(model, rows, how, seed, remember):
-    """Soft labels by models that have not seen the row, for each member."""
+def _out_of_sample(
+    model: Any, rows: LabelledRows, how: HowToAsk, seed: int, remember: bool
+) -> list[MemberLabels]:
+    """Soft labels by models that were not fitted on the row, for each member."""
     members = members_of(model)
-    if how.source == "out_of_bag":
-        return [MemberLabels(*out_of_bag(one, rows.X, rows.y), weight) for one, weight in members]
     seeds = np.random.RandomState(seed).randint(2**31 - 1, size=len(members))
-    return [
-        MemberLabels(
-            *out_of_fold(
-                one,
+    soft_labels = []
+    for (member, weight), seed_of_member in zip(members, seeds, strict=True):
+        if how.source == "out_of_bag":
+            probabilities, classes = out_of_bag(member, rows.X, rows.y)
+        else:
+            probabilities, classes = out_of_fold(
+                member,
                 rows.X,
                 rows.y,
                 rows.sample_weight,
-                seed=int(seed),
+                seed=int(seed_of_member),
                 remember=remember,
                 **how.options,
-            ),
-            weight,
-        )
-        for (one, weight), seed in zip(members, seeds, strict=True)
-    ]
+            )
+        soft_labels.append(MemberLabels(probabilities, classes, weight))
+    return soft_labels

@@ -1,21 +1,26 @@
-"""Where the trees of a teacher split the columns of X.
+"""Where the trees of a teacher split the columns of X, and the gain of each split.
 
-Each split says that something happens at a threshold, and its gain how much. Read are the
-trees of scikit-learn, XGBoost, LightGBM and CatBoost, also inside of ensembles, searches,
-calibration and lists of teachers.
+Trees of scikit-learn, XGBoost, LightGBM and CatBoost are read, also in ensembles,
+searches, calibration and lists of teachers.
 
-Behind other steps of a pipeline a tree splits transformed columns. Which column of X one
-comes from, and which value a threshold was, is found by probing with rows whose cells come
-from many. First each column is at its lowest or at its highest value, in a pattern of its
-own, and an output that moves in the pattern of a column belongs to that. Then the columns
-run through their values, once all of them rising and once each in an order of its own: if
-an output is the same function of its column both times, and never turns back, its
-thresholds are interpolated between these values. That needs to know nothing of the steps;
-columns that mix others, as those of PCA and products do, are left out.
+In a pipeline the trees may split transformed columns. Then the steps before them are
+probed with synthetic rows, to find which column of X an output depends on, and which value
+of it belongs to a threshold:
+
+1. Each column is set to its lowest or its highest value, in a pattern that no other column
+   has. An output that changes in the pattern of a column depends on that column alone.
+2. The columns run through their values twice: once all of them in ascending order, and once
+   each in a random order of its own. If an output is the same monotone function of its
+   column both times, its thresholds are interpolated between the values of the column.
+
+So the steps may be of any kind. Outputs that mix several columns (of PCA, of products) are
+left out.
 """
 
 import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -27,24 +32,24 @@ from skkd.data.containers import container_of
 from skkd.data.protected_data import copied
 from skkd.data.tables import is_table, read_table
 from skkd.data.validation import picked
-from skkd.teachers.predict_proba import members_of, unwrapped
+from skkd.teachers.members import members_of, unwrapped
 
 __all__ = ["thresholds_of"]
 
-#: Observed values that a column takes while it is probed.
+#: Observed values of a column that are probed, at most.
 MOST_PROBES = 256
 
-#: Rows that steps inside of steps are probed with.
+#: Rows of X that pass through the steps, at most.
 MOST_ROWS = 2000
 
 
-def thresholds_of(teacher, X):
+def thresholds_of(teacher: Any, X: Any) -> dict[int, tuple[np.ndarray, np.ndarray]]:
     """Thresholds of the numeric columns of X, and their gains.
 
     Parameters
     ----------
     teacher : object or list of (object, float)
-        Fitted. A list weights the gains of its members, each scaled to a sum of 1.
+        Fitted. In a list the gains of each member are scaled to a sum of its weight.
     X : array-like, sparse matrix or table of shape (n_rows, n_columns)
         Rows as the teacher takes them.
 
@@ -52,7 +57,7 @@ def thresholds_of(teacher, X):
     -------
     dict of int to (ndarray, ndarray)
         By index of the column: thresholds in any order, with ties, and the gain of each
-        (1 where the teacher keeps none). Empty for a teacher without trees.
+        (1 if the teacher does not store it). Empty for a teacher without trees.
 
     Examples
     --------
@@ -65,10 +70,10 @@ def thresholds_of(teacher, X):
     {0: [4.5]}
     """
     if sparse.issparse(X):
-        X = X.tocsr()  # not every format has columns to pick
+        X = X.tocsr()  # columns cannot be taken from every format
     elif not is_table(X):
         X = np.asarray(X)
-    splits = _joined(_shares(_splits(m, X), weight) for m, weight in members_of(teacher))
+    splits = _joined(_with_sum(_splits(m, X), weight) for m, weight in members_of(teacher))
     found = {}
     for j in np.unique(splits.column).tolist():
         of_column = splits.column == j
@@ -85,27 +90,27 @@ class Splits:
     gain: np.ndarray
 
     @classmethod
-    def of(cls, column=(), threshold=(), gain=()):
-        """Splits from anything that converts."""
+    def of(cls, column: Any = (), threshold: Any = (), gain: Any = ()) -> "Splits":
+        """Splits from array-likes."""
         column, threshold = np.asarray(column, dtype=np.intp), np.asarray(threshold, dtype=float)
         return cls(column, threshold, np.maximum(np.asarray(gain, dtype=float), 0.0))
 
-    def __getitem__(self, which):
+    def __getitem__(self, which: np.ndarray) -> "Splits":
         return Splits(self.column[which], self.threshold[which], self.gain[which])
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.column)
 
-    def on(self, columns):
-        """The same splits where column i is another one's name for `columns[i]`."""
+    def on(self, columns: Any) -> "Splits":
+        """The same splits, with `columns[i]` in place of column i."""
         return Splits(np.asarray(columns, dtype=np.intp)[self.column], self.threshold, self.gain)
 
-    def times(self, factor):
-        """The same splits with other gains."""
+    def times(self, factor: float) -> "Splits":
+        """The same splits, with gains multiplied by a factor."""
         return Splits(self.column, self.threshold, self.gain * factor)
 
 
-def _joined(parts):
+def _joined(parts: Iterable[Splits]) -> Splits:
     parts = list(parts)
     if not parts:
         return Splits.of()
@@ -113,14 +118,14 @@ def _joined(parts):
     return Splits(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
-def _shares(splits, weight=1.0):
+def _with_sum(splits: Splits, weight: float = 1.0) -> Splits:
     """The same splits with gains of a given sum: units differ between kinds of trees."""
     total = splits.gain.sum()
     return splits.times(weight / total) if total > 0 else splits
 
 
-def _splits(model, X):
-    """The splits of a fitted model in the columns of X, whatever kind it is."""
+def _splits(model: Any, X: Any) -> Splits:
+    """The splits of a fitted model of any kind, in the columns of X."""
     model = unwrapped(model)
     for kind in type(model).__mro__:
         library = kind.__module__.partition(".")[0]
@@ -144,14 +149,14 @@ def _splits(model, X):
     return Splits.of()
 
 
-def _of_members(model, members, X):
-    """Of an ensemble."""
-    if hasattr(model, "named_estimators_"):  # of several kinds
+def _of_members(model: Any, members: Sequence[Any], X: Any) -> Splits:
+    """The splits of an ensemble."""
+    if hasattr(model, "named_estimators_"):  # members of several kinds
         weights = getattr(model, "_weights_not_none", None) or [1.0] * len(members)
         parts = zip(members, weights, strict=True)
-        found = [_shares(_splits(member, X), weight) for member, weight in parts]
+        found = [_with_sum(_splits(member, X), weight) for member, weight in parts]
         if getattr(model, "passthrough", False):
-            found.append(_shares(_of_final_estimator(model, X)))
+            found.append(_with_sum(_of_final_estimator(model, X)))
         return _joined(found)
     n = len(members)
     weights = getattr(model, "estimator_weights_", np.ones(n))  # AdaBoost's
@@ -162,13 +167,13 @@ def _of_members(model, members, X):
         if columns is None:
             found.append(_splits(member, X).times(weight))
         else:
-            seen = _safe_indexing(X, columns, axis=1)
-            found.append(_splits(member, seen).on(columns))
+            part = _safe_indexing(X, columns, axis=1)
+            found.append(_splits(member, part).on(columns))
     return _joined(found)
 
 
-def _of_final_estimator(stacking, X):
-    """Splits of columns of X that a stack hands on behind its members' answers."""
+def _of_final_estimator(stacking: Any, X: Any) -> Splits:
+    """Splits of the columns of X that a stack passes on after its members' answers."""
     answers_and_rows = stacking.transform(_some_rows(X))
     n_columns = X.shape[1]
     own = np.append(np.full(answers_and_rows.shape[1] - n_columns, -1), np.arange(n_columns))
@@ -176,12 +181,12 @@ def _of_final_estimator(stacking, X):
     return splits[splits.column >= 0]
 
 
-def _without_names(X, member):
-    """X as an ensemble hands it to a member that knows no names."""
+def _without_names(X: Any, member: Any) -> Any:
+    """X as an ensemble passes it to a member that was fitted without column names."""
     return np.asarray(X) if is_table(X) and not hasattr(member, "feature_names_in_") else X
 
 
-def _of_tree(tree):
+def _of_tree(tree: Any) -> Splits:
     left, right = tree.children_left, tree.children_right
     inner = np.flatnonzero(left != right)
     impurity = tree.weighted_n_node_samples * tree.impurity
@@ -189,14 +194,14 @@ def _of_tree(tree):
     return Splits.of(tree.feature[inner], tree.threshold[inner], gain)
 
 
-def _of_histograms(model):
-    """Of HistGradientBoosting, which puts categorical columns first."""
+def _of_histograms(model: Any) -> Splits:
+    """The splits of HistGradientBoosting, which puts categorical columns first."""
     trees = [tree.nodes for trees in model._predictors for tree in trees]
-    nodes = np.concatenate(trees) if trees else np.empty(0)
+    nodes: Any = np.concatenate(trees) if trees else np.empty(0)
     if len(nodes) == 0:
         return Splits.of()
     nodes = nodes[(nodes["is_leaf"] == 0) & (nodes["is_categorical"] == 0)]
-    nodes = nodes[np.isfinite(nodes["num_threshold"])]  # else missing values from all others
+    nodes = nodes[np.isfinite(nodes["num_threshold"])]  # the others split off missing values
     splits = Splits.of(nodes["feature_idx"], nodes["num_threshold"], nodes["gain"])
     if getattr(model, "_preprocessor", None) is None:
         return splits
@@ -204,7 +209,7 @@ def _of_histograms(model):
     return splits.on(np.r_[np.flatnonzero(is_categorical), np.flatnonzero(~is_categorical)])
 
 
-def _of_xgboost(model):
+def _of_xgboost(model: Any) -> Splits:
     booster = model.get_booster() if hasattr(model, "get_booster") else model
     names = booster.feature_names or [f"f{j}" for j in range(booster.num_features())]
     index = {name: j for j, name in enumerate(names)}
@@ -217,7 +222,7 @@ def _of_xgboost(model):
     return Splits.of(*zip(*found, strict=True))
 
 
-def _of_lightgbm(model):
+def _of_lightgbm(model: Any) -> Splits:
     booster = getattr(model, "booster_", model)
     nodes = _nodes(tree["tree_structure"] for tree in booster.dump_model()["tree_info"])
     found = [
@@ -228,7 +233,7 @@ def _of_lightgbm(model):
     return Splits.of(*zip(*found, strict=True))
 
 
-def _of_catboost(model):
+def _of_catboost(model: Any) -> Splits:
     borders = {j: found for j, found in model.get_borders().items() if len(found)}
     column = np.repeat(list(borders), [len(found) for found in borders.values()])
     threshold = np.concatenate([np.empty(0), *borders.values()])
@@ -238,7 +243,7 @@ def _of_catboost(model):
 OF_LIBRARY = {"xgboost": _of_xgboost, "lightgbm": _of_lightgbm, "catboost": _of_catboost}
 
 
-def _nodes(roots):
+def _nodes(roots: Iterable[dict]) -> Iterator[dict]:
     """All nodes of nested trees."""
     waiting = list(roots)
     while waiting:
@@ -248,44 +253,49 @@ def _nodes(roots):
         waiting += node.get("children", children)
 
 
-def _of_pipeline(pipeline, X):
-    """Splits of what comes out of the steps, in the columns of X."""
+def _of_pipeline(pipeline: Pipeline, X: Any) -> Splits:
+    """The splits of the last step, in the columns of X."""
     steps, last = pipeline[:-1], pipeline[-1]
     if len(steps) == 0:
         return _splits(last, X)
     try:
-        seen = steps.transform(_some_rows(X))
-    except Exception:  # whatever stands around the pipeline hands it something else than X
+        transformed = steps.transform(_some_rows(X))
+    except Exception:  # in another estimator the pipeline may get other rows than X
         return Splits.of()
-    splits = _splits(last, seen)
+    splits = _splits(last, transformed)
     if len(splits) == 0:
         return splits
     outputs = np.unique(splits.column)
 
-    def answer(donors):
+    def outputs_of(donors: np.ndarray) -> np.ndarray:
         try:
             with np.errstate(all="ignore"):
-                rows = copied(_put_together(X, donors))  # which may share the names of columns
-                seen = _safe_indexing(steps.transform(rows), outputs, axis=1)
-            return np.asarray(seen.toarray() if sparse.issparse(seen) else seen, dtype=float)
-        except Exception:  # the user's steps may refuse rows that nobody has seen before
+                rows = copied(_put_together(X, donors))  # a copy: it may share column names with X
+                found = _safe_indexing(steps.transform(rows), outputs, axis=1)
+            return np.asarray(found.toarray() if sparse.issparse(found) else found, dtype=float)
+        except Exception:  # the user's steps may refuse synthetic rows
             return np.full((len(donors), len(outputs)), np.nan)
 
     return _joined(
         _inverted(splits[splits.column == outputs[i]], j, values, curve)
-        for i, j, values, curve in _curves(X, answer)
+        for i, j, values, curve in _curves(X, outputs_of)
     )
 
 
-def _curves(X, answer):
-    """For outputs that are functions of one numeric column: which, of which, and the curve.
+#: Outputs of the steps of a pipeline, of shape (n, n_outputs), for rows put together from
+#: cells of X. They are given by donors of shape (n, n_columns): the row of X of each cell.
+OutputsOf = Callable[[np.ndarray], np.ndarray]
 
-    `answer` gives the outputs for rows of which it is told, by column, from what rows of X
-    the cells are.
+
+def _curves(X: Any, outputs_of: OutputsOf) -> Iterator[tuple[int, int, np.ndarray, np.ndarray]]:
+    """The outputs that are functions of one numeric column.
+
+    Yields the index of the output, that of the column, some values of the column, and the
+    output at these values.
     """
     columns = _columns(X)
     ends = np.array([_lowest_and_highest(columns(j)) for j in range(X.shape[1])])
-    sources = _sources(ends, answer)
+    sources = _sources(ends, outputs_of)
     values, orders, random_state = {}, {}, np.random.RandomState(0)
     rising = np.tile(ends[:, 0], (MOST_PROBES, 1))
     mixed = random_state.randint(_num_samples(X), size=rising.shape)
@@ -299,64 +309,69 @@ def _curves(X, answer):
         mixed[:, j] = donors[orders[j]]
     if not values:
         return
-    risen, shuffled = np.split(answer(np.concatenate([rising, mixed])), 2)
+    in_order, shuffled = np.split(outputs_of(np.concatenate([rising, mixed])), 2)
     for i, j in enumerate(sources.tolist()):
-        if j in values and _are_close(risen[orders[j], i], shuffled[:, i]):
-            yield i, j, values[j], risen[: len(values[j]), i]
+        if j in values and _are_close(in_order[orders[j], i], shuffled[:, i]):
+            yield i, j, values[j], in_order[: len(values[j]), i]
 
 
-def _sources(ends, answer):
-    """The only column that each output moves with, or -1.
+def _sources(ends: np.ndarray, outputs_of: OutputsOf) -> np.ndarray:
+    """The only column that each output depends on, or -1.
 
-    Column j is at its highest value in row b, and at its lowest in row b of the second
-    half, if bit b of the number j is 1; if it is 0, the other way round. An output that is
-    a function of it alone moves in those rows where the column does.
+    In the first row all columns are at their lowest values. Then there are two rows for
+    each bit b of the column's index j: one in each half. If bit b of j is 1, column j is at
+    its highest value in row b of the first half, and at its lowest in row b of the second;
+    if it is 0, the other way round. An output of one column alone changes in exactly the
+    rows in which the column is at its highest value.
     """
     numbers = np.arange(len(ends))
     places = np.arange(max(1, int(numbers[-1]).bit_length()))[:, None]
     bits = numbers >> places & 1
     is_high = np.concatenate([np.zeros_like(bits[:1]), bits, 1 - bits])
-    lowest, *answers = answer(np.where(is_high, ends[:, 1], ends[:, 0]))
-    moves, moves_otherwise = np.split(~_equal(np.array(answers), lowest), 2)
-    found = (moves << places).sum(axis=0)
-    is_clear = (moves != moves_otherwise).all(axis=0) & (found < len(ends))
+    lowest, *others = outputs_of(np.where(is_high, ends[:, 1], ends[:, 0]))
+    changes, changes_opposite = np.split(~_equal(np.array(others), lowest), 2)
+    found = (changes << places).sum(axis=0)
+    is_clear = (changes != changes_opposite).all(axis=0) & (found < len(ends))
     return np.where(is_clear, found, -1)
 
 
-def _equal(a, b):
+def _equal(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return (a == b) | (np.isnan(a) & np.isnan(b))
 
 
-def _are_close(a, b):
-    """Whether two series are finite, and the same but for rounding."""
+def _are_close(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether two series are finite, and equal up to rounding."""
     if not (np.isfinite(a).all() and np.isfinite(b).all()):
         return False
     return np.allclose(a, b, rtol=0.0, atol=1e-9 * np.abs(a).max())
 
 
-def _some_rows(X):
-    """Copies: all rows of a table, picked, may be the table itself."""
+def _some_rows(X: Any) -> Any:
+    """A copy of some rows. To pick all rows of a table may give the table itself."""
     return copied(picked(X, _spread(_num_samples(X), MOST_ROWS)))
 
 
-def _spread(n, most):
-    """Indices from 0 to n - 1, at most so many, the first and the last among them."""
+def _spread(n: int, most: int) -> np.ndarray:
+    """At most `most` indices from 0 to n - 1, evenly spaced, with the first and the last."""
     return np.linspace(0, n - 1, min(n, most)).astype(int)
 
 
-def _inverted(splits, j, values, answers):
-    """Splits of a monotone function of column j, as splits of column j."""
-    if answers[-1] < answers[0]:
-        values, answers = values[::-1], answers[::-1]
-    if not (np.diff(answers) >= 0).all():
+def _inverted(splits: Splits, j: int, values: np.ndarray, curve: np.ndarray) -> Splits:
+    """Splits of a monotone function of column j, as splits of column j.
+
+    `curve` is the function at `values`.
+    """
+    if curve[-1] < curve[0]:
+        values, curve = values[::-1], curve[::-1]
+    if not (np.diff(curve) >= 0).all():
         return Splits.of()
-    splits = splits[(splits.threshold >= answers[0]) & (splits.threshold <= answers[-1])]
-    rises = np.append(True, np.diff(answers) > 0)
-    threshold = np.interp(splits.threshold, answers[rises], values[rises])
+    splits = splits[(splits.threshold >= curve[0]) & (splits.threshold <= curve[-1])]
+    rises = np.append(True, np.diff(curve) > 0)
+    threshold = np.interp(splits.threshold, curve[rises], values[rises])
     return Splits(np.full(len(splits), j), threshold, splits.gain)
 
 
-def _columns(X):
+def _columns(X: Any) -> Callable[[int], np.ndarray]:
     """A function that gives a column of X as an array, by its index."""
     if is_table(X) or (isinstance(X, np.ndarray) and X.dtype.kind not in "fiu"):
         return read_table(X).columns.__getitem__
@@ -366,10 +381,11 @@ def _columns(X):
     return lambda j: X[:, j]
 
 
-def _lowest_and_highest(values):
-    """Rows with the lowest and with the highest value; of no numbers, with any two."""
+def _lowest_and_highest(values: np.ndarray) -> list[int]:
+    """The rows with the lowest and the highest number; of other values, with two that differ."""
     is_numeric = values.dtype.kind in "fiu"
-    is_gap = ~np.isfinite(values.astype(float)) if is_numeric else np.equal(values, None)
+    nothing: Any = None
+    is_gap = ~np.isfinite(values.astype(float)) if is_numeric else np.equal(values, nothing)
     known = np.flatnonzero(~is_gap.astype(bool))
     if len(known) == 0:
         return [0, 0]
@@ -378,16 +394,16 @@ def _lowest_and_highest(values):
     return [known[0], known[(values[known] != values[known[0]]).argmax()]]
 
 
-def _distinct(values):
-    """Some of the distinct values of a column, in ascending order, and rows that have them."""
+def _distinct(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Some of the distinct values of a column, in ascending order, and a row with each."""
     values, first = np.unique(values.astype(float), return_index=True)
     first, values = first[np.isfinite(values)], values[np.isfinite(values)]
     some = _spread(len(values), MOST_PROBES)
     return values[some], first[some]
 
 
-def _put_together(X, donors):
-    """Rows in the container of X; `donors` says for each cell from which row it is."""
+def _put_together(X: Any, donors: np.ndarray) -> Any:
+    """Rows in the container of X, whose cells come from the rows of X in `donors`."""
     if not sparse.issparse(X):
         return container_of(X).rows(donors, {})
     rows, columns = np.empty(donors.shape, dtype=X.dtype), _columns(X)

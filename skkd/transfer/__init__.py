@@ -1,18 +1,18 @@
 """Transfer sets: synthetic rows that only a teacher labels.
 
-A student learns from a teacher on any rows, not only on those with labels. Where no
-unlabelled rows are at hand, a sampler makes some that are like the rows of a table
+A student can learn from a teacher on any rows, not only on those with labels. If there are
+no unlabelled rows, a sampler makes rows that resemble those of a table
 (Bucila, Caruana and Niculescu-Mizil 2006, "Model compression", KDD):
 
 =======  ==========================================================================
 Munge    exchanges attributes between nearest neighbours
 Spunge   draws a few attributes from their marginals, and adds noise to numbers
-Gibbs    draws attributes anew given all others, from trees; the slowest
+Gibbs    draws each attribute given all others, from trees; the slowest
 =======  ==========================================================================
 
-A sampler learns a table, with `fit`, and gives rows in the same container: a NumPy array
-of the same type, a SciPy sparse matrix, a pandas or polars DataFrame, a pyarrow Table.
-It sees no labels. All samplers follow scikit-learn's parameter protocol, so a grid can
+A sampler is fitted to a table and makes rows in the same container: a NumPy array of the
+same dtype, a SciPy sparse matrix, a pandas or polars DataFrame, a pyarrow Table. It does
+not use labels. All samplers follow scikit-learn's parameter protocol, so a grid can
 search ``augment__p``.
 """
 

@@ -1,9 +1,10 @@
-"""Gibbs sampling with trees: each attribute drawn anew from p(x_a | all others).
+"""Gibbs sampling with trees: each attribute is drawn from p(x_a | all others).
 
 Fakoor, Mueller, Erickson, Chaudhari and Smola 2020, "Fast, accurate, and simple models
-for tabular data via augmented distillation" (arXiv:2006.14284), begin at real rows and
-draw one attribute after another from its conditional distribution, which a network with
-self-attention gives. Here, a classification or regression tree gives it, as in
+for tabular data via augmented distillation" (arXiv:2006.14284), start from real rows and
+draw one attribute after another from its conditional distribution, which is estimated by a
+network with self-attention. Here it is estimated by a classification or regression tree,
+as in
 
 - Reiter 2005, "Using CART to generate partially synthetic public use microdata", Journal
   of Official Statistics 21
@@ -11,15 +12,15 @@ self-attention gives. Here, a classification or regression tree gives it, as in
   imputation in the presence of interaction effects", Computational Statistics and Data
   Analysis 72
 
-Attribute a of a row is that of a random observed row (the donor) in the leaf to which
-the tree of a, grown on all other attributes, leads:
+The tree of attribute a is fitted to predict a from all other attributes. The new value is
+that of a random observed row (the donor) in the leaf of the row:
 
     x_a <- x_a of a random row of leaf_a(x without a)
 
-So every value is an observed one, a gap included, whatever the type.
+So every value is an observed one, for all types, and gaps are drawn like other values.
 
-A tree of a number is grown on its ranks, since a few huge values would claim all splits.
-Gaps are below all numbers. Nominal values enter as their codes.
+The tree of a number is fitted to its ranks, because a few huge values would otherwise
+determine all splits. Gaps are below all numbers. Nominal values are inputs as their codes.
 """
 
 import numpy as np
@@ -27,18 +28,19 @@ from scipy.stats import rankdata
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from skkd.checks import check_integer, check_number
+from skkd.transfer.attributes import Attributes
 from skkd.transfer.sampler import Sampler, shuffled_copies
 
 __all__ = ["Gibbs", "Leaves"]
 
-#: Of the values of a nominal attribute, the tree tells apart the most frequent ones.
+#: The tree of a nominal attribute has at most so many classes, for the most frequent values.
 MOST_CLASSES = 50
 
 
 class Gibbs(Sampler):
-    """Attributes drawn anew, one after another, given all others (Gibbs sampling).
+    """Attributes drawn one after another, given all others (Gibbs sampling).
 
-    The most faithful and the slowest of the samplers: `fit` grows one tree for each
+    The most faithful and the slowest of the samplers: `fit` fits one tree for each
     attribute.
 
     Parameters
@@ -46,13 +48,14 @@ class Gibbs(Sampler):
     n_rounds : int >= 1, default=1
         How often each attribute is drawn. The rows of one round stay near real ones.
     p : float in [0, 1], default=0.5
-        Probability that an attribute of a row is drawn in a round, else kept.
+        Probability that an attribute of a row is drawn in a round. Else it is kept.
     min_samples_leaf : int >= 1, default=5
-        Rows of a leaf, at least. The more, the looser attributes hang together.
+        Smallest number of rows in a leaf. More rows make attributes less dependent on each
+        other.
     max_features : float in (0, 1], default=1.0
-        Of the other attributes, the share that each split looks at. Less is faster.
+        Share of the other attributes that are tried at each split. Less is faster.
     max_rows : int >= 2, default=20_000
-        A tree is grown on at most as many random rows; all rows are donors.
+        A tree is fitted to at most so many random rows; all rows are donors.
 
     Attributes
     ----------
@@ -66,9 +69,9 @@ class Gibbs(Sampler):
     Reiter 2005, "Using CART to generate partially synthetic public use microdata", for
     donors from the leaves of trees, with at least 5 rows in a leaf.
 
-    Measured on one core: to learn 20,000 rows takes 4 s where 10 of 12 attributes are
-    numbers, and 1 minute where 36 of 54 are, 16 s with ``max_features=0.3``. More rows
-    than `max_rows` add little. Then it makes 70,000 rows per second.
+    Measured on one core: `fit` with 20,000 rows takes 4 s if 10 of 12 attributes are
+    numbers, and 1 minute if 36 of 54 are (16 s with ``max_features=0.3``). More rows than
+    `max_rows` add little. `sample` makes 70,000 rows per second.
 
     Examples
     --------
@@ -103,24 +106,24 @@ class Gibbs(Sampler):
             for a in range(self.attributes_.n_attributes)
         ]
 
-    def _tree(self, a, rows):
-        """The tree of an attribute, which is told nothing about the attribute itself."""
-        settings = {
+    def _tree(self, a: int, rows: np.ndarray) -> DecisionTreeClassifier | DecisionTreeRegressor:
+        """The tree of an attribute, which does not split at the attribute itself."""
+        params = {
             "min_samples_leaf": min(self.min_samples_leaf, len(rows)),
             "max_features": float(self.max_features),
             "random_state": 0,
         }
         targets = self._inputs[rows, a]
         if a < self.attributes_.n_numeric:
-            tree = DecisionTreeRegressor(**settings)
+            tree = DecisionTreeRegressor(**params)
             targets = rankdata(targets) / len(targets)
         else:
-            tree = DecisionTreeClassifier(**settings)
+            tree = DecisionTreeClassifier(**params)
             targets = _frequent(targets)
         return tree.fit(self._without(a, rows), targets)
 
-    def _without(self, a, rows):
-        """Inputs with attribute a held constant, so that no split is at it."""
+    def _without(self, a: int, rows: np.ndarray) -> np.ndarray:
+        """Inputs with a constant in place of attribute a, so that no split uses it."""
         inputs = self._inputs[rows]
         inputs[:, a] = 0
         return inputs
@@ -157,14 +160,16 @@ class Leaves:
     array([2, 3])
     """
 
-    def __init__(self, tree, inputs):
+    def __init__(
+        self, tree: DecisionTreeClassifier | DecisionTreeRegressor, inputs: np.ndarray
+    ) -> None:
         self.tree = tree.tree_
         leaves = self.tree.apply(inputs)
         self.rows = np.argsort(leaves, kind="stable")
         self.counts = np.bincount(leaves, minlength=self.tree.node_count)
         self.starts = np.cumsum(self.counts) - self.counts
 
-    def donors(self, inputs, random_state):
+    def donors(self, inputs: np.ndarray, random_state: np.random.RandomState) -> np.ndarray:
         """A random row of the leaf of each input.
 
         Parameters
@@ -177,19 +182,19 @@ class Leaves:
         ndarray of int of shape (n,)
         """
         leaves = self.tree.apply(inputs)
-        lots = random_state.random_sample(len(leaves)) * self.counts[leaves]
-        return self.rows[self.starts[leaves] + lots.astype(np.intp)]
+        positions = random_state.random_sample(len(leaves)) * self.counts[leaves]
+        return self.rows[self.starts[leaves] + positions.astype(np.intp)]
 
 
-def _inputs(attributes):
-    """What trees see of the rows: numbers, gaps as far below as they reach up, and codes."""
+def _inputs(attributes: Attributes) -> np.ndarray:
+    """The inputs of trees: numbers, and codes. A gap is at low - (high - low)."""
     below = attributes.low - (attributes.high - attributes.low)
     numbers = np.where(np.isnan(attributes.numbers), below, attributes.numbers)
     return np.hstack([numbers, attributes.codes]).astype(np.float32)
 
 
-def _frequent(codes):
-    """Codes, all but the most frequent ones put together."""
+def _frequent(codes: np.ndarray) -> np.ndarray:
+    """Codes, with -1 for all but the most frequent ones."""
     values, codes, counts = np.unique(codes, return_inverse=True, return_counts=True)
     if len(values) <= MOST_CLASSES:
         return codes

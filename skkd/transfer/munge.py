@@ -1,22 +1,25 @@
 """MUNGE: rows between a row and its nearest neighbour.
 
 Source: Bucila, Caruana and Niculescu-Mizil 2006, "Model compression", KDD.
-A copy of the table is gone through row by row. With e' the nearest other row of e, each
-attribute a is changed with probability p, in both rows:
+The algorithm goes through a copy of the table row by row. With e' the nearest other row of
+e, each attribute a is changed with probability p, in both rows:
 
     continuous   e_a ~ N(e'_a, sd),  e'_a ~ N(e_a, sd),  sd = |e_a - e'_a| / s
     nominal      e_a and e'_a are swapped
 
-What is different here. The neighbours are those of the rows as observed, and are sought
-once; the published algorithm seeks them among the rows as changed so far. Beyond
-`block_rows` rows the table is cut at random into blocks of equal size, and a row's
-neighbour is the nearest one of its block. The rows of a copy are gone through in a
-random order. Numbers are rounded where all observed are whole, and clipped to the range
-observed; a missing number is swapped like a name.
+Differences here:
 
-One pair after another would be slow. Pairs without a common row do not touch each
-other, so a pair is dealt with together with all those whose earlier pairs are done:
-the outcome is that of the order drawn, not an approximation of it.
+- The neighbours are found once, among the observed rows. The published algorithm finds
+  them among the rows as changed so far.
+- Beyond `block_rows` rows the table is split at random into blocks of equal size, and a
+  row's neighbour is the nearest one of its block.
+- The order of the rows of a copy is random.
+- Numbers are rounded if all observed ones are whole, and clipped to the observed range. A
+  missing number is swapped like a nominal value.
+
+To treat one pair after another would be slow. Pairs without a common row do not affect
+each other, so pairs are treated together as soon as all earlier pairs of their rows are
+done. The result is exactly that of the random order, not an approximation of it.
 """
 
 import numpy as np
@@ -39,8 +42,8 @@ class Munge(Sampler):
         Numbers are drawn with standard deviation ``|e_a - e'_a| / s``: the larger s,
         the closer to a swap.
     block_rows : int >= 2, default=10_000
-        A row's neighbour is sought among at most as many rows. Time and memory of `fit`
-        grow with it: the search costs `n_rows * block_rows` distances.
+        The neighbour of a row is searched among at most so many rows. Time and memory of
+        `fit` grow with it: the search needs `n_rows * block_rows` distances.
 
     Attributes
     ----------
@@ -55,9 +58,9 @@ class Munge(Sampler):
     Source: Bucila, Caruana and Niculescu-Mizil 2006, "Model compression", KDD. The
     published values of p and s are not known; these are AutoGluon's.
 
-    The neighbours are those of the rows as observed (published: as changed so far), the
-    nearest within a random block beyond `block_rows` rows. Everything else is the
-    published algorithm, in a random order of the rows.
+    The neighbours are found among the observed rows (published: among the rows as changed
+    so far), and within a random block if there are more than `block_rows` rows. Everything
+    else is the published algorithm, in a random order of the rows.
 
     Examples
     --------
@@ -87,7 +90,7 @@ class Munge(Sampler):
         self.blocks_ = np.array_split(order, n_blocks)
         self.neighbours_ = [self._neighbours(block) for block in self.blocks_]
 
-    def _neighbours(self, block):
+    def _neighbours(self, block: np.ndarray) -> np.ndarray:
         if len(block) < 2:
             return np.zeros(len(block), dtype=np.intp)
         return nearest_others(embed(self.attributes_, block))[0]
@@ -103,8 +106,10 @@ class Munge(Sampler):
                 if n_rows == 0:
                     return
 
-    def _munge(self, block, neighbours, random_state):
-        """A copy of the block, with all of its pairs dealt with."""
+    def _munge(
+        self, block: np.ndarray, neighbours: np.ndarray, random_state: np.random.RandomState
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Donors and numbers of a copy of the block, after all of its pairs."""
         donors = np.tile(block[:, None], self.attributes_.n_attributes)
         numbers = self.attributes_.numbers[block]
         if self.attributes_.n_rows > 1:
@@ -113,37 +118,48 @@ class Munge(Sampler):
                 self._exchange(donors, numbers, rows, neighbours[rows], random_state)
         return donors, numbers
 
-    def _exchange(self, donors, numbers, rows, others, random_state):
+    def _exchange(
+        self,
+        donors: np.ndarray,
+        numbers: np.ndarray,
+        rows: np.ndarray,
+        others: np.ndarray,
+        random_state: np.random.RandomState,
+    ) -> None:
         """Change attributes of pairs of rows, in place; no row is in two pairs."""
         is_changed = random_state.random_sample((len(rows), donors.shape[1])) < self.p
-        mine, theirs = donors[rows], donors[others]
-        donors[rows] = np.where(is_changed, theirs, mine)
-        donors[others] = np.where(is_changed, mine, theirs)
+        of_row, of_other = donors[rows], donors[others]
+        donors[rows] = np.where(is_changed, of_other, of_row)
+        donors[others] = np.where(is_changed, of_row, of_other)
         is_changed = is_changed[:, : numbers.shape[1]]
-        mine, theirs = numbers[rows], numbers[others]
-        sd = np.abs(mine - theirs) / self.s
-        numbers[rows] = np.where(is_changed, self._near(theirs, sd, random_state), mine)
-        numbers[others] = np.where(is_changed, self._near(mine, sd, random_state), theirs)
+        of_row, of_other = numbers[rows], numbers[others]
+        sd = np.abs(of_row - of_other) / self.s
+        numbers[rows] = np.where(is_changed, self._near(of_other, sd, random_state), of_row)
+        numbers[others] = np.where(is_changed, self._near(of_row, sd, random_state), of_other)
 
-    def _near(self, centre, sd, random_state):
+    def _near(
+        self, centre: np.ndarray, sd: np.ndarray, random_state: np.random.RandomState
+    ) -> np.ndarray:
         noise = random_state.standard_normal(sd.shape)
-        # Where one of the two is missing, so is sd: a swap.
+        # If one of the two numbers is missing, sd is NaN: they are swapped.
         drawn = centre + np.where(np.isnan(sd), 0.0, sd * noise)
         return self.attributes_.fit_in(drawn)
 
 
-def _copies(block, neighbours, n_rows):
-    """A small block several times, so that its copies are munged at once."""
+def _copies(
+    block: np.ndarray, neighbours: np.ndarray, n_rows: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Several copies of a small block, which are changed together."""
     n_copies = max(1, min(BLOCK_ROWS, n_rows) // len(block))
     shifts = np.arange(n_copies)[:, None] * len(block)
     return np.tile(block, n_copies), (neighbours + shifts).reshape(-1)
 
 
-def layers_of(order, neighbours):
-    """Rows whose pairs can be dealt with together, as if one by one in the order given.
+def layers_of(order: np.ndarray, neighbours: np.ndarray) -> list[np.ndarray]:
+    """Rows whose pairs can be treated together, with the same result as one by one.
 
-    The pair of a row comes one layer after the last layer that one of its two rows was
-    in. So no row is twice in a layer, and every row meets its pairs in order.
+    The pair of a row is in the layer after the last one with one of its two rows. So no
+    row is twice in a layer, and the pairs of every row are in order.
 
     Parameters
     ----------
@@ -164,7 +180,7 @@ def layers_of(order, neighbours):
     [array([0, 2]), array([1]), array([3])]
     """
     done = [0] * len(order)
-    layers = []
+    layers: list[list[int]] = []
     for row, other in zip(order.tolist(), neighbours[order].tolist(), strict=True):
         layer = max(done[row], done[other])
         done[row] = done[other] = layer + 1

@@ -1,6 +1,7 @@
-"""A sampler out of what a user may give: a name, a sampler, or a function of theirs."""
+"""The sampler for the parameter `augment`: a name, a sampler, or an object of the user's."""
 
 import inspect
+from typing import Any
 
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils import check_random_state
@@ -15,7 +16,7 @@ from skkd.transfer.spunge import Spunge
 
 __all__ = ["SAMPLERS", "Foreign", "resolve_augment"]
 
-SAMPLERS = {"munge": Munge, "spunge": Spunge, "gibbs": Gibbs}
+SAMPLERS: dict[str, type[Sampler]] = {"munge": Munge, "spunge": Spunge, "gibbs": Gibbs}
 
 
 def resolve_augment(augment, besides=()):
@@ -28,19 +29,19 @@ def resolve_augment(augment, besides=()):
         rows in the container of X; any other object has ``fit(X)`` and
         ``sample(n_rows, random_state)``.
     besides : tuple, default=()
-        What else the caller allows, for the message.
+        Other values that the caller allows, for the message.
 
     Returns
     -------
     object
         Not fitted, with ``fit(X, categorical=())``, ``sample(n_rows, random_state)`` and
-        ``batches(n_rows, random_state, batch_rows)``. What was given is not changed by
-        fitting it: it is a clone, or a deep copy.
+        ``batches(n_rows, random_state, batch_rows)``. It is a clone or a deep copy, so that
+        `fit` does not change the object given.
 
     Raises
     ------
     ValueError or TypeError
-        Naming what is allowed.
+        If `augment` is none of these.
 
     Examples
     --------
@@ -80,7 +81,7 @@ def _takes_three(function):
 
 
 class Foreign(DocLinkMixin, BaseEstimator):
-    """A callable, or an object with `fit` and `sample`, in the role of a sampler.
+    """A callable, or an object with `fit` and `sample`, used as a sampler.
 
     Parameters
     ----------
@@ -107,7 +108,7 @@ class Foreign(DocLinkMixin, BaseEstimator):
         ----------
         X : container of rows
         categorical : sequence of int, default=()
-            Handed on if the object's `fit` has a parameter of that name.
+            Passed on if the object's `fit` has a parameter of that name.
 
         Returns
         -------
@@ -150,34 +151,33 @@ class Foreign(DocLinkMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If there are more or fewer rows than asked for.
+            If the number of rows is not `n_rows`.
         """
         check_integer("n_rows", n_rows, low=1)
         if hasattr(self, "sampler_"):
             rows = self._sampled(n_rows, random_state)
         else:
 
-            def make(X):
+            def make(X: Any) -> Any:
                 return self.augment(X, n_rows, random_state)
 
             rows = call_protected(make, self._X, owner=self.augment)
         n_found = rows.shape[0] if hasattr(rows, "shape") else len(rows)
         if n_found != n_rows:
             raise ValueError(
-                f"augment={self.augment!r} returned {n_found} rows where n_rows={n_rows} were "
-                "asked for."
+                f"augment={self.augment!r} must return n_rows={n_rows} rows; it returned {n_found}."
             )
         return rows
 
     def batches(self, n_rows, random_state=None, batch_rows=BLOCK_ROWS):
-        """Batch after batch, each from a call of its own.
+        """Synthetic rows in batches, each made by one call.
 
         Parameters
         ----------
         n_rows : int
-            Of all batches together.
+            The number of rows of all batches together.
         random_state : int, RandomState or None, default=None
-            The calls get one RandomState, in turn.
+            All calls get the same RandomState object.
         batch_rows : int, default=10_000
 
         Yields

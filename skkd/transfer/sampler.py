@@ -1,8 +1,11 @@
-"""What all samplers of synthetic rows share: learn a table, give rows in its container.
+"""The base class of samplers, which are fitted to a table and make rows like those of it.
 
-Rows are made in blocks, so that memory is bounded by what is asked for at once; the
-same seed gives the same rows, whether they come in one container or in many.
+Rows are made in blocks, so that memory is bounded by the size of a batch. The same seed
+gives the same rows in one container and in many.
 """
+
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -20,16 +23,16 @@ BLOCK_ROWS = 10_000
 
 
 class Sampler(DocLinkMixin, BaseEstimator):
-    """Synthetic rows like those of a table: subclass it and write `draw`.
+    """Synthetic rows like those of a table. To make a sampler, subclass it and write `draw`.
 
-    A *transfer set* is made of rows that only a teacher labels; a sampler makes the
-    rows. It never sees labels.
+    A *transfer set* consists of rows that only a teacher labels; a sampler makes the rows.
+    It does not use labels.
 
-    What every sampler of `skkd.transfer` promises: nominal values and gaps are swapped
-    among rows, never invented; columns of integers stay integers; one-hot groups stay
-    one-hot; numbers stay between the smallest and the largest that were observed. In a
-    sparse matrix zeros are swapped like gaps, so it stays about as sparse; inside, it is
-    dense, of at most 10^8 cells.
+    This holds for every sampler of `skkd.transfer`: nominal values and gaps are taken from
+    observed rows; columns of integers stay integers; one-hot groups stay one-hot; numbers
+    stay between the smallest and the largest observed one. In a sparse matrix zeros are
+    swapped like gaps, so that the rows are about as sparse; the sampler itself holds the
+    matrix as a dense one, of at most 10^8 cells.
 
     Attributes
     ----------
@@ -38,7 +41,7 @@ class Sampler(DocLinkMixin, BaseEstimator):
 
     Examples
     --------
-    Rows of which every attribute comes from a row of its own:
+    A sampler that takes each attribute from another random row:
 
     >>> import numpy as np
     >>> class Marginals(Sampler):
@@ -56,16 +59,16 @@ class Sampler(DocLinkMixin, BaseEstimator):
     """
 
     def fit(self, X, categorical=()):
-        """Learn the rows of a table.
+        """Fit the sampler to the rows of a table.
 
         Parameters
         ----------
         X : array-like, sparse matrix or table of shape (n_rows, n_columns)
             A reference to it is kept; it is never changed.
         categorical : sequence of int, default=()
-            Indices of columns that are nominal whatever they hold. Columns of strings,
-            categories, dates or booleans, of at most two values, and one-hot groups
-            are found without being named.
+            Indices of columns that are nominal in any case. Columns of strings,
+            categories, dates or booleans, columns of at most two values, and one-hot
+            groups need not be given.
 
         Returns
         -------
@@ -74,7 +77,8 @@ class Sampler(DocLinkMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            For infinities, naming the column, and for parameters out of bounds.
+            If X holds infinity (the message names the column), or if a parameter is out
+            of bounds.
         """
         self.check()
         self.attributes_ = Attributes(fill_mask(X), categorical)
@@ -82,10 +86,10 @@ class Sampler(DocLinkMixin, BaseEstimator):
         return self
 
     def check(self):
-        """Raise ValueError or TypeError if a parameter is not usable."""
+        """Raise ValueError or TypeError if a parameter is not allowed."""
 
     def learn(self):
-        """Learn from `attributes_` what `draw` needs."""
+        """Compute from `attributes_` what `draw` needs."""
 
     def draw(self, n_rows, random_state):
         """Describe synthetic rows, block by block.
@@ -93,7 +97,7 @@ class Sampler(DocLinkMixin, BaseEstimator):
         Parameters
         ----------
         n_rows : int
-            Of all blocks together.
+            The number of rows of all blocks together.
         random_state : numpy.random.RandomState
 
         Yields
@@ -128,15 +132,15 @@ class Sampler(DocLinkMixin, BaseEstimator):
         return parts[0] if len(parts) == 1 else self.attributes_.container.join(parts)
 
     def batches(self, n_rows, random_state=None, batch_rows=BLOCK_ROWS):
-        """The rows of `sample` in several containers, made when they are asked for.
+        """The rows of `sample` in several containers, each made when it is needed.
 
         Parameters
         ----------
         n_rows : int
-            Of all batches together.
+            The number of rows of all batches together.
         random_state : int, RandomState or None, default=None
         batch_rows : int, default=10_000
-            Of each batch; the last one may be smaller.
+            The number of rows of each batch; the last one may be smaller.
 
         Yields
         ------
@@ -156,8 +160,10 @@ class Sampler(DocLinkMixin, BaseEstimator):
             yield self.attributes_.rows(donors, numbers)
 
 
-def shuffled_copies(n_observed, n_rows, random_state):
-    """Observed rows to begin with: whole copies of the table, each in an order of its own.
+def shuffled_copies(
+    n_observed: int, n_rows: int, random_state: np.random.RandomState
+) -> Iterator[np.ndarray]:
+    """Indices of observed rows: whole copies of the table, each in another random order.
 
     Parameters
     ----------
@@ -167,7 +173,7 @@ def shuffled_copies(n_observed, n_rows, random_state):
     Yields
     ------
     ndarray of int
-        At most `BLOCK_ROWS` of them.
+        At most `BLOCK_ROWS` indices.
 
     Examples
     --------
@@ -185,11 +191,14 @@ def shuffled_copies(n_observed, n_rows, random_state):
         yield block
 
 
-def _rebatched(blocks, batch_rows):
+def _rebatched(
+    blocks: Iterable[tuple[np.ndarray, np.ndarray]], batch_rows: int
+) -> Iterator[tuple[Any, ...]]:
     """Pairs of arrays, cut and joined so that all but the last have batch_rows rows."""
-    waiting, n_waiting = [], 0
+    waiting: list[list[np.ndarray]] = []
+    n_waiting = 0
     for block in blocks:
-        waiting.append(block)
+        waiting.append(list(block))
         n_waiting += len(block[0])
         if n_waiting >= batch_rows:
             joined = [np.concatenate(arrays) for arrays in zip(*waiting, strict=True)]

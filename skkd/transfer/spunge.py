@@ -1,4 +1,4 @@
-"""SPUNGE: real rows with a few attributes drawn anew, and a little noise.
+"""SPUNGE: real rows with a few attributes from other rows, and a little noise.
 
 After the code of AutoGluon (function `spunge_augment`), which calls it a simple version
 of MUNGE: it needs no neighbours, so it is the fastest. For each row
@@ -23,8 +23,8 @@ class Spunge(Sampler):
     Parameters
     ----------
     share : float in [0, 1], default=0.1
-        Of the attributes, those that each row takes from random other rows; at least
-        one attribute, unless it is 0.
+        Share of the attributes that each row takes from random rows; at least one
+        attribute, unless it is 0.
     noise : float >= 0, default=0.1
         Standard deviation of the noise on numbers, in standard deviations of the
         attribute. Nominal attributes get none, nor do zeros of a sparse matrix.
@@ -39,15 +39,15 @@ class Spunge(Sampler):
 
     Notes
     -----
-    Source: the code of AutoGluon, `spunge_augment`. There
-    `frac_perturb` is both share and p, and a row gets from 1 to that many attributes
-    drawn anew; here always as many.
+    Source: the code of AutoGluon, `spunge_augment`. There `frac_perturb` is both share
+    and p, and the number of attributes that a row takes from other rows is random, from 1
+    to that share; here it is always the same.
 
     Examples
     --------
     >>> import numpy as np
     >>> X = np.arange(20).reshape(10, 2)
-    >>> Spunge(noise=0).fit(X).sample(5, random_state=0)  # one of both is from elsewhere
+    >>> Spunge(noise=0).fit(X).sample(5, random_state=0)  # one of two is from another row
     array([[ 6,  5],
            [16,  1],
            [ 8,  7],
@@ -78,14 +78,14 @@ class Spunge(Sampler):
             noisy = self.attributes_.fit_in(numbers + noise)
             yield donors, np.where(is_noisy, noisy, numbers)
 
-    def _donors(self, rows, random_state):
+    def _donors(self, rows: np.ndarray, random_state: np.random.RandomState) -> np.ndarray:
         attributes = self.attributes_
         donors = np.tile(rows[:, None], attributes.n_attributes)
         if self.share == 0:
             return donors
         n_drawn = max(1, int(self.share * attributes.n_attributes))
-        lots = random_state.random_sample(donors.shape)
-        drawn = np.argpartition(lots, n_drawn - 1, axis=1)[:, :n_drawn]
+        ranks = random_state.random_sample(donors.shape)
+        drawn = np.argpartition(ranks, n_drawn - 1, axis=1)[:, :n_drawn]
         others = random_state.randint(attributes.n_rows, size=drawn.shape)
         np.put_along_axis(donors, drawn, others, axis=1)
         return donors

@@ -1,8 +1,8 @@
-"""The transfer set of one fit: rows without labels, collected or made, that a teacher labels."""
+"""The transfer set of one fit: unlabelled or synthetic rows that a teacher labels."""
 
 import copy
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,22 +17,23 @@ from skkd.data.validation import picked
 
 __all__ = ["FreshRows", "Labeller", "TransferSet", "auto_size"]
 
-#: Rows that are made, and asked about, at a time.
+#: Synthetic rows that are made and labelled at a time.
 BATCH_ROWS = 10_000
 
-#: The same where the clock decides how many.
+#: The same if their number is limited by time.
 CLOCKED_ROWS = 500
 
-#: Synthetic rows by default: so many for each row, but no more than so many in all.
+#: Synthetic rows by default: so many for each row with a label, at most so many in all.
 TIMES, MOST = 10, 100_000
 
 
 def auto_size(n_rows):
-    """How many synthetic rows a table of so many rows gets, unless told otherwise.
+    """The number of synthetic rows for `augment_size="auto"`.
 
     Parameters
     ----------
     n_rows : int
+        Rows with labels.
 
     Returns
     -------
@@ -52,15 +53,15 @@ class Labeller(Protocol):
     def soft_labels(self, X: Any, are_made: bool = False) -> np.ndarray:
         """Probabilities of rows, of shape (n_rows, n_classes)."""
 
-    def several_questions(self) -> AbstractContextManager[None]:
-        """A context for several questions in a row."""
+    def series_of_calls(self) -> AbstractContextManager[None]:
+        """A context for several calls between which the teacher does not change."""
 
 
 @dataclass(frozen=True)
 class TransferSet:
-    """Rows that only a teacher labels: where they come from, and how many there are.
+    """Rows that only a teacher labels: their sources and their number.
 
-    Nothing is made or kept here: :meth:`rows_beside` makes the rows.
+    The rows themselves are made by :meth:`rows_beside`, and not kept here.
 
     Parameters
     ----------
@@ -68,18 +69,19 @@ class TransferSet:
         As the caller has it.
     teacher : Labeller
     read : callable
-        Rows as the caller has them -> as the preprocessor takes them.
+        Rows as the caller has them -> rows as the preprocessor takes them.
     logits : callable
-        Soft labels -> teacher's logits.
+        Soft labels -> the teacher's logits.
     class_weights : ndarray of shape (n_classes,)
-        A row has their mean, weighted by its soft label.
+        The weight of a row is their mean, weighted by its soft label.
     X_unlabeled : container of rows, default=None
     sampler : skkd.transfer.Sampler, default=None
         Not fitted.
     size : int, "auto" or "fresh", default="auto"
-        Synthetic rows; "fresh": as many as have labels, others in each pass.
+        The number of synthetic rows; "fresh": other rows in each pass, as many as have
+        labels.
     seconds : float, default=None
-        No more synthetic rows are made after so many.
+        Time limit for making synthetic rows.
     categorical : sequence of int, default=()
     seed : int, default=0
     """
@@ -102,7 +104,7 @@ class TransferSet:
         return self.size == "fresh"
 
     def shared_by(self, n_sets: int) -> "TransferSet":
-        """The same, made so many times within the same seconds in all.
+        """The same, with the time limit shared by so many sets.
 
         Parameters
         ----------
@@ -133,8 +135,8 @@ class TransferSet:
         Parameters
         ----------
         labelled : skkd.data.dataset.Dataset
-            The rows that synthetic ones resemble. Rows that are held out are not among them,
-            so that no information about them leaks into the set.
+            The rows that synthetic ones resemble. Held-out rows must not be among them, so
+            that no information about them leaks into the set.
 
         Returns
         -------
@@ -143,29 +145,33 @@ class TransferSet:
         random_state = np.random.RandomState(self.seed)
         if self.is_fresh:
             return self._fresh_rows(labelled, random_state)
-        with self.teacher.several_questions():
+        with self.teacher.series_of_calls():
             rows = _weighted_equally(self._parts(labelled, random_state))
         return rows.take(random_state.permutation(len(rows)))
 
-    def _fresh_rows(self, labelled, random_state):
-        """Rows for the first pass, and what makes those of the others: none are kept."""
+    def _fresh_rows(self, labelled: Dataset, random_state: np.random.RandomState) -> Dataset:
+        """Rows for the first pass, with a FreshRows for those of later passes."""
         sampler = self._fitted_sampler(labelled)
         batches = partial(self._made, sampler, len(labelled), random_state, BATCH_ROWS)
         fresh_rows = FreshRows(batches, self._labelled_synthetic, len(labelled), self.seconds)
-        return replace(fresh_rows.next(), fresh_rows=fresh_rows)
+        first_rows = fresh_rows.next()
+        assert first_rows is not None  # the first pass has no time limit
+        return replace(first_rows, fresh_rows=fresh_rows)
 
-    def _parts(self, labelled, random_state):
-        """The rows that were collected, and those that are made, with their soft labels."""
+    def _parts(self, labelled: Dataset, random_state: np.random.RandomState) -> Iterator[Dataset]:
+        """X_unlabeled and the synthetic rows, with their soft labels."""
         if self.X_unlabeled is not None:
             with noted("Raised about the rows of X_unlabeled."):
                 rows = in_container_of(self.X, self.X_unlabeled, "X_unlabeled")
-                collected = self._labelled_by_teacher(rows, are_made=False)
-            yield collected
+                unlabelled = self._labelled_by_teacher(rows, are_made=False)
+            yield unlabelled
         if self.sampler is not None:
             for rows in self._synthetic_rows(labelled, random_state):
                 yield self._labelled_synthetic(rows)
 
-    def _synthetic_rows(self, labelled, random_state):
+    def _synthetic_rows(
+        self, labelled: Dataset, random_state: np.random.RandomState
+    ) -> Iterator[Any]:
         """Containers of rows as the caller has them."""
         end = None if self.seconds is None else time.monotonic() + self.seconds
         sampler = self._fitted_sampler(labelled)
@@ -176,7 +182,7 @@ class TransferSet:
             if end is not None and time.monotonic() > end:
                 return
 
-    def _fitted_sampler(self, labelled):
+    def _fitted_sampler(self, labelled: Dataset) -> Any:
         """A sampler of rows that resemble the labelled ones."""
         X = self.X if labelled.index is None else picked(self.X, labelled.index)
         sampler = copy.copy(self.sampler)
@@ -184,7 +190,10 @@ class TransferSet:
             sampler.fit(X, categorical=self.categorical)
         return sampler
 
-    def _made(self, sampler, n_rows, random_state, batch_rows):
+    def _made(
+        self, sampler: Any, n_rows: int, random_state: np.random.RandomState, batch_rows: int
+    ) -> Iterator[Any]:
+        """The batches of a sampler. Errors get a note that names `augment`."""
         batches = sampler.batches(n_rows, random_state, batch_rows)
         while True:
             with noted("Raised by augment."):
@@ -193,12 +202,14 @@ class TransferSet:
                 return
             yield rows
 
-    def _labelled_synthetic(self, rows):
+    def _labelled_synthetic(self, rows: Any) -> Dataset:
         with noted("Raised about synthetic rows: augment=None makes none."):
             return self._labelled_by_teacher(in_container_of(self.X, rows), are_made=True)
 
-    def _labelled_by_teacher(self, rows, are_made):
-        rows_as_read = self.read(rows)  # refuses what cannot be read before the teacher is asked
+    def _labelled_by_teacher(self, rows: Any, are_made: bool) -> Dataset:
+        rows_as_read = self.read(
+            rows
+        )  # first, so that unreadable rows are refused before the teacher is asked
         soft_labels = self.teacher.soft_labels(rows, are_made)
         targets = {
             "labels": soft_labels.argmax(axis=1),
@@ -210,17 +221,18 @@ class TransferSet:
 
 
 class FreshRows:
-    """Other synthetic rows for each pass over the data, of which none are kept.
+    """Other synthetic rows for each pass over the data. None are kept.
 
     Parameters
     ----------
     batches : callable
         () -> batches of rows as the caller has them.
     label : callable
-        A batch -> the same with soft labels, as a Dataset.
+        A batch -> a Dataset of the same rows with soft labels.
     n_per_pass : int
+        Rows of each pass.
     seconds : float or None
-        No more rows are made after so many.
+        Time limit for making rows.
 
     Attributes
     ----------
@@ -240,7 +252,7 @@ class FreshRows:
         self.n_rows = 0
 
     def next(self) -> Dataset | None:
-        """The rows of the next pass; None if time is over.
+        """The rows of the next pass; None after the time limit.
 
         Returns
         -------
@@ -252,8 +264,11 @@ class FreshRows:
         return _weighted_equally(self._label(rows) for rows in self._batches())
 
 
-def _joined(parts):
-    """All parts behind each other, in pairs: joined one by one each would be copied for all."""
+def _joined(parts: list[Dataset]) -> Dataset:
+    """All parts as one, in their order.
+
+    They are joined in pairs: joined one by one, each part would be copied for all later ones.
+    """
     while len(parts) > 1:
         pairs = zip(parts[::2], parts[1::2], strict=False)
         last = parts[len(parts) - len(parts) % 2 :]
@@ -261,10 +276,13 @@ def _joined(parts):
     return parts[0]
 
 
-def _weighted_equally(parts):
-    """All parts as one; the rows of which the teacher says something weigh 1 in the mean."""
-    examples = _joined(list(parts))
-    weights = examples.targets["weights"]
-    is_heard = weights > 0
-    mean = weights[is_heard].mean() if is_heard.any() else 1.0
-    return examples.with_target("weights", weights / mean)
+def _weighted_equally(parts: Iterable[Dataset]) -> Dataset:
+    """All parts as one. The mean weight is 1, without the rows of weight 0.
+
+    A row has weight 0 if the teacher gives no answer for it.
+    """
+    dataset = _joined(list(parts))
+    weights = dataset.targets["weights"]
+    is_answered = weights > 0
+    mean = weights[is_answered].mean() if is_answered.any() else 1.0
+    return dataset.with_target("weights", weights / mean)

@@ -1,4 +1,4 @@
-"""Nothing that a teacher or a transformer does changes what the caller gave."""
+"""No teacher or transformer can change the caller's data."""
 
 import pickle
 import warnings
@@ -47,7 +47,7 @@ CONTAINERS = {
 
 
 def overwrite(rows):
-    """Write to rows in each way that their container has; what they were, as an array."""
+    """Write to rows in each way of their container. Returns the former rows as an array."""
     before = numbers_of(rows).copy()
     if isinstance(rows, np.ndarray):
         rows[...] = 0
@@ -109,7 +109,7 @@ def are_unchanged(rows, container):
 
 
 class Threshold(ClassifierMixin, BaseEstimator):
-    """Tells classes by the mean of the first column; `writes` to all that it gets."""
+    """Splits the classes at the mean of the first column. With `writes`, it writes to its data."""
 
     def __init__(self, writes=True):
         self.writes = writes
@@ -140,7 +140,7 @@ class Scores(Threshold):
 
 
 class Columns(TransformerMixin, BaseEstimator):
-    """The three columns of numbers, centred; `writes` to all that it gets."""
+    """The three columns of numbers, centred. With `writes`, it writes to its data."""
 
     def __init__(self, writes=True):
         self.writes = writes
@@ -160,7 +160,7 @@ class Columns(TransformerMixin, BaseEstimator):
 
 
 def fitted(teacher, rows, y=Y):
-    """A teacher that was fitted to rows of its own."""
+    """A teacher that was fitted to other rows."""
     writes, teacher.writes = teacher.writes, False
     teacher.fit(rows, np.asarray(y))
     teacher.writes = writes
@@ -234,7 +234,9 @@ PLACES = [
 
 @pytest.mark.parametrize("container", CONTAINERS)
 @pytest.mark.parametrize("place", PLACES)
-def test_who_writes_to_the_rows_changes_neither_them_nor_the_student(place, container):
+def test_teachers_and_transformers_that_write_to_rows_change_neither_them_nor_the_student(
+    place, container
+):
     rows = CONTAINERS[container](X)
     student = place(rows, writes=True)
     assert are_unchanged(rows, container)
@@ -246,7 +248,7 @@ def test_who_writes_to_the_rows_changes_neither_them_nor_the_student(place, cont
 
 @pytest.mark.parametrize("kind", [np.asarray, list, pd.Series])
 @pytest.mark.parametrize("settings", [{"fit_teacher": True}, {"soft_labels": "out_of_fold"}])
-def test_who_writes_to_labels_and_weights_in_fit_changes_neither(kind, settings):
+def test_writes_to_labels_and_weights_in_fit_change_neither(kind, settings):
     labels, weights = kind(Y.tolist()), kind(np.linspace(1, 2, N_ROWS).tolist())
     before = fingerprint((labels, weights))
     student = DistilledClassifier(Threshold().fit(X.copy(), Y.copy()), **TAUGHT | settings)
@@ -259,7 +261,7 @@ def test_who_writes_to_labels_and_weights_in_fit_changes_neither(kind, settings)
 
 @pytest.mark.parametrize("container", ["array", "table", "table by column", "mixed table"])
 @pytest.mark.parametrize("settings", [{}, {"fit_teacher": True}, {"soft_labels": "out_of_fold"}])
-def test_a_scaler_that_works_in_place_is_taken_for_one_that_does_not(container, settings):
+def test_a_scaler_in_place_gives_the_same_student_as_one_that_copies(container, settings):
     rows = CONTAINERS[container](X)
     columns = ["a", "b", "c"] if container == "mixed table" else slice(None)
     first = FunctionTransformer(lambda X: X if isinstance(columns, slice) else X[columns])
@@ -311,7 +313,7 @@ def test_a_scaler_in_place_is_probed_for_thresholds_beside_the_callers_table():
 
 
 class Resampler:
-    """An object that makes rows, and overwrites those it learns from."""
+    """A sampler that overwrites the rows it is fitted to."""
 
     def fit(self, X):
         self.rows = X.copy()
@@ -329,7 +331,7 @@ def overwriting_sampler(rows, n_rows, random_state):
 
 
 @pytest.mark.parametrize("augment", [overwriting_sampler, Resampler()])
-def test_what_makes_synthetic_rows_may_write_to_those_it_learns_from(augment):
+def test_a_sampler_may_write_to_the_rows_it_is_fitted_to(augment):
     rows, teacher = X.copy(), Threshold(False).fit(X, Y)
     settings = TAUGHT | {"augment": augment, "augment_size": 50}
     student = DistilledClassifier(teacher, **settings).fit(rows, Y)
@@ -338,7 +340,7 @@ def test_what_makes_synthetic_rows_may_write_to_those_it_learns_from(augment):
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_a_flag_that_is_cleared_or_a_shape_that_is_set_is_none_of_the_callers(place):
+def test_flags_and_shapes_of_the_callers_arrays_are_never_changed(place):
     rows = X.copy()
     assert rows.flags.writeable
 
@@ -359,7 +361,7 @@ def test_a_flag_that_is_cleared_or_a_shape_that_is_set_is_none_of_the_callers(pl
     assert rows.shape == X.shape
 
 
-def test_a_flag_that_is_set_back_does_not_open_the_callers_rows():
+def test_setting_the_writeable_flag_does_not_give_access_to_the_callers_rows():
     rows = X.copy()
 
     def teacher(X):
@@ -395,7 +397,7 @@ def test_the_error_about_the_copy_is_the_one_that_is_raised():
 
 
 class Picky(Threshold):
-    """Takes memory that can be written to only, as some compiled code does."""
+    """Takes writable memory only, as some compiled code does."""
 
     refused = 0
 
@@ -414,7 +416,7 @@ class Picky(Threshold):
     ("settings", "most_refused"),
     [({}, 1), ({"fit_teacher": True}, 1), ({"soft_labels": "out_of_fold"}, 1)],
 )
-def test_who_takes_no_read_only_memory_gets_copies_at_once_after_the_first_time(
+def test_a_teacher_that_refuses_read_only_memory_gets_copies_after_the_first_call(
     settings, most_refused
 ):
     teacher = Picky(writes=False).fit(X, Y)
@@ -428,7 +430,7 @@ def test_who_takes_no_read_only_memory_gets_copies_at_once_after_the_first_time(
 
 
 class RefusesWhatItKeeps(Threshold):
-    """Keeps its rows in fit, and notices only when it is asked that they are read-only."""
+    """Keeps its rows in fit, and fails in predict_proba because they are read-only."""
 
     def fit(self, X, y, sample_weight=None):
         self.rows_ = X
@@ -441,7 +443,7 @@ class RefusesWhatItKeeps(Threshold):
 
 
 @pytest.mark.parametrize("settings", [{"fit_teacher": True}, {"soft_labels": "out_of_fold"}])
-def test_who_keeps_read_only_rows_and_cannot_use_them_is_fitted_again(settings):
+def test_a_teacher_that_keeps_read_only_rows_and_cannot_use_them_is_fitted_again(settings):
     teacher = RefusesWhatItKeeps(writes=False).fit(X.copy(), Y)
     student = DistilledClassifier(teacher, **TAUGHT | settings).fit(X, Y)
     expected = DistilledClassifier(Threshold(False).fit(X, Y), **TAUGHT | settings).fit(X, Y)
@@ -449,7 +451,7 @@ def test_who_keeps_read_only_rows_and_cannot_use_them_is_fitted_again(settings):
 
 
 class Drawing(Threshold):
-    """Draws from its random state before it finds that it cannot write."""
+    """Draws from its random state before it fails to write."""
 
     def __init__(self, random_state=None):
         self.random_state = random_state
@@ -462,7 +464,7 @@ class Drawing(Threshold):
         return super().fit(X, y)
 
 
-def test_a_second_fit_begins_with_the_random_state_of_the_first():
+def test_a_second_fit_starts_with_the_random_state_of_the_first():
     student = DistilledClassifier(
         Drawing(np.random.RandomState(3)), fit_teacher=True, **TAUGHT
     ).fit(X, Y)
@@ -470,7 +472,7 @@ def test_a_second_fit_begins_with_the_random_state_of_the_first():
 
 
 @pytest.mark.parametrize("container", ["array", "table", "csr"])
-def test_large_rows_are_not_copied_for_who_only_reads_them(container):
+def test_large_rows_are_not_copied_if_they_are_only_read(container):
     rows = CONTAINERS[container](X)
     parts = []
 
@@ -484,7 +486,7 @@ def test_large_rows_are_not_copied_for_who_only_reads_them(container):
 
 
 @pytest.mark.parametrize("container", ["array", "table", "csr", "list"])
-def test_a_sampler_of_ones_own_may_write_to_the_rows_of_all_its_batches(container):
+def test_a_custom_sampler_may_write_to_the_rows_of_all_its_batches(container):
     def overwriting(rows, n_rows, random_state):
         return overwrite(rows)[:n_rows]
 

@@ -1,9 +1,10 @@
-"""What scikit-learn offers to classifiers, with DistilledClassifier as the classifier.
+"""scikit-learn's tools for classifiers, with DistilledClassifier as the classifier.
 
-A teacher is *frozen* (it saw all rows, and knows the labels by their own names) or
-*unfitted* (``fit_teacher=True``: a clone of it learns what the student learns). Where a
-meta-estimator hides the labels or the columns that a frozen teacher knows, an error
-must say so: the score would be nonsense. `alpha` is high, so that it would be seen.
+A teacher is *frozen* (it was fitted to all rows, with the original labels) or *unfitted*
+(``fit_teacher=True``: a clone of it is fitted to the rows of the student). If a
+meta-estimator changes the labels or the columns that a frozen teacher was fitted to, there
+must be an error: the score would be meaningless. `alpha` is high, so that a wrong teacher
+lowers the score.
 """
 
 import copy
@@ -48,9 +49,9 @@ from sklearn.tree import DecisionTreeClassifier
 
 from skkd import DistilledClassifier, NeuralClassifier
 from skkd.teachers import cache as teacher_cache
-from skkd.teachers.predict_proba import TeacherMismatchWarning
+from skkd.teachers.agreement import TeacherMismatchWarning
 
-#: Chance is 1/3, the best that the clouds allow about 0.97.
+#: Chance is 1/3, the best possible accuracy on the clouds about 0.97.
 FAIR = 0.75
 
 BASE = DistilledClassifier(
@@ -74,12 +75,12 @@ SKLEARN_VERSION = tuple(int(part) for part in sklearn.__version__.split(".")[:2]
 
 
 def frozen(X, y, teacher=FOREST):
-    """A student of a teacher that knows all these rows."""
+    """A student of a teacher that was fitted to all these rows."""
     return clone(BASE).set_params(teacher=clone(teacher).fit(X, y))
 
 
 def unfitted(X, y, teacher=FOREST):
-    """A student whose teacher learns the rows of each fit."""
+    """A student whose teacher is fitted to the rows of each fit."""
     return clone(BASE).set_params(teacher=clone(teacher), fit_teacher=True)
 
 
@@ -107,7 +108,7 @@ def two_classes(X, y):
 
 
 def assert_fair(clf, X, y):
-    """A fitted classifier knows the labels as they were given, and predicts them well."""
+    """Assert that a fitted classifier has the labels as given, and predicts them well."""
     np.testing.assert_array_equal(clf.classes_, np.unique(y))
     assert clf.predict(X).dtype.kind == np.asarray(y).dtype.kind
     assert clf.score(X, y) > FAIR
@@ -117,7 +118,7 @@ def assert_fair(clf, X, y):
         np.testing.assert_allclose(proba.sum(axis=1), 1)
 
 
-# What a client hands to the student ------------------------------------------------------
+# What a client passes to the student -----------------------------------------------------
 
 
 def first_weights(clf):
@@ -178,7 +179,7 @@ def re_encoded(y):
 
 
 @every_client
-def test_an_unfitted_teacher_learns_what_any_client_hands_on(handed, name, data):
+def test_an_unfitted_teacher_is_fitted_to_the_rows_that_any_client_passes_on(handed, name, data):
     X, y = data
     assert_fair(CLIENTS[handed][name](unfitted(X, y)).fit(X, y), X, y)
 
@@ -211,7 +212,7 @@ def test_as_many_but_other_columns_warn(data):
             stack.fit(X[:, :3], y)
 
 
-def test_several_outputs_have_a_teacher_each(data):
+def test_several_outputs_each_have_a_teacher(data):
     X, y = data
     targets = np.column_stack([y, np.unique(y)[(X[:, 1] > 15).astype(int)]])
     clf = MultiOutputClassifier(unfitted(X, y)).fit(X, targets)
@@ -418,7 +419,7 @@ def test_a_grid_over_several_frozen_teachers_finds_the_better_one(clouds):
 
 
 @pytest.mark.parametrize("n_raw", [1, 2])
-def test_raw_fitted_teachers_in_a_grid_are_refused_by_the_name_of_the_cure(n_raw, clouds):
+def test_raw_fitted_teachers_in_a_grid_are_refused_with_advice(n_raw, clouds):
     X, y = clouds
     teachers = [clone(FOREST).fit(X, y) for _ in range(2)]
     teachers[n_raw:] = [FrozenEstimator(teacher) for teacher in teachers[n_raw:]]
@@ -427,7 +428,7 @@ def test_raw_fitted_teachers_in_a_grid_are_refused_by_the_name_of_the_cure(n_raw
         search.fit(X, y)
 
 
-def test_settings_of_an_unfitted_teacher_are_searched(clouds):
+def test_parameters_of_an_unfitted_teacher_are_searched(clouds):
     X, y = clouds
     student = unfitted(X, y, teacher=DecisionTreeClassifier(random_state=0)).set_params(alpha=1.0)
     before = student.teacher.get_params()
@@ -442,7 +443,7 @@ def test_settings_of_an_unfitted_teacher_are_searched(clouds):
 
 
 @pytest.mark.parametrize("wrap", [FrozenEstimator, lambda forest: forest], ids=["frozen", "raw"])
-def test_a_search_for_settings_of_a_frozen_teacher_is_refused(wrap, clouds):
+def test_a_search_for_parameters_of_a_frozen_teacher_is_refused(wrap, clouds):
     forest = clone(FOREST).fit(*clouds)
     before = joblib.hash(forest)
     student = clone(BASE).set_params(teacher=wrap(forest))
@@ -452,7 +453,7 @@ def test_a_search_for_settings_of_a_frozen_teacher_is_refused(wrap, clouds):
 
 
 @pytest.mark.parametrize("wrap", [FrozenEstimator, lambda forest: forest], ids=["frozen", "raw"])
-def test_set_params_leaves_a_frozen_teacher_alone(wrap, clouds):
+def test_set_params_does_not_change_a_frozen_teacher(wrap, clouds):
     forest = clone(FOREST).fit(*clouds)
     student = clone(BASE).set_params(teacher=wrap(forest))
     with pytest.raises(ValueError, match="teacher__n_estimators=3 .*fit_teacher=True.* frozen"):
@@ -477,7 +478,7 @@ def test_a_grid_over_fit_teacher_shares_the_teacher_or_fits_a_clone_of_it(wrap, 
     assert_fair(both.fit(X, y), X, y)
 
 
-def test_a_grid_that_stops_fitting_a_raw_fitted_teacher_names_the_cure(clouds):
+def test_a_grid_that_stops_fitting_a_raw_fitted_teacher_is_refused_with_advice(clouds):
     forest = clone(FOREST).fit(*clouds)
     student = clone(BASE).set_params(teacher=forest, fit_teacher=True)
     search = GridSearchCV(student, {"fit_teacher": [False]}, cv=2, error_score="raise")
@@ -533,7 +534,7 @@ def columns_of_the_table():
 
 
 @both_teachers
-def test_teacher_and_student_have_each_their_own_view_of_a_table(taught, iris_like_table):
+def test_teacher_and_student_each_have_their_own_preprocessing_of_a_table(taught, iris_like_table):
     table, y = iris_like_table
     teacher = make_pipeline(columns_of_the_table(), FOREST)
     grid = {"preprocessor": ["auto", columns_of_the_table()], "alpha": [0.5, 1.0]}
@@ -681,12 +682,12 @@ def test_routed_answers_stay_with_their_rows(name, data, watchful):
     assert_fair(clf, X, y)
 
 
-def test_answers_that_are_not_in_the_order_of_the_rows_are_noticed(data, watchful):
+def test_answers_that_are_not_in_the_order_of_the_rows_are_found(data, watchful):
     with pytest.raises(AssertionError):
         watchful.fit(*data, teacher_proba=answers(data[0])[::-1])
 
 
-def test_a_tuned_threshold_hands_answers_on(data, watchful):
+def test_a_tuned_threshold_passes_answers_on(data, watchful):
     X, y = two_classes(*data)
     of_two = answers(X)[:, :2] / answers(X)[:, :2].sum(axis=1, keepdims=True)
     with config_context(enable_metadata_routing=True):
@@ -717,7 +718,7 @@ def test_answers_that_self_training_does_not_slice_name_the_cause(data):
             clf.fit(X, partly, teacher_proba=answers(X))
 
 
-def test_routing_refuses_answers_that_nobody_asked_for(clouds):
+def test_routing_refuses_answers_without_a_request(clouds):
     X, y = clouds
     with config_context(enable_metadata_routing=True):
         search = GridSearchCV(clone(BASE), {"alpha": [0.5]}, cv=2)
@@ -795,7 +796,7 @@ def test_skops_asks_for_trust_in_our_own_types_alone(taught, data, tmp_path):
     np.testing.assert_array_equal(loaded.predict(X), student.predict(X))
 
 
-# What scores are worth -------------------------------------------------------------------
+# Honest scores ---------------------------------------------------------------------------
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Classifiers that people have, as teachers: kept, asked, left as they were, taught from."""
+"""Common classifiers as teachers: cloned, asked, not changed, and taught from."""
 
 import pickle
 
@@ -84,7 +84,7 @@ def taught_by(teacher, X, y, **settings):
 
 @pytest.mark.parametrize("labels", LABELS)
 @pytest.mark.parametrize("name", SCIKIT_LEARNS | OTHERS)
-def test_it_teaches_and_stays_as_it_was(name, labels, rows):
+def test_a_teacher_teaches_and_is_not_changed(name, labels, rows):
     X, codes = rows
     if name == "xgboost" and labels == "strings":
         pytest.skip("XGBoost takes codes only")
@@ -101,7 +101,7 @@ def test_it_teaches_and_stays_as_it_was(name, labels, rows):
 
 
 @pytest.mark.parametrize("name", ["forest", "linear", "network"])
-def test_it_teaches_a_student_with_the_defaults(name, rows):
+def test_a_teacher_teaches_a_student_with_the_defaults(name, rows):
     X, y = rows
     teacher = SCIKIT_LEARNS[name]().fit(X, y)
     student = clone(DistilledClassifier(teacher, alpha=0.9, random_state=0)).fit(X, y)
@@ -109,7 +109,7 @@ def test_it_teaches_a_student_with_the_defaults(name, rows):
 
 
 @pytest.mark.parametrize("name", ["forest", "stack", "network", "lightgbm", "catboost"])
-def test_it_is_fitted_inside_of_each_fit(name, rows):
+def test_a_teacher_is_fitted_inside_of_each_fit(name, rows):
     X, codes = rows
     y = LABELS["strings"][codes]
     unfitted = (SCIKIT_LEARNS | OTHERS)[name]()
@@ -122,7 +122,7 @@ def test_it_is_fitted_inside_of_each_fit(name, rows):
 
 @pytest.fixture
 def adult_like():
-    """(table, y): strings, missing values and numbers on unlike scales."""
+    """(table, y): strings, missing values and numbers on different scales."""
     pd = pytest.importorskip("pandas")
     random = np.random.RandomState(0)
     n = 300
@@ -140,7 +140,7 @@ def adult_like():
     return table, y
 
 
-def test_a_pipeline_by_column_names_sees_the_table_as_it_is(adult_like):
+def test_a_pipeline_by_column_names_gets_the_callers_table(adult_like):
     table, y = adult_like
     columns = make_column_transformer(
         (make_pipeline(SimpleImputer(), StandardScaler()), ["gain", "age"]),
@@ -153,7 +153,7 @@ def test_a_pipeline_by_column_names_sees_the_table_as_it_is(adult_like):
     assert cross_val_score(honest, table, y, cv=2, error_score="raise").mean() > 0.75
 
 
-def test_boosting_with_categories_of_its_own_sees_the_table_as_it_is(adult_like):
+def test_boosting_with_native_categories_gets_the_callers_table(adult_like):
     table, y = adult_like
     table = table.astype({"work": "category"})
     teacher = HistGradientBoostingClassifier(max_iter=20, categorical_features="from_dtype")
@@ -185,7 +185,7 @@ def test_a_skorch_net(rows):
     assert (student.predict(X) == net.predict(X)).mean() > 0.9
 
 
-def test_an_unfitted_skorch_net_is_told_from_a_fitted_one(rows):
+def test_an_unfitted_skorch_net_is_refused(rows):
     from skorch import NeuralNetClassifier
     from torch import nn
 
@@ -220,7 +220,7 @@ def test_a_list_of_teachers_teaches_their_weighted_mean(rows):
     assert not any("teacher" in name for name in vars(of_list.student_))
 
 
-def test_members_of_a_list_may_know_different_classes_where_that_is_allowed(rows):
+def test_members_of_a_list_may_know_different_classes_if_that_is_allowed(rows):
     X, y = rows
     some = y < 2
     teachers = [(linear().fit(X[some], y[some]), 1), (linear().fit(X, y), 1)]

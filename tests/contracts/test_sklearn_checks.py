@@ -142,7 +142,7 @@ import json, warnings
 from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils.estimator_checks import check_estimator
 from skkd import DistilledClassifier, NeuralClassifier
-from skkd.teachers.predict_proba import TeacherMismatchWarning
+from skkd.teachers.agreement import TeacherMismatchWarning
 
 warnings.simplefilter("error")
 warnings.simplefilter("ignore", TeacherMismatchWarning)

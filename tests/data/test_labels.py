@@ -10,9 +10,9 @@ from sklearn.tree import DecisionTreeClassifier
 
 from skkd import DistilledClassifier, NeuralClassifier
 from skkd.data.labels import read_labels
+from skkd.teachers.members import MemberLabels
 from skkd.teachers.out_of_bag import out_of_bag
 from skkd.teachers.out_of_fold import out_of_fold
-from skkd.teachers.predict_proba import MemberLabels
 from skkd.teachers.soft_labels import known_classes
 
 pd = pytest.importorskip("pandas")

@@ -21,7 +21,7 @@ from sklearn.utils import get_tags
 
 from skkd import DistilledClassifier, NeuralClassifier
 from skkd.presets import PRESETS
-from skkd.teachers.predict_proba import TeacherMismatchWarning
+from skkd.teachers.agreement import TeacherMismatchWarning
 
 X, y = load_iris(return_X_y=True)
 FOREST = RandomForestClassifier(30, random_state=0).fit(X, y)

@@ -10,7 +10,7 @@ from sklearn.preprocessing import StandardScaler
 from skkd import DistilledClassifier, NeuralClassifier
 from skkd.preprocessing import SelectiveBins
 from skkd.selection.successive_halving import choose
-from skkd.teachers.predict_proba import WeakTeacherWarning
+from skkd.teachers.agreement import WeakTeacherWarning
 
 same = np.testing.assert_array_equal
 

@@ -16,7 +16,7 @@ from skkd.inference.network import softmax
 from skkd.selection.epochs import FEWEST_ROWS
 from skkd.selection.successive_halving import Choices, choose
 from skkd.supervision import Candidate
-from skkd.teachers.predict_proba import WeakTeacherWarning
+from skkd.teachers.agreement import WeakTeacherWarning
 from skkd.training.result import TrainingResult
 
 SMALL = {"hidden_layer_sizes": (150,), "random_state": 3}

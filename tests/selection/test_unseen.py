@@ -19,7 +19,7 @@ from sklearn.tree import DecisionTreeClassifier
 from skkd import DistilledClassifier
 from skkd.selection.successive_halving import choose
 from skkd.teachers import cache as teacher_cache
-from skkd.teachers.predict_proba import WeakTeacherWarning
+from skkd.teachers.agreement import WeakTeacherWarning
 from skkd.teachers.tree_thresholds import thresholds_of
 
 QUICK = {"hidden_layer_sizes": (8,), "max_epochs": 2, "learning_rate": 0.02, "random_state": 0}

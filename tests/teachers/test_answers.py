@@ -1,4 +1,4 @@
-"""What a teacher answers: an array, in the order of its classes; or a clear error."""
+"""The answers of teachers become arrays in the order of the classes, or are refused."""
 
 from unittest.mock import MagicMock, Mock
 
@@ -35,7 +35,7 @@ def type_name(one):
 
 
 class Framed:
-    """Answers with tables whose columns are in the order of `names`."""
+    """Gives tables whose columns are in the order of `names`."""
 
     def __init__(self, kind, names, classes=NAMES, order=None):
         self.kind, self.names, self.classes_ = FRAMES[kind], names, classes
@@ -61,7 +61,7 @@ class FramedScores(Framed):
 @pytest.mark.parametrize("batch_size", [None, 40])
 @pytest.mark.parametrize("kind", FRAMES)
 @pytest.mark.parametrize("Teacher", [Framed, FramedScores])
-def test_named_columns_in_another_order_than_the_classes_go_by_their_names(
+def test_named_columns_in_another_order_than_the_classes_are_sorted_by_name(
     Teacher, kind, batch_size
 ):
     teacher = Teacher(kind, ["c", "a", "b"])
@@ -71,21 +71,21 @@ def test_named_columns_in_another_order_than_the_classes_go_by_their_names(
 
 
 @pytest.mark.parametrize("kind", FRAMES)
-def test_named_columns_of_a_list_of_teachers_go_by_their_names(kind):
+def test_named_columns_of_a_list_of_teachers_are_sorted_by_name(kind):
     others = Framed(kind, ["b", "a", "c"])
-    for opinion in ask_members([(TEACHER, 1), (others, 1), (others.predict_proba, 1)], X):
-        position = [list(opinion.classes).index(name) for name in NAMES]
-        np.testing.assert_allclose(opinion.probabilities[:, position], P, rtol=1e-12)
+    for labels_of_one in ask_members([(TEACHER, 1), (others, 1), (others.predict_proba, 1)], X):
+        position = [list(labels_of_one.classes).index(name) for name in NAMES]
+        np.testing.assert_allclose(labels_of_one.probabilities[:, position], P, rtol=1e-12)
 
 
 @pytest.mark.parametrize("kind", FRAMES)
-def test_a_table_whose_names_are_the_labels_as_text_goes_by_them(kind):
+def test_a_table_whose_names_are_the_labels_as_text_is_sorted_by_them(kind):
     teacher = Framed(kind, ["2", "0", "1"], classes=np.array([0, 1, 2]))
     np.testing.assert_allclose(ask(teacher, X)[0], P, rtol=1e-12)
 
 
 @pytest.mark.parametrize("names", [range(3), ["column_0", "column_1", "column_2"]])
-def test_columns_that_are_merely_counted_are_in_the_order_of_the_classes(names):
+def test_columns_with_default_names_are_in_the_order_of_the_classes(names):
     teacher = Framed("pandas", names, order=[0, 1, 2])
     np.testing.assert_allclose(ask(teacher, X)[0], P, rtol=1e-12)
 
@@ -101,7 +101,7 @@ def test_names_that_are_not_those_of_the_classes_are_refused(Teacher, names):
 
 
 @pytest.mark.parametrize("kind", FRAMES)
-def test_a_student_of_named_columns_is_that_of_the_same_columns_in_order(kind):
+def test_named_columns_give_the_same_student_as_columns_in_order(kind):
     settings = TAUGHT | {"random_state": 0}
     student = DistilledClassifier(Framed(kind, ["c", "b", "a"]), **settings).fit(X, Y)
     expected = DistilledClassifier(TEACHER, **settings).fit(X, Y)
@@ -109,7 +109,7 @@ def test_a_student_of_named_columns_is_that_of_the_same_columns_in_order(kind):
 
 
 @pytest.mark.parametrize("kind", FRAMES)
-def test_the_columns_of_a_function_go_by_their_names_in_each_batch(kind):
+def test_the_columns_of_a_function_are_sorted_by_name_in_each_batch(kind):
     def teacher(rows):
         order = [2, 1, 0] if rows[0, 0] == X[0, 0] else [1, 0, 2]
         return FRAMES[kind](TEACHER.predict_proba(rows)[:, order], NAMES[order])
@@ -119,7 +119,7 @@ def test_the_columns_of_a_function_go_by_their_names_in_each_batch(kind):
     np.testing.assert_allclose(p[:, ::-1], P, rtol=1e-12)
 
 
-def test_a_function_whose_columns_are_others_in_a_later_batch_is_refused():
+def test_a_function_with_other_columns_in_a_later_batch_is_refused():
     def teacher(rows):
         names = NAMES if rows[0, 0] == X[0, 0] else ["a", "b", "d"]
         return pd.DataFrame(TEACHER.predict_proba(rows), columns=names)
@@ -145,14 +145,14 @@ def test_scores_of_two_classes_may_be_a_series(Series):
 
 
 class AnswersAll:
-    """Has any attribute, a function that returns None."""
+    """Has attributes of any name: functions that return None."""
 
     def __getattr__(self, name):
         return lambda *args, **kwargs: None
 
 
 class IsAll:
-    """Has any attribute, and each of them is itself."""
+    """Has attributes of any name: each is the object itself."""
 
     def __getattr__(self, name):
         return self
@@ -256,7 +256,7 @@ def test_scores_without_classes_are_refused(classes):
     "settings", [{}, {"fit_teacher": True}, {"soft_labels": "out_of_bag"}], ids=str
 )
 @pytest.mark.parametrize("teacher", [MagicMock(), Mock(), AnswersAll(), IsAll()], ids=type_name)
-def test_an_object_that_answers_everything_is_refused_as_a_teacher(teacher, settings):
+def test_an_object_with_attributes_of_any_name_is_refused_as_a_teacher(teacher, settings):
     with pytest.raises(ValueError, match=r"teacher\S*=<.*> is not allowed: give"):
         DistilledClassifier(teacher, **TAUGHT | settings).fit(X, Y)
     members = [(FOREST, 1), (teacher, 1)]

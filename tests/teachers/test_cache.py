@@ -1,4 +1,4 @@
-"""A teacher is asked once about the same rows, and anew when it or they have changed."""
+"""A teacher is asked once about the same rows, and again if it or they have changed."""
 
 import functools
 import gc
@@ -44,7 +44,7 @@ def nothing_remembered():
 
 
 class Counting:
-    """A teacher that notes in itself how often it was asked."""
+    """A teacher that counts its calls in an attribute of its own."""
 
     def __init__(self, inner):
         self.inner = inner
@@ -57,7 +57,7 @@ class Counting:
 
 
 class CountingOnDisk(Counting):
-    """Also counts what other processes ask: a file grows by a byte per call."""
+    """Counts the calls in other processes, too: a file grows by a byte per call."""
 
     def __init__(self, inner, path):
         super().__init__(inner)
@@ -70,7 +70,7 @@ class CountingOnDisk(Counting):
 
 
 class CountsFits(ClassifierMixin, BaseEstimator):
-    """A forest that notes on its class how often it was fitted."""
+    """A forest that counts its fits in an attribute of its class."""
 
     fits: list = []
 
@@ -151,7 +151,7 @@ def test_with_fit_teacher_a_grid_fits_one_teacher_per_fold_and_one_for_the_refit
     assert search.best_estimator_.teacher_.random_state is not None
 
 
-def test_settings_of_the_teacher_tell_teachers_apart():
+def test_teachers_with_other_parameters_are_fitted_apart():
     CountsFits.fits.clear()
     student = DistilledClassifier(CountsFits(), fit_teacher=True, **SMALL)
     grid = {"teacher__n_estimators": [2, 3], "alpha": [0.5, 1.0]}
@@ -162,7 +162,7 @@ def test_settings_of_the_teacher_tell_teachers_apart():
     )
 
 
-def test_without_an_integer_seed_every_fit_has_a_teacher_of_its_own():
+def test_without_an_integer_seed_every_fit_fits_a_new_teacher():
     CountsFits.fits.clear()
     student = DistilledClassifier(CountsFits(), fit_teacher=True, **SMALL | {"random_state": None})
     student.fit(X, y)
@@ -192,7 +192,7 @@ def test_a_memory_keeps_fitted_teachers_too(tmp_path):
 
 
 def count_asks(teacher, rows, times=1):
-    """How often `ask` is called for a teacher, about rows, in some turns."""
+    """The number of calls of `ask` for a teacher and rows, over some turns."""
     asked = []
 
     def spy(teacher):
@@ -204,7 +204,7 @@ def count_asks(teacher, rows, times=1):
     return len(asked), answer
 
 
-def test_a_teacher_that_was_fitted_anew_is_asked_anew():
+def test_a_teacher_that_was_fitted_again_is_asked_again():
     teacher = forest()
     assert count_asks(teacher, X, times=2)[0] == 1
     teacher.set_params(max_depth=1).fit(X, y)
@@ -213,7 +213,7 @@ def test_a_teacher_that_was_fitted_anew_is_asked_anew():
     np.testing.assert_allclose(probabilities, teacher.predict_proba(X), rtol=1e-12)
 
 
-def test_a_teacher_that_learned_on_in_place_is_asked_anew():
+def test_a_teacher_that_was_trained_further_in_place_is_asked_again():
     teacher = GaussianNB().partial_fit(X[::2], y[::2], classes=[0, 1, 2])
     before = count_asks(teacher, X)[1][0]
     teacher.partial_fit(X[1::2], y[1::2])
@@ -222,7 +222,7 @@ def test_a_teacher_that_learned_on_in_place_is_asked_anew():
     assert abs(before - after).max() > 0
 
 
-def test_a_torch_module_that_was_trained_on_is_asked_anew():
+def test_a_torch_module_that_was_trained_further_is_asked_again():
     import torch
 
     module = torch.nn.Linear(4, 3)
@@ -239,13 +239,13 @@ def test_a_counter_in_the_teacher_does_not_count_as_a_change_but_a_fit_does():
     assert count_asks(teacher, X)[0] == 1
 
 
-def test_between_questions_in_a_row_a_teacher_is_read_but_once(monkeypatch):
+def test_in_a_series_of_calls_a_teacher_is_read_only_before_and_after(monkeypatch):
     read = []
     monkeypatch.setattr(
         teacher_cache, "fingerprint", lambda thing: read.append(thing) or fingerprint(thing)
     )
-    teacher = Counting(forest())  # it counts: asking changes it
-    with teacher_cache.questions_in_a_row(teacher):
+    teacher = Counting(forest())  # each call changes its counter
+    with teacher_cache.series_of_calls(teacher):
         for rows in (X[:50], X[50:], X[:50]):
             ask_members(teacher, rows)
     assert teacher.calls == [50, 100]
@@ -253,13 +253,13 @@ def test_between_questions_in_a_row_a_teacher_is_read_but_once(monkeypatch):
     ask_members(teacher, X[:50])
     assert teacher.calls == [50, 100]
     teacher.inner.fit(X, y[::-1])
-    with teacher_cache.questions_in_a_row(teacher):
+    with teacher_cache.series_of_calls(teacher):
         ask_members(teacher, X[:50])
     assert teacher.calls == [50, 100, 50]
 
 
 def student_of(kind, calls):
-    """A student whose teacher counts on disk how often it is asked, or fitted and asked."""
+    """A student whose teacher counts on disk its calls, or its fits and calls."""
     if kind == "frozen":
         return DistilledClassifier(CountingOnDisk(forest(), calls), **SMALL)
     settings = {"fit_teacher": True} if kind == "fitted" else {"soft_labels": "out_of_fold"}
@@ -267,7 +267,7 @@ def student_of(kind, calls):
 
 
 class FitsOnDisk(ClassifierMixin, BaseEstimator):
-    """Naive Bayes that counts in a file how often it is fitted."""
+    """Naive Bayes that counts its fits in a file."""
 
     def __init__(self, path):
         self.path = path
@@ -285,7 +285,7 @@ class FitsOnDisk(ClassifierMixin, BaseEstimator):
 
 @pytest.mark.parametrize("kind", ["frozen", "fitted", "out of fold"])
 @pytest.mark.parametrize("form", ["folder", "joblib.Memory", "cleared joblib.Memory"])
-def test_a_memory_stores_what_the_process_remembers_already(kind, form, tmp_path):
+def test_a_memory_stores_what_the_process_has_kept_before(kind, form, tmp_path):
     calls = tmp_path / "calls"
     student = student_of(kind, calls)
     if kind == "out of fold":
@@ -299,13 +299,13 @@ def test_a_memory_stores_what_the_process_remembers_already(kind, form, tmp_path
         student.memory.clear(warn=False)
         student.fit(X, y)
     assert calls.stat().st_size == n_calls
-    teacher_cache.forget()  # as another session begins
+    teacher_cache.forget()  # like a new session
     again = pickle.loads(pickle.dumps(student)).fit(X, y)
     assert calls.stat().st_size == n_calls
     np.testing.assert_array_equal(again.predict_proba(X), student.predict_proba(X))
 
 
-def test_a_memory_that_only_has_cache_stores_it_too(tmp_path):
+def test_a_memory_with_a_cache_method_alone_stores_it_too(tmp_path):
     class Shelf:
         def __init__(self):
             self.found = {}
@@ -358,7 +358,7 @@ def test_a_folder_that_others_can_write_to_is_refused(mode, inside, form, tmp_pa
 @posix
 def test_a_folder_of_another_user_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "getuid", lambda: os.stat(tmp_path).st_uid + 1)
-    if os.stat(tmp_path).st_uid == 0:  # root may write everywhere, whatever is done
+    if os.stat(tmp_path).st_uid == 0:  # root may write everywhere
         os.chown(tmp_path, 12345, -1)
         monkeypatch.setattr(os, "getuid", lambda: 0)
     with pytest.raises(ValueError, match="a folder that is yours"):
@@ -371,13 +371,13 @@ def test_a_file_is_no_folder_of_a_memory(tmp_path):
         DistilledClassifier(forest(), memory=tmp_path / "memory", **SMALL).fit(X, y)
 
 
-def test_with_a_memory_it_is_read_once_more(tmp_path, monkeypatch):
+def test_with_a_memory_a_teacher_is_read_once_more(tmp_path, monkeypatch):
     read = []
     monkeypatch.setattr(
         teacher_cache, "fingerprint", lambda thing: read.append(thing) or fingerprint(thing)
     )
     teacher, memory = forest(), joblib.Memory(tmp_path, verbose=0)
-    with teacher_cache.questions_in_a_row(teacher):
+    with teacher_cache.series_of_calls(teacher):
         answers = [
             ask_members(teacher, X[k : k + 9], memory=memory)[0].probabilities for k in range(5)
         ]
@@ -385,23 +385,23 @@ def test_with_a_memory_it_is_read_once_more(tmp_path, monkeypatch):
     np.testing.assert_array_equal(answers[3], teacher.predict_proba(X[3:12]))
 
 
-def test_the_batches_of_a_transfer_set_are_questions_in_a_row(monkeypatch):
+def test_the_batches_of_a_transfer_set_are_a_series_of_calls(monkeypatch):
     began = []
     monkeypatch.setattr(
-        skkd.teachers.teacher, "questions_in_a_row", lambda one: began.append(one) or nullcontext()
+        skkd.teachers.teacher, "series_of_calls", lambda one: began.append(one) or nullcontext()
     )
     teacher = forest()
     settings = SMALL | {"alpha": 0.5, "augment": "spunge"}
     DistilledClassifier(teacher, **settings).fit(X, y)
     assert began == [teacher]
     DistilledClassifier(teacher, **settings | {"random_state": None}).fit(X, y)
-    assert began == [teacher]  # nothing is remembered of rows that do not come again
+    assert began == [teacher]  # answers for fresh rows are not kept
 
 
-def test_what_cannot_be_read_is_asked_each_time_in_a_row_too():
+def test_a_teacher_that_cannot_be_read_is_asked_each_time_in_a_series_too():
     teacher = Counting(forest())
     teacher.lock = threading.Lock()
-    with teacher_cache.questions_in_a_row(teacher):
+    with teacher_cache.series_of_calls(teacher):
         ask_members(teacher, X), ask_members(teacher, X)
     assert teacher.calls == [150, 150]
 
@@ -419,7 +419,7 @@ def change(model):
 
 
 class Holder:
-    """A teacher that does not answer itself; with `lock`, one that cannot be read."""
+    """A teacher that passes rows on to a model; with `lock`, its content cannot be read."""
 
     classes_ = np.arange(3)
 
@@ -458,7 +458,7 @@ MODELS = {
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("model", MODELS)
-def test_what_changed_inside_of_a_teacher_is_never_missed(kind, model):
+def test_a_change_inside_of_a_teacher_is_always_found(kind, model):
     model = MODELS[model]().fit(X, y)
     teacher = KINDS[kind](model)
     for _ in range(2):
@@ -477,7 +477,7 @@ def test_a_method_replaced_in_a_class_counts_as_a_change():
     assert count_asks(teacher, X)[1][0][0, 0] == 1 / 3
 
 
-def test_many_threads_that_ask_the_same_ask_once():
+def test_many_threads_with_the_same_rows_make_one_call():
     teacher = Counting(forest())
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda _: ask_members(teacher, X)[0].probabilities, range(16)))
@@ -488,7 +488,7 @@ def test_many_threads_that_ask_the_same_ask_once():
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
-def test_locks_held_while_forking_do_not_hold_up_the_child():
+def test_locks_held_while_forking_do_not_block_the_child():
     code = """
 import os, signal, threading
 import numpy as np, torch
@@ -500,7 +500,7 @@ predict_proba.ask_members(teacher, X)
 held, done = threading.Event(), threading.Event()
 
 def hold():
-    with predict_proba._modes_lock, cache._lock, cache._asked[id(teacher)].lock:
+    with predict_proba._modes_lock, cache._lock, cache._records[id(teacher)].lock:
         held.set()
         done.wait()
 
@@ -533,7 +533,7 @@ def test_an_error_in_the_teacher_leaves_nothing_behind():
     assert ask_members(teacher, X)[0].probabilities.shape == (150, 3)
 
 
-def test_partial_fit_remembers_nothing():
+def test_partial_fit_keeps_no_answers():
     teacher = Counting(forest())
     student = DistilledClassifier(teacher, **SMALL)
     for _ in range(2):
@@ -542,18 +542,18 @@ def test_partial_fit_remembers_nothing():
     assert n_kept() == 0
 
 
-def test_a_memory_that_cannot_keep_a_teacher_says_so(tmp_path):
+def test_a_memory_that_cannot_keep_a_teacher_warns(tmp_path):
     teacher = Holder(forest(), threading.Lock())
     with pytest.warns(UserWarning, match="memory keeps no answers of teacher, a Holder"):
         DistilledClassifier(teacher, memory=tmp_path, **SMALL).fit(X, y)
 
 
-def test_what_is_remembered_cannot_be_written_to():
+def test_kept_answers_are_read_only():
     with pytest.raises(ValueError, match="read-only"):
         count_asks(forest(), X)[1][0][0, 0] = 1
 
 
-def test_the_teacher_is_held_weakly_and_its_answers_go_with_it():
+def test_the_teacher_is_held_by_a_weak_reference_and_its_answers_are_dropped_with_it():
     teacher = forest()
     gone = weakref.ref(teacher)
     count_asks(teacher, X)
@@ -561,18 +561,18 @@ def test_the_teacher_is_held_weakly_and_its_answers_go_with_it():
     gc.collect()
     assert gone() is None
     count_asks(forest(), X)
-    assert len(teacher_cache._asked) == 1
+    assert len(teacher_cache._records) == 1
 
 
 def test_a_new_teacher_at_an_old_address_is_asked():
     old, new = forest(), forest(max_depth=1)
     count_asks(old, X)
-    teacher_cache._asked[id(new)] = teacher_cache._asked[id(old)]
+    teacher_cache._records[id(new)] = teacher_cache._records[id(old)]
     assert count_asks(new, X)[0] == 1
 
 
 def n_kept():
-    return sum(len(asked.answers) for asked in teacher_cache._asked.values())
+    return sum(len(record.answers) for record in teacher_cache._records.values())
 
 
 @pytest.mark.parametrize(
@@ -599,14 +599,14 @@ def test_fitted_teachers_are_bounded_in_bytes_too(monkeypatch):
     assert not teacher_cache._fitted
 
 
-def test_a_fitted_teacher_that_somebody_refitted_is_not_used_again():
+def test_a_fitted_teacher_that_the_user_refitted_is_not_used_again():
     student = DistilledClassifier(RandomForestClassifier(3), fit_teacher=True, **SMALL)
     before = student.fit(X, y).predict_proba(X)
     student.teacher_.fit(X, y[::-1])
     np.testing.assert_array_equal(student.fit(X, y).predict_proba(X), before)
 
 
-def test_what_cannot_be_read_or_referred_to_is_asked_each_time():
+def test_teachers_that_cannot_be_read_or_referred_to_are_asked_each_time():
     class Slots:
         __slots__ = ()
         classes_ = np.arange(3)

@@ -1,4 +1,4 @@
-"""Equal content has equal fingerprints, other content others; code is content, too."""
+"""Equal content has equal fingerprints, different content different ones. Code is content."""
 
 import functools
 import importlib
@@ -82,7 +82,7 @@ def test_the_same_code_made_twice_has_the_same_fingerprint():
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "bool", "int64"])
-def test_tensors_count_with_their_numbers(dtype):
+def test_the_numbers_of_tensors_are_hashed(dtype):
     torch = pytest.importorskip("torch")
     one = torch.ones(3, 2, dtype=getattr(torch, dtype))
     other = one.clone()
@@ -92,7 +92,7 @@ def test_tensors_count_with_their_numbers(dtype):
     assert fingerprint(torch.nn.Linear(2, 2)) is not None
 
 
-def test_a_module_of_a_class_of_ones_own_counts_with_its_weights():
+def test_the_weights_of_a_module_of_the_users_class_are_hashed():
     torch = pytest.importorskip("torch")
 
     class Net(torch.nn.Module):
@@ -134,7 +134,7 @@ def test_folds_of_tables_are_the_same_rows_if_their_columns_are():
     ],
     ids=lambda teacher: type(teacher).__name__,
 )
-def test_what_was_pickled_once_keeps_its_fingerprint(teacher):
+def test_an_object_that_was_pickled_keeps_its_fingerprint(teacher):
     once = pickle.loads(pickle.dumps(teacher.fit(X, y)))
     assert fingerprint(once) == fingerprint(pickle.loads(pickle.dumps(once)))
 
@@ -149,7 +149,7 @@ def test_a_function_that_calls_itself_has_a_fingerprint():
     assert fingerprint(outer()) is not None
 
 
-def test_what_cannot_be_read_has_none():
+def test_content_that_cannot_be_read_has_no_fingerprint():
     import threading
 
     assert fingerprint(threading.Lock()) is None
@@ -158,7 +158,7 @@ def test_what_cannot_be_read_has_none():
     assert pickled_bytes(threading.Lock()) is None
 
 
-def test_code_can_be_told_from_the_rest():
+def test_code_is_listed_apart_from_the_rest():
     one, other = make_class(1), make_class(2)
     digest, code = fingerprint_and_code([one(), 3])
     assert code == [one]
@@ -168,7 +168,7 @@ def test_code_can_be_told_from_the_rest():
 
 @pytest.mark.parametrize("file", ["{}.py", "{}/__init__.py"])
 @pytest.mark.parametrize("is_installed", [True, False])
-def test_what_was_installed_into_a_folder_of_any_name_is_not_the_users(
+def test_packages_installed_into_a_folder_of_any_name_are_not_the_users(
     is_installed, file, tmp_path, monkeypatch
 ):
     name = f"library_{uuid.uuid4().hex}"
@@ -183,5 +183,5 @@ def test_what_was_installed_into_a_folder_of_any_name_is_not_the_users(
     assert fingerprint_and_code(thing())[1] == [thing][is_installed:]
 
 
-def test_bytes_are_those_of_the_pickle():
+def test_the_number_of_bytes_is_that_of_the_pickle():
     assert abs(pickled_bytes(X) - X.nbytes) < 1000

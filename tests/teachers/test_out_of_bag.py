@@ -1,4 +1,4 @@
-"""Out-of-bag labels, rebuilt after the fact, against those of scikit-learn."""
+"""Out-of-bag labels, computed from a fitted ensemble, against those of scikit-learn."""
 
 import copy
 import pickle
@@ -42,7 +42,7 @@ def forest(n_estimators=12, **settings):
 
 
 def quietly_fitted(ensemble, X, y, **fit_arguments):
-    with warnings.catch_warnings():  # that some rows are in every bag
+    with warnings.catch_warnings():  # about rows that are in every bag
         warnings.simplefilter("ignore")
         return ensemble.fit(X, y, **fit_arguments)
 
@@ -78,7 +78,7 @@ BAGGINGS = {
 
 
 @pytest.mark.parametrize("name", FORESTS | BAGGINGS)
-def test_they_are_those_of_oob_score_to_the_bit(name, iris_like):
+def test_probabilities_are_those_of_oob_score_to_the_bit(name, iris_like):
     X, y = iris_like
     make = (FORESTS | BAGGINGS)[name]
     expected = quietly_fitted(make(oob_score=True), X, LABELS[y]).oob_decision_function_
@@ -97,18 +97,22 @@ def test_they_are_those_of_oob_score_to_the_bit(name, iris_like):
 
 @settings(max_examples=25)
 @given(st.integers(1, 5), st.integers(0, 10**6), st.integers(1, 12))
-def test_each_row_hears_the_trees_that_did_not_see_it(n_trees, seed, max_samples):
+def test_each_row_has_the_mean_of_the_trees_fitted_without_it(n_trees, seed, max_samples):
     rng = np.random.RandomState(seed)
     X, y = rng.standard_normal((12, 3)), rng.randint(3, size=12)
     teacher = RandomForestClassifier(n_trees, max_samples=max_samples, random_state=seed).fit(X, y)
     found, _ = out_of_bag(teacher, X)
     for i, row in enumerate(found):
-        voices = [
+        probabilities_of_trees = [
             tree.predict_proba(X[i : i + 1])[0]
             for tree, bag in zip(teacher.estimators_, teacher.estimators_samples_, strict=True)
             if i not in bag
         ]
-        np.testing.assert_allclose(row, np.mean(voices, axis=0) if voices else 0, atol=1e-15)
+        np.testing.assert_allclose(
+            row,
+            np.mean(probabilities_of_trees, axis=0) if probabilities_of_trees else 0,
+            atol=1e-15,
+        )
 
 
 @pytest.mark.skipif(
@@ -145,7 +149,7 @@ def test_missing_values_and_sparse_rows_reach_the_trees(iris_like):
     )
 
 
-def test_in_a_pipeline_the_rows_pass_the_earlier_steps(iris_like_table):
+def test_in_a_pipeline_the_earlier_steps_transform_the_rows(iris_like_table):
     table, y = iris_like_table
     numbers = table[["length", "depth", "noise"]]
     teacher = make_pipeline(MinMaxScaler(), "passthrough", PCA(2), forest()).fit(numbers, y)
@@ -186,7 +190,7 @@ def without_out_of_bag():
 
 
 @pytest.mark.parametrize("name", without_out_of_bag())
-def test_teachers_without_out_of_bag_rows_say_so(name, iris_like):
+def test_teachers_without_out_of_bag_rows_are_refused(name, iris_like):
     X, y = iris_like
     teacher = without_out_of_bag()[name]
     assert not has_out_of_bag(teacher)
@@ -210,7 +214,7 @@ def test_members_that_were_fitted_before_have_seen_every_row(iris_like):
 
 
 @pytest.mark.parametrize("thing", [None, len, "forest", [(1, 2)], RandomForestClassifier])
-def test_what_is_no_ensemble_has_none(thing):
+def test_objects_that_are_no_ensembles_have_no_out_of_bag_rows(thing):
     assert not has_out_of_bag(thing)
 
 
@@ -228,7 +232,7 @@ def test_another_number_of_rows_is_refused(iris_like):
 def test_other_rows_or_another_order_are_refused(name, change, iris_like):
     X, y = iris_like
     teacher = (FORESTS | BAGGINGS)[name]().fit(X, y)
-    with pytest.raises(ValueError, match="its trees lead the rows to other leaves"):
+    with pytest.raises(ValueError, match="the rows reach other leaves of its trees"):
         out_of_bag(teacher, change(X))
 
 
@@ -241,7 +245,7 @@ def test_another_order_is_refused_behind_steps_that_round(iris_like):
 
 
 class Noise(TransformerMixin, BaseEstimator):
-    """Fits on other rows than it gives later, as cross-fitted encodings do."""
+    """In `fit` it transforms rows in another way than later, as cross-fitted encodings do."""
 
     def fit(self, X, y=None):
         return self
@@ -253,17 +257,17 @@ class Noise(TransformerMixin, BaseEstimator):
         return X
 
 
-def test_steps_that_gave_the_teacher_other_rows_are_found_out(iris_like):
+def test_steps_that_gave_the_teacher_other_rows_are_refused(iris_like):
     X, y = iris_like
     teacher = make_pipeline(Noise(), forest()).fit(X, y)
     with pytest.raises(ValueError, match="other leaves"):
         out_of_bag(teacher, X)
 
 
-def test_a_class_that_no_voice_knows_is_no_silent_zero():
+def test_a_row_whose_class_no_member_knows_is_all_zero():
     rng = np.random.RandomState(0)
     X, y = rng.standard_normal((40, 3)), np.arange(40) % 2
-    y[7] = 2  # its only row: whoever did not see it has never heard of the class
+    y[7] = 2  # the only row of its class: members without it do not know the class
     teacher = forest(40).fit(X, y)
     blind, _ = out_of_bag(teacher, X)
     assert blind[7].sum() == pytest.approx(1) and blind[7, 2] == 0
@@ -285,7 +289,7 @@ def test_members_that_know_fewer_classes_are_placed_by_their_codes():
 
 
 class Rule(ClassifierMixin, BaseEstimator):
-    """Predicts the code that it saw most."""
+    """Predicts the most frequent code."""
 
     def fit(self, X, y):
         self.classes_ = np.unique(y)
@@ -299,12 +303,12 @@ class Rule(ClassifierMixin, BaseEstimator):
 def test_members_without_probabilities_vote(iris_like):
     X, y = iris_like
     found, _ = out_of_bag(BaggingClassifier(Rule(), 20, random_state=0).fit(X, y), X)
-    shares = found[found > 0]  # of at most 20 voices
+    shares = found[found > 0]  # of at most 20 votes
     assert shares.min() >= 1 / 20
     np.testing.assert_allclose(found.sum(axis=1), 1)
 
 
-def test_they_are_softer_and_more_honest_than_in_sample_labels():
+def test_probabilities_are_softer_and_closer_to_those_of_new_rows_than_in_sample():
     rng = np.random.RandomState(0)
     X, y = rng.standard_normal((300, 5)), rng.randint(2, size=300)  # labels are noise
     teacher = forest(60).fit(X, y)
@@ -342,7 +346,7 @@ def test_the_temperature_that_spoiled_probabilities_is_found(tau):
     assert found == pytest.approx(1 / tau, rel=0.1)
 
 
-def test_rows_that_say_nothing_do_not_count_for_the_temperature():
+def test_rows_without_an_answer_do_not_count_for_the_temperature():
     rng = np.random.RandomState(0)
     p, codes = rng.dirichlet(np.ones(3), size=200), rng.randint(3, size=200)
     silent = np.arange(200) % 4 == 0
@@ -354,7 +358,7 @@ def test_rows_that_say_nothing_do_not_count_for_the_temperature():
     assert calibration_temperature(np.zeros((5, 3)), codes[:5]) == 1.0
 
 
-def test_a_forest_is_judged_too_sure_on_out_of_bag_rows_only(iris_like):
+def test_only_out_of_bag_rows_give_the_temperature_of_a_forest(iris_like):
     X, y = iris_like
     teacher = forest(60).fit(X, y)
     honest = calibration_temperature(out_of_bag(teacher, X)[0], y, proba_floor=1e-3)

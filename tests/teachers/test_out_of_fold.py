@@ -1,4 +1,4 @@
-"""Out-of-fold labels: of each row, by a teacher that did not see it."""
+"""Out-of-fold labels: of each row, by a teacher that was fitted without it."""
 
 import pickle
 
@@ -46,7 +46,7 @@ def nothing_remembered():
 
 
 class InContext(ClassifierMixin, BaseEstimator):
-    """Stores its rows, and attends to those near a new one: as TabPFN and its like."""
+    """Stores its rows, and weights them by their distance to a new row, similar to TabPFN."""
 
     def fit(self, X, y):
         self.classes_, self.codes_ = np.unique(y, return_inverse=True)
@@ -60,7 +60,7 @@ class InContext(ClassifierMixin, BaseEstimator):
 
 
 class Spy(DummyClassifier):
-    """Counts the mass of each class, and keeps what it was given in a list of the test's."""
+    """Predicts the weight of each class, and keeps the arguments of `fit` in a list."""
 
     given: list = []
 
@@ -87,16 +87,16 @@ def test_an_in_context_learner_repeats_labels_in_sample_and_not_out_of_fold(iris
     assert (surest < 0.7).any()
 
 
-def test_of_labels_that_are_noise_it_knows_nothing_out_of_fold(iris_like):
+def test_noise_in_the_labels_is_not_predicted_out_of_fold(iris_like):
     X, y = iris_like
-    noise = np.random.RandomState(1).permutation(y)  # 1/3 is the truth
+    noise = np.random.RandomState(1).permutation(y)  # the true probability is 1/3
     assert (InContext().fit(X, noise).predict_proba(X).argmax(axis=1) == noise).all()
     found, _ = out_of_fold(InContext(), X, noise, seed=0)
     assert (found.argmax(axis=1) == noise).mean() < 0.5
 
 
 @pytest.mark.parametrize("labels", [[0, 1, 2], [5, 7, 11], LABELS, [False, True, True]])
-def test_on_a_partition_they_are_those_of_cross_val_predict(labels, iris_like):
+def test_on_a_partition_probabilities_are_those_of_cross_val_predict(labels, iris_like):
     X, codes = iris_like
     y = np.asarray(labels)[codes]
     splitter = StratifiedKFold(4, shuffle=True, random_state=0)
@@ -121,7 +121,7 @@ def test_the_folds_partition_the_rows_and_share_each_class(codes, n_folds):
     for train, test in folds:
         assert sorted([*train, *test]) == list(range(len(codes)))
     shares = sizes(folds, codes)
-    assert np.ptp(shares, axis=0).max() <= 1  # as even as can be, for each class
+    assert np.ptp(shares, axis=0).max() <= 1  # as even as possible for each class
     assert np.ptp(shares.sum(axis=1)) <= 1
     assert len(folds) == n_folds
 
@@ -161,14 +161,14 @@ def test_groups_reach_the_default_and_a_splitter(iris_like):
 
 
 @pytest.mark.parametrize("make", [GaussianNB, InContext, lambda: RandomForestClassifier(5)])
-def test_a_class_that_a_fold_lacks_leaves_its_rows_silent_not_wrong(make, iris_like):
+def test_rows_of_a_class_that_a_fold_lacks_are_all_zero(make, iris_like):
     X, y = iris_like
     order = np.argsort(y, kind="stable")
     X, y = X[order], y[order]
     silent, _ = out_of_fold(make(), X, y, seed=0, cv=KFold(3))
     assert not silent.any()  # sorted: each fold's rows are all of the class that it lacks
     unknown = cross_val_predict_of_sorted(X, y)
-    assert (unknown[np.arange(90), y] == 0).all()  # what this is not
+    assert (unknown[np.arange(90), y] == 0).all()  # the class of the row is unknown
     folds = KFold(4)
     found, _ = out_of_fold(GaussianNB(), X, y, seed=0, cv=folds)
     covered = found.any(axis=1)
@@ -185,7 +185,7 @@ def cross_val_predict_of_sorted(X, y):
 
 @settings(max_examples=30)
 @given(st.lists(st.integers(0, 3), min_size=3, max_size=20), st.integers(2, 6), st.integers(0, 9))
-def test_rows_are_silent_where_their_class_is_missing_and_sum_to_one_else(y, n_folds, seed):
+def test_rows_are_all_zero_if_their_class_is_missing_and_else_sum_to_one(y, n_folds, seed):
     y = np.array([0, 1, *y])
     X = np.random.RandomState(seed).standard_normal((len(y), 2))
     found, classes = out_of_fold(
@@ -199,7 +199,7 @@ def test_rows_are_silent_where_their_class_is_missing_and_sum_to_one_else(y, n_f
     np.testing.assert_allclose(found[covered].sum(axis=1), 1)
 
 
-def test_rare_classes_cost_no_warning_and_no_crash(iris_like):
+def test_rare_classes_cause_no_warning_and_no_error(iris_like):
     X, y = iris_like
     y = y.copy()
     y[:3] = [7, 8, 8]
@@ -211,11 +211,12 @@ def test_rare_classes_cost_no_warning_and_no_crash(iris_like):
     grouped, _ = out_of_fold(GaussianNB(), X, y, seed=0, groups=groups)
     assert not grouped[0].any()
     two, _ = out_of_fold(InContext(), X[:2], [0, 1], seed=0)
-    assert not two.any()  # nobody to learn from
+    assert not two.any()  # each fold has one class to train on
     one_of_a_kind = np.zeros(90, dtype=int)
     one_of_a_kind[5] = 1
     found, _ = out_of_fold(LogisticRegression(), X, one_of_a_kind, seed=0)
-    assert found.any(axis=1).mean() == pytest.approx(0.8, abs=0.01)  # a fold knows one class
+    # One fold of five has one class to train on.
+    assert found.any(axis=1).mean() == pytest.approx(0.8, abs=0.01)
 
 
 def test_one_class_is_refused(iris_like):
@@ -233,7 +234,7 @@ def test_repeated_splits_are_averaged(iris_like):
     np.testing.assert_allclose(found, total / 2)
 
 
-def test_rows_that_no_fold_tests_say_nothing(iris_like):
+def test_rows_that_no_fold_tests_are_all_zero(iris_like):
     X, y = iris_like
     found, _ = out_of_fold(GaussianNB(), X, y, seed=0, cv=TimeSeriesSplit(4))
     assert not found[:18].any()
@@ -267,7 +268,7 @@ def test_other_ways_to_split(iris_like):
         ([(np.arange(80), np.array([0.5]))], "indices of the 90 rows"),
     ],
 )
-def test_splits_that_mean_nothing_are_refused(cv, message, iris_like):
+def test_invalid_splits_are_refused(cv, message, iris_like):
     with pytest.raises(ValueError, match=message):
         out_of_fold(GaussianNB(), *iris_like, seed=0, cv=cv)
 
@@ -278,7 +279,7 @@ def test_n_folds_is_an_integer_from_two_on(n_folds, iris_like):
         out_of_fold(GaussianNB(), *iris_like, seed=0, n_folds=n_folds)
 
 
-def test_a_seed_decides_all_and_the_global_state_stays(iris_like, given_to_spy):
+def test_a_seed_decides_everything_and_the_global_state_is_unchanged(iris_like, given_to_spy):
     X, y = iris_like
     np.random.seed(0)
     before = np.random.get_state()[1].copy()
@@ -314,13 +315,13 @@ def test_weights_reach_the_teacher_with_their_rows(iris_like, given_to_spy):
         out_of_fold(GaussianNB(), X, y, weights[1:], seed=0)
 
 
-def test_what_is_merely_array_like_has_folds_too(iris_like):
+def test_array_likes_have_folds_too(iris_like):
     X, y = iris_like
     found, _ = out_of_fold(GaussianNB(), _NotAnArray(X), y, seed=0)
     np.testing.assert_array_equal(found, out_of_fold(GaussianNB(), X, y, seed=0)[0])
 
 
-def test_it_is_computed_once_for_the_same_question(iris_like, tmp_path, monkeypatch):
+def test_it_is_computed_once_for_the_same_arguments(iris_like, tmp_path, monkeypatch):
     X, y = iris_like
     fits, fit = [], GaussianNB.fit
 
@@ -389,7 +390,7 @@ def test_rows_of_any_kind_are_picked(iris_like):
     assert out_of_fold(linear, X[:, :1], y, seed=0)[0].shape == (90, 3)
 
 
-def test_decision_functions_serve(iris_like):
+def test_teachers_with_decision_function_alone_are_asked_too(iris_like):
     X, y = iris_like
     found, classes = out_of_fold(SVC(), X, LABELS[y], seed=0)
     assert (classes[found.argmax(axis=1)] == LABELS[y]).mean() > 0.6
@@ -412,7 +413,7 @@ def catboost(**settings):
 
 
 @pytest.mark.parametrize("make", [xgboost, lightgbm, catboost])
-def test_boosters_teach_out_of_fold_also_where_a_class_is_missing(make, iris_like):
+def test_boosters_give_out_of_fold_labels_also_if_a_class_is_missing(make, iris_like):
     X, y = iris_like
     y = y.copy()
     found, classes = out_of_fold(make().fit(X, y), X, y, seed=0, n_folds=2)
@@ -454,7 +455,7 @@ def test_a_network_teaches_out_of_fold(iris_like):
         None,
     ],
 )
-def test_what_cannot_be_fitted_is_refused_with_the_way_out(teacher, iris_like):
+def test_teachers_that_cannot_be_fitted_are_refused_with_advice(teacher, iris_like):
     with pytest.raises(ValueError, match=r"cloned and fitted, or soft_labels='in_sample'"):
         out_of_fold(teacher, *iris_like, seed=0)
 
@@ -477,7 +478,7 @@ def test_fitted_parts_inside_have_seen_the_rows_and_are_refused(iris_like):
         "teacher": DistilledClassifier(nb),
     }
     for name, teacher in leaks.items():
-        with pytest.raises(ValueError, match=rf"its {name} stays as it was fitted.*in_sample"):
+        with pytest.raises(ValueError, match=rf"a clone keeps its {name}.*in_sample"):
             out_of_fold(teacher, X, y, seed=0)
 
 
@@ -494,7 +495,7 @@ def test_a_frozen_transformer_that_saw_no_labels_may_stay(iris_like):
     np.testing.assert_allclose(found.sum(axis=1), 1)
 
 
-def test_an_error_of_the_teacher_says_so_and_nothing_is_tried_twice(iris_like, given_to_spy):
+def test_an_error_of_the_teacher_is_named_and_nothing_is_tried_twice(iris_like, given_to_spy):
     X, y = iris_like
 
     with pytest.raises(ValueError, match="strategy") as caught:

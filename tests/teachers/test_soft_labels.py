@@ -19,7 +19,7 @@ from skkd.teachers.soft_labels import align, check_probabilities, mix, named_col
         ([3.0, 2.0], "sums to 5, not to 1 .are these logits"),
     ],
 )
-def test_what_is_no_probability_is_refused_with_its_row(row, fault):
+def test_invalid_probabilities_are_refused_with_their_row(row, fault):
     with pytest.raises(ValueError, match=f"row 1.*{fault}"):
         check_probabilities([[0.5, 0.5], row], 2)
 
@@ -81,8 +81,8 @@ def test_other_classes_are_refused_unless_allowed():
     np.testing.assert_array_equal(align(p, [1, 2], np.array([0, 1]), "intersect"), [[0, 1], [0, 0]])
 
 
-def test_labels_with_nothing_in_common_are_refused():
-    with pytest.raises(ValueError, match="none in common"):
+def test_labels_with_no_class_in_common_are_refused():
+    with pytest.raises(ValueError, match="no class in common"):
         align(np.array([[0.5, 0.5]]), ["a", "b"], np.array([0, 1]), "intersect")
 
 
@@ -90,34 +90,34 @@ def test_labels_with_nothing_in_common_are_refused():
     ("known", "name", "advice"),
     [
         (["a", "b"], "teacher", "in common: if y is not yours, a meta-estimator"),
-        ([0, 1], "teacher", "the teacher takes codes.*or, if y is not yours"),
+        ([0, 1], "teacher", "the teacher was fitted to codes.*or, if y is not yours"),
         (["p0", "p1"], "teacher_proba", "name its columns after the labels"),
     ],
 )
-def test_what_may_be_wrong_is_told_by_what_there_is(known, name, advice):
+def test_advice_for_no_class_in_common_fits_the_columns(known, name, advice):
     with pytest.raises(ValueError, match=advice):
         align(np.array([[0.5, 0.5]]), known, np.array(["x", "y"]), name=name)
 
 
-def test_messages_stay_short_where_labels_are_many():
+def test_messages_stay_short_if_there_are_many_labels():
     p = np.full((1, 3000), 1 / 3000)
     with pytest.raises(ValueError, match="8, 9, ... 2990 more") as caught:
         align(p, np.arange(3000), np.arange(1, 3001))
     assert len(str(caught.value)) < 500
 
 
-def test_columns_without_classes_must_be_as_many_as_labels():
+def test_the_number_of_columns_without_classes_must_be_that_of_labels():
     with pytest.raises(ValueError, match="2 columns for 3 classes"):
         align(np.array([[0.5, 0.5]]), None, np.arange(3))
 
 
-def test_who_says_nothing_of_a_row_has_no_weight_in_its_mean():
+def test_a_teacher_without_an_answer_has_no_weight_in_the_mean_of_a_row():
     one = np.array([[1.0, 0.0], [0.0, 0.0], [0.0, 0.0]])
     two = np.array([[0.0, 1.0], [0.2, 0.8], [0.0, 0.0]])
     np.testing.assert_allclose(mix([one, two], [1, 3]), [[0.25, 0.75], [0.2, 0.8], [0, 0]])
 
 
-def test_columns_of_a_table_are_named_or_merely_counted():
+def test_columns_of_a_table_have_names_or_default_names():
     pd, pl = pytest.importorskip("pandas"), pytest.importorskip("polars")
     letters, codes = np.array(["a", "b"]), np.array([0, 1])
     assert named_columns(np.eye(2), letters) is None
@@ -128,11 +128,11 @@ def test_columns_of_a_table_are_named_or_merely_counted():
     assert named_columns(pl.DataFrame(np.eye(2)), letters) is None
     assert named_columns(pl.DataFrame(np.eye(3)), letters) is None  # too many, as in an array
     assert named_columns(pd.DataFrame(np.eye(3)), codes) == [0, 1, 2]  # a fold without class 2
-    assert named_columns(pd.DataFrame(np.eye(2)), np.array([1, 2])) is None  # counted from 0
-    some = np.array([0, 1, 3])  # of labels that the teacher knows, and one that it does not
+    assert named_columns(pd.DataFrame(np.eye(2)), np.array([1, 2])) is None  # default names
+    some = np.array([0, 1, 3])  # one of them is unknown to the teacher
     known = pd.DataFrame(np.eye(3), columns=np.arange(3))
     assert named_columns(known, some) == [0, 1, 2]
-    assert named_columns(pd.DataFrame(np.eye(3)), some) is None  # as an array would be
+    assert named_columns(pd.DataFrame(np.eye(3)), some) is None  # like an array
     pa = pytest.importorskip("pyarrow")
     assert named_columns(pa.table({"b": [0.5], "a": [0.5]}), letters) == ["b", "a"]
     strangers = named_columns(pd.DataFrame(np.eye(2), columns=["c", "d"]), letters)

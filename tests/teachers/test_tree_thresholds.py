@@ -1,4 +1,4 @@
-"""Thresholds of teachers' trees: those that were planted, wherever the trees stand."""
+"""Thresholds of teachers' trees: known ones are found, wherever the trees are."""
 
 import numpy as np
 import pytest
@@ -43,14 +43,14 @@ STUMP = DecisionTreeClassifier(max_depth=1, random_state=0)
 
 
 def steps_in(column, n_columns=3, n_rows=200, seed=0):
-    """Rows whose label is 1 where one column is above 5; 0.1 of the column is the finest step."""
+    """Rows with label 1 if one column is above 5. The values of the column are 0.1 apart."""
     random = np.random.RandomState(seed)
     X = random.randint(0, 100, size=(n_rows, n_columns)) / 10.0
     return X, (X[:, column] > 5).astype(int)
 
 
 def main_split(teacher, X):
-    """(column, threshold) of the gain-weighted bulk of the splits."""
+    """(column, threshold) of the splits with most of the gain."""
     found = thresholds_of(teacher, X)
     column = max(found, key=lambda j: found[j][1].sum())
     thresholds, gains = found[column]
@@ -185,7 +185,7 @@ def products(X):
 
 
 @pytest.mark.parametrize("first", [[0, 3, 0], [0, 0, 0], [3, 2, 1]], ids=str)
-def test_products_are_left_out_whatever_stands_in_the_first_row(first):
+def test_products_are_left_out_for_any_first_row(first):
     X, _ = steps_in(0)
     X[0] = first
     teacher = products(X)
@@ -202,7 +202,7 @@ def test_products_of_columns_that_are_mostly_zero_are_left_out():
         assert thresholds_of(teacher, rows) == {}
 
 
-def test_columns_of_their_own_are_kept_beside_products():
+def test_single_columns_are_kept_beside_products():
     X, y = steps_in(1)
     X[0, 1] = 0
     steps = PolynomialFeatures(interaction_only=True, include_bias=False)
@@ -333,7 +333,7 @@ def test_a_table_inside_of_other_estimators(name):
     assert 4.8 <= threshold <= 6
 
 
-def test_a_pipeline_that_an_unknown_ensemble_asks_about_other_columns_has_no_thresholds():
+def test_a_pipeline_that_gets_other_columns_in_an_unknown_ensemble_has_no_thresholds():
     class OfTwoColumns(BaseEstimator):
         def fit(self, X, y):
             self.estimator_ = make_pipeline(StandardScaler(), STUMP).fit(X[:, :2], y)

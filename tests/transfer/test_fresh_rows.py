@@ -1,4 +1,4 @@
-"""augment_size="fresh": other synthetic rows in each epoch, of which none are kept."""
+"""augment_size="fresh": other synthetic rows in each epoch. None are kept."""
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,7 @@ FRESH = QUICK | {"augment": "munge", "augment_size": "fresh"}
 
 
 class Counts:
-    """A teacher that notes what it was asked."""
+    """A teacher that keeps the rows of its calls."""
 
     classes_ = np.array([0, 1])
 
@@ -47,7 +47,7 @@ def asked_per_epoch(**settings):
     teacher = Counts()
     X, y = table()
     clf = DistilledClassifier(teacher, **FRESH | settings).fit(X, y)
-    return clf, teacher.asked[1:]  # the first question is about X itself
+    return clf, teacher.asked[1:]  # the first call is about X itself
 
 
 def test_the_teacher_is_asked_about_other_rows_in_each_epoch():
@@ -74,7 +74,7 @@ def test_as_many_steps_as_without():
     assert asked_per_epoch()[0].n_steps_ == alone.n_steps_
 
 
-def test_every_candidate_and_the_last_fit_begin_anew():
+def test_every_candidate_and_the_last_fit_start_with_new_rows():
     teacher = Counts()
     X, y = table(400)
     settings = FRESH | {"alpha": 0.5, "augment": "auto"}
@@ -86,7 +86,7 @@ def test_every_candidate_and_the_last_fit_begin_anew():
     assert clf.n_transfer_rows_ == 4 * 400
 
 
-def test_where_time_is_over_the_last_rows_serve_again():
+def test_after_the_time_limit_the_last_rows_are_used_again():
     clf, asked = asked_per_epoch(augment_seconds=1e-9)
     assert len(asked) == 1
     assert clf.n_transfer_rows_ == 120
@@ -158,13 +158,13 @@ def test_others_are_not_written_over_the_callers_rows():
     ],
     ids=["unlabelled", "unknown"],
 )
-def test_what_it_does_not_go_with_is_refused(settings, rows, message):
+def test_fresh_rows_are_refused_with_options_that_exclude_them(settings, rows, message):
     X, y = table()
     with pytest.raises((TypeError, ValueError), match=message):
         DistilledClassifier(Counts(), **FRESH | settings).fit(X, y, **rows)
 
 
-def test_a_module_of_ones_own_is_refused():
+def test_a_custom_module_is_refused():
     from torch import nn
 
     with pytest.raises(ValueError, match="augment_size='fresh'.*module of your own"):

@@ -1,4 +1,4 @@
-"""Samplers of synthetic rows: what all of them promise, and what each of them does."""
+"""Samplers of synthetic rows: the properties of all of them, and those of each."""
 
 import pickle
 
@@ -41,11 +41,11 @@ def mixed_rows(n_rows, seed=0):
     return np.column_stack([*columns, *np.eye(3)[colour].T, codes])
 
 
-CODES = 8  # nominal by request
+CODES = 8  # given as categorical
 
 
 def assert_like(X, rows):
-    """What every sampler promises of rows made from `mixed_rows`."""
+    """Assert the properties that rows made from `mixed_rows` have for every sampler."""
     assert rows.dtype == X.dtype
     for old, new in zip(X.T, rows.T, strict=True):
         if np.isnan(old).all():
@@ -67,7 +67,7 @@ def assert_like(X, rows):
 @every_sampler
 @settings(max_examples=15)
 @given(n_rows=st.integers(8, 60), n_new=st.integers(1, 200), seed=st.integers(0, 99))
-def test_what_every_sampler_promises(sampler, n_rows, n_new, seed):
+def test_properties_of_every_sampler(sampler, n_rows, n_new, seed):
     X = mixed_rows(n_rows, seed)
     before = X.copy()
     rows = sampler.fit(X, categorical=[CODES]).sample(n_new, random_state=seed)
@@ -132,7 +132,7 @@ def test_a_fitted_sampler_pickles(sampler):
     ],
     ids=["one row", "all missing", "copies", "one column", "gaps"],
 )
-def test_edges(sampler, X):
+def test_edge_cases(sampler, X):
     rows = sampler.fit(X).sample(25, random_state=0)
     assert rows.shape == (25, X.shape[1])
     for old, new in zip(X.T, rows.T, strict=True):
@@ -221,14 +221,14 @@ def test_flags_that_overlap_or_leave_a_row_out_are_no_group():
         assert Attributes(X).kinds == ["nominal", "nominal"]
 
 
-def test_integers_beyond_float64_are_names():
+def test_integers_beyond_float64_are_nominal():
     X = np.array([[2**60 + 1, 1], [2**60 + 3, 2], [2**60 + 5, 3]], dtype=np.int64)
     assert sorted(Attributes(X).kinds) == ["integral", "nominal"]
     rows = Munge(p=1.0).fit(X).sample(30, random_state=0)
     assert set(rows[:, 0]) == set(X[:, 0])
 
 
-def test_of_very_many_flags_neighbours_are_groups_all_the_same():
+def test_of_very_many_flags_neighbouring_ones_are_still_groups():
     rng = np.random.default_rng(0)
     codes = np.eye(30, dtype=bool)[rng.integers(30, size=200)]
     flags = [*(rng.random((700, 200)) < 0.1), *codes.T, *(rng.random((700, 200)) < 0.1)]
@@ -238,13 +238,13 @@ def test_of_very_many_flags_neighbours_are_groups_all_the_same():
 # --- Munge
 
 
-def test_names_that_are_nearly_all_different_cost_no_more_vectors_than_rows():
+def test_nominal_values_that_nearly_all_differ_need_no_more_vectors_than_rows():
     names = np.arange(100_000).astype(str).astype(object)
     attributes = Attributes(np.column_stack([names, np.arange(100_000)]))
     points = embed(attributes, np.arange(50))
     squares = ((points[:, None] - points) ** 2).sum(axis=2)
     different = squares[~np.eye(50, dtype=bool)]
-    np.testing.assert_allclose(different, 1, atol=1e-4)  # 50 values: at right angles
+    np.testing.assert_allclose(different, 1, atol=1e-4)  # 50 values: orthogonal vectors
 
 
 def test_neighbours_are_those_of_a_search_over_the_published_distance():
@@ -261,7 +261,7 @@ def test_neighbours_are_those_of_a_search_over_the_published_distance():
     np.testing.assert_allclose(distances, np.sqrt(squares.min(axis=1)), rtol=1e-4)
 
 
-def test_swaps_alone_keep_every_column_of_names():
+def test_swaps_alone_keep_the_values_of_every_nominal_column():
     X = np.array([[letter] for letter in "aabbbccccc"], dtype=object)
     rows = Munge(p=1.0).fit(X).sample(10, random_state=0)
     assert sorted(rows[:, 0]) == sorted(X[:, 0])
@@ -358,7 +358,7 @@ def test_every_value_is_an_observed_one():
         assert {str(value) for value in new} <= {str(value) for value in old}
 
 
-def test_what_depends_on_each_other_stays_so():
+def test_dependent_attributes_stay_dependent():
     X = mixed_rows(2000)
     rows = Gibbs(p=1.0).fit(X).sample(2000, random_state=0)
     assert np.corrcoef(rows[:, 0], rows[:, 1])[0, 1] > 0.98
@@ -384,18 +384,18 @@ def test_donors_are_uniform_over_the_leaf_that_the_tree_leads_to():
     assert stats.chisquare(counts[counts > 0]).pvalue > 0.01
 
 
-def test_very_many_values_of_a_name():
+def test_very_many_values_of_a_nominal_attribute():
     names = np.array([[f"name {i % 150}", i // 3] for i in range(450)], dtype=object)
     rows = Gibbs(p=1.0).fit(names).sample(100, random_state=0)
     assert set(rows[:, 0]) <= set(names[:, 0])
     assert Munge().fit(names).sample(100, random_state=0).shape == (100, 2)
 
 
-# --- in the role of a parameter
+# --- as the parameter `augment`
 
 
 @pytest.mark.parametrize(("name", "kind"), [("munge", Munge), ("spunge", Spunge), ("gibbs", Gibbs)])
-def test_names_stand_for_samplers(name, kind):
+def test_samplers_by_name(name, kind):
     assert type(resolve_augment(name)) is kind
     assert resolve_augment(name).get_params() == kind().get_params()
 
@@ -423,12 +423,12 @@ def test_a_callable_makes_rows():
 
 def test_a_callable_that_makes_too_few_rows_is_named():
     sampler = resolve_augment(lambda X, n_rows, random_state: X[:2]).fit([[1], [2], [3]])
-    with pytest.raises(ValueError, match="returned 2 rows where n_rows=3"):
+    with pytest.raises(ValueError, match="must return n_rows=3 rows; it returned 2"):
         sampler.sample(3)
 
 
 class Bootstrap:
-    """An object of someone else's: its fit returns nothing."""
+    """A sampler of another library: its fit returns None."""
 
     def fit(self, X):
         self.X = X
@@ -452,7 +452,7 @@ def test_anything_else_is_refused(augment):
         resolve_augment(augment, besides=("auto",))
 
 
-def test_a_sampler_of_ones_own_must_draw():
+def test_a_custom_sampler_must_define_draw():
     with pytest.raises(NotImplementedError, match="must define draw"):
         Sampler().fit([[1], [2]]).sample(1)
 
@@ -463,7 +463,7 @@ def test_parameters_follow_the_protocol():
 
 
 @given(n_observed=st.integers(1, 9), n_rows=st.integers(1, 40))
-def test_copies_use_every_row_equally(n_observed, n_rows):
+def test_shuffled_copies_use_every_row_equally(n_observed, n_rows):
     rows = np.concatenate(list(shuffled_copies(n_observed, n_rows, np.random.RandomState(0))))
     counts = np.bincount(rows, minlength=n_observed)
     assert len(rows) == n_rows

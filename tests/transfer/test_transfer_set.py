@@ -1,4 +1,4 @@
-"""Rows that only a teacher labels: collected or made, in every container, in turn."""
+"""Rows that only a teacher labels: X_unlabeled and synthetic ones, in every container."""
 
 import gc
 import pickle
@@ -45,7 +45,7 @@ from skkd.transfer import Gibbs, Munge, Spunge, resolve_augment
 from skkd.transfer.transfer_set import BATCH_ROWS, TransferSet, auto_size
 
 QUICK = {"hidden_layer_sizes": (8,), "max_epochs": 3, "random_state": 0}
-#: A transfer set is always there, and small.
+#: Options with which there is always a transfer set, of few rows.
 TAUGHT = QUICK | {"alpha": 0.5, "augment": "munge", "augment_size": 90}
 
 no_mismatch_warning = pytest.mark.filterwarnings("ignore::skkd.teachers.TeacherMismatchWarning")
@@ -66,7 +66,7 @@ class Knows:
 
 
 class Counts(Knows):
-    """It notes how many rows it was asked about, question by question."""
+    """It keeps the number of rows of each call."""
 
     def __init__(self):
         self.asked = []
@@ -77,7 +77,7 @@ class Counts(Knows):
 
 
 class Records:
-    """A sampler that gives the rows it was fitted on, and notes them in its class."""
+    """A sampler that gives the rows it was fitted to, and keeps them in its class."""
 
     seen: ClassVar[list] = []
 
@@ -155,14 +155,14 @@ def labelled(index=range(300)):
 
 @dataclass
 class Labels:
-    """What a transfer set needs of a teacher, of a function of rows."""
+    """A function of rows as the teacher of a transfer set."""
 
     ask: Callable
 
     def soft_labels(self, rows, are_made):
         return self.ask(rows)
 
-    def several_questions(self):
+    def series_of_calls(self):
         return nullcontext()
 
 
@@ -186,15 +186,15 @@ def test_ten_synthetic_rows_for_each_row_are_enough_and_no_fewer_than_there_are(
 
 
 def test_collected_rows_are_labelled_by_the_teacher_and_shuffled():
-    examples = transfer_set(X_unlabeled=X[:50]).rows_beside(labelled())
-    assert len(examples) == 50
-    order = [np.flatnonzero((X[:50] == row).all(axis=1))[0] for row in examples.rows]
+    dataset = transfer_set(X_unlabeled=X[:50]).rows_beside(labelled())
+    assert len(dataset) == 50
+    order = [np.flatnonzero((X[:50] == row).all(axis=1))[0] for row in dataset.rows]
     assert sorted(order) == list(range(50)) != order
     soft_labels = truth(X[order])
-    np.testing.assert_array_equal(examples.targets["labels"], soft_labels.argmax(axis=1))
-    np.testing.assert_allclose(examples.targets["teacher_logits"], np.log(soft_labels + 1e-7))
-    np.testing.assert_array_equal(examples.targets["alpha"], np.ones(50))
-    np.testing.assert_allclose(examples.targets["weights"], np.ones(50))
+    np.testing.assert_array_equal(dataset.targets["labels"], soft_labels.argmax(axis=1))
+    np.testing.assert_allclose(dataset.targets["teacher_logits"], np.log(soft_labels + 1e-7))
+    np.testing.assert_array_equal(dataset.targets["alpha"], np.ones(50))
+    np.testing.assert_allclose(dataset.targets["weights"], np.ones(50))
 
 
 def test_collected_and_synthetic_rows_come_together():
@@ -219,31 +219,31 @@ def test_the_seed_decides():
     assert not np.array_equal(one, other)
 
 
-def test_a_row_weighs_as_its_soft_label_says():
+def test_the_weight_of_a_row_is_the_mean_class_weight_by_its_soft_label():
     soft_labels = np.array([[1.0, 0.0], [0.0, 1.0], [0.5, 0.5]])
     made = transfer_set(lambda rows: soft_labels, [1.0, 3.0], X_unlabeled=np.eye(3))
-    examples = made.rows_beside(labelled())
-    by_row = dict(zip(examples.rows.argmax(axis=1), examples.targets["weights"], strict=True))
-    assert by_row == pytest.approx({0: 0.5, 1: 1.5, 2: 1.0})  # of mean 1
+    dataset = made.rows_beside(labelled())
+    by_row = dict(zip(dataset.rows.argmax(axis=1), dataset.targets["weights"], strict=True))
+    assert by_row == pytest.approx({0: 0.5, 1: 1.5, 2: 1.0})  # their mean is 1
 
 
-def test_rows_of_which_the_teacher_says_nothing_have_no_weight():
+def test_rows_without_an_answer_of_the_teacher_have_no_weight():
     soft_labels = np.array([[0.0, 0.0], [0.2, 0.8], [0.0, 0.0]])
     made = transfer_set(lambda rows: soft_labels, X_unlabeled=np.eye(3))
-    examples = made.rows_beside(labelled())
-    by_row = dict(zip(examples.rows.argmax(axis=1), examples.targets["weights"], strict=True))
+    dataset = made.rows_beside(labelled())
+    by_row = dict(zip(dataset.rows.argmax(axis=1), dataset.targets["weights"], strict=True))
     assert by_row == pytest.approx({0: 0.0, 1: 1.0, 2: 0.0})
-    assert np.isfinite(examples.targets["teacher_logits"]).all()
+    assert np.isfinite(dataset.targets["teacher_logits"]).all()
     silent = transfer_set(lambda rows: np.zeros((3, 2)), X_unlabeled=np.eye(3)).rows_beside(
         labelled()
     )
     np.testing.assert_array_equal(silent.targets["weights"], np.zeros(3))
 
 
-def test_seconds_end_it_after_a_batch_at_the_earliest(monkeypatch):
+def test_the_time_limit_ends_it_after_one_batch_at_the_earliest(monkeypatch):
     monkeypatch.setattr("skkd.transfer.transfer_set.CLOCKED_ROWS", 40)
     now = iter(range(100))
-    monkeypatch.setattr(time, "monotonic", lambda: next(now))  # a batch takes a second
+    monkeypatch.setattr(time, "monotonic", lambda: next(now))  # each batch takes a second
     for seconds, n_rows in [(1e-9, 40), (0.5, 40), (1.0, 80), (2.5, 120), (50.0, 200)]:
         made = transfer_set(sampler=Munge(), size=200, seconds=seconds)
         assert len(made.rows_beside(labelled())) == n_rows, seconds
@@ -288,7 +288,7 @@ def test_synthetic_rows_of_every_sparse_format(kind):
     ],
     ids=["no work", "no category", "unknown", "integers", "strings", "objects"],
 )
-def test_joined_rows_look_to_the_network_as_both_parts_do(change):
+def test_joined_rows_are_preprocessed_like_both_parts(change):
     above, _ = mixed(30)
     below = change(mixed(20, seed=1)[0])
     reader = RowReader(
@@ -304,7 +304,7 @@ def test_joined_rows_look_to_the_network_as_both_parts_do(change):
     )
 
 
-def test_words_in_a_column_of_numbers_are_named():
+def test_words_in_a_column_of_numbers_are_refused_with_its_name():
     frame, labels = mixed()
     student = DistilledClassifier(OfTables(), augment=None, **QUICK)
     with pytest.raises(ValueError, match="column 'hours' held numbers in fit and holds others"):
@@ -371,7 +371,7 @@ def test_tables_of_other_libraries(library):
 
 
 @pytest.mark.parametrize("library", ["pandas", "polars"])
-def test_behind_a_transformer_of_ones_own(library):
+def test_behind_a_custom_transformer(library):
     package = pytest.importorskip(library)
     (frame, labels), (more, _) = mixed(), mixed(50, seed=1)
     frame.index = np.arange(len(frame))[::-1] * 3
@@ -590,7 +590,7 @@ def test_rows_are_made_once_for_all_trainings_of_a_fold_and_for_the_last_fit():
     assert [len(rows) for rows in Records.seen] == [270] * 3
 
 
-def test_rows_of_weight_0_never_shape_synthetic_ones_and_rows_of_ones_own_hold_none_out():
+def test_rows_of_weight_0_never_shape_synthetic_ones_and_x_val_holds_no_rows_out():
     weights = np.arange(len(X)) % 3 > 0
     settings = QUICK | {"alpha": 1.0, "augment": Records(), "augment_size": 50}
     DistilledClassifier(Knows(), **settings).fit(X, y, sample_weight=weights)
@@ -628,7 +628,7 @@ def test_in_a_grid_over_settings_of_the_student_a_transfer_set_is_asked_about_on
     assert len(teacher.asked) == 8
 
 
-def test_without_an_integer_seed_each_fit_has_a_transfer_set_of_its_own():
+def test_without_an_integer_seed_each_fit_makes_a_new_transfer_set():
     teacher = Counts()
     student = DistilledClassifier(teacher, **TAUGHT | {"random_state": None})
     student.fit(X, y).fit(X, y)
@@ -637,7 +637,7 @@ def test_without_an_integer_seed_each_fit_has_a_transfer_set_of_its_own():
 
 @pytest.fixture
 def asked(monkeypatch):
-    """Numbers of rows, question by question; no teacher notices, nor changes by it."""
+    """The number of rows of each call, counted outside of the teacher, which stays unchanged."""
     sizes, ask = [], skkd.teachers.predict_proba.ask
 
     def counted(teacher, rows, **settings):
@@ -656,7 +656,7 @@ def test_rows_without_labels_are_asked_about_once_whatever_the_seed(asked):
     assert asked == [300, 50, 90, 90, 90]
 
 
-def test_nothing_is_remembered_where_the_clock_decides_how_many_rows_are_made(asked, monkeypatch):
+def test_no_answers_are_kept_with_a_time_limit_on_synthetic_rows(asked, monkeypatch):
     monkeypatch.setattr("skkd.transfer.transfer_set.CLOCKED_ROWS", 30)
     student = DistilledClassifier(Knows(), augment_seconds=1000, **TAUGHT)
     student.fit(X, y).fit(X, y)
@@ -669,7 +669,7 @@ def test_a_transfer_set_is_asked_about_in_batches():
     assert sorted(teacher.asked) == sorted([40] * 7 + [20] + [40, 40, 10])
 
 
-def test_a_search_hands_rows_without_labels_on():
+def test_a_search_passes_rows_without_labels_on():
     search = GridSearchCV(
         DistilledClassifier(Knows(), **QUICK, augment=None),
         {"alpha": [0.5, 1.0]},
@@ -679,7 +679,7 @@ def test_a_search_hands_rows_without_labels_on():
     assert search.best_estimator_.n_transfer_rows_ == len(X)
 
 
-def test_routing_hands_rows_without_labels_through_a_pipeline():
+def test_routing_passes_rows_without_labels_through_a_pipeline():
     with config_context(enable_metadata_routing=True):
         student = DistilledClassifier(Knows(), alpha=0.5, augment=None, **QUICK)
         student.set_fit_request(X_unlabeled=True)
@@ -722,7 +722,7 @@ def test_classes_that_only_the_teacher_knows():
         DistilledClassifier(OfThree(), **settings).fit(X, y)
 
 
-def test_a_teacher_that_is_fitted_here_labels_transfer_rows_too():
+def test_a_teacher_that_is_fitted_in_fit_labels_transfer_rows_too():
     tree = DecisionTreeClassifier(max_depth=3, random_state=0)
     fitted_here = DistilledClassifier(tree, fit_teacher=True, **TAUGHT).fit(X, y)
     frozen = DistilledClassifier(clone(tree).fit(X, y), **TAUGHT).fit(X, y)
@@ -784,7 +784,7 @@ def test_ways_to_make_rows_differ():
             assert abs(one - other).max() > 1e-6
 
 
-def test_settings_of_a_sampler_are_parameters():
+def test_parameters_of_a_sampler_are_parameters_of_the_student():
     student = DistilledClassifier(Knows(), **TAUGHT | {"augment": Munge(p=0.3)})
     assert student.get_params()["augment__p"] == 0.3
     assert clone(student.set_params(augment__p=0.6)).augment.p == 0.6
@@ -796,7 +796,7 @@ def test_settings_of_a_sampler_are_parameters():
 
 
 @pytest.mark.parametrize("augment", ["auto", "munge"])
-def test_settings_of_a_sampler_want_the_sampler(augment):
+def test_parameters_of_a_sampler_need_the_sampler(augment):
     message = f"augment__p=0.5 is not allowed: give augment as an object .* not '{augment}'"
     with pytest.raises(ValueError, match=message):
         DistilledClassifier(Knows(), augment=augment).set_params(augment__p=0.5)
@@ -805,7 +805,7 @@ def test_settings_of_a_sampler_want_the_sampler(augment):
 # ---- soft labels -------------------------------------------------------------------------
 
 
-def test_out_of_bag_labels_are_those_that_one_would_hand_in():
+def test_out_of_bag_labels_equal_those_given_as_teacher_proba():
     forest = RandomForestClassifier(40, random_state=0).fit(X, y)
     settings = QUICK | {"alpha": 0.7, "augment": None}
     student = DistilledClassifier(forest, soft_labels="out_of_bag", **settings).fit(X, y)
@@ -818,7 +818,7 @@ def test_out_of_bag_labels_are_those_that_one_would_hand_in():
 
 
 @pytest.mark.parametrize("fit_teacher", [False, True])
-def test_out_of_fold_labels_are_those_that_one_would_hand_in(fit_teacher):
+def test_out_of_fold_labels_equal_those_given_as_teacher_proba(fit_teacher):
     tree = DecisionTreeClassifier(max_depth=4, random_state=0).fit(X, y)
     settings = QUICK | {"alpha": 0.7, "augment": None}
     student = DistilledClassifier(
@@ -844,7 +844,7 @@ def test_out_of_sample_labels_of_several_teachers_are_mixed():
 
 
 @no_mismatch_warning
-def test_a_calibrated_teacher_is_as_sure_as_the_labels_allow():
+def test_a_calibrated_teacher_has_probabilities_that_fit_the_labels():
     p = truth(X)
     sure = p**5 / (p**5).sum(axis=1, keepdims=True)
     settings = QUICK | {"alpha": 1.0, "augment": None, "dtype": "float64"}
@@ -869,7 +869,7 @@ def test_transfer_rows_are_calibrated_as_the_others():
     assert abs(plain.predict_proba(X) - calibrated.predict_proba(X)).max() > 1e-4
 
 
-# ---- what stays ---------------------------------------------------------------------------
+# ---- after the fit -------------------------------------------------------------------------
 
 
 def test_a_fitted_student_pickles_and_keeps_no_transfer_set(monkeypatch):
@@ -893,7 +893,7 @@ def test_a_fitted_student_pickles_and_keeps_no_transfer_set(monkeypatch):
     assert clone(again).get_params()["augment"] == "munge"
 
 
-def test_the_student_alone_knows_neither_teacher_nor_transfer_set():
+def test_the_student_alone_holds_neither_teacher_nor_transfer_set():
     auto = DistilledClassifier(Knows(), **QUICK).fit(X, y)
     given = DistilledClassifier(Knows(), **TAUGHT).fit(X, y)
     for student in (auto.student_, given.student_):
@@ -922,7 +922,7 @@ def test_a_transfer_set_is_asked_about_by_callbacks_without_a_change():
 # ---- errors ------------------------------------------------------------------------------
 
 
-def test_the_losses_are_named_as_where_they_are_written():
+def test_the_names_of_the_losses_are_those_in_the_losses_module():
     names = ", ".join(map(repr, TEACHER_LOSSES))
     with pytest.raises(ValueError, match=f"give one of {names}\\."):
         DistilledClassifier(Knows(), teacher_loss="mse", **TAUGHT).fit(X, y)
@@ -956,11 +956,11 @@ def one_row(X, n_rows, random_state):
         ({"calibrate_teacher": 1}, "calibrate_teacher=1 is not allowed: give True or False"),
         ({"calibrate_teacher": True}, "calibrate_teacher=True is not allowed: give False, or"),
         ({"soft_labels": "out_of_bag"}, "teacher=.*soft_labels='out_of_fold'"),
-        ({"augment": one_row}, "returned 1 rows where n_rows=90"),
+        ({"augment": one_row}, "must return n_rows=90 rows; it returned 1"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )
-def test_settings_that_cannot_be_are_named_and_leave_the_student_unfitted(setting, message):
+def test_invalid_parameters_are_named_and_leave_the_student_unfitted(setting, message):
     student = DistilledClassifier(Knows(), **TAUGHT | setting)
     before = dict(vars(student))
     with pytest.raises((ValueError, TypeError), match=message):
@@ -980,7 +980,7 @@ def test_settings_that_cannot_be_are_named_and_leave_the_student_unfitted(settin
     ids=lambda value: "",
 )
 @pytest.mark.parametrize("teacher", [None, Knows()], ids=["alone", "with a teacher"])
-def test_what_answers_by_hand_exclude(teacher, setting, arguments, message):
+def test_options_that_teacher_proba_excludes_are_refused(teacher, setting, arguments, message):
     student = DistilledClassifier(teacher, **TAUGHT | setting)
     with pytest.raises(ValueError, match=message):
         student.fit(X, y, teacher_proba=truth(X), **arguments)
@@ -997,7 +997,7 @@ def test_what_answers_by_hand_exclude(teacher, setting, arguments, message):
     ],
     ids=["none", "narrow", "one", "infinite"],
 )
-def test_rows_without_labels_that_cannot_be_read_say_whose_they_are(rows, message):
+def test_errors_about_rows_without_labels_name_x_unlabeled(rows, message):
     student = DistilledClassifier(Knows(), **QUICK, augment=None)
     with pytest.raises(ValueError, match=message) as caught:
         student.fit(X, y, X_unlabeled=rows)
@@ -1005,7 +1005,7 @@ def test_rows_without_labels_that_cannot_be_read_say_whose_they_are(rows, messag
     assert not hasattr(student, "network_")
 
 
-def test_an_error_of_the_teacher_about_transfer_rows_is_the_teachers():
+def test_an_error_of_the_teacher_about_transfer_rows_has_its_note():
     class Stumbles(Knows):
         def predict_proba(self, X):
             if len(X) == 90:
@@ -1017,7 +1017,7 @@ def test_an_error_of_the_teacher_about_transfer_rows_is_the_teachers():
     assert "teacher" in caught.value.__notes__[0]
 
 
-def test_what_the_teacher_says_of_transfer_rows_is_checked():
+def test_the_answers_of_the_teacher_for_transfer_rows_are_checked():
     def teacher(rows):
         return truth(rows) if len(rows) == len(X) else truth(rows) * 2
 
@@ -1040,7 +1040,7 @@ def test_teachers_without_probabilities_label_transfer_rows_by_their_scores():
     np.testing.assert_allclose(*(s.predict_proba(X) for s in students), atol=1e-4)
 
 
-def test_the_teacher_of_lists_is_asked_about_lists():
+def test_a_teacher_fitted_on_lists_gets_lists():
     asked = []
 
     def teacher(rows):
@@ -1059,7 +1059,7 @@ def test_the_teacher_of_lists_is_asked_about_lists():
     assert student.predict(rows[:3]).shape == (3,)
 
 
-def test_a_nested_list_learns_what_its_array_does():
+def test_a_nested_list_gives_the_same_student_as_its_array():
     X = np.random.default_rng(0).standard_normal((240, 2)).round(2)
     y = (X[:, 0] * X[:, 1] > 0).astype(int)
     of_array, of_list = (

@@ -1,0 +1,85 @@
+"""Whether a teacher agrees with the labels more than chance does."""
+
+import numpy as np
+
+from skkd.checks import warn
+
+__all__ = ["TeacherMismatchWarning", "WeakTeacherWarning", "agreement_with"]
+
+#: On fewer rows an agreement near chance is no evidence against a teacher.
+FEWEST_ROWS = 30
+
+
+class TeacherMismatchWarning(UserWarning):
+    """A teacher predicts the labels of these rows no better than chance."""
+
+
+class WeakTeacherWarning(UserWarning):
+    """A teacher predicts held-out rows no better than a network that learned from labels alone."""
+
+
+def agreement_with(
+    probabilities: np.ndarray,
+    codes: np.ndarray,
+    weights: np.ndarray | None = None,
+    was_fitted_on_rows: bool = False,
+) -> float:
+    """Balanced accuracy of a teacher's most likely classes, with a warning at chance level.
+
+    Balanced, because a good teacher of rare classes may be less accurate than always
+    predicting the most frequent one.
+
+    Parameters
+    ----------
+    probabilities : ndarray of shape (n_rows, n_classes)
+    codes : ndarray of int of shape (n_rows,)
+    weights : ndarray of shape (n_rows,), default=None
+    was_fitted_on_rows : bool, default=False
+        Whether the teacher was fitted on these very rows, for the warning.
+
+    Returns
+    -------
+    float
+        NaN if all weights are zero.
+    """
+    weights = np.ones(len(codes)) if weights is None else weights
+    if not weights.any():
+        return float("nan")
+    agreement = _balanced_accuracy(codes, probabilities.argmax(axis=1), weights)
+    if len(codes) >= FEWEST_ROWS and _is_chance(agreement, probabilities, codes, weights):
+        advice = (
+            "it was fitted on these rows: is it too simple for them, or are the labels noise?"
+            if was_fitted_on_rows
+            else "are these rows as it was fitted on, unscaled and with their columns in order?"
+        )
+        warn(
+            f"teacher agrees with y no more than chance does (balanced accuracy {agreement:.3f}): "
+            f"{advice}",
+            TeacherMismatchWarning,
+        )
+    return agreement
+
+
+def _is_chance(
+    agreement: float, probabilities: np.ndarray, codes: np.ndarray, weights: np.ndarray
+) -> bool:
+    """Whether a balanced accuracy is that of guessing."""
+    shares = np.bincount(codes, weights)
+    shares = shares[shares > 0] / shares.sum()
+    chance = 1 / len(shares) + 0.05
+    if len(shares) == 1 or agreement > chance:
+        return False
+    if shares.min() >= 0.5 / len(shares):
+        return True
+    # A good teacher may never find a rare class the most likely one. Its probability is
+    # then still higher in the rows of that class than in others.
+    usual = np.maximum(probabilities.mean(axis=0), np.finfo(np.float64).tiny)
+    by_ratio = (probabilities / usual).argmax(axis=1)
+    return _balanced_accuracy(codes, by_ratio, weights) <= chance
+
+
+def _balanced_accuracy(codes: np.ndarray, predicted: np.ndarray, weights: np.ndarray) -> float:
+    """The mean recall over the classes that occur."""
+    rows = np.bincount(codes, weights)
+    hits = np.bincount(codes, weights * (predicted == codes))
+    return float((hits[rows > 0] / rows[rows > 0]).mean())
