@@ -5,7 +5,7 @@ Code below the estimators takes a :class:`Config`, never an estimator.
 
 import inspect
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
@@ -22,7 +22,7 @@ __all__ = ["Config", "DistilledConfig", "check_options_of"]
 
 OPTIMIZERS = ("sgd", "adam", "adamw", "rmsprop")
 
-#: The names in `skkd.losses.TEACHER_LOSSES`, which is not read before torch is needed.
+#: The keys of `skkd.losses.TEACHER_LOSSES`, repeated here because that module imports torch.
 TEACHER_LOSSES = ("kl", "reverse_kl", "jensen_shannon", "logit_mse", "brier")
 
 SOFT_LABELS = ("auto", "in_sample", "out_of_bag", "out_of_fold")
@@ -30,12 +30,11 @@ SOFT_LABELS = ("auto", "in_sample", "out_of_bag", "out_of_fold")
 
 @dataclass(frozen=True)
 class Config:
-    """The parameters of a network's estimator, with the values of its preset for "auto".
+    """The parameters of an estimator, with the values of its preset in place of "auto".
 
-    They mean what the docstring of :class:`skkd.NeuralClassifier` says, and have the same
-    defaults. `module_options` and `optimizer_options` are ``module__*`` and
-    ``optimizer__*``, by their bare names; `left_auto` names the parameters that the user
-    left at "auto".
+    The docstring of :class:`skkd.NeuralClassifier` describes them; the defaults are the same.
+    `module_options` and `optimizer_options` hold ``module__*`` and ``optimizer__*`` without
+    the prefix. `left_auto` names the parameters that were "auto".
     """
 
     hidden_layer_sizes: Any = "auto"
@@ -49,17 +48,17 @@ class Config:
     batch_norm: bool = False
     dropout: Any = "auto"
     dropout_decay: Any = "auto"
-    label_smoothing: float | str = "auto"
+    label_smoothing: Any = "auto"
     optimizer: Any = "adam"
-    learning_rate: float | str = "auto"
+    learning_rate: Any = "auto"
     momentum: float = 0.9
     nesterov: bool = True
-    weight_decay: float | str = "auto"
+    weight_decay: Any = "auto"
     max_grad_norm: float | None = None
     lr_decay: Any = "auto"
     batch_size: int | str = "auto"
     shuffle: bool = True
-    max_epochs: int | str = "auto"
+    max_epochs: Any = "auto"
     early_stopping: bool = False
     validation_fraction: float = 0.1
     n_iter_no_change: int | None = 10
@@ -86,7 +85,7 @@ class Config:
         Parameters
         ----------
         parameters : dict of str to object
-            As ``get_params(deep=False)`` gives them.
+            The result of ``get_params(deep=False)``.
         in_parts : bool, default=False
             Whether they are for `partial_fit`.
 
@@ -97,7 +96,7 @@ class Config:
         Raises
         ------
         ValueError or TypeError
-            Naming the parameter, the value received and the values allowed.
+            The message names the parameter, the value received and the values allowed.
         """
         resolved = with_preset(parameters, in_parts)
         names = {one.name for one in fields(cls)}
@@ -111,7 +110,7 @@ class Config:
         return config
 
     def check(self) -> None:
-        """Refuse what a network cannot be fitted with."""
+        """Raise an error for values that no network can be fitted with."""
         _check_network(self)
         _check_optimization(self)
         _check_stopping(self)
@@ -130,7 +129,7 @@ class Config:
 
 @dataclass(frozen=True)
 class DistilledConfig(Config):
-    """The same, and the parameters of :class:`skkd.DistilledClassifier` about its teacher."""
+    """The parameters of :class:`skkd.DistilledClassifier`: those of `Config` and its own."""
 
     teacher: Any = None
     temperature: float = 1.0
@@ -148,24 +147,24 @@ class DistilledConfig(Config):
     memory: Any = None
 
     def check(self) -> None:
-        """Refuse what a network cannot be fitted, or a teacher not be asked with."""
+        """Raise an error for values that no network can be fitted, or no teacher used with."""
         super().check()
         _check_teaching(self)
         _check_augment(self)
 
     @property
     def asks_out_of_sample(self) -> bool:
-        """Whether soft labels come from models that have not seen the row."""
+        """Whether soft labels come from models that were not fitted to the row."""
         return self.soft_labels in ("out_of_bag", "out_of_fold")
 
 
 def _options(parameters: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    """The parameters behind a prefix, by their bare names."""
+    """The parameters with a prefix, by their names without it."""
     return {k.removeprefix(prefix): v for k, v in parameters.items() if k.startswith(prefix)}
 
 
-def check_options_of(function, options, prefix):
-    """Refuse options that a function or class has no argument for.
+def check_options_of(function: Callable, options: Mapping[str, Any], prefix: str) -> None:
+    """Raise an error for options that a function or class has no argument for.
 
     Parameters
     ----------
@@ -183,7 +182,7 @@ def check_options_of(function, options, prefix):
             )
 
 
-def _check_network(config):
+def _check_network(config: Config) -> None:
     if isinstance(config.hidden_layer_sizes, str) or config.hidden_layer_sizes is None:
         allowed = "an integer >= 1 or a sequence of them"
         refuse("hidden_layer_sizes", config.hidden_layer_sizes, allowed, TypeError)
@@ -194,38 +193,44 @@ def _check_network(config):
     if config.module is not None and not callable(config.module):
         refuse("module", config.module, "a torch module class, a function that builds one, or None")
     if hasattr(config.module, "state_dict") and not inspect.isclass(config.module):
-        allowed = "its class (with its arguments as module__*), for a module would be trained twice"
+        allowed = "its class (with its arguments as module__*): a module would be trained in place"
         refuse("module", config.module, allowed, TypeError)
     if config.module is None and config.module_options:
         name, value = next(iter(config.module_options.items()))
-        refuse(f"module__{name}", value, "it together with module, whose argument it is")
+        refuse(f"module__{name}", value, "it only together with module")
     resolve_init("init", config.init, config.activation)
     resolve_bias_init("bias_init", config.bias_init)
     check_option("parametrization", config.parametrization, ("standard", "ntk"))
     check_flag("feature_scale", config.feature_scale)
     if config.module is not None and (config.parametrization == "ntk" or config.feature_scale):
         name = "feature_scale" if config.feature_scale else "parametrization"
-        allowed = "'auto' together with module, for it is the built-in network's alone"
+        allowed = "'auto' together with module: it applies to the built-in network only"
         refuse(name, getattr(config, name), allowed)
     check_flag("batch_norm", config.batch_norm)
     rates = list(config.dropout) if hasattr(config.dropout, "__iter__") else [config.dropout]
     for rate in rates:
         check_number("dropout", rate, low=0, high=1, high_open=True)
     if hasattr(config.dropout, "__iter__") and len(rates) != len(sizes):
-        refuse("dropout", config.dropout, f"a number, or one for each of {len(sizes)} layers")
+        refuse(
+            "dropout",
+            config.dropout,
+            f"a number, or a sequence of {len(sizes)}, one for each layer",
+        )
     if resolve_schedule("dropout_decay", config.dropout_decay).plateau:
         allowed = "a schedule that does not depend on the loss"
         refuse("dropout_decay", config.dropout_decay, allowed)
     check_number("label_smoothing", config.label_smoothing, low=0, high=1, high_open=True)
 
 
-def _check_optimization(config):
+def _check_optimization(config: Config) -> None:
     is_class = inspect.isclass(config.optimizer) and hasattr(config.optimizer, "step")
     if not is_class and not (isinstance(config.optimizer, str) and config.optimizer in OPTIMIZERS):
         names = ", ".join(map(repr, OPTIMIZERS))
         refuse("optimizer", config.optimizer, f"one of {names}, or a torch optimiser class")
     if is_class and "weight_decay" not in inspect.signature(config.optimizer).parameters:
-        check_option("parametrization", config.parametrization, ("standard",))  # one rate for all
+        check_option(
+            "parametrization", config.parametrization, ("standard",)
+        )  # it has one rate for all parameters
     for option, parameter in (("lr", "learning_rate"), ("weight_decay", "weight_decay")):
         if option in config.optimizer_options:
             value = config.optimizer_options[option]
@@ -243,12 +248,12 @@ def _check_optimization(config):
     else:
         check_integer("batch_size", config.batch_size, low=1)
     if config.batch_norm and config.batch_size == 1:
-        refuse("batch_size", 1, "at least 2, because batch_norm=True needs rows to compare")
+        refuse("batch_size", 1, "at least 2, because batch_norm=True needs several rows per batch")
     check_flag("shuffle", config.shuffle)
     check_integer("max_epochs", config.max_epochs, low=1)
 
 
-def _check_stopping(config):
+def _check_stopping(config: Config) -> None:
     check_flag("early_stopping", config.early_stopping)
     check_number(
         "validation_fraction",
@@ -263,7 +268,7 @@ def _check_stopping(config):
     check_number("tol", config.tol, low=0)
 
 
-def _check_runtime(config):
+def _check_runtime(config: Config) -> None:
     if isinstance(config.preprocessor, str) and config.preprocessor not in SCALINGS:
         refuse(
             "preprocessor",
@@ -285,7 +290,7 @@ def _check_runtime(config):
     if config.n_threads is not None:
         check_integer("n_threads", config.n_threads, low=1)
         most = os.cpu_count() or 1
-        if config.n_threads > most:  # they gain nothing, and very many end the process
+        if config.n_threads > most:  # more are no faster, and very many crash the process
             allowed = f"at most {most}, the logical cores of this machine, or None"
             refuse("n_threads", config.n_threads, allowed)
 
@@ -302,12 +307,13 @@ def _check_teaching(config: "DistilledConfig") -> None:
     check_option("on_class_mismatch", config.on_class_mismatch, options)
     if config.teacher_batch_size is not None:
         check_integer("teacher_batch_size", config.teacher_batch_size, low=1)
-    is_place = isinstance(config.memory, (str, os.PathLike)) and config.memory != ""
-    if not (config.memory is None or is_place or hasattr(config.memory, "cache")):
+    is_folder = isinstance(config.memory, (str, os.PathLike)) and config.memory != ""
+    if not (config.memory is None or is_folder or hasattr(config.memory, "cache")):
         refuse("memory", config.memory, "a folder, a joblib.Memory or None")
 
 
-def _check_or_auto(check, name, value, allowed, **bounds):
+def _check_or_auto(check: Callable, name: str, value: Any, allowed: str, **bounds: float) -> None:
+    """Check a value unless it is "auto"."""
     if is_auto(value):
         return
     try:
@@ -318,7 +324,7 @@ def _check_or_auto(check, name, value, allowed, **bounds):
 
 def _check_augment(config: "DistilledConfig") -> None:
     if not (config.augment is None or is_auto(config.augment)):
-        from skkd.transfer import resolve_augment  # the samplers take a while to import
+        from skkd.transfer import resolve_augment  # slow to import
 
         resolve_augment(config.augment, besides=("auto", None))
     size = config.augment_size
