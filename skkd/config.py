@@ -6,7 +6,7 @@ Code below the estimators takes a :class:`Config`, never an estimator.
 import inspect
 import numbers
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from itertools import pairwise
 from typing import Any, Self
@@ -41,7 +41,7 @@ __all__ = [
 
 OPTIMIZERS = ("sgd", "adam", "adamw", "rmsprop")
 
-#: The names in `skkd.losses.TEACHER_LOSSES`, which is not read before torch is needed.
+#: The keys of `skkd.losses.TEACHER_LOSSES`, repeated here because that module imports torch.
 TEACHER_LOSSES = ("kl", "reverse_kl", "jensen_shannon", "logit_mse", "brier")
 
 SOFT_LABELS = ("auto", "in_sample", "out_of_bag", "out_of_fold")
@@ -49,12 +49,11 @@ SOFT_LABELS = ("auto", "in_sample", "out_of_bag", "out_of_fold")
 
 @dataclass(frozen=True)
 class Config:
-    """The parameters of a network's estimator, with the values of its preset for "auto".
+    """The parameters of an estimator, with the values of its preset in place of "auto".
 
-    They mean what the docstring of :class:`skkd.NeuralClassifier` says, and have the same
-    defaults. `module_options` and `optimizer_options` are ``module__*`` and
-    ``optimizer__*``, by their bare names; `left_auto` names the parameters that the user
-    left at "auto".
+    The docstring of :class:`skkd.NeuralClassifier` describes them; the defaults are the same.
+    `module_options` and `optimizer_options` hold ``module__*`` and ``optimizer__*`` without
+    the prefix. `left_auto` names the parameters that were "auto".
     """
 
     hidden_layer_sizes: Any = "auto"
@@ -68,17 +67,17 @@ class Config:
     batch_norm: bool = False
     dropout: Any = "auto"
     dropout_decay: Any = "auto"
-    label_smoothing: float | str = "auto"
+    label_smoothing: Any = "auto"
     optimizer: Any = "adam"
-    learning_rate: float | str = "auto"
+    learning_rate: Any = "auto"
     momentum: float = 0.9
     nesterov: bool = True
-    weight_decay: float | str = "auto"
+    weight_decay: Any = "auto"
     max_grad_norm: float | None = None
     lr_decay: Any = "auto"
     batch_size: int | str = "auto"
     shuffle: bool = True
-    max_epochs: int | str = "auto"
+    max_epochs: Any = "auto"
     early_stopping: bool = False
     validation_fraction: float = 0.1
     n_iter_no_change: int | None = 10
@@ -105,7 +104,7 @@ class Config:
         Parameters
         ----------
         parameters : dict of str to object
-            As ``get_params(deep=False)`` gives them.
+            The result of ``get_params(deep=False)``.
         in_parts : bool, default=False
             Whether they are for `partial_fit`.
 
@@ -116,7 +115,7 @@ class Config:
         Raises
         ------
         ValueError or TypeError
-            Naming the parameter, the value received and the values allowed.
+            The message names the parameter, the value received and the values allowed.
         """
         resolved = with_preset(parameters, in_parts)
         names = {one.name for one in fields(cls)}
@@ -130,7 +129,7 @@ class Config:
         return config
 
     def check(self) -> None:
-        """Refuse what a network cannot be fitted with."""
+        """Raise an error for values that no network can be fitted with."""
         _check_network(self)
         _check_optimization(self)
         _check_stopping(self)
@@ -149,7 +148,7 @@ class Config:
 
 @dataclass(frozen=True)
 class DistilledConfig(Config):
-    """The same, and the parameters of :class:`skkd.DistilledClassifier` about its teacher."""
+    """The parameters of :class:`skkd.DistilledClassifier`: those of `Config` and its own."""
 
     teacher: Any = None
     temperature: float = 1.0
@@ -167,24 +166,24 @@ class DistilledConfig(Config):
     memory: Any = None
 
     def check(self) -> None:
-        """Refuse what a network cannot be fitted, or a teacher not be asked with."""
+        """Raise an error for values that no network can be fitted, or no teacher used with."""
         super().check()
         _check_teaching(self)
         _check_augment(self)
 
     @property
     def asks_out_of_sample(self) -> bool:
-        """Whether soft labels come from models that have not seen the row."""
+        """Whether soft labels come from models that were not fitted to the row."""
         return self.soft_labels in ("out_of_bag", "out_of_fold")
 
 
 def _options(parameters: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    """The parameters behind a prefix, by their bare names."""
+    """The parameters with a prefix, by their names without it."""
     return {k.removeprefix(prefix): v for k, v in parameters.items() if k.startswith(prefix)}
 
 
-def check_options_of(function, options, prefix):
-    """Refuse options that a function or class has no argument for.
+def check_options_of(function: Callable, options: Mapping[str, Any], prefix: str) -> None:
+    """Raise an error for options that a function or class has no argument for.
 
     Parameters
     ----------
@@ -202,7 +201,7 @@ def check_options_of(function, options, prefix):
             )
 
 
-def check_numbers_in(options, prefix):
+def check_numbers_in(options: Mapping[str, Any], prefix: str) -> None:
     """Refuse integers that torch cannot count with, and arrays in the place of numbers.
 
     Parameters
@@ -219,7 +218,7 @@ def check_numbers_in(options, prefix):
                 check_number(f"{prefix}{name}", number)
 
 
-def check_arguments(module, arguments):
+def check_arguments(module: Callable, arguments: Mapping[str, Any]) -> None:
     """Refuse a module that cannot be called with its arguments.
 
     Parameters
@@ -233,15 +232,17 @@ def check_arguments(module, arguments):
         refuse("module", module, f"it with its arguments, as module__* ({error})", TypeError)
 
 
-def _arguments_of(function, name):
-    """The signature of a parameter's value; refused if it does not tell any."""
+def _arguments_of(function: Callable, name: str) -> inspect.Signature:
+    """The signature of a parameter's value; refused where it has none."""
     try:
         return inspect.signature(function)
     except (TypeError, ValueError):
         return refuse(name, function, "a class or a function whose arguments are known", TypeError)
 
 
-def check_size_of_layers(hidden_layer_sizes, n_features=1, n_classes=2):
+def check_size_of_layers(
+    hidden_layer_sizes: Sequence[int], n_features: int = 1, n_classes: int = 2
+) -> None:
     """Refuse layers whose weights and gradients are larger than the memory of this machine.
 
     Parameters
@@ -258,15 +259,15 @@ def check_size_of_layers(hidden_layer_sizes, n_features=1, n_classes=2):
         refuse("hidden_layer_sizes", hidden_layer_sizes, allowed)
 
 
-def _bytes_of_memory():
-    """Those of this machine, as far as it tells."""
+def _bytes_of_memory() -> int:
+    """The memory of this machine, as far as it is known."""
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, OSError, ValueError):
         return 2**44
 
 
-def _check_network(config):
+def _check_network(config: Config) -> None:
     if isinstance(config.hidden_layer_sizes, str) or config.hidden_layer_sizes is None:
         allowed = "an integer >= 1 or a sequence of them"
         refuse("hidden_layer_sizes", config.hidden_layer_sizes, allowed, TypeError)
@@ -279,34 +280,38 @@ def _check_network(config):
     if config.module is not None and not callable(config.module):
         refuse("module", config.module, "a torch module class, a function that builds one, or None")
     if hasattr(config.module, "state_dict") and not inspect.isclass(config.module):
-        allowed = "its class (with its arguments as module__*), for a module would be trained twice"
+        allowed = "its class (with its arguments as module__*): a module would be trained in place"
         refuse("module", config.module, allowed, TypeError)
     if config.module is not None:
         _arguments_of(config.module, "module")
     if config.module is None and config.module_options:
         name, value = next(iter(config.module_options.items()))
-        refuse(f"module__{name}", value, "it together with module, whose argument it is")
+        refuse(f"module__{name}", value, "it only together with module")
     resolve_init("init", config.init, config.activation)
     resolve_bias_init("bias_init", config.bias_init)
     check_option("parametrization", config.parametrization, ("standard", "ntk"))
     check_flag("feature_scale", config.feature_scale)
     if config.module is not None and (config.parametrization == "ntk" or config.feature_scale):
         name = "feature_scale" if config.feature_scale else "parametrization"
-        allowed = "'auto' together with module, for it is the built-in network's alone"
+        allowed = "'auto' together with module: it applies to the built-in network only"
         refuse(name, getattr(config, name), allowed)
     check_flag("batch_norm", config.batch_norm)
     rates = list(config.dropout) if is_listed(config.dropout) else [config.dropout]
     for rate in rates:
         check_number("dropout", rate, low=0, high=1, high_open=True)
     if is_listed(config.dropout) and len(rates) != len(sizes):
-        refuse("dropout", config.dropout, f"a number, or one for each of {len(sizes)} layers")
+        refuse(
+            "dropout",
+            config.dropout,
+            f"a number, or a sequence of {len(sizes)}, one for each layer",
+        )
     if resolve_schedule("dropout_decay", config.dropout_decay).plateau:
         allowed = "a schedule that does not depend on the loss"
         refuse("dropout_decay", config.dropout_decay, allowed)
     check_number("label_smoothing", config.label_smoothing, low=0, high=1, high_open=True)
 
 
-def _check_optimization(config):
+def _check_optimization(config: Config) -> None:
     is_class = inspect.isclass(config.optimizer) and hasattr(config.optimizer, "step")
     if not is_class and not (isinstance(config.optimizer, str) and config.optimizer in OPTIMIZERS):
         names = ", ".join(map(repr, OPTIMIZERS))
@@ -333,12 +338,12 @@ def _check_optimization(config):
     else:
         check_integer("batch_size", config.batch_size, low=1)
     if config.batch_norm and config.batch_size == 1:
-        refuse("batch_size", 1, "at least 2, because batch_norm=True needs rows to compare")
+        refuse("batch_size", 1, "at least 2, because batch_norm=True needs several rows per batch")
     check_flag("shuffle", config.shuffle)
     check_integer("max_epochs", config.max_epochs, low=1)
 
 
-def _check_stopping(config):
+def _check_stopping(config: Config) -> None:
     check_flag("early_stopping", config.early_stopping)
     check_number(
         "validation_fraction",
@@ -353,7 +358,7 @@ def _check_stopping(config):
     check_number("tol", config.tol, low=0)
 
 
-def _check_runtime(config):
+def _check_runtime(config: Config) -> None:
     if isinstance(config.preprocessor, str) and config.preprocessor not in SCALINGS:
         refuse(
             "preprocessor",
@@ -375,7 +380,7 @@ def _check_runtime(config):
     if config.n_threads is not None:
         check_integer("n_threads", config.n_threads, low=1)
         most = os.cpu_count() or 1
-        if config.n_threads > most:  # they gain nothing, and very many end the process
+        if config.n_threads > most:  # more are no faster, and very many crash the process
             allowed = f"at most {most}, the logical cores of this machine, or None"
             refuse("n_threads", config.n_threads, allowed)
 
@@ -392,12 +397,13 @@ def _check_teaching(config: "DistilledConfig") -> None:
     check_option("on_class_mismatch", config.on_class_mismatch, options)
     if config.teacher_batch_size is not None:
         check_integer("teacher_batch_size", config.teacher_batch_size, low=1)
-    is_place = isinstance(config.memory, (str, os.PathLike)) and config.memory != ""
-    if not (config.memory is None or is_place or hasattr(config.memory, "cache")):
+    is_folder = isinstance(config.memory, (str, os.PathLike)) and config.memory != ""
+    if not (config.memory is None or is_folder or hasattr(config.memory, "cache")):
         refuse("memory", config.memory, "a folder, a joblib.Memory or None")
 
 
-def _check_or_auto(check, name, value, allowed, **bounds):
+def _check_or_auto(check: Callable, name: str, value: Any, allowed: str, **bounds: float) -> None:
+    """Check a value unless it is "auto"."""
     if is_auto(value):
         return
     try:
@@ -408,7 +414,7 @@ def _check_or_auto(check, name, value, allowed, **bounds):
 
 def _check_augment(config: "DistilledConfig") -> None:
     if not (config.augment is None or is_auto(config.augment)):
-        from skkd.transfer import resolve_augment  # the samplers take a while to import
+        from skkd.transfer import resolve_augment  # slow to import
 
         resolve_augment(config.augment, besides=("auto", None))
     size = config.augment_size

@@ -1,10 +1,10 @@
-"""What "auto" means: two sets of values for the parameters of a classifier.
+"""The values of "auto": two presets for the parameters of a classifier.
 
 "tabular" is the default: a recipe for tables, after RealMLP (Holzmüller, Grinsztajn and
 Steinwart 2024, "Better by default", arXiv:2407.04491), chosen by
-``examples/benchmarks/defaults.py``. "plain" is the network of the textbooks, with the
-numbers of scikit-learn's MLPClassifier (but for the penalty, which that divides by the
-number of rows in a batch).
+``examples/benchmarks/defaults.py``. "plain" is the textbook network, with the defaults of
+scikit-learn's MLPClassifier (except for the penalty, which MLPClassifier divides by the number
+of rows in a batch).
 """
 
 import numbers
@@ -18,7 +18,7 @@ from skkd.schedules import SCHEDULES, Constant, CosLog
 
 __all__ = ["NARROW", "PRESETS", "layer_sizes", "with_preset"]
 
-PRESETS = {
+PRESETS: dict[str, dict[str, Any]] = {
     "tabular": {
         "hidden_layer_sizes": (256, 256, 256),
         "activation": "selu",
@@ -56,21 +56,21 @@ PRESETS = {
     },
 }
 
-#: Units of the widest layer of a narrow network.
+#: A network is narrow if no layer has more units.
 NARROW = 64
 
-#: Widest layer, waves of the rate, and their epochs.
+#: (units of the widest layer at most, cycles of the learning rate, epochs).
 LONGER = ((NARROW, 6, 269), (128, 5, 132))
 
-#: Layers of fewer units are too small to learn by heart: none of them is dropped.
+#: Layers of fewer units are too small to overfit, and have no dropout.
 WIDE = 256
 
-#: The optimisers that NTK rates are made for: for others they would be far too high.
+#: The optimisers that NTK learning rates suit; for others they would be far too high.
 ADAMS = ("adam", "adamw")
 
 
-def layer_sizes(hidden_layer_sizes):
-    """Units of each hidden layer, from one number for a single layer or a sequence.
+def layer_sizes(hidden_layer_sizes: Any) -> tuple:
+    """Units of each hidden layer.
 
     Parameters
     ----------
@@ -89,14 +89,14 @@ def layer_sizes(hidden_layer_sizes):
 
 
 def with_preset(parameters: Mapping[str, Any], in_parts: bool = False) -> dict[str, Any]:
-    """The parameters of a classifier, without any "auto" that a preset knows.
+    """The parameters of a classifier, with the values of its preset in place of "auto".
 
     Parameters
     ----------
     parameters : dict of str to object
-        As `get_params` gives them.
+        The result of `get_params`.
     in_parts : bool, default=False
-        Whether they are for `partial_fit`, which has no end that a schedule could lead to.
+        Whether they are for `partial_fit`, which has no last epoch for a schedule to end at.
 
     Returns
     -------
@@ -127,35 +127,37 @@ def with_preset(parameters: Mapping[str, Any], in_parts: bool = False) -> dict[s
     return resolved
 
 
-def _suitable_values(parameters, in_parts):
+def _suitable_values(parameters: Mapping[str, Any], in_parts: bool) -> dict[str, Any]:
     """The values of the preset, changed where they do not suit the other parameters."""
     values = dict(PRESETS["plain" if parameters["module"] is not None else parameters["preset"]])
     if not _is_adam(parameters["optimizer"]):
         values["parametrization"] = "standard"
         values["learning_rate"] = PRESETS["plain"]["learning_rate"]
         values.pop("optimizer__betas", None)
-    if _is_lbfgs(parameters["optimizer"]) and values["dropout"]:  # noise leads it astray
+    if (
+        _is_lbfgs(parameters["optimizer"]) and values["dropout"]
+    ):  # its line search needs a loss without noise
         values["dropout"] = 0.0
         if is_auto(parameters["batch_size"]):
             values |= {"batch_size": sys.maxsize, "learning_rate": 1.0}
-    has_waves = values["lr_decay"] == "coslog"
-    if has_waves:
+    has_cycles = values["lr_decay"] == "coslog"
+    if has_cycles:
         values |= _long_enough(parameters)
-    if _watches_loss(parameters["lr_decay"]):  # and ends training itself
+    if _watches_loss(parameters["lr_decay"]):  # "plateau" ends training by itself
         values["max_epochs"] = PRESETS["plain"]["max_epochs"]
     if in_parts:
         values |= {"lr_decay": "constant", "dropout_decay": "constant"}
-        # The first rows may have columns of no width, or lack some values.
+        # Columns may be constant in the first rows, or lack some values.
         values |= {"preprocessor": "standard", "numeric_encoding": None}
-    elif parameters["early_stopping"] and has_waves:
-        values["lr_decay"] = "cosine"  # whose loss stands still only when it is over
+    elif parameters["early_stopping"] and has_cycles:
+        values["lr_decay"] = "cosine"  # its loss stops improving only at the end
     return values
 
 
-def _long_enough(parameters):
-    """Schedule and epochs: a narrow network learns more slowly, and an epoch of it is cheap.
+def _long_enough(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Schedule and epochs of a narrow network, which learns more slowly but is cheap per epoch.
 
-    More waves of the rate follow those of a wide one, each twice as long as the last.
+    It has more cycles of the learning rate than a wide one, each twice as long as the last.
     """
     sizes = parameters["hidden_layer_sizes"]
     if is_auto(sizes) or not (
@@ -165,30 +167,30 @@ def _long_enough(parameters):
     sizes = layer_sizes(sizes)
     if not sizes or not all(isinstance(size, numbers.Real) for size in sizes):
         return {}
-    for most, waves, epochs in LONGER:
-        if max(sizes) <= most:
-            return {"lr_decay": CosLog(waves), "max_epochs": epochs}
+    for widest, cycles, epochs in LONGER:
+        if max(sizes) <= widest:
+            return {"lr_decay": CosLog(cycles), "max_epochs": epochs}
     return {}
 
 
-def _where_wide(dropout, hidden_layer_sizes):
-    """The dropout of each layer."""
+def _where_wide(dropout: float, hidden_layer_sizes: Any) -> Any:
+    """The dropout of each layer: 0 in narrow ones."""
     sizes = layer_sizes(hidden_layer_sizes)
-    if not all(isinstance(size, numbers.Real) for size in sizes):  # no sizes: `fit` says so
+    if not all(isinstance(size, numbers.Real) for size in sizes):  # refused later, by `Config`
         return dropout
     return tuple(dropout if size >= WIDE else 0.0 for size in sizes)
 
 
-def _watches_loss(lr_decay):
+def _watches_loss(lr_decay: Any) -> bool:
     schedule = SCHEDULES.get(lr_decay, Constant)() if isinstance(lr_decay, str) else lr_decay
     return getattr(schedule, "plateau", None) is not None
 
 
-def _is_adam(optimizer):
+def _is_adam(optimizer: Any) -> bool:
     is_torchs = getattr(optimizer, "__module__", "").startswith("torch.optim")
     name = optimizer.__name__.lower() if is_torchs else optimizer
     return isinstance(name, str) and name in ADAMS
 
 
-def _is_lbfgs(optimizer):
+def _is_lbfgs(optimizer: Any) -> bool:
     return getattr(optimizer, "__name__", "") == "LBFGS"

@@ -1,8 +1,9 @@
-"""What a network learns from: candidates, of which held-out rows choose one.
+"""Supervision: what a network learns from, as candidates that are compared on held-out rows.
 
-Labels alone are one candidate. A teacher beside them is another, and rows that only it labels a
-third (:mod:`skkd.distillation`). A teacher helps where it knows more than the network would
-learn by itself, and hurts where it does not; unlabelled rows help most where the table is small.
+There are up to three candidates: labels alone; labels and a teacher; and a transfer set beside
+them, whose rows only the teacher labels (:mod:`skkd.distillation`). A teacher helps if its
+probabilities are better than those of a network trained on labels alone, and hurts if they are
+worse; a transfer set helps most on small tables.
 """
 
 from collections.abc import Sequence
@@ -22,24 +23,24 @@ __all__ = ["Candidate", "Fold", "LabelSupervision", "Supervision"]
 
 @dataclass(frozen=True)
 class Candidate:
-    """One way to learn from a table.
+    """One kind of supervision that is compared with others.
 
     Parameters
     ----------
     name : str
-        For the fitted attributes.
+        "labels", "teacher" or "transfer set".
     criterion : skkd.training.criteria.LabelLoss or TaughtLoss
     alpha : float, default=0.0
         Weight of the teacher on rows with labels.
     transfer_set : TransferSet, default=None
-        Rows without labels.
+        Rows that only the teacher labels.
     is_calibrated : bool, default=True
-        Whether its probabilities are to be those of the labels, not a teacher's.
+        Whether its probabilities are calibrated on held-out labels.
     required_margin : float, default=1.0
-        Its held-out log-loss is multiplied by this before it is compared: for a candidate
-        whose teacher may have seen the held-out rows.
+        The held-out log-loss is multiplied by this before it is compared. Above 1 for a
+        candidate whose teacher may have seen the held-out rows.
     required_margin_if_trusted : float, default=1.0
-        The same where the best of the candidates without a margin uses the teacher, too.
+        The same, if the best candidate without a margin uses the teacher.
     """
 
     name: str
@@ -51,13 +52,13 @@ class Candidate:
     required_margin_if_trusted: float = 1.0
 
     def dataset(self, labelled: Dataset, transfer_rows: Dataset | None = None) -> Dataset:
-        """All rows that it learns from.
+        """All rows that the network is trained on.
 
         Parameters
         ----------
         labelled : Dataset
         transfer_rows : Dataset, default=None
-            Rows without labels that were made before; None makes them, if it has any.
+            Rows of the transfer set that were made before; None makes them.
 
         Returns
         -------
@@ -71,7 +72,7 @@ class Candidate:
         return labelled.with_target("alpha", alphas).followed_by(transfer_rows)
 
     def without_margin(self) -> "Candidate":
-        """The same, for held-out rows that its teacher cannot have seen.
+        """The same, for held-out rows that the teacher has not seen.
 
         Returns
         -------
@@ -80,7 +81,7 @@ class Candidate:
         return replace(self, required_margin=1.0, required_margin_if_trusted=1.0)
 
     def sharing_seconds(self, n_sets: int) -> "Candidate":
-        """The same, whose transfer set is made so many times within its seconds.
+        """The same, with the time limit of its transfer set divided among several sets.
 
         Parameters
         ----------
@@ -95,7 +96,7 @@ class Candidate:
         return replace(self, transfer_set=self.transfer_set.shared_by(n_sets))
 
     def labelled_by(self, teacher: Labeller) -> "Candidate":
-        """The same, whose transfer set is labelled by another teacher.
+        """The same, with a transfer set that another teacher labels.
 
         Parameters
         ----------
@@ -111,14 +112,14 @@ class Candidate:
 
 
 class Fold(NamedTuple):
-    """One split of the rows, with what there is to learn from in it.
+    """One split of the rows, and the candidates that are compared on it.
 
     Parameters
     ----------
     train, held_out : Dataset
     candidates : list of Candidate
     thresholds : dict or None
-        At which the teacher's trees split columns.
+        Thresholds of the teacher's trees, by column.
     """
 
     train: Dataset
@@ -128,22 +129,22 @@ class Fold(NamedTuple):
 
 
 class Supervision(Protocol):
-    """What a fit asks about what the network learns from."""
+    """What a network learns from: the interface that `fit` uses."""
 
     #: The sorted labels, of shape (n_classes,).
     classes: np.ndarray
 
-    #: What the network learns about each row, by name: "labels" (codes) among them.
+    #: Targets of each row, by name; "labels" (codes) is one of them.
     targets: dict[str, np.ndarray]
 
     def criterion(self) -> Any:
-        """The training loss where nothing is selected."""
+        """The training loss if nothing is selected."""
 
     def candidates(self, data: FitData, can_select: bool) -> list[Candidate]:
-        """The candidates; the first is taken where nothing can be compared."""
+        """The candidates; the first is used if they cannot be compared."""
 
     def thresholds(self, may_add_bins: bool) -> dict | None:
-        """Where a teacher's trees split the columns, if a numeric encoding asks for it."""
+        """Thresholds of the teacher's trees by column, if a numeric encoding needs them."""
 
     def without(
         self,
@@ -152,9 +153,9 @@ class Supervision(Protocol):
         data: FitData,
         thresholds: dict | None,
     ) -> list[Fold] | None:
-        """Each split, taught by a teacher that has not seen its held-out rows.
+        """Each split with a teacher that was fitted without its held-out rows.
 
-        None where there is no teacher, or none that may be fitted anew.
+        None if there is no teacher, or none that may be fitted again.
         """
 
 
@@ -181,7 +182,7 @@ class LabelSupervision:
         return LabelLoss(self.config.label_smoothing)
 
     def candidates(self, data: FitData, can_select: bool) -> list[Candidate]:
-        """The labels."""
+        """One candidate: the labels."""
         is_calibrated = self.config.module is None
         return [Candidate("labels", self.criterion(), is_calibrated=is_calibrated)]
 

@@ -1,7 +1,9 @@
-"""What the estimators share: parameters, reading of X and y, fitting, publishing."""
+"""Shared by the estimators: parameters, reading of X and y, fitting, fitted attributes."""
 
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -10,6 +12,7 @@ from sklearn.utils import check_random_state
 from skkd import __version__
 from skkd.callbacks import PREFIX, link_as, parameters_by_name, running, with_parameters
 from skkd.checks import refuse, warn
+from skkd.config import Config
 from skkd.data.dataset import Dataset
 from skkd.data.fit_data import FitData, FitInput, Seeds, unwrapped_rows
 from skkd.data.input_tags import tags_of_preprocessor
@@ -32,31 +35,57 @@ from skkd.estimators.sklearn_callbacks import (
 )
 from skkd.selection.encodings import competing_encodings, preprocessor_for
 from skkd.selection.plan import Plan, make_plan
+from skkd.supervision import Supervision
 from skkd.training.result import TrainingResult
 
-__all__ = ["BaseNeuralEstimator", "all_or_nothing", "runs_one_epoch_at_a_time"]
+__all__ = ["BaseNeuralEstimator", "all_or_nothing", "has_partial_fit"]
 
 
-def runs_one_epoch_at_a_time(estimator):
-    """Whether `partial_fit` makes sense."""
+def has_partial_fit(estimator: Any) -> bool:
+    """True, or an AttributeError that names the parameter that rules `partial_fit` out.
+
+    Parameters
+    ----------
+    estimator : estimator
+
+    Returns
+    -------
+    bool
+    """
     if estimator.early_stopping:
         refuse(
             "early_stopping",
             estimator.early_stopping,
-            "False for partial_fit, which runs one epoch a call and has nothing to stop",
+            "False for partial_fit, which runs one epoch per call",
             AttributeError,
         )
     return True
 
 
 class BaseNeuralEstimator(CallbackSupportMixin, DocLinkMixin, BaseEstimator):
-    """A network behind scikit-learn's interface, whatever it learns from."""
+    """A neural network as a scikit-learn estimator, whatever its supervision is."""
+
+    module: Any
+    preprocessor: Any
+    categorical_features: Any
+    class_weight: Any
+    dtype: Any
+    early_stopping: Any
+    warm_start: Any
+    callbacks: Any
+    random_state: Any
+
+    network_: Any
+    classes_: np.ndarray
+    history_: list[dict]
+    best_epoch_: int | None
+    n_steps_: int
 
     def get_params(self, deep=True):
-        """The constructor's parameters, ``module__*`` and ``optimizer__*`` included.
+        """The parameters of the constructor, including ``module__*`` and ``optimizer__*``.
 
-        And, if `deep`, named callbacks as ``callbacks__<name>``, with their parameters as
-        ``callbacks__<name>__<parameter>``.
+        With `deep` there are also named callbacks, as ``callbacks__<name>``, and their
+        parameters, as ``callbacks__<name>__<parameter>``.
 
         Parameters
         ----------
@@ -74,8 +103,8 @@ class BaseNeuralEstimator(CallbackSupportMixin, DocLinkMixin, BaseEstimator):
     def set_params(self, **params):
         """Set parameters, of nested objects too.
 
-        Named callbacks are set as ``callbacks__<name>`` (None or "disable" disables one),
-        their parameters as ``callbacks__<name>__<parameter>``.
+        ``callbacks__<name>`` sets a named callback (None or "disable" disables it),
+        ``callbacks__<name>__<parameter>`` one of its parameters.
 
         Parameters
         ----------
@@ -101,17 +130,22 @@ class BaseNeuralEstimator(CallbackSupportMixin, DocLinkMixin, BaseEstimator):
             self.callbacks = with_parameters(self.callbacks, of_callbacks)
         return self
 
-    def _goes_on(self):
-        """Whether `fit` goes on from the last fit."""
+    def _goes_on(self) -> bool:
+        """Whether `fit` continues from the last fit."""
         return bool(self.warm_start) and self.__sklearn_is_fitted__()
 
-    def _read_all(self, X, y, sample_weight):
+    def __sklearn_is_fitted__(self):
+        return "network_" in vars(self)
+
+    def _read_all(self, X: Any, y: Any, sample_weight: Any) -> FitInput:
         """Rows, labels and weights of `fit`, checked; a warm start needs all classes again."""
         goes_on = self._goes_on()
         given = self._read(X, y, sample_weight, self.classes_ if goes_on else None, goes_on=goes_on)
         return replace(given, needs_all_classes=goes_on)
 
-    def _read(self, X, y, sample_weight, classes, *, goes_on):
+    def _read(
+        self, X: Any, y: Any, sample_weight: Any, classes: np.ndarray | None, *, goes_on: bool
+    ) -> FitInput:
         """Rows, labels and weights as the caller gave them, checked."""
         X = fill_mask(X)
         reader = self._reader(goes_on)
@@ -123,34 +157,44 @@ class BaseNeuralEstimator(CallbackSupportMixin, DocLinkMixin, BaseEstimator):
         sample_weight = check_weights(sample_weight, n_rows)
         return FitInput(X, rows, y, sample_weight, reader, self._draw_seeds(), classes)
 
-    def _read_part(self, X, y, classes, sample_weight):
-        """The same for `partial_fit`."""
+    def _read_part(self, X: Any, y: Any, classes: Any, sample_weight: Any) -> FitInput:
+        """Rows, labels and weights of `partial_fit`, checked."""
         if isinstance(self.class_weight, str):
             refuse("class_weight", self.class_weight, "a dict or None for partial_fit")
         classes = self._classes_of_all_calls(classes)
         return self._read(X, y, sample_weight, classes, goes_on=self.__sklearn_is_fitted__())
 
-    def _reader(self, goes_on):
-        """What reads rows: with the columns of the last fit, or with those it reads first."""
+    def _reader(self, goes_on: bool) -> RowReader:
+        """A reader of rows that expects the columns of the last fit, or accepts any."""
         columns = {name: getattr(self, name) for name in COLUMN_ATTRIBUTES if hasattr(self, name)}
-        fitted = self.network_.preprocessor if goes_on else None
+        reads_as, categorical = self.preprocessor, self.categorical_features
+        if goes_on:
+            fitted = self.network_.preprocessor
+            reads_as, categorical = fitted.reads_as, fitted.categorical
         return RowReader(
             type(self).__name__,
-            preprocessor=fitted.reads_as if goes_on else self.preprocessor,
+            preprocessor=reads_as,
             dtype=self.dtype,
             allow_nd=self.module is not None,
-            categorical=fitted.categorical if goes_on else self.categorical_features,
+            categorical=categorical,
             columns=columns if goes_on else None,
         )
 
-    def _draw_seeds(self):
+    def _draw_seeds(self) -> Seeds:
         try:
             random_state = check_random_state(self.random_state)
         except ValueError:
             refuse("random_state", self.random_state, "an int, a numpy RandomState or None")
         return Seeds(*random_state.randint(np.iinfo(np.int32).max, size=3).tolist())
 
-    def _fit_data(self, config, given, supervision, X_val=None, y_val=None):
+    def _fit_data(
+        self,
+        config: Config,
+        given: FitInput,
+        supervision: Supervision,
+        X_val: Any = None,
+        y_val: Any = None,
+    ) -> FitData:
         """The rows of this fit, encoded and divided."""
         classes, codes = supervision.classes, supervision.targets["labels"]
         factors = given.class_weights(self.class_weight, classes, codes)
@@ -164,7 +208,9 @@ class BaseNeuralEstimator(CallbackSupportMixin, DocLinkMixin, BaseEstimator):
             given.seeds.split,
         )
 
-    def _read_held_out(self, X_val, y_val, reader, classes, factors):
+    def _read_held_out(
+        self, X_val: Any, y_val: Any, reader: RowReader, classes: np.ndarray, factors: np.ndarray
+    ) -> Dataset | None:
         """The caller's own validation rows as a dataset, or None."""
         if (X_val is None) != (y_val is None):
             missing = "y_val" if y_val is None else "X_val"
@@ -181,8 +227,17 @@ class BaseNeuralEstimator(CallbackSupportMixin, DocLinkMixin, BaseEstimator):
         return Dataset(rows, {"labels": codes, "weights": weights})
 
     @with_callbacks
-    def _fit_supervised(self, config, given, data, supervision, *, y, sample_weight):
-        """Select, train on all rows, and set the fitted attributes; the plan and its rows."""
+    def _fit_supervised(
+        self,
+        config: Config,
+        given: FitInput,
+        data: FitData,
+        supervision: Supervision,
+        *,
+        y: Any,
+        sample_weight: Any,
+    ) -> tuple[Plan, Dataset]:
+        """Select, train on all rows and set the fitted attributes; returns plan and dataset."""
         goes_on = self._goes_on()
         if goes_on:
             plan = self._plan_to_go_on(config, data, supervision)
@@ -195,7 +250,7 @@ class BaseNeuralEstimator(CallbackSupportMixin, DocLinkMixin, BaseEstimator):
         callbacks = EpochCallbacks.of(self, plan.n_epochs_to_come, hooks)
         dataset = plan.candidate.dataset(data.train, plan.transfer_rows)
         result = self._train_as_planned(config, given, data, dataset, plan, callbacks)
-        self._publish(result, data.classes, given.reader, goes_on, config.warm_start)
+        self._publish(result, data.classes, given.reader, config.warm_start)
         self.held_out_losses_ = None if plan.choice is None else plan.choice.losses
         self.numeric_encoding_ = plan.encoding
         if callbacks:
@@ -203,17 +258,25 @@ class BaseNeuralEstimator(CallbackSupportMixin, DocLinkMixin, BaseEstimator):
             callbacks.end(given.reader.columns | fitted)
         return plan, dataset
 
-    def _train_as_planned(self, config, given, data, dataset, plan, callbacks):
-        """All rows, in the way that was selected."""
+    def _train_as_planned(
+        self,
+        config: Config,
+        given: FitInput,
+        data: FitData,
+        dataset: Dataset,
+        plan: Plan,
+        callbacks: EpochCallbacks | None,
+    ) -> TrainingResult:
+        """Train on all rows as the plan says."""
         from skkd.training import fit  # torch waits until it is needed
 
         columns = given.reader.columns
 
-        def end_epoch(record, result):
-            def fitted_attributes():
+        def end_epoch(record: dict, result: Callable[[], TrainingResult]) -> bool:
+            def fitted_attributes() -> dict[str, Any]:
                 return columns | {"network_": result().network, "classes_": data.classes}
 
-            return callbacks.end_epoch(fitted_attributes)
+            return callbacks is not None and callbacks.end_epoch(fitted_attributes)
 
         result = fit.fit_dataset(
             config,
@@ -229,9 +292,9 @@ class BaseNeuralEstimator(CallbackSupportMixin, DocLinkMixin, BaseEstimator):
             on_epoch=end_epoch if callbacks else None,
             title=None if plan.choice is None else "fitting all rows",
         )
-        was_told = plan.choice is not None and plan.choice.learned_nothing
+        has_warned = plan.choice is not None and plan.choice.learned_nothing
         keeps_old_weights = plan.start is not None and result.best_epoch == 0
-        if not (was_told or keeps_old_weights):
+        if not (has_warned or keeps_old_weights):
             n_classes = len(data.classes)
             fit.warn_if_diverged(result, plan.candidate.criterion, n_classes, config.learning_rate)
         result = result.preceded_by(plan.start)
@@ -241,8 +304,8 @@ class BaseNeuralEstimator(CallbackSupportMixin, DocLinkMixin, BaseEstimator):
         result.training_state["n_epochs"] = plan.n_epochs
         return result
 
-    def _plan_to_go_on(self, config, data, supervision):
-        """The plan of a warm start: all as in the last fit."""
+    def _plan_to_go_on(self, config: Config, data: FitData, supervision: Supervision) -> Plan:
+        """The plan of a warm start: everything as in the last fit."""
         n_epochs = config.max_epochs
         if "max_epochs" in config.left_auto:
             n_epochs = getattr(self, "training_state_", {}).get("n_epochs", n_epochs)
@@ -252,11 +315,11 @@ class BaseNeuralEstimator(CallbackSupportMixin, DocLinkMixin, BaseEstimator):
             preprocessor=self.network_.preprocessor,
             n_epochs=n_epochs,
             temperature=getattr(self.network_, "temperature", 1.0),
-            start=self._last_fit(schedule_begins_anew=True),
+            start=self._last_fit(restarts_schedule=True),
         )
 
-    def _train_one_epoch(self, config, given, supervision):
-        """One epoch of `partial_fit`."""
+    def _train_one_epoch(self, config: Config, given: FitInput, supervision: Supervision) -> None:
+        """Run one call of `partial_fit`."""
         from skkd.training.fit import fit_dataset
 
         goes_on = self.__sklearn_is_fitted__()
@@ -282,16 +345,16 @@ class BaseNeuralEstimator(CallbackSupportMixin, DocLinkMixin, BaseEstimator):
             seed=given.seeds.network,
             previous=previous,
         ).preceded_by(previous)
-        self._publish(result, data.classes, given.reader, goes_on, keeps_training_state=True)
+        self._publish(result, data.classes, given.reader, keeps_training_state=True)
 
-    def _last_fit(self, schedule_begins_anew=False):
-        """The last fit, as a training goes on from it."""
+    def _last_fit(self, restarts_schedule: bool = False) -> TrainingResult:
+        """The result of the last fit, from which a training can continue."""
         state = getattr(self, "training_state_", {})
-        if state and schedule_begins_anew:
+        if state and restarts_schedule:
             state = state | {"epochs_done": 0, "decay": None}
         return TrainingResult(self.network_, self.history_, self.best_epoch_, state, self.n_steps_)
 
-    def _classes_of_all_calls(self, classes):
+    def _classes_of_all_calls(self, classes: Any) -> np.ndarray:
         """The classes of all calls of `partial_fit`."""
         goes_on = self.__sklearn_is_fitted__()
         if classes is None:
@@ -303,11 +366,17 @@ class BaseNeuralEstimator(CallbackSupportMixin, DocLinkMixin, BaseEstimator):
             refuse("classes", classes, f"the classes of the first call, {self.classes_!r}")
         return classes
 
-    def _publish(self, result, classes, reader, goes_on, keeps_training_state):
-        """Set the fitted attributes, all at the end."""
+    def _publish(
+        self,
+        result: TrainingResult,
+        classes: np.ndarray,
+        reader: RowReader,
+        keeps_training_state: bool,
+    ) -> None:
+        """Set the fitted attributes."""
         for name in COLUMN_ATTRIBUTES:
-            vars(self).pop(name, None)
-        vars(self).update(reader.columns)
+            self.__dict__.pop(name, None)
+        self.__dict__.update(reader.columns)
         self.classes_ = classes
         self.network_ = result.network
         self.history_ = result.history
@@ -316,7 +385,7 @@ class BaseNeuralEstimator(CallbackSupportMixin, DocLinkMixin, BaseEstimator):
         self.n_steps_ = result.n_steps
         self.held_out_losses_ = None
         self.best_epoch_ = result.best_epoch
-        vars(self).pop("training_state_", None)
+        self.__dict__.pop("training_state_", None)
         if keeps_training_state:
             self.training_state_ = result.training_state
 
@@ -333,7 +402,7 @@ class BaseNeuralEstimator(CallbackSupportMixin, DocLinkMixin, BaseEstimator):
         if version != __version__ and "network_" in state:
             warn(
                 f"this {type(self).__name__} was fitted by skkd {version}, this is {__version__}: "
-                "its answers may differ. Fit it again, or install that version."
+                "its predictions may differ. Fit it again, or install that version."
             )
         super().__setstate__(state)
 
@@ -349,13 +418,18 @@ class BaseNeuralEstimator(CallbackSupportMixin, DocLinkMixin, BaseEstimator):
 
 
 @contextmanager
-def all_or_nothing(estimator):
-    """A working copy, whose attributes become the estimator's all at once, at the end.
+def all_or_nothing(estimator: Any) -> Iterator[Any]:
+    """A working copy, whose attributes become those of the estimator at once, at the end.
 
-    Until then, and after an error, the estimator is as it was before: other threads may go
-    on predicting with it.
+    Until then, and after an error, the estimator is as it was before, so that other threads
+    can predict with it.
+
+    Parameters
+    ----------
+    estimator : estimator
     """
-    working = type(estimator).__new__(type(estimator))
+    cls: Any = type(estimator)
+    working = cls.__new__(cls)
     vars(working).update(vars(estimator))
     before, after = dict(vars(working)), vars(working)
     yield working

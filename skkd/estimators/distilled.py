@@ -1,34 +1,39 @@
 """DistilledClassifier: a neural network taught by a frozen teacher."""
 
+from typing import Any
+
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from skkd.checks import is_auto, is_true, refuse, warn
 from skkd.config import DistilledConfig
+from skkd.data.dataset import Dataset
 from skkd.data.fit_data import unwrapped_rows
 from skkd.data.input_tags import taken_by_both
 from skkd.data.masks import fill_mask
 from skkd.distillation import TeacherSupervision, check_arguments_of_fit
-from skkd.estimators.base import all_or_nothing, runs_one_epoch_at_a_time
+from skkd.estimators.base import all_or_nothing, has_partial_fit
 from skkd.estimators.neural import NeuralClassifier
 from skkd.estimators.prediction import without_array_api
 from skkd.preprocessing.encodings import without_teacher
+from skkd.selection.plan import Plan
+from skkd.selection.successive_halving import Trial
 from skkd.teachers.agreement import WeakTeacherWarning
 from skkd.teachers.members import freeze, input_tags_of, is_fitted
 
 __all__ = ["DistilledClassifier"]
 
 
-def _learns_in_parts(estimator):
-    """Whether `partial_fit` makes sense."""
+def _has_partial_fit(estimator: Any) -> bool:
+    """True, or an AttributeError that names the parameter that rules `partial_fit` out."""
     if estimator.fit_teacher:
-        allowed = "False for partial_fit, whose batches teach no teacher"
+        allowed = "False for partial_fit, which has too few rows to fit a teacher"
         refuse("fit_teacher", estimator.fit_teacher, allowed, AttributeError)
     if estimator.soft_labels in ("out_of_bag", "out_of_fold"):
-        allowed = "'auto' or 'in_sample' for partial_fit, whose batches are but parts of the rows"
+        allowed = "'auto' or 'in_sample' for partial_fit, which gets only a part of the rows"
         refuse("soft_labels", estimator.soft_labels, allowed, AttributeError)
-    return runs_one_epoch_at_a_time(estimator)
+    return has_partial_fit(estimator)
 
 
 class DistilledClassifier(NeuralClassifier):
@@ -46,197 +51,220 @@ class DistilledClassifier(NeuralClassifier):
 
     .. warning::
         A frozen teacher that was fitted on all rows has seen the held-out rows of every
-        cross-validation fold, and tells the student about them: the scores are too
-        good. Only ``fit_teacher=True``, which fits a clone of the teacher on the rows
-        of each `fit`, gives an honest score (the epoch of `early_stopping` is still
-        chosen on rows that the teacher saw, unless they come as `X_val`).
+        cross-validation fold, and the student learns about them through its soft labels: the
+        scores are too good. Only ``fit_teacher=True``, which fits a clone of the teacher on
+        the rows of each `fit`, gives an honest score. (`early_stopping` still chooses its
+        epoch on rows that the teacher has seen, unless they come as `X_val`.)
 
     Parameters
     ----------
     teacher : object, default=None
         A fitted classifier with `predict_proba` (or `decision_function`), a torch module
         that gives logits, a function of X that returns probabilities, or a list of
-        (teacher, weight). It sees the caller's own X, which it cannot change: it gets a
-        read-only view or, where it needs to write or uses torch, a copy. It is never fitted
-        nor changed, and is shared by `clone`, not unfitted. In a grid over teachers wrap each
-        in ``sklearn.frozen.FrozenEstimator``. None needs `teacher_proba` in `fit`.
+        (teacher, weight). None is allowed only if `fit` gets `teacher_proba`. The teacher
+        predicts for your own X, as a read-only view, or as a copy where it writes into its
+        input or uses torch: it cannot change X. Without `fit_teacher` it is never fitted nor
+        changed, and `clone` shares it instead of unfitting it. In a grid over teachers wrap
+        each in ``sklearn.frozen.FrozenEstimator``.
     temperature : float, default=1.0
-        ``T``: above 1 the teacher's small probabilities weigh more.
+        ``T``: above 1 the small probabilities of the teacher weigh more.
     alpha : float in [0, 1] or "auto", default="auto"
-        Weight of the teacher. It never means L2: that is `weight_decay`. "auto" holds out
-        rows of a table of at least 200, fits to the others with labels alone, with
-        ``alpha=0.5``, and with a transfer set; the one with the lowest log-loss of true
-        labels is fitted again, to all rows, and its probabilities are calibrated on the
-        held-out ones (not with `early_stopping`). Without `X_val`, a transfer set that was not
-        asked for must be better by a quarter than labels alone, or, where the teacher was
-        better than these, by a twentieth than the teacher: one that was fitted on the held-out
-        rows tells of them. On fewer than 3,000 rows nobody is trained for longer than suits labels
-        alone, either. Not so where clones of the teacher may be fitted without these rows
-        (`fit_teacher`, or `soft_labels` out of fold): they answer in the choice. For fewer
-        than 200 rows it is .5.
+        Weight of the teacher. (The L2 penalty is `weight_decay`.) "auto" compares on held-out
+        rows what to learn from, if there are at least 200 rows: labels alone, the teacher with
+        ``alpha=0.5``, and, as `augment` and `X_unlabeled` ask, a transfer set with
+        ``alpha=0.5``. The candidate with the lowest log-loss of true labels is fitted again
+        to all rows, and its probabilities are calibrated on the held-out rows (not with
+        `early_stopping` or `module`). With fewer than 200 rows, and for `partial_fit`, "auto"
+        is 0.5. See the notes for teachers that have seen the held-out rows.
     teacher_loss : str, default="kl"
-        How far the student is from the teacher: "kl", "reverse_kl", "jensen_shannon",
+        Loss between student and teacher: "kl", "reverse_kl", "jensen_shannon",
         "logit_mse" or "brier", see :data:`skkd.losses.TEACHER_LOSSES`. They differ in
-        size, so with another one `alpha` wants another value.
+        size, so each needs its own `alpha`.
     augment : "auto", "munge", "spunge", "gibbs", sampler, callable or None, default="auto"
-        How synthetic rows are made, which the teacher labels: see :mod:`skkd.transfer`. In
-        each epoch come as many of them as there are rows with labels. "auto" takes MUNGE
-        for tables of at least 200 rows if that helps on held-out rows, and none where
-        the teacher cannot be asked, for sparse matrices and for custom modules.
+        How to make synthetic rows, which the teacher labels: see :mod:`skkd.transfer`. Each
+        epoch uses as many of them as there are labelled rows. "auto" compares MUNGE with no
+        synthetic rows on held-out rows. It makes none for fewer than 200 rows, for sparse
+        matrices, images and more than 1,000 columns, beside `teacher_proba`, and if `module` or
+        `preprocessor` is your own.
     augment_size : int, "auto" or "fresh", default="auto"
-        Synthetic rows; "auto" makes ten for each row, but at most 100,000, or as many as
-        there are rows. "fresh" makes others for each epoch, which are not kept: no more
-        memory than for one epoch, but the teacher is asked in each. Not with `X_unlabeled`
-        or `module`.
+        Number of synthetic rows. "auto" makes ten for each row but at most 100,000, or as
+        many as there are rows if these are more. "fresh" makes new rows for each epoch and
+        keeps none: it needs memory for one epoch only, but the teacher is called in
+        each epoch. Not with `X_unlabeled` or `module`.
     augment_seconds : float, default=None
-        No more rows are made and labelled after so many seconds (with "fresh" the last ones
-        serve again), which the transfer sets that are compared share. The clock then
-        decides what is learned, not the seed alone.
+        Time limit for making and labelling synthetic rows, in seconds. The transfer sets that
+        are compared share it. With "fresh" the last rows are used again after it. The
+        result then depends on the speed of the machine, not on the seed alone.
     soft_labels : {"auto", "in_sample", "out_of_bag", "out_of_fold"}, default="auto"
-        What the teacher says of the rows of `fit`: "in_sample" asks it, "out_of_bag" those
-        members of a fitted forest that did not see the row (these must be the rows it was
-        fitted on), "out_of_fold" clones of it, each fitted to four fifths of the rows. A
-        teacher that keeps its rows in memory, such as TabPFN, needs "out_of_fold". "auto"
-        is "in_sample".
+        Where the soft labels of the rows of `fit` come from. "in_sample", which is "auto":
+        the teacher itself. "out_of_bag": those members of a fitted forest that were not fitted
+        to the row; X must be the rows that the forest was fitted to. "out_of_fold": clones
+        of the teacher, each fitted to four fifths of the rows, predict for the others. Use
+        "out_of_fold" for a teacher that keeps its training rows in memory, such as TabPFN.
     calibrate_teacher : bool, default=False
-        Whether its logits are divided by the temperature at which its log-loss of the
-        labels is lowest. Wants soft labels of rows that it has not seen.
+        Whether to divide the teacher's logits by the temperature at which its log-loss of the
+        labels is lowest. It needs soft labels of rows that the teacher has not seen:
+        "out_of_bag", "out_of_fold" or `teacher_proba`.
     proba_floor : float in (0, 1), default=1e-7
-        Smallest probability of the teacher before its logarithm. Forests give exact
-        zeros; with ``temperature > 1`` the floor decides how soft they become. It acts on
-        the softmax of a decision function, too.
+        Smallest probability of the teacher: smaller ones are raised to it before the logarithm
+        is taken. Forests give exact zeros; with ``temperature > 1`` the floor decides how
+        soft they become. It also applies to the softmax of a decision function.
     fit_teacher : bool, default=False
-        Fit a clone of the teacher (fitted, frozen or not) on the rows of each `fit`,
-        with the sample weights; `class_weight` acts on the student alone. Further clones,
-        one to three, are fitted without the rows that something is chosen by. The random
-        states in it that are None are seeded from `random_state`.
+        Whether to fit a clone of the teacher (fitted, frozen or not) on the rows of each
+        `fit`, with the sample weights; `class_weight` applies to the student alone. One to
+        three further clones are fitted without the held-out rows if something is selected on
+        these. Random states of the teacher that are None are seeded from `random_state`.
     on_class_mismatch : {"raise", "teacher", "intersect"}, default="raise"
-        What to do where teacher and `y` know different classes: refuse, take the
-        teacher's classes, or those of `y`.
+        What to do if the teacher and `y` have different classes: "raise" an error, use the
+        classes of the "teacher", or use those of `y` ("intersect").
     teacher_batch_size : int, default=None
-        Rows per question to the teacher; None asks once. With `verbose` a bar shows how
-        far it is.
+        Rows per call of the teacher; None passes all rows in one call. With `verbose` a bar
+        shows the progress.
     memory : str, path, joblib.Memory or None, default=None
-        Where answers (with `fit_teacher` also the fitted teachers) are kept between
-        processes and sessions: for searches with `n_jobs`. They are pickles, and **a pickle
-        that is planted there runs**: a folder is made for you alone, and refused if others can
-        write to it; a joblib.Memory is taken as it is. Without it this process
-        remembers the last ones: a search asks a teacher once for each set of rows, and
-        with ``fit_teacher=True`` and an integer `random_state` fits one for each.
+        Where the teacher's predictions (with `fit_teacher` also the fitted teachers) are kept
+        between processes and sessions, for example for searches with `n_jobs`. They are
+        pickles, and **loading a pickle that somebody else put there runs their code**: a new
+        folder is accessible to you alone, and a folder that others can write to is refused; a
+        joblib.Memory is used as it is. With None this process remembers the latest
+        predictions: a search calls a teacher once for each set of rows, and with
+        ``fit_teacher=True`` and an integer `random_state` fits one teacher for each.
     hidden_layer_sizes : int, sequence of int or "auto", default="auto"
-        Units of each hidden layer. This and what follows: see :class:`NeuralClassifier`.
+        Units of each hidden layer. This and the parameters below are those of
+        :class:`NeuralClassifier`, which describes them in full.
     activation : str, default="auto"
     preset : {"tabular", "plain"}, default="tabular"
         What "auto" means.
     module : class or callable, default=None
-        A torch module, or what builds one, in place of the built-in network.
+        A torch module class, or a function that builds a module, in place of the built-in
+        network.
     init : str or skkd.initializers.Initializer, default="auto"
-        How weights start; "auto" suits the activation.
+        Initial weights; "auto" suits the activation.
     bias_init : "zeros", float, initializer or "auto", default="auto"
+        Initial biases.
     parametrization : {"standard", "ntk", "auto"}, default="auto"
-        "ntk" has a learning rate for each layer.
+        "ntk" gives each layer its own learning rate.
     feature_scale : bool or "auto", default="auto"
-        Whether a scale of each feature is learned.
+        Whether the network learns a scale for each feature.
     batch_norm : bool, default=False
-        BatchNorm in front of each activation.
+        Whether a BatchNorm layer precedes each activation.
     dropout : float, sequence of float or "auto", default="auto"
         Probability that a hidden unit is dropped.
     dropout_decay : str or skkd.schedules.Schedule, default="auto"
-        How that probability falls during training; schedules as for `lr_decay`, but for
-        "plateau".
+        How `dropout` falls during training: any schedule of `lr_decay` except "plateau".
     label_smoothing : float in [0, 1) or "auto", default="auto"
-        Acts on the label term only. "auto" is 0 where a network of layers up to 64
-        units has a teacher.
+        Share of the uniform distribution that is mixed into the labels of the label term; soft
+        labels are not smoothed. "auto" is 0 if the network has a teacher and no layer of more
+        than 64 units.
     optimizer : {"sgd", "adam", "adamw", "rmsprop"} or class, default="adam"
     learning_rate : float or "auto", default="auto"
     momentum : float in [0, 1), default=0.9
-        Of "sgd" and "rmsprop".
+        Momentum of "sgd" and "rmsprop".
     nesterov : bool, default=True
-        Nesterov's momentum, of "sgd".
+        Whether "sgd" uses Nesterov's momentum.
     weight_decay : float or "auto", default="auto"
-        L2 penalty of weights, also for an optimiser without a weight decay of its own.
+        L2 penalty on weights.
     max_grad_norm : float, default=None
-        Gradients longer than this are shortened to it.
+        Largest norm of the gradient of a batch.
     lr_decay : str or skkd.schedules.Schedule, default="auto"
-        How the learning rate falls: "cosine", "step" and others, or an object. "plateau"
-        lowers it when the loss stands still, and ends training at a floor.
+        Schedule of the learning rate: "cosine", "step" and others, or an object. "plateau"
+        lowers the rate when the loss stops improving, and ends training at a floor.
     batch_size : int or "auto", default="auto"
-        No more than there are rows.
+        Labelled rows per step, at most all rows. Rows of a transfer set are added to them.
     shuffle : bool, default=True
+        Whether each epoch visits the rows in a new order.
     max_epochs : int or "auto", default="auto"
+        Number of epochs, at most. "auto" selects it on held-out rows.
     early_stopping : bool, default=False
-        Watches the log-loss of true labels, whatever `alpha`, and keeps the best epoch, of
-        which the initial weights are one.
+        Whether to stop when the log-loss of true labels on held-out rows, whatever `alpha`
+        is, stops improving. The weights of the best epoch or the initial weights are kept.
     validation_fraction : float in (0, 1), default=0.1
-        Share of the rows that is held out, by early stopping or to choose `alpha`,
-        `max_epochs` and `numeric_encoding` by, unless `fit` gets `X_val`.
+        Share of the rows that is held out, for early stopping or to select `alpha`,
+        `max_epochs` and `numeric_encoding`. Not used if `fit` gets `X_val`.
     n_iter_no_change : int or None, default=10
+        Training stops after this many epochs in a row without an improvement by `tol`. None
+        never stops. Not used if `lr_decay` is "plateau".
     tol : float, default=1e-4
-        Training stops after `n_iter_no_change` epochs that gain less than `tol`, but not if
-        `lr_decay` is "plateau", which has a patience of its own.
+        Smallest decrease of the watched loss that counts as an improvement.
     class_weight : dict, "balanced" or None, default=None
-        Times `sample_weight`; weights act on both terms. They do not change what the teacher
-        says: a teacher that was fitted without them pulls the student back, and with
-        ``alpha=1`` they hardly matter. Give them to the teacher, too.
+        Weight of each class, multiplied by `sample_weight`; weights apply to both terms of the
+        loss. They do not change the soft labels: a teacher that was fitted without them
+        pulls the student back, and with ``alpha=1`` they hardly matter. Fit the teacher with
+        them, too.
     preprocessor : {"auto", "robust", "standard"}, None or transformer, default="auto"
-        What the student sees of X; the teacher sees X as it is. A transformer cannot change X
-        either.
+        How X is prepared for the student; the teacher gets X as it is.
     numeric_encoding : str, skkd.preprocessing.encodings.PiecewiseLinear or None, default="auto"
-        As for :class:`NeuralClassifier`; "teacher_bins" spreads numbers over bins between the
-        thresholds at which the teacher's trees split them. "auto" tries that in place of
-        "piecewise_linear" where the teacher is made of trees.
+        Further inputs for numbers, as for :class:`NeuralClassifier`. "teacher_bins" spreads
+        numbers over bins between the thresholds of the teacher's trees. Where "auto" would try
+        "piecewise_linear", it tries "teacher_bins" instead if the teacher consists of trees.
     categorical_features : "from_dtype", or array-like, default="from_dtype"
-        Columns that are encoded one-hot. A value of another type than in `fit` (1 for "1",
-        "True" for True) is the category that reads the same, if only one does; a column
-        without a known category is warned of.
+        Columns that are encoded one-hot.
     warm_start : bool, default=False
-        Whether `fit` goes on from the last fit, with the same classes: with
+        Whether `fit` continues from the last fit. The classes must be the same; with
         ``on_class_mismatch="teacher"`` those of the teacher.
     callbacks : list of skorch callbacks, "disable" or None, default=None
-        As for :class:`NeuralClassifier`; pairs ``(name, callback)`` can be searched.
+        Callbacks that run during training. Parameters of pairs ``(name, callback)`` can be
+        searched.
     verbose : int, default=0
-        1 shows progress, the teacher's too; 2 also a line per epoch.
+        1 shows the progress of teacher and student, 2 also a line per epoch.
     device : str, default="cpu"
-        Of the student's training; "auto" takes a GPU where there is one.
+        Where to train the student. "auto" uses a GPU if there is one.
     dtype : {"float32", "float64"}, default="float32"
+        Precision of the training.
     n_threads : int, default=None
-        torch's threads in `fit`, at most the machine's logical cores. More than one slows
+        torch's threads in `fit`, at most the logical cores of the machine. More than one slows
         small networks down.
     random_state : int, RandomState or None, default=None
-        With `fit_teacher` it also seeds the teacher; only an int lets teachers be remembered.
+        Seed of the fit; with `fit_teacher` also of the teacher. Fitted teachers are
+        remembered only if it is an int.
     **module__and_optimizer__
         ``module__*`` and ``optimizer__*``, the arguments of `module` and `optimizer`.
 
     Attributes
     ----------
     teacher_ : object
-        The teacher that was asked; None with `teacher_proba`. Treat it as read-only: a
-        teacher fitted here is remembered, and may be the very object that other
-        estimators of a search hold.
+        The teacher that gave the soft labels; None with `teacher_proba`. Do not change it: a
+        teacher fitted in `fit` is remembered, and other estimators of a search may hold the
+        same object.
     alpha_ : float
-        The weight that the teacher had; 0 where labels alone were better.
+        The weight of the teacher that was used; 0 if labels alone were better.
     candidate_ : str
-        What was learned from: "labels", "teacher" or "transfer set" (and labels, but for
-        ``alpha=1``).
+        What the network learned from: "labels", "teacher" (with labels, unless
+        ``alpha=1``) or "transfer set" (with the teacher).
     candidate_losses_ : dict of str to float, or None
-        Log-loss on held-out rows of what was compared: "labels", "teacher" and "transfer
-        set", as of when it dropped out. Not always was the lowest taken: see `alpha`. None
-        where nothing was compared.
+        Log-loss on held-out rows of each candidate that was compared ("labels", "teacher",
+        "transfer set"), from when it was stopped. The lowest is not always the one that
+        was selected: see the notes. None where nothing was compared.
     held_out_losses_ : dict of int to float, or None
-        The same of what was taken, by number of epochs.
+        The same of the selected candidate, by number of epochs.
     n_transfer_rows_ : int
-        Rows that the teacher alone has labelled, synthetic or from `X_unlabeled`.
+        Number of rows that only the teacher labelled, synthetic or from `X_unlabeled`.
     teacher_temperature_ : float
-        1 without `calibrate_teacher`.
+        The temperature that the teacher's logits were divided by; 1 without
+        `calibrate_teacher`.
     teacher_seconds_ : float
-        What the teacher took, to be fitted and asked.
+        Seconds that fitting and calling the teacher took.
     teacher_agreement_ : float
-        The balanced accuracy of its soft labels on the rows of `fit`.
+        Balanced accuracy of the soft labels on the rows of `fit`.
     student_ : NeuralClassifier
-        The network alone, fitted, without any reference to the teacher: what to ship.
+        The fitted network alone, without any reference to the teacher: ship this one.
     classes_, n_features_in_, n_iter_, n_steps_, history_, network_, module_, ...
-        See :class:`NeuralClassifier`. Where a transfer set was chosen, the first half of the
-        epochs may be those of the choice, without the rows that were held out.
+        See :class:`NeuralClassifier`. With a transfer set, up to the first half of the epochs
+        may come from the selection: they were trained without the held-out rows.
+
+    Notes
+    -----
+    A teacher that was fitted on the held-out rows gives information about their labels to its
+    students. Without `X_val` a lower loss is therefore not enough:
+
+    - With ``augment="auto"`` and no `X_unlabeled`, a transfer set must be better by a quarter
+      than labels alone. If "teacher" was better than these, or `alpha` is a number, it must be
+      better by a twentieth than "teacher".
+    - With ``alpha="auto"`` and fewer than 3,000 rows no candidate is trained for more epochs
+      than suit labels alone.
+
+    Neither holds where clones of the teacher may be fitted without the held-out rows, because
+    of `fit_teacher` or ``soft_labels="out_of_fold"``: their soft labels are then used in the
+    selection.
 
     References
     ----------
@@ -254,6 +282,8 @@ class DistilledClassifier(NeuralClassifier):
     >>> clf.student_.score(X, y) > 0.9
     True
     """
+
+    candidate_losses_: dict[str, float] | None
 
     def __init__(
         self,
@@ -377,26 +407,26 @@ class DistilledClassifier(NeuralClassifier):
         X_val=None,
         y_val=None,
     ):
-        """Ask the teacher about the rows, and fit the network.
+        """Get the teacher's soft labels of the rows, and fit the network.
 
         Parameters
         ----------
         X : array-like, sparse matrix or table of shape (n_rows, n_features)
-            The teacher sees it as it is, but for masked entries of a masked array, which
-            are missing values.
+            The teacher gets it as it is, except that masked entries of a masked array become
+            missing values.
         y : array-like of shape (n_rows,)
-            Labels as of :meth:`NeuralClassifier.fit`.
+            Labels, as for :meth:`NeuralClassifier.fit`.
         sample_weight : array-like of shape (n_rows,), default=None
         teacher_proba : array-like or DataFrame of shape (n_rows, n_classes), default=None
-            Answers that the teacher gave earlier, in the order of the sorted labels, or
-            in columns that are named after them; they win over `teacher`. A row of zeros
-            says nothing, and is learned from its label. Pipelines and searches hand them on
-            and slice them, as they do weights.
+            Soft labels that were computed earlier, used instead of `teacher`. Their columns
+            are in the order of the sorted labels, or named after them. A row of zeros has no
+            soft label, and is learned from its label. Pipelines and searches pass them on and
+            slice them like weights.
         X_unlabeled : like X, default=None
-            Rows without labels, of any number: the teacher labels them. They are worth
-            several times as many synthetic ones. In a search give ``(X_unlabeled,)``. With
-            ``alpha="auto"`` they are left out where held-out rows speak against them (see
-            `candidate_`), with ``alpha=0`` always.
+            Any number of rows without labels; the teacher labels them. They are worth
+            several times as many synthetic rows. With ``alpha="auto"`` they are used only if
+            that is better on held-out rows (see `candidate_`), with ``alpha=0`` never. In a
+            search pass ``(X_unlabeled,)``.
         X_val, y_val : like X and y, default=None
             See :meth:`NeuralClassifier.fit`.
 
@@ -410,7 +440,16 @@ class DistilledClassifier(NeuralClassifier):
             working._fit(X, y, sample_weight, X_val, y_val, teacher_proba, X_unlabeled)
         return self
 
-    def _fit(self, X, y, sample_weight, X_val, y_val, teacher_proba, X_unlabeled):
+    def _fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        X_val: Any,
+        y_val: Any,
+        teacher_proba: Any = None,
+        X_unlabeled: Any = None,
+    ) -> None:
         config = DistilledConfig.from_parameters(self.get_params(deep=False))
         check_arguments_of_fit(config, teacher_proba, X_unlabeled)
         goes_on = self._goes_on()
@@ -430,19 +469,19 @@ class DistilledClassifier(NeuralClassifier):
         self._publish_teacher(supervision)
         self._publish_candidate(plan, dataset)
 
-    @available_if(_learns_in_parts)
+    @available_if(_has_partial_fit)
     def partial_fit(self, X, y, classes=None, sample_weight=None, *, teacher_proba=None):
-        """Train for one epoch on some rows, going on from the last call.
+        """Train for one epoch on these rows, continuing from the last call.
 
-        With `early_stopping`, `fit_teacher` or out-of-sample `soft_labels` there is no such
-        method. No rows are made, whatever `augment` says.
+        No synthetic rows are made, whatever `augment` is. There is no such method with
+        `early_stopping`, `fit_teacher` or out-of-sample `soft_labels`.
 
         Parameters
         ----------
         X : array-like, sparse matrix or table of shape (n_rows, n_features)
         y : array-like of shape (n_rows,)
         classes : array-like of shape (n_classes,), default=None
-            All labels that will ever come; required in the first call.
+            All labels of all calls; required in the first call.
         sample_weight : array-like of shape (n_rows,), default=None
         teacher_proba : array-like of shape (n_rows, n_classes), default=None
 
@@ -455,7 +494,9 @@ class DistilledClassifier(NeuralClassifier):
             working._partial_fit(X, y, classes, sample_weight, teacher_proba)
         return self
 
-    def _partial_fit(self, X, y, classes, sample_weight, teacher_proba):
+    def _partial_fit(
+        self, X: Any, y: Any, classes: Any, sample_weight: Any, teacher_proba: Any = None
+    ) -> None:
         config = DistilledConfig.from_parameters(self.get_params(deep=False), in_parts=True)
         check_arguments_of_fit(config, teacher_proba, None)
         goes_on = self.__sklearn_is_fitted__()
@@ -478,7 +519,7 @@ class DistilledClassifier(NeuralClassifier):
         params = self.get_params(deep=False)
         params["numeric_encoding"] = without_teacher(self.numeric_encoding)
         student = NeuralClassifier(**{k: v for k, v in params.items() if k not in own})
-        left_behind = (
+        not_shipped = (
             "teacher_",
             "teacher_agreement_",
             "teacher_temperature_",
@@ -490,12 +531,14 @@ class DistilledClassifier(NeuralClassifier):
             "training_state_",
         )
         fitted = {k: v for k, v in vars(self).items() if k.endswith("_")}
-        vars(student).update({k: v for k, v in fitted.items() if k not in left_behind})
+        student.__dict__.update({k: v for k, v in fitted.items() if k not in not_shipped})
         student.history_ = list(self.history_)
         return student
 
     def set_params(self, **params):
-        """Set parameters, of nested objects too; not of a teacher that is frozen.
+        """Set parameters, of nested objects too, but not of a fitted teacher.
+
+        With ``fit_teacher=True`` the parameters of the teacher can be set.
 
         Parameters
         ----------
@@ -519,19 +562,19 @@ class DistilledClassifier(NeuralClassifier):
                 refuse(name, value, allowed)
         return super().set_params(**params)
 
-    def _alpha_of_last_fit(self):
-        """The weight of the teacher in the last fit, if it was left open; else None."""
+    def _alpha_of_last_fit(self) -> float | None:
+        """The weight of the teacher in the last fit if `alpha` is "auto", else None."""
         return getattr(self, "alpha_", None) if is_auto(self.alpha) else None
 
-    def _publish_teacher(self, supervision):
+    def _publish_teacher(self, supervision: TeacherSupervision) -> None:
         """Set the fitted attributes about the teacher."""
         self.teacher_ = None if supervision.teacher is None else supervision.teacher.model
         self.teacher_agreement_ = supervision.agreement
         self.teacher_temperature_ = supervision.temperature
         self.teacher_seconds_ = supervision.clock.seconds
 
-    def _publish_candidate(self, plan, dataset):
-        """Set what was selected."""
+    def _publish_candidate(self, plan: Plan, dataset: Dataset) -> None:
+        """Set the fitted attributes about the selected candidate."""
         self.alpha_ = plan.candidate.alpha
         self.candidate_ = plan.candidate.name
         self.n_transfer_rows_ = dataset.n_transfer_rows
@@ -540,19 +583,19 @@ class DistilledClassifier(NeuralClassifier):
             self.candidate_losses_ = plan.choice.losses_by_name
             self._warn_of_weak_teacher(plan.choice)
 
-    def _warn_of_weak_teacher(self, choice):
-        """Warn where a teacher knows no more of held-out rows than a network by itself."""
-        by_itself = choice.trials.get("labels")
-        if not is_auto(self.alpha) or by_itself is None or choice.teacher_logits is None:
+    def _warn_of_weak_teacher(self, choice: Trial) -> None:
+        """Warn if the teacher is worse on held-out rows than a network without a teacher."""
+        without_teacher = choice.trials.get("labels")
+        if not is_auto(self.alpha) or without_teacher is None or choice.teacher_logits is None:
             return
-        loss, is_worse = by_itself.against(choice.teacher_logits)
+        loss, is_worse = without_teacher.against(choice.teacher_logits)
         if is_worse:
             advice = "A better teacher may help, or more rows for it to label (X_unlabeled)."
             if choice.candidate.alpha > 0:
-                advice = f"The student that listens has {choice.loss:.4g} all the same."
+                advice = f"The student with a teacher still has the lowest: {choice.loss:.4g}."
             warn(
-                "on held-out rows the teacher is no better than the network by itself: its "
-                f"log-loss is {loss:.4g}, that of the labels alone {by_itself.loss:.4g}. {advice}",
+                "on held-out rows the teacher is no better than a network without a teacher: its "
+                f"log-loss is {loss:.4g}, that of the network {without_teacher.loss:.4g}. {advice}",
                 WeakTeacherWarning,
             )
 
@@ -562,16 +605,16 @@ class DistilledClassifier(NeuralClassifier):
             return tags
         own = tags.input_tags
         tags.input_tags = taken_by_both(own, input_tags_of(self.teacher))  # both see X in fit
-        if self.__sklearn_is_fitted__():  # what predicts is the network, which asks no teacher
+        if self.__sklearn_is_fitted__():  # the network predicts without the teacher
             for name in ("sparse", "allow_nan", "positive_only"):
                 setattr(tags.input_tags, name, getattr(own, name))
         return tags
 
     def __sklearn_clone__(self):
-        # scikit-learn's clone would unfit a fitted teacher: share it instead.
+        # scikit-learn's clone would unfit a fitted teacher, so it is shared instead.
         shares = not is_true(self.fit_teacher) and self.teacher is not None
         if not shares or isinstance(self.teacher, FrozenEstimator) or not is_fitted(self.teacher):
             return super().__sklearn_clone__()
         frozen = self.__class__.__new__(self.__class__)
-        vars(frozen).update(vars(self) | {"teacher": freeze(self.teacher)})
+        frozen.__dict__.update(vars(self) | {"teacher": freeze(self.teacher)})
         return super(DistilledClassifier, frozen).__sklearn_clone__()

@@ -1,16 +1,18 @@
-"""``module__*`` and ``optimizer__*``: constructor parameters beside those of the signature."""
+"""``module__*`` and ``optimizer__*``: constructor parameters that are not in the signature."""
 
+from collections.abc import Mapping
 from difflib import get_close_matches
+from typing import Any
 
 from skkd.callbacks import PREFIX
 
 __all__ = ["OBJECTS", "OPTION_PREFIXES", "set_options"]
 
-#: Nested parameters that are kept by the estimator itself: a class has no set_params.
+#: Nested parameters that the estimator keeps itself, because a class has no set_params.
 OPTION_PREFIXES = ("module__", "optimizer__")
 
-#: What the parameters of MLPClassifier, skorch and the literature are called here.
-OTHER_NAMES = {
+#: Parameters of MLPClassifier, skorch and the literature, and their names here.
+OTHER_NAMES: dict[str, str] = {
     "alpha": "weight_decay",
     "max_iter": "max_epochs",
     "solver": "optimizer",
@@ -26,7 +28,7 @@ OTHER_NAMES = {
     "T": "temperature",
 }
 
-#: Where the objects are that may stand for a string.
+#: Parameters that take an object in place of a string, and the module of its class.
 OBJECTS = {
     "lr_decay": "skkd.schedules",
     "dropout_decay": "skkd.schedules",
@@ -37,7 +39,7 @@ OBJECTS = {
 }
 
 
-def set_options(estimator, options):
+def set_options(estimator: Any, options: Mapping[str, Any]) -> None:
     """Store ``module__*`` and ``optimizer__*`` parameters; TypeError for any other.
 
     Parameters
@@ -55,12 +57,12 @@ def set_options(estimator, options):
         setattr(estimator, name, value)
 
 
-def _advice(name, known):
+def _advice(name: str, known: list[str]) -> str:
     owner, _, setting = name.partition("__")
     if setting and owner in OBJECTS:
         return f": give {owner} as an object of {OBJECTS[owner]}, with {setting}=... of its own."
     if name.startswith(PREFIX):
-        return ": set it in the callback, or of a named one by set_params."
-    meant = [other for other in (OTHER_NAMES.get(name),) if other in known or "__" in str(other)]
+        return ": set it in the callback, or with set_params if the callback has a name."
+    meant = [other for other in (OTHER_NAMES.get(name, ""),) if other in known or "__" in other]
     meant += get_close_matches(name, [*known, *OPTION_PREFIXES], n=1)
     return f"; did you mean {meant[0]}?" if meant else "."

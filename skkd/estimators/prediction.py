@@ -1,9 +1,11 @@
-"""Predictions of fitted classifiers: labels, probabilities, logits."""
+"""Predictions of fitted classifiers: labels, probabilities and logits."""
 
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import numpy as np
 from sklearn import config_context, get_config
+from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from skkd.data.labels import read_labels
@@ -16,6 +18,10 @@ __all__ = ["PredictionMixin", "without_array_api"]
 
 class PredictionMixin:
     """Predictions of a classifier with a fitted `network_` and `classes_`."""
+
+    network_: Any
+    classes_: np.ndarray
+    n_features_in_: int
 
     def predict(self, X):
         """The most probable class of each row.
@@ -31,14 +37,14 @@ class PredictionMixin:
         Warns
         -----
         UserWarning
-            Where a categorical column holds no category that `fit` knew.
+            If a categorical column holds no category of the rows of `fit`.
 
         Raises
         ------
         ValueError
             For no rows, as in all of scikit-learn.
         """
-        fitted = as_of_now(self)
+        fitted = snapshot_of(self)
         logits = fitted._logits(X)
         return fitted.classes_[logits.argmax(axis=1)]
 
@@ -57,8 +63,8 @@ class PredictionMixin:
         Raises
         ------
         ValueError
-            For no rows, as in all of scikit-learn: skip an empty batch, or take
-            ``np.empty((0, len(clf.classes_)))`` for its answer.
+            For no rows, as in all of scikit-learn: skip an empty batch, or use
+            ``np.empty((0, len(clf.classes_)))`` as its result.
         """
         return softmax(self._logits(X))
 
@@ -114,7 +120,8 @@ class PredictionMixin:
         float
         """
         refuse_mask(sample_weight, "sample_weight")
-        return super().score(X, read_labels(y, warns=False), sample_weight)
+        y = read_labels(y, warns=False)
+        return ClassifierMixin.score(self, X, y, sample_weight)
 
     def predictor(self):
         """The fitted network as a function of an array, without scikit-learn's validation.
@@ -122,12 +129,12 @@ class PredictionMixin:
         Returns
         -------
         skkd.inference.predictor.Predictor
-            For serving: several times as fast as `predict_proba` for a single row.
+            For serving: several times as fast as `predict_proba` on a single row.
 
         Raises
         ------
         ValueError
-            If the rows of `fit` were anything but numbers.
+            If the rows of `fit` were not all numbers.
 
         Examples
         --------
@@ -141,7 +148,7 @@ class PredictionMixin:
         from skkd.inference.predictor import Predictor
 
         check_is_fitted(self)
-        fitted = as_of_now(self)
+        fitted = snapshot_of(self)
         return Predictor(fitted.network_, fitted.classes_, fitted.n_features_in_, fitted.dtype)
 
     @property
@@ -150,10 +157,10 @@ class PredictionMixin:
         check_is_fitted(self)
         return self.network_.module()
 
-    def _logits(self, X):
-        fitted = as_of_now(self)
+    def _logits(self, X: Any) -> np.ndarray:
+        fitted = snapshot_of(self)
         if not fitted.__sklearn_is_fitted__():
-            check_is_fitted(fitted)  # raises; where it need not, it takes as long as the network
+            check_is_fitted(fitted)  # raises; only here, for it takes as long as the network
         preprocessor = fitted.network_.preprocessor
         with without_array_api():
             rows = check_rows(
@@ -168,12 +175,9 @@ class PredictionMixin:
             preprocessor.warn_of_unknown(rows, getattr(fitted, "feature_names_in_", None))
             return fitted.network_.logits(rows)
 
-    def __sklearn_is_fitted__(self):
-        return "network_" in vars(self)
 
-
-def as_of_now(estimator):
-    """The estimator as a fit in another thread does not change it: see `all_or_nothing`.
+def snapshot_of(estimator: Any) -> Any:
+    """A copy of the estimator that a fit in another thread does not change.
 
     Parameters
     ----------
@@ -182,14 +186,15 @@ def as_of_now(estimator):
     Returns
     -------
     estimator
-        It shares the attributes, which a fit replaces all at once.
+        It shares the attributes of now; a fit replaces them all at once, see `all_or_nothing`.
     """
-    same = type(estimator).__new__(type(estimator))
+    cls: Any = type(estimator)
+    same = cls.__new__(cls)
     same.__dict__ = vars(estimator)
     return same
 
 
-def without_array_api():
-    """scikit-learn reads rows as NumPy arrays, whatever its configuration says."""
+def without_array_api() -> AbstractContextManager:
+    """A context in which scikit-learn reads rows as NumPy arrays, whatever its configuration."""
     is_on = get_config()["array_api_dispatch"]
     return config_context(array_api_dispatch=False) if is_on else nullcontext()

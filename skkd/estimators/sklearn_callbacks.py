@@ -1,14 +1,17 @@
 """scikit-learn's own callbacks (1.9 and later), called before and after every epoch."""
 
+from collections.abc import Callable
+from typing import Any, Self
+
 try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks
 except ImportError:  # scikit-learn before 1.9 has none: a mixin that adds nothing
 
     class CallbackSupportMixin:  # type: ignore[no-redef]
-        """Stands in where scikit-learn has no callbacks."""
+        """An empty mixin, for a scikit-learn without callbacks."""
 
     def with_callbacks(method):
-        """The method as it is."""
+        """Return the method unchanged."""
         return method
 
 
@@ -22,36 +25,36 @@ class EpochCallbacks:
     ----------
     estimator : estimator
     n_epochs : int
-        The most that can come.
+        Upper bound of the number of epochs.
     given : dict
-        "X", "y" and "metadata", which the hooks may ask for.
+        "X", "y" and "metadata", for callbacks that need them.
     """
 
-    def __init__(self, estimator, n_epochs, given):
+    def __init__(self, estimator: Any, n_epochs: int, given: dict[str, Any]) -> None:
         self.estimator = estimator
         self.given = given
         self.root = estimator._init_callback_context(max_subtasks=n_epochs)
         self.root.call_on_fit_task_begin(estimator=estimator, **self.given)
 
     @classmethod
-    def of(cls, estimator, n_epochs, given):
+    def of(cls, estimator: Any, n_epochs: int, given: dict[str, Any]) -> Self | None:
         """The callbacks of an estimator, or None where scikit-learn has none."""
         if not hasattr(estimator, "_init_callback_context"):
             return None
         return cls(estimator, n_epochs, given)
 
-    def begin_epoch(self):
+    def begin_epoch(self) -> None:
         """Begin an epoch."""
         self.epoch = self.root.subcontext(task_name="epoch")
         self.epoch.call_on_fit_task_begin(estimator=self.estimator, **self.given)
 
-    def end_epoch(self, fitted_attributes):
+    def end_epoch(self, fitted_attributes: Callable[[], dict[str, Any]]) -> bool:
         """End an epoch.
 
         Parameters
         ----------
         fitted_attributes : callable
-            Returns what a copy of the estimator needs to predict as of now.
+            Returns the attributes that a copy of the estimator needs to predict.
 
         Returns
         -------
@@ -62,7 +65,7 @@ class EpochCallbacks:
             estimator=self.estimator, reconstruction_attributes=fitted_attributes, **self.given
         )
 
-    def end(self, fitted_attributes):
+    def end(self, fitted_attributes: dict[str, Any]) -> None:
         """End the fit."""
         self.root.call_on_fit_task_end(
             estimator=self.estimator, reconstruction_attributes=fitted_attributes, **self.given

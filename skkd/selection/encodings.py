@@ -13,42 +13,42 @@ from skkd.preprocessing.preprocessor import Preprocessor, fit_preprocessor
 
 __all__ = ["competing_encodings", "may_add_bins", "preprocessor_for"]
 
-#: Bins for all numbers are tried up to so many columns, for thousands of inputs take their
-#: time, and from so many rows on, for a tenth of fewer rows tells too little.
+#: Bins for all numbers are tried for at most so many columns, because thousands of inputs are
+#: slow, and for at least so many rows, because a tenth of fewer rows is too few to compare on.
 MOST_COLUMNS, FEWEST_ROWS = 100, 2000
 
 
 def may_add_bins(config: Config, reader: RowReader, n_rows: int) -> bool:
-    """Whether bins for all numbers are worth a try: they help narrow networks alone.
+    """Whether to try bins for all numbers: they help narrow networks only.
 
     Parameters
     ----------
     config : Config
     reader : RowReader
-        That has read rows.
+        It has read rows.
     n_rows : int
 
     Returns
     -------
     bool
     """
-    is_open = "numeric_encoding" in config.left_auto and config.is_narrow
+    may_choose = "numeric_encoding" in config.left_auto and config.is_narrow
     has_hidden_layer = bool(config.layer_sizes)  # softmax regression stays linear
     n_columns = reader.columns.get("n_features_in_", MOST_COLUMNS + 1)
-    return is_open and has_hidden_layer and n_rows >= FEWEST_ROWS and n_columns <= MOST_COLUMNS
+    return may_choose and has_hidden_layer and n_rows >= FEWEST_ROWS and n_columns <= MOST_COLUMNS
 
 
 def competing_encodings(
     config: Config, rows: Any, thresholds: dict | None, with_bins: bool = False
 ) -> list[PiecewiseLinear | None]:
-    """The numeric encodings that compete; the first is taken where nothing can be compared.
+    """The numeric encodings that compete; the first is used if they cannot be compared.
 
     Parameters
     ----------
     config : Config
     rows : ndarray, sparse matrix or Table
     thresholds : dict or None
-        At which a teacher's trees split columns.
+        Thresholds of the teacher's trees, by column.
     with_bins : bool, default=False
         Whether bins for all numbers compete.
 
@@ -72,18 +72,18 @@ def preprocessor_for(
     encoding: PiecewiseLinear | None,
     thresholds: dict | None,
 ) -> Preprocessor:
-    """The preprocessor with one encoding of numbers, fitted to some rows.
+    """Fit the preprocessor with one encoding of numbers.
 
     Parameters
     ----------
     config : Config
     reader : RowReader
-        That has read the rows.
+        It has read the rows.
     train : Dataset
     classes : ndarray of shape (n_classes,)
     encoding : skkd.preprocessing.PiecewiseLinear or None
     thresholds : dict or None
-        At which a teacher's trees split columns.
+        Thresholds of the teacher's trees, by column.
 
     Returns
     -------

@@ -1,17 +1,19 @@
-"""How many epochs: chosen on held-out rows, where the schedule has several good ends.
+"""The number of epochs, selected on held-out rows by the one-standard-error rule.
 
-A noisy table is learned in a few epochs and then by heart; a clean one gains to the last.
-A schedule whose rate falls to its lowest more than once (CosLog, CosineRestarts) offers
-as many lengths, all of which one training passes. The longest is taken that is not
-worse than the best by more than the standard error of their difference; nor visibly so, for
-few held-out rows have a large error.
+On a noisy table a network overfits after a few epochs; on a clean one it improves to the last.
+A schedule whose learning rate falls to its minimum several times (CosLog, CosineRestarts) has
+as many lengths at which training may end, and one training passes them all. The longest is
+selected whose loss is not higher than the lowest by more than the standard error of their
+difference. As this error is large for few held-out rows, there is also a fixed tolerance.
 
-What is compared is the log-loss at the temperature that suits the held-out rows best:
-how sure a network is changes with the epochs and with label smoothing, and is no reason
-to prefer one that knows less (Berta, Holzmüller, Jordan and Bach 2025, "Rethinking early
+The losses are log-losses at the temperature that suits the held-out rows best. The confidence
+of a network changes with the epochs and with label smoothing, and should not make a less
+accurate network win (Berta, Holzmüller, Jordan and Bach 2025, "Rethinking early
 stopping: refine, then calibrate", arXiv:2501.19195). The fitted network gets the
 temperature of its length.
 """
+
+from typing import Any
 
 import numpy as np
 
@@ -26,18 +28,19 @@ __all__ = [
     "is_worse",
 ]
 
-#: With fewer rows there is too little to hold out.
+#: Nothing is selected for tables of fewer rows.
 FEWEST_ROWS = 200
 
-#: Fewer held-out rows say nothing.
+#: Nothing is selected on fewer held-out rows.
 FEWEST_HELD_OUT = 10
 
-#: A length whose loss is higher than so many times the lowest, and so much more, is not taken.
+#: A length is not selected if its loss is above `RELATIVE_TOLERANCE` times the lowest, plus
+#: `ABSOLUTE_TOLERANCE`.
 RELATIVE_TOLERANCE, ABSOLUTE_TOLERANCE = 1.05, 0.005
 
 
 class EpochChoice:
-    """Compares held-out log-losses at the lengths that a training may have.
+    """Compares the held-out log-losses at the lengths at which a training may end.
 
     Parameters
     ----------
@@ -48,37 +51,37 @@ class EpochChoice:
     Attributes
     ----------
     n_epochs : int or None
-        The choice as of now.
+        The length selected so far.
     temperature : float
-        At which its log-loss is lowest.
+        The temperature at which its log-loss is lowest.
     losses : dict of int to float
         Held-out log-loss at each length that was reached, at its best temperature.
     row_losses : dict of int to ndarray of shape (n_rows,)
-        The same of each row.
+        The same for each row.
     """
 
-    def __init__(self, labels, weights):
+    def __init__(self, labels: np.ndarray, weights: np.ndarray) -> None:
         self.labels = labels
         self.weights = weights * (effective_rows(weights) / weights.sum())
-        self.row_losses = {}
-        self.losses = {}
-        self.n_epochs = None
+        self.row_losses: dict[int, np.ndarray] = {}
+        self.losses: dict[int, float] = {}
+        self.n_epochs: Any = None
         self.temperature = 1.0
 
     @property
-    def loss(self):
-        """The log-loss at the length chosen."""
+    def loss(self) -> float:
+        """The log-loss at the selected length."""
         return self.losses[self.n_epochs]
 
     @property
-    def learned_nothing(self):
-        """Whether class frequencies alone would have done as well."""
+    def learned_nothing(self) -> bool:
+        """Whether class frequencies alone have a log-loss as low."""
         shares = np.bincount(self.labels, weights=self.weights)
         shares = shares[shares > 0] / shares.sum()
         return bool(min(self.losses.values()) >= -shares @ np.log(shares))
 
-    def judge(self, epoch, logits):
-        """Compare the network after some epochs with those before.
+    def judge(self, epoch: int, logits: np.ndarray) -> bool:
+        """Compare the network after an epoch with those at earlier lengths.
 
         Parameters
         ----------
@@ -89,13 +92,14 @@ class EpochChoice:
         Returns
         -------
         bool
-            Whether going on is no use.
+            Whether to stop training, because the loss is higher than the lowest by more than
+            the standard error.
         """
         weights = self.weights
         row_losses, temperature = self._row_losses(logits)
         loss = float(np.average(row_losses, weights=weights))
         self.row_losses[epoch] = row_losses
-        best = min(self.losses, key=self.losses.get, default=epoch)
+        best = min(self.losses, key=self.losses.__getitem__, default=epoch)
         self.losses[epoch] = loss
         if is_worse(row_losses - self.row_losses[best], weights):
             return True
@@ -104,40 +108,43 @@ class EpochChoice:
         self.n_epochs, self.temperature = epoch, temperature
         return False
 
-    def against(self, logits):
-        """How another classifier does on the held-out rows, at its own best temperature.
+    def against(self, logits: np.ndarray) -> tuple[float, bool]:
+        """Compare another classifier on the held-out rows, at its own best temperature.
 
         Parameters
         ----------
         logits : ndarray of shape (n_rows, n_classes)
-            Its logits of these rows.
+            Its logits for these rows.
 
         Returns
         -------
         loss : float
             Its log-loss.
         is_worse : bool
-            Whether that is higher than ours by more than the standard error.
+            Whether it is higher than that of the selected length by more than the standard
+            error.
         """
         theirs, _ = self._row_losses(logits)
         loses = is_worse(theirs - self.row_losses[self.n_epochs], self.weights)
         return float(np.average(theirs, weights=self.weights)), loses
 
-    def _row_losses(self, logits):
+    def _row_losses(self, logits: np.ndarray) -> tuple[np.ndarray, float]:
+        """The log-loss of each row at the best temperature, and this temperature."""
         temperature = best_temperature(logits, self.labels, self.weights)
         log_p = log_softmax(logits / temperature)
         return -log_p[np.arange(len(self.labels)), self.labels], temperature
 
 
-def is_worse(differences, weights, errors=1.0):
-    """Whether the weighted mean is above zero by more than so many standard errors.
+def is_worse(differences: np.ndarray, weights: np.ndarray, errors: float = 1.0) -> bool:
+    """Whether the weighted mean is above zero by more than some standard errors.
 
     Parameters
     ----------
     differences : ndarray of shape (n_rows,)
-        Of losses, row by row.
+        Differences of two losses, row by row.
     weights : ndarray of shape (n_rows,)
     errors : float, default=1.0
+        Number of standard errors.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Held-out rows, and training on the others."""
+"""Folds: held-out rows, and training on the other rows."""
 
 import math
 from collections.abc import Callable
@@ -18,13 +18,14 @@ from skkd.supervision import Candidate, Fold
 
 __all__ = ["FoldTrainer", "held_out_splits"]
 
-#: Rows are held out again, others each time, until so many were, but no more than so often:
-#: of 1,000 rows a tenth often asks for an epoch number that is far from the best.
+#: Small tables get further folds with other held-out rows, until `ENOUGH_HELD_OUT` rows were
+#: held out in all, but at most `MOST_FOLDS`: on a tenth of 1,000 rows the number of epochs that
+#: is selected is often far from the best.
 ENOUGH_HELD_OUT, MOST_FOLDS = 300, 3
 
 
 def held_out_splits(config: Config, data: FitData, seed: int) -> list[tuple[Dataset, Dataset]]:
-    """(train, held out) of each fold: one fold where that holds out enough rows.
+    """(train, held out) of each fold; a single fold if it holds out enough rows.
 
     Parameters
     ----------
@@ -57,20 +58,20 @@ class FoldTrainer:
     config : Config
     fold : Fold
     encodings : list of (PiecewiseLinear or None)
-        Of numbers: a preprocessor is fitted with each.
+        Numeric encodings; a preprocessor is fitted with each.
     reader : RowReader
-        That has read the rows.
+        It has read the rows.
     classes : ndarray of shape (n_classes,)
     seeds : Seeds
     bar : ProgressBar, default=None
-        Shows each epoch.
+        It shows each epoch.
     where : str, default=""
-        Which fold it is, for the bar.
+        Number of the fold, for the bar.
 
     Attributes
     ----------
     transfer_rows : dict of str to Dataset
-        The rows without labels that were made for each candidate, unless they are fresh.
+        The rows of the transfer set of each candidate, unless they are new in each epoch.
     """
 
     def __init__(
@@ -98,7 +99,7 @@ class FoldTrainer:
         self.transfer_rows: dict[str, Dataset] = {}
 
     def dataset(self, name: str) -> Dataset:
-        """All rows that a candidate learns from.
+        """All rows that a candidate is trained on.
 
         Parameters
         ----------
@@ -133,9 +134,9 @@ class FoldTrainer:
         encoding : PiecewiseLinear or None
         dataset : Dataset
         n_epochs : int or None
-            None trains as long as the configuration says.
+            None means `max_epochs` of the configuration.
         previous : TrainingResult or None
-            To go on from.
+            The training to continue.
         on_epoch : callable or None
             (record, result) -> whether to stop; see
             :func:`skkd.training.fit.fit_dataset`.
@@ -144,8 +145,10 @@ class FoldTrainer:
         -------
         skkd.training.result.TrainingResult
         """
-        from skkd.training import fit  # torch waits until it is needed
+        from skkd.training import fit  # imports torch, only when it is needed
 
+        if self.bar:
+            on_epoch = self._with_bar(self.bar, candidate, encoding, on_epoch)
         return fit.fit_dataset(
             self.config,
             candidate.criterion,
@@ -156,16 +159,22 @@ class FoldTrainer:
             n_epochs=self.config.max_epochs if n_epochs is None else n_epochs,
             seed=self.seed,
             previous=previous,
-            on_epoch=self._shown(candidate, encoding, on_epoch) if self.bar else on_epoch,
+            on_epoch=on_epoch,
         )
 
-    def _shown(self, candidate, encoding, on_epoch):
-        """`on_epoch`, after the bar was moved."""
+    def _with_bar(
+        self,
+        bar: ProgressBar,
+        candidate: Candidate,
+        encoding: PiecewiseLinear | None,
+        on_epoch: Callable | None,
+    ) -> Callable:
+        """A function that updates the bar and then calls `on_epoch`."""
         inputs = f", {encoding or 'plain numbers'}" if len(self.preprocessors) > 1 else ""
         title = f"trying {candidate.name}{inputs}{self.where}"
 
-        def show(record, result):
-            self.bar.on_epoch_end(record, title)
+        def update(record: dict, result: Callable) -> bool:
+            bar.on_epoch_end(record, title)
             return on_epoch is not None and on_epoch(record, result)
 
-        return show
+        return update

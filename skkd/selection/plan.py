@@ -1,6 +1,6 @@
-"""What is fitted to all rows in the end: selected on held-out rows, where that is possible."""
+"""The plan of a fit: what is fitted to all rows, selected on held-out rows if possible."""
 
-from contextlib import closing, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,26 +24,26 @@ __all__ = ["Plan", "can_select", "make_plan"]
 
 @dataclass
 class Plan:
-    """What is fitted to all rows.
+    """How the network is fitted to all rows.
 
     Parameters
     ----------
     candidate : Candidate
-        What is learned from.
     encoding : skkd.preprocessing.PiecewiseLinear or None
-        Of numbers.
+        Encoding of numbers.
     preprocessor : skkd.preprocessing.preprocessor.Preprocessor
         Fitted.
     n_epochs : int
-        Of the whole training, at most.
+        Upper bound of the number of epochs, those of `start` included.
     temperature : float, default=1.0
-        That divides the logits, where nothing was selected.
+        Divides the logits if nothing was selected.
     choice : Trial, default=None
-        How it was selected; None: it was not.
+        The selected trial; None if nothing was selected.
     start : skkd.training.result.TrainingResult, default=None
-        What the training goes on from; None: from the beginning.
+        The training to continue; None trains from the beginning.
     transfer_rows : Dataset, default=None
-        Rows without labels that were made during selection; None: they are still to be made.
+        Rows of the transfer set that were made during the selection; None if they are still
+        to be made.
     """
 
     candidate: Candidate
@@ -57,15 +57,15 @@ class Plan:
 
     @property
     def n_epochs_to_come(self) -> int:
-        """The most that may come."""
+        """Upper bound of the number of epochs that are still to be trained."""
         state = {} if self.start is None else self.start.training_state
         return self.n_epochs - state.get("epochs_done", 0)
 
     def temperature_for(self, n_epochs: int | None) -> float:
-        """What divides the logits after so many epochs of the fit of all rows.
+        """The temperature that divides the logits after `n_epochs` epochs on all rows.
 
-        The temperature that was selected belongs to the length that it was measured at: to no
-        other length, nor to a training that kept its best epoch (`n_epochs` None).
+        The selected temperature holds only for the length at which it was measured: not for
+        another length, nor for a training that kept its best epoch (`n_epochs` None).
         """
         if self.choice is None:
             return self.temperature
@@ -74,7 +74,7 @@ class Plan:
 
 
 def can_select(data: FitData) -> bool:
-    """Whether enough rows can be held out to select anything by them.
+    """Whether there are enough rows to hold some out for a selection.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def can_select(data: FitData) -> bool:
     bool
     """
     targets = data.train.targets
-    # Whatever the weights of the classes are.
+    # Class weights do not count.
     return effective_rows(targets["weights"] / data.class_weights[targets["labels"]]) >= FEWEST_ROWS
 
 
@@ -105,11 +105,11 @@ def make_plan(
     data : FitData
     supervision : Supervision
     reader : RowReader
-        That has read the rows.
+        It has read the rows.
     seeds : Seeds
     reports_epochs : bool, default=False
-        Whether callbacks are called after each epoch: then all epochs of the last fit are
-        trained, and none is taken over from the selection.
+        Whether callbacks are called after each epoch. The last fit then trains all epochs, and
+        takes none over from the selection.
 
     Returns
     -------
@@ -141,22 +141,30 @@ def make_plan(
     return plan
 
 
-def _select(choices, thresholds, config, data, supervision, reader, seeds):
-    """What held-out rows select, and the rows without labels that serve the last fit, too.
+def _select(
+    choices: Choices,
+    thresholds: dict | None,
+    config: Config,
+    data: FitData,
+    supervision: Supervision,
+    reader: RowReader,
+    seeds: Seeds,
+) -> tuple[Trial | None, Dataset | None]:
+    """The trial that is best on held-out rows, and transfer rows that the last fit can reuse.
 
-    (None, None) where too few rows are held out.
+    (None, None) if too few rows are held out.
     """
     splits = held_out_splits(config, data, seeds.split)
     n_rows = sum(effective_rows(held_out.targets["weights"]) for _, held_out in splits)
     if n_rows < FEWEST_HELD_OUT:
         return None, None
-    unseen = supervision.without(splits, choices.candidates, data, thresholds)
-    n_sets = len(splits) + (unseen is not None)
+    folds_of_clones = supervision.without(splits, choices.candidates, data, thresholds)
+    n_sets = len(splits) + (folds_of_clones is not None)
     candidates = [one.sharing_seconds(n_sets) for one in choices.candidates]
-    is_seen = unseen is None and data.held_out is None
+    is_seen = folds_of_clones is None and data.held_out is None
     if not is_seen:
         candidates = [one.without_margin() for one in candidates]
-    folds = unseen or [Fold(*split, candidates, thresholds) for split in splits]
+    folds = folds_of_clones or [Fold(*split, candidates, thresholds) for split in splits]
     encodings = choices.encodings
     with _bar(config) as bar:
         trainers = [
@@ -166,7 +174,7 @@ def _select(choices, thresholds, config, data, supervision, reader, seeds):
         encodings = _with_different_inputs(trainers[0].preprocessors)
         choices = Choices(candidates, encodings, choices.lengths)
         choice = choose(choices, trainers, is_seen and len(folds) > 1)
-        if bar:
+        if bar is not None:
             bar.show(_summary(choice), choice.losses_by_name)
     if choice.learned_nothing:
         warn(
@@ -174,50 +182,53 @@ def _select(choices, thresholds, config, data, supervision, reader, seeds):
             f"labels are noise, learning_rate={config.learning_rate!r} is too high, "
             "or a class has too few rows to be held out."
         )
-    if unseen is not None:  # all rows are taught by another teacher, with other thresholds
+    if folds_of_clones is not None:  # the last fit has another teacher and other thresholds
         choice.start = None
         return choice, None
     return choice, trainers[0].transfer_rows.get(choice.candidate.name)
 
 
-def _bar(config):
-    """A progress bar of the selection, if one is wanted."""
+def _bar(config: Config) -> AbstractContextManager[ProgressBar | None]:
+    """A progress bar of the selection, if `verbose` asks for one."""
     if not config.verbose:
         return nullcontext()
-    return closing(ProgressBar(None, verbose=1, title="choosing"))
+    return closing(ProgressBar(None, verbose=1, title="selecting"))
 
 
-def _numbered(n_folds):
-    """Which fold each is, for a title; nothing if there is one only."""
+def _numbered(n_folds: int) -> list[str]:
+    """The number of each fold, for a title; empty for a single fold."""
     return [f", fold {k + 1} of {n_folds}" if n_folds > 1 else "" for k in range(n_folds)]
 
 
-def _summary(choice):
+def _summary(choice: Trial) -> str:
     """What was selected, for the bar."""
-    lowest = min(choice.losses_by_name, key=choice.losses_by_name.get)
-    taken = f"took {choice.candidate.name}, {choice.n_epochs} epochs"
+    losses = choice.losses_by_name
+    lowest = min(losses, key=losses.__getitem__)
+    taken = f"selected {choice.candidate.name}, {choice.n_epochs} epochs"
     if lowest != choice.candidate.name and choice.trials[lowest].candidate.required_margin > 1:
         taken += f" ({lowest} is not clearly better)"
     return taken
 
 
-def _with_different_inputs(preprocessors):
-    """The first encoding, and those that give the network another number of inputs."""
+def _with_different_inputs(
+    preprocessors: dict[PiecewiseLinear | None, Preprocessor],
+) -> list[PiecewiseLinear | None]:
+    """The first encoding, and those with another number of inputs for the network."""
     first, *others = preprocessors
     width = preprocessors[first].n_features
     return [first, *(other for other in others if preprocessors[other].n_features != width)]
 
 
-def _may_go_on_from_selection(plan, data):
-    """Whether the last training may begin in the middle of the one that was selected.
+def _may_go_on_from_selection(plan: Plan, data: FitData) -> bool:
+    """Whether the last training may continue the selected one from the middle.
 
-    Rows that were held out are then learned from in the last part alone. With a transfer set
-    they are few of many, and that part is half of the training or more; without one each of
-    them counts. Fresh rows would come a second time, and a validation set of the caller's own
-    is watched from the beginning.
+    The rows that were held out are then used in the last part only. That is acceptable with a
+    transfer set: they are few of many rows, and the last part is at least half of the training.
+    It is not without one, nor with fresh rows, which would be made a second time, nor with a
+    validation set, whose loss is recorded from the beginning.
     """
     choice, transfer_rows = plan.choice, plan.transfer_rows
-    if choice.start is None or transfer_rows is None or data.valid is not None:
+    if choice is None or choice.start is None or transfer_rows is None or data.valid is not None:
         return False
     is_long = choice.n_epochs >= 2 * len(choice.start.history)
     are_few = 2 * len(choice.labels) <= len(transfer_rows)
@@ -225,8 +236,8 @@ def _may_go_on_from_selection(plan, data):
     return is_long and are_few and has_same_inputs
 
 
-def _lengths(config):
-    """Where a training may end: if `max_epochs` is "auto", wherever its rate is lowest."""
+def _lengths(config: Config) -> list[int]:
+    """Numbers of epochs: `max_epochs`, or if that is "auto" the minima of the learning rate."""
     if config.early_stopping:
         return []
     if "max_epochs" not in config.left_auto:

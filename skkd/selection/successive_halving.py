@@ -1,22 +1,23 @@
 """Successive halving: candidates compete on held-out rows, and the poor ones stop early.
 
-Each candidate is fitted to a part of the rows. The one whose log-loss of true labels is lowest
-on the others is fitted again, to all rows.
+Each candidate is fitted to the training rows of each fold. The one with the lowest log-loss of
+true labels on the held-out rows is fitted again to all rows.
 
-Most of the training would be spent on candidates that lose. So they are compared at several
-rungs, which are the last three of the lengths that a training may have (Jamieson and Talwalkar
-2016, "Non-stochastic best arm identification and hyperparameter optimization",
-arXiv:1502.07943). At the first rung two of them stay, at the second the better of these; or
-both, if which is better depends on a required margin, for a transfer set gains most in the end.
-A candidate is stopped if repeating its last improvement would still leave it behind the best.
+To spend little training on candidates that lose, they are compared at several rungs: the last
+three lengths at which a training may end (Jamieson and Talwalkar 2016, "Non-stochastic best arm
+identification and hyperparameter optimization", arXiv:1502.07943). The two candidates with the
+lowest losses stay after the first rung, the one with the lowest after the second. The candidate
+that is best with required margins stays too, because a transfer set, which may have the lower
+loss but a margin, gains most in the end. A candidate is stopped if repeating its last improvement
+would still leave it behind the best.
 
-Encodings of numbers are compared first, by the candidate with the lowest weight of the teacher,
-at the first rung: a teacher that has seen the held-out rows would favour its own thresholds.
-Another encoding than the first must be better by more than `CLEARLY` standard errors, for it
-makes the network larger. All candidates take the best one.
+Encodings of numbers are compared before, at the first rung, with the candidate that has the
+lowest weight of the teacher: a teacher that has seen the held-out rows would favour its own
+thresholds. An encoding replaces the first one only if it is better by more than `CLEARLY`
+standard errors, because it makes the network larger. All candidates use the best encoding.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,23 +31,23 @@ from skkd.supervision import Candidate
 
 __all__ = ["Choices", "Trial", "choose"]
 
-#: Standard errors by which more inputs must be better. Where they help small networks in the
-#: end they lead early by 1.8 or more, where not by less than 1.
+#: An encoding with more inputs must be better by so many standard errors. Encodings that help
+#: small networks in the end lead early by 1.8 or more, others by less than 1.
 CLEARLY = 1.5
 
 
 @dataclass(frozen=True)
 class Choices:
-    """What competes.
+    """The alternatives of a selection.
 
     Parameters
     ----------
     candidates : list of Candidate
-        The first is taken where nothing can be compared.
+        The first is used if they cannot be compared.
     encodings : list of (skkd.preprocessing.PiecewiseLinear or None)
-        Of numbers; the first, unless another is clearly better.
+        Encodings of numbers; the first is used unless another is clearly better.
     lengths : list of int
-        Numbers of epochs; empty where only the end of training counts.
+        Numbers of epochs; empty if only the end of training counts.
     """
 
     candidates: list[Candidate]
@@ -55,12 +56,12 @@ class Choices:
 
 
 class Training:
-    """One candidate on the training rows of one fold, trained in several parts.
+    """The training of one candidate on one fold, in several parts.
 
     Parameters
     ----------
     name : str
-        Of the candidate.
+        Name of the candidate.
     encoding : skkd.preprocessing.PiecewiseLinear or None
     fold : FoldTrainer
     """
@@ -73,52 +74,61 @@ class Training:
         self.result: Any = None
 
     def go_on(self, n_epochs: int | None, on_epoch: Callable | None) -> None:
-        """Train on: see :meth:`FoldTrainer.fit`."""
+        """Continue the training: see :meth:`FoldTrainer.fit`."""
         if self.dataset is None:
             self.dataset = self.fold.dataset(self.candidate.name)
         earlier = self.result
-
-        def with_earlier_epochs(record, result):
-            return on_epoch(record, lambda: result().preceded_by(earlier))
-
+        after_epoch = None
+        if on_epoch is not None:
+            after_epoch = _with_earlier_epochs(on_epoch, earlier)
         result = self.fold.fit(
             self.candidate,
             self.encoding,
             self.dataset,
             n_epochs,
             earlier,
-            on_epoch and with_earlier_epochs,
+            after_epoch,
         )
         self.result = result.preceded_by(earlier)
 
 
+def _with_earlier_epochs(on_epoch: Callable, earlier: Any) -> Callable:
+    """`on_epoch`, called with a result that includes the epochs of an earlier training."""
+
+    def after_epoch(record: dict, result: Callable) -> bool:
+        return on_epoch(record, lambda: result().preceded_by(earlier))
+
+    return after_epoch
+
+
 class Trial(EpochChoice):
-    """How one candidate does on the held-out rows, while it is trained.
+    """The training of one candidate, and its losses on the held-out rows.
 
     Parameters
     ----------
     candidate : Candidate
     encoding : skkd.preprocessing.PiecewiseLinear or None
-        Of numbers.
+        Encoding of numbers.
     lengths : list of int
         See :class:`Choices`.
     folds : list of FoldTrainer
-        The held-out rows of all folds count together. With one fold each length is judged
-        as soon as it is reached, else when all trainings have reached it.
+        The held-out rows of all folds are pooled. With one fold each length is judged
+        as soon as it is reached, otherwise when the trainings of all folds have reached it.
 
     Attributes
     ----------
     n_done : int
-        Epochs so far.
+        Number of epochs so far.
     is_over : bool
-        Whether training has ended: all epochs are done, or going on was no use.
+        Whether training has ended: all epochs are done, or the loss rose clearly.
     start : skkd.training.result.TrainingResult or None
-        The training as it was at the length before the one chosen, to go on from. None if
-        that was the first, with several folds, and for all but the best in the end.
+        The training at the length before the selected one, to continue from. None if the
+        selected length is the first, with several folds, and in the end for all trials but the
+        best.
     teacher_logits : ndarray of shape (n_rows, n_classes) or None
-        The teacher's, of the held-out rows.
+        The teacher's logits of the held-out rows.
     trials : dict of str to Trial
-        Of all candidates, by name, as they were when they stopped.
+        The trials of all candidates, by name; set for the best one in the end.
     """
 
     def __init__(
@@ -134,9 +144,9 @@ class Trial(EpochChoice):
         self.encoding = encoding
         self.lengths = lengths
         self.trainings = [Training(candidate.name, encoding, fold) for fold in folds]
-        answers = [target["teacher_logits"] for target in targets if "teacher_logits" in target]
-        is_taught = len(answers) == len(targets)
-        self.teacher_logits = np.concatenate(answers) if is_taught else None
+        logits = [target["teacher_logits"] for target in targets if "teacher_logits" in target]
+        has_teacher = len(logits) == len(targets)
+        self.teacher_logits = np.concatenate(logits) if has_teacher else None
         self.n_done = 0
         self.is_over = False
         self.start: Any = None
@@ -144,12 +154,12 @@ class Trial(EpochChoice):
         self.trials: dict[str, Trial] = {}
 
     def go_on_until(self, end: int | None) -> None:
-        """Train until so many epochs are done.
+        """Train until `end` epochs are done.
 
         Parameters
         ----------
         end : int or None
-            None: until the training ends by itself; only that end is judged.
+            None trains until the training ends by itself, and judges only that end.
         """
         parts = [end]
         if len(self.trainings) > 1 and end is not None:
@@ -158,29 +168,29 @@ class Trial(EpochChoice):
             if not self.is_over and (part is None or self.n_done < part):
                 self._go_on_until(part)
 
-    def _go_on_until(self, end):
+    def _go_on_until(self, end: int | None) -> None:
         n_before = self.n_done
-        is_alone = end is not None and len(self.trainings) == 1
+        has_one_fold = end is not None and len(self.trainings) == 1
 
-        def on_epoch(record, result):
+        def on_epoch(record: dict, result: Callable) -> bool:
             self.n_done = n_before + record["epoch"]
             if self.n_done in self.lengths:
-                self._judge_alone(result())
+                self._judge_single_fold(result())
             return self.is_over
 
         for training in self.trainings:
             n_epochs = None if end is None else end - n_before
-            training.go_on(n_epochs, on_epoch if is_alone else None)
-        if not is_alone:
+            training.go_on(n_epochs, on_epoch if has_one_fold else None)
+        if not has_one_fold:
             lengths = [len(training.result.history) for training in self.trainings]
             self.n_done = round(np.mean(lengths)) if end is None else end
-        if not (is_alone and self.losses):  # else each length was judged when it was reached
+        if not (has_one_fold and self.losses):  # else each length was judged when reached
             self.is_over = self._judge([training.result.network for training in self.trainings])
         self.is_over |= end is None or end == self.lengths[-1]
 
     @property
     def projected_loss(self) -> float:
-        """Its loss if the last improvement, from one length to the next, is repeated."""
+        """The loss if the last improvement, from one length to the next, is repeated."""
         *earlier, last = self.losses.values()
         return 2 * last - earlier[-1] if earlier else 0.0
 
@@ -189,13 +199,13 @@ class Trial(EpochChoice):
         """The held-out log-losses of all candidates, by name."""
         return {name: trial.loss for name, trial in self.trials.items()}
 
-    def _judge_alone(self, result):
+    def _judge_single_fold(self, result: Any) -> None:
         self.is_over = self._judge([result.network])
         if self.n_epochs == self.n_done:
             self.start = self._latest
         self._latest = result
 
-    def _judge(self, networks):
+    def _judge(self, networks: list) -> bool:
         logits = [
             network.logits(training.fold.held_out.rows)
             for network, training in zip(networks, self.trainings, strict=True)
@@ -203,18 +213,18 @@ class Trial(EpochChoice):
         return self.judge(self.n_done, np.concatenate(logits))
 
     def release(self, keeps_start: bool = False) -> None:
-        """Keep the losses, but neither rows nor networks: it is not trained any more."""
+        """Keep the losses, but neither rows nor networks: the trial is not trained again."""
         self.trainings, self._latest = [], None
         self.start = self.start if keeps_start else None
 
     def is_better_than(self, rival: "Trial") -> bool:
-        """Whether its loss is clearly lower, each at its own length."""
+        """Whether its loss is clearly lower than that of another, each at its own length."""
         ours, theirs = (trial.row_losses[trial.n_epochs] for trial in (self, rival))
         return is_worse(theirs - ours, self.weights, errors=CLEARLY)
 
 
 def choose(choices: Choices, folds: list[FoldTrainer], is_seen: bool = False) -> Trial:
-    """Fit each candidate to some rows, and compare them on others.
+    """Train the candidates on the folds, and select the best on the held-out rows.
 
     Parameters
     ----------
@@ -222,13 +232,13 @@ def choose(choices: Choices, folds: list[FoldTrainer], is_seen: bool = False) ->
     folds : list of FoldTrainer
     is_seen : bool, default=False
         Whether the teacher may have seen the held-out rows of a small table. Its soft labels
-        of rows beside them then reveal their labels, the more the longer a network is trained
-        on them: no candidate is trained for longer than suits labels alone.
+        of rows near them then give information about their labels, and a longer training uses
+        more of it. No candidate is therefore trained for more epochs than suit labels alone.
 
     Returns
     -------
     Trial
-        Of the best candidate.
+        The trial of the best candidate.
     """
     candidates, lengths = choices.candidates, choices.lengths
     rungs: list[int | None] = [*lengths[-3:]] or [None]
@@ -244,8 +254,8 @@ def choose(choices: Choices, folds: list[FoldTrainer], is_seen: bool = False) ->
     return best
 
 
-def _best_encoded(trials, rung):
-    """The first trial, or another that is clearly better after a few epochs."""
+def _best_encoded(trials: list[Trial], rung: int | None) -> Trial:
+    """The first trial, or one that is clearly better at the first rung."""
     leader, *others = trials
     if others:
         leader.go_on_until(rung)
@@ -257,11 +267,11 @@ def _best_encoded(trials, rung):
     return leader
 
 
-def _best_of(running, rungs, reference):
-    """The best trial in the end: at each rung but the last as many stay as rungs are to come.
+def _best_of(running: list[Trial], rungs: Sequence[int | None], reference: Trial | None) -> Trial:
+    """The best trial: after each rung it stays, with as many of the lowest as rungs are to come.
 
     The reference, labels alone, limits the length of the others: it is trained first, even
-    after it has lost, and no trial goes on where going on was no use for the reference.
+    after it has lost, and no trial is trained for longer than the reference.
     """
     for n_rungs_to_come, rung in zip(reversed(range(len(rungs))), rungs, strict=True):
         if len(running) == 1:
@@ -283,8 +293,8 @@ def _best_of(running, rungs, reference):
     return best
 
 
-def _best_and_hopeful(trials, n_most):
-    """The trial of the lowest loss, margins included, and those that may still catch up."""
+def _best_and_hopeful(trials: list[Trial], n_most: int) -> tuple[Trial, list[Trial]]:
+    """The trial of the lowest loss, margins included, and those that may still overtake it."""
     margin = _required_margins(trials)
     best = min(trials, key=lambda trial: trial.loss * margin[trial])
     lowest = sorted(trials, key=lambda trial: trial.loss)[:n_most]
@@ -292,10 +302,10 @@ def _best_and_hopeful(trials, n_most):
     return best, [trial for trial in lowest if trial.projected_loss * margin[trial] < to_beat]
 
 
-def _required_margins(trials):
-    """By trial, the number that its loss is multiplied by."""
-    fair = [trial for trial in trials if trial.candidate.required_margin <= 1]
-    best_of_fair = min(fair, key=lambda trial: trial.loss, default=None)
-    is_trusted = best_of_fair is not None and best_of_fair.candidate.alpha > 0
+def _required_margins(trials: list[Trial]) -> dict[Trial, float]:
+    """The factor of the loss of each trial."""
+    without_margin = [trial for trial in trials if trial.candidate.required_margin <= 1]
+    best = min(without_margin, key=lambda trial: trial.loss, default=None)
+    is_trusted = best is not None and best.candidate.alpha > 0
     name = "required_margin_if_trusted" if is_trusted else "required_margin"
     return {trial: getattr(trial.candidate, name) for trial in trials}

@@ -280,7 +280,7 @@ def test_one_bar_says_what_is_tried_and_what_was_taken(capsys, monkeypatch):
     X = np.random.RandomState(0).standard_normal((300, 2))
     schedule = {"max_epochs": "auto", "lr_decay": "coslog"}
     clf = NeuralClassifier(8, verbose=1, **schedule).fit(X, X[:, 0] > 0)
-    taken = f"took labels, {clf.n_iter_} epochs"
+    taken = f"selected labels, {clf.n_iter_} epochs"
     assert set(titles) == {*(f"trying labels, fold {k} of 3" for k in (1, 2, 3)), taken, None}
     shown = capsys.readouterr().err
     assert taken in shown
