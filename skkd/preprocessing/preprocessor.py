@@ -487,17 +487,18 @@ class TransformerPreprocessor(Preprocessor):
             refuse("preprocessor", transformer, "a transformer itself, not its class", TypeError)
         takes_weight = sample_weight is not None and has_fit_parameter(transformer, "sample_weight")
 
-        def fit(rows: Any, labels: np.ndarray | None, weight: np.ndarray | None) -> Any:
+        def fit(
+            given: Any, labels: np.ndarray | None, weight: np.ndarray | None
+        ) -> TransformerPreprocessor:
             fitted = clone(transformer)
-            fitted.fit(rows, labels, **({"sample_weight": weight} if takes_weight else {}))
-            return fitted
+            fitted.fit(given, labels, **({"sample_weight": weight} if takes_weight else {}))
+            preprocessor = cls(treat_alike(fitted, transformer))
+            first = preprocessor.transform(_safe_indexing(rows, [0]))
+            preprocessor.n_features = _n_columns(first)
+            return preprocessor
 
         weight = sample_weight if takes_weight else None
-        fitted = call_protected(fit, rows, labels, weight, owner=transformer)
-        preprocessor = cls(treat_alike(fitted, transformer))
-        first = preprocessor.transform(_safe_indexing(rows, [0]))
-        preprocessor.n_features = _n_columns(first)
-        return preprocessor
+        return call_protected(fit, rows, labels, weight, owner=transformer)
 
     def blocks(self, rows: Any, most: int | None = None) -> Iterator[tuple[slice, np.ndarray]]:
         """Blocks of the result; the transformer itself gets all rows in one call."""

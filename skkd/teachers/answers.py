@@ -5,6 +5,7 @@ from contextlib import suppress
 import numpy as np
 
 from skkd.checks import refuse
+from skkd.data.labels import plain_values
 from skkd.data.tables import names_of
 from skkd.teachers.soft_labels import as_array, check_shape, named_columns, shortened
 
@@ -30,12 +31,20 @@ def labels_of(teacher):
     labels = None
     if is_array_like and not callable(classes):
         with suppress(Exception):  # whatever an object's conversion may raise
-            labels = np.asarray(classes)
-            if isinstance(classes, (list, tuple)) and labels.tolist() != list(classes):
-                labels = np.array(classes, dtype=object)  # numbers beside text stay numbers
+            labels = _as_array(classes)
     if labels is None or labels.ndim != 1:
         allowed = "an array of labels of shape (n_classes,): a teacher has one output"
         refuse("teacher.classes_", classes, allowed)
+    return labels
+
+
+def _as_array(classes):
+    """Classes as an array of their own values: numbers beside text stay numbers."""
+    if str(getattr(classes, "dtype", "")) in ("Int128", "UInt128"):  # NumPy has no such type
+        return np.array(plain_values(classes), dtype=object)
+    labels = np.asarray(classes)
+    if isinstance(classes, (list, tuple)) and labels.tolist() != list(classes):
+        return np.array(classes, dtype=object)
     return labels
 
 

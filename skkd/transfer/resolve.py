@@ -6,7 +6,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils import check_random_state
 
 from skkd.checks import check_integer, refuse
-from skkd.data.protected_data import call_protected
+from skkd.data.protected_data import call_protected, copied, is_about_writing
 from skkd.doc_links import DocLinkMixin
 from skkd.transfer.gibbs import Gibbs
 from skkd.transfer.munge import Munge
@@ -100,18 +100,27 @@ class Foreign(DocLinkMixin, BaseEstimator):
         -------
         self
         """
-        self._X = X
+        self._X, self._categorical = X, categorical
         if hasattr(self.augment, "sample"):
-
-            def fit(X):
-                fitted = clone(self.augment, safe=False)
-                takes_it = "categorical" in inspect.signature(fitted.fit).parameters
-                # What `fit` returns is not relied on: not every library returns itself.
-                fitted.fit(X, categorical=categorical) if takes_it else fitted.fit(X)
-                return fitted
-
-            self.sampler_ = call_protected(fit, X, owner=self.augment)
+            self.sampler_ = call_protected(self._fitted, X, owner=self.augment)
         return self
+
+    def _fitted(self, X):
+        fitted = clone(self.augment, safe=False)
+        takes_it = "categorical" in inspect.signature(fitted.fit).parameters
+        # What `fit` returns is not relied on: not every library returns itself.
+        fitted.fit(X, categorical=self._categorical) if takes_it else fitted.fit(X)
+        return fitted
+
+    def _sampled(self, n_rows, random_state):
+        """Rows of the object; it is fitted again if it cannot use the read-only rows it keeps."""
+        try:
+            return self.sampler_.sample(n_rows, random_state)
+        except Exception as error:
+            if not is_about_writing(error):
+                raise
+        self.sampler_ = self._fitted(copied(self._X))
+        return self.sampler_.sample(n_rows, random_state)
 
     def sample(self, n_rows, random_state=None):
         """Synthetic rows.
@@ -132,7 +141,7 @@ class Foreign(DocLinkMixin, BaseEstimator):
         """
         check_integer("n_rows", n_rows, low=1)
         if hasattr(self, "sampler_"):
-            rows = self.sampler_.sample(n_rows, random_state)
+            rows = self._sampled(n_rows, random_state)
         else:
 
             def make(X):

@@ -1,5 +1,6 @@
 """Nothing that a teacher or a transformer does changes what the caller gave."""
 
+import pickle
 import warnings
 
 import numpy as np
@@ -491,3 +492,51 @@ def test_a_sampler_of_ones_own_may_write_to_the_rows_of_all_its_batches(containe
     for made in sampler.batches(20, random_state=0, batch_rows=10):
         np.testing.assert_array_equal(made, X[:10])
     assert are_unchanged(rows, container)
+
+
+class Keeper:
+    """Keeps its rows, and changes them when it makes others."""
+
+    def fit(self, X):
+        self.rows = X
+        return self
+
+    def sample(self, n_rows, random_state):
+        self.rows += 1.0
+        return self.rows[:n_rows]
+
+
+def test_a_sampler_that_changes_the_rows_that_it_keeps_changes_its_own():
+    rows = X.copy()
+    sampler = resolve_augment(Keeper()).fit(rows)
+    for increment, made in enumerate(sampler.batches(20, batch_rows=10), start=1):
+        np.testing.assert_allclose(made, X[:10] + increment)
+    assert (rows == X).all()
+
+
+class KeepingColumns(Columns):
+    """Keeps its rows in fit, and notices in transform that they are read-only."""
+
+    def fit(self, X, y=None, sample_weight=None):
+        self.rows_ = X
+        return super().fit(X)
+
+    def transform(self, X):
+        if not self.rows_.flags.writeable:
+            raise ValueError("buffer source array is read-only")
+        return super().transform(X)
+
+
+def test_a_transformer_that_cannot_use_the_read_only_rows_it_keeps_is_fitted_again():
+    rows = X.copy()
+    student = NeuralClassifier(preprocessor=KeepingColumns(False), **TINY).fit(rows, Y)
+    expected = NeuralClassifier(preprocessor=Columns(False), **TINY).fit(rows, Y)
+    np.testing.assert_array_equal(student.predict_proba(rows), expected.predict_proba(rows))
+
+
+def test_a_preprocessor_that_writes_leaves_rows_alone_after_a_pickle_too():
+    student = NeuralClassifier(preprocessor=Columns(), **TINY).fit(X.copy(), Y)
+    rows = X.copy()
+    again = pickle.loads(pickle.dumps(student))
+    np.testing.assert_array_equal(again.predict_proba(rows), student.predict_proba(rows))
+    assert (rows == X).all()

@@ -123,8 +123,10 @@ def test_only_the_training_loop_imports_skorch():
 
 # ---- what is handed down -------------------------------------------------------------------
 
-#: Parameters by which the training loop calls back after an epoch, and before it.
-HOOKS = {"on_epoch", "before_epoch"}
+#: Parameters that may come from further up: what the training loop calls before and after an
+#: epoch; what `call_protected` calls with data that it cannot change; and what a Dataset carries,
+#: and never calls, from the transfer set to the training above it.
+HOOKS = {"on_epoch", "before_epoch", "function", "fresh_rows"}
 
 #: scikit-learn's validate_data keeps columns in an estimator: the functions that hand it on.
 VALIDATION = {"check_rows", "_read_table", "_validated"}

@@ -13,7 +13,7 @@ from skkd.data.labels import read_labels
 from skkd.teachers.out_of_bag import out_of_bag
 from skkd.teachers.out_of_fold import out_of_fold
 from skkd.teachers.predict_proba import MemberLabels
-from skkd.teachers.teacher import classes_of
+from skkd.teachers.soft_labels import known_classes
 
 pd = pytest.importorskip("pandas")
 pl = pytest.importorskip("polars")
@@ -196,7 +196,7 @@ class Knows:
     ],
 )
 def test_classes_that_a_student_takes_over_are_of_its_labels_type(own, of_teacher, expected):
-    classes = classes_of([MemberLabels(np.ones((1, 3)) / 3, of_teacher)], own)
+    classes = known_classes([MemberLabels(np.ones((1, 3)) / 3, of_teacher)], own)
     assert classes.tolist() == list(expected)
     if isinstance(expected, np.ndarray):
         assert classes.dtype == expected.dtype
@@ -205,7 +205,7 @@ def test_classes_that_a_student_takes_over_are_of_its_labels_type(own, of_teache
 def test_classes_of_several_types_that_a_student_would_take_over_are_named():
     known = np.array([1, 2, "other"], dtype=object)
     with pytest.raises(ValueError, match="classes_ holds labels of several types"):
-        classes_of([MemberLabels(np.ones((1, 3)) / 3, known)], np.array([1, 2]))
+        known_classes([MemberLabels(np.ones((1, 3)) / 3, known)], np.array([1, 2]))
 
 
 MIXED = {

@@ -8,8 +8,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OrdinalEncoder
 
 from skkd import DistilledClassifier, NeuralClassifier
-from skkd.preprocessing import MAX_CATEGORIES
 from skkd.preprocessing.meanings import meaning_of
+from skkd.preprocessing.preprocessor import MAX_CATEGORIES
 
 pd = pytest.importorskip("pandas")
 pl = pytest.importorskip("polars")
