@@ -1,13 +1,15 @@
-"""Checks of constructor parameters, with one wording for all of them, and warnings.
+"""Checks of parameters with one wording for all errors, and warnings.
 
-Every message names the parameter, the value received and the values allowed.
+Every error names the parameter, the value received and the values allowed.
 """
 
 import numbers
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from types import FrameType
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -19,23 +21,23 @@ __all__ = [
     "check_option",
     "is_listed",
     "is_true",
-    "noted",
     "refuse",
     "warn",
+    "with_note",
 ]
 
-#: Modules that no user's line is in.
+#: Modules that a warning skips to find the user's own line.
 INNER = ("skkd.", "sklearn.", "contextlib")
 
-#: Of a value in a message.
+#: The largest length of a value in a message.
 MOST_CHARACTERS = 300
 
 #: What torch can count with: integers of 64 bits, and floats of 32 and small multiples of them.
 LARGEST_INTEGER, LARGEST_NUMBER = 2**63 - 1, 1e37
 
 
-def refuse(name, value, allowed, error=ValueError):
-    """Raise `error`: parameter, value received, values allowed."""
+def refuse(name: str, value: Any, allowed: str, error: type[Exception] = ValueError) -> NoReturn:
+    """Raise `error` with the parameter, the value received and the values allowed."""
     try:
         shown = repr(value)
     except Exception:  # of a class of the user's, or an integer of thousands of digits
@@ -44,17 +46,18 @@ def refuse(name, value, allowed, error=ValueError):
     raise error(f"{name}={shown} is not allowed: give {allowed}.")
 
 
-def warn(message, category=UserWarning):
-    """Warn the user, at the line of theirs that led here."""
-    frame, level = sys._getframe(1), 2
+def warn(message: str, category: type[Warning] = UserWarning) -> None:
+    """Warn at the line of the user's code that called into the package."""
+    frame: FrameType | None = sys._getframe(1)
+    level = 2
     while frame is not None and frame.f_globals.get("__name__", "").startswith(INNER):
         frame, level = frame.f_back, level + 1
     warnings.warn(message, category, stacklevel=level)
 
 
 @contextmanager
-def noted(note):
-    """Errors of a teacher's say that they are."""
+def with_note(note: str) -> Iterator[None]:
+    """Add a note to any error that is raised inside, such as an error of the teacher."""
     try:
         yield
     except Exception as error:
@@ -62,54 +65,72 @@ def noted(note):
         raise
 
 
-def check_number(name, value, *, low=None, high=None, low_open=False, high_open=False):
+def check_number(
+    name: str,
+    value: Any,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    low_open: bool = False,
+    high_open: bool = False,
+) -> None:
     """Refuse anything but a finite number within bounds that torch can count with."""
     allowed = _interval("a number", low, high, low_open, high_open)
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
         refuse(name, value, allowed, TypeError)
-    above = low is None or (value > low if low_open else value >= low)
-    below = high is None or (value < high if high_open else value <= high)
-    if not (above and below) or value != value:  # NaN
+    number: Any = value  # the abstract classes of `numbers` do not compare with int
+    above = low is None or (number > low if low_open else number >= low)
+    below = high is None or (number < high if high_open else number <= high)
+    if not (above and below) or number != number:  # NaN
         refuse(name, value, allowed)
     _check_size(name, value, allowed)
 
 
-def check_integer(name, value, *, low=None, high=None):
+def check_integer(
+    name: str, value: Any, *, low: int | None = None, high: int | None = None
+) -> None:
     """Refuse anything but an integer within bounds."""
     allowed = _interval("an integer", low, high)
     if not isinstance(value, numbers.Integral) or isinstance(value, bool):
         refuse(name, value, allowed, TypeError)
-    if (low is not None and value < low) or (high is not None and value > high):
+    number: Any = value  # the abstract classes of `numbers` do not compare with int
+    if (low is not None and number < low) or (high is not None and number > high):
         refuse(name, value, allowed)
     _check_size(name, value, allowed)
 
 
-def _check_size(name, value, allowed):
+def _check_size(name: str, value: Any, allowed: str) -> None:
     """Refuse a number that torch cannot count with."""
     largest = LARGEST_INTEGER if isinstance(value, numbers.Integral) else LARGEST_NUMBER
     if not -largest <= value <= largest:
         refuse(name, value, f"{allowed}, of at most {largest:.4g}")
 
 
-def check_flag(name, value):
+def check_flag(name: str, value: Any) -> None:
     """Refuse anything but True or False."""
     if not isinstance(value, (bool, np.bool_)):
         refuse(name, value, "True or False", TypeError)
 
 
-def check_option(name, value, options):
+def check_option(name: str, value: Any, options: Collection[str]) -> None:
     """Refuse anything but one of a few strings."""
     if not isinstance(value, str) or value not in options:
         refuse(name, value, "one of " + ", ".join(map(repr, options)))
 
 
-def check_instance(name, value, kind, allowed):
-    """Refuse anything but an instance (a class is not an instance)."""
+def check_instance(name: str, value: Any, kind: type, allowed: str) -> None:
+    """Refuse anything but an instance of a class; the class itself is refused too."""
     if not isinstance(value, kind):
         refuse(name, value, allowed, TypeError)
 
 
-def _interval(noun, low, high, low_open=False, high_open=False):
+def _interval(
+    noun: str,
+    low: float | None,
+    high: float | None,
+    low_open: bool = False,
+    high_open: bool = False,
+) -> str:
     if low is None and high is None:
         return noun
     if high is None:
@@ -119,17 +140,17 @@ def _interval(noun, low, high, low_open=False, high_open=False):
     return f"{noun} in {'(' if low_open else '['}{low}, {high}{')' if high_open else ']'}"
 
 
-def is_listed(value):
+def is_listed(value: Any) -> bool:
     """Whether a value is a list of others: a sequence, or an array of one dimension."""
     is_sequence = isinstance(value, Sequence) and not isinstance(value, (str, bytes, bytearray))
     return is_sequence or getattr(value, "ndim", None) == 1
 
 
-def is_true(value):
-    """Whether a flag is set; anything else is for `check_flag` to refuse."""
+def is_true(value: Any) -> bool:
+    """Whether a flag is set; `check_flag` refuses anything else."""
     return isinstance(value, (bool, np.bool_)) and bool(value)
 
 
-def is_auto(value):
-    """Whether a parameter is left to the estimator."""
+def is_auto(value: Any) -> bool:
+    """Whether a parameter is "auto"."""
     return isinstance(value, str) and value == "auto"

@@ -1,4 +1,4 @@
-"""Links from scikit-learn's HTML view of an object to its page of the reference."""
+"""Links from scikit-learn's HTML display of an object to its page in the reference."""
 
 import sys
 
@@ -19,25 +19,24 @@ PUBLIC = (
 
 
 class DocLinkMixin:
-    """What scikit-learn reads to link to a page; it comes before `BaseEstimator`.
+    """The attributes that scikit-learn reads to make a link; list it before `BaseEstimator`.
 
-    A class that is not public has no page and no link; a class of the user's own has none,
-    either.
+    Only public classes have a page, so private classes and the user's subclasses have no link.
     """
 
     @property
-    def _doc_link_module(self):
+    def _doc_link_module(self) -> str:
         return "skkd" if DOCS_URL and _public_module(type(self)) else ""
 
     @property
-    def _doc_link_template(self):
+    def _doc_link_template(self) -> str:
         return DOCS_URL + "/api/generated/{module}.{name}.html"  # docs/api/*.rst
 
-    def _doc_link_url_param_generator(self):
+    def _doc_link_url_param_generator(self) -> dict[str, str | None]:
         return {"module": _public_module(type(self)), "name": type(self).__name__}
 
 
-def _public_module(kind):
+def _public_module(kind: type) -> str | None:
     """Name of the public module that exports a class, or None."""
     name = kind.__name__
     for module in filter(None, map(sys.modules.get, PUBLIC)):

@@ -1,19 +1,20 @@
-"""torch in a forked child: one thread, because the others are lost in the fork.
+"""torch in a forked child process: one thread, because the others are lost in the fork.
 
-After a fork torch waits for ever for threads that exist in the parent alone. It does not tell
-whether it has started any, so a child of each process that had torch loaded has one thread.
-:mod:`skkd` registers this when it is imported, and does not import torch for it.
+After a fork torch would wait for ever for threads that exist only in the parent. Whether the
+parent had started any cannot be found out, so torch gets one thread in every child of a
+process that had loaded it. :mod:`skkd` registers this on import, without importing torch.
 """
 
 import os
 import sys
+from typing import Any
 
 __all__ = ["threads_are_lost"]
 
 _threads_are_lost = False
 
 
-def threads_are_lost():
+def threads_are_lost() -> bool:
     """Whether this process was forked from one that had torch loaded.
 
     Returns
@@ -28,9 +29,9 @@ def threads_are_lost():
     return _threads_are_lost
 
 
-def _begin_forked_child():
+def _begin_forked_child() -> None:
     global _threads_are_lost
-    torch = sys.modules.get("torch")
+    torch: Any = sys.modules.get("torch")
     if hasattr(torch, "set_num_threads"):  # not if another thread was importing it
         _threads_are_lost = True
         torch.set_num_threads(1)

@@ -2,19 +2,20 @@
 
 import os
 import threading
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cache, wraps
+from typing import Any
 
 __all__ = ["ProgressBar", "bar_class"]
 
 
 @cache
-def bar_class():
-    """The bar of tqdm with a lock of our own, which is free again after any error.
+def bar_class() -> Any:
+    """Return a subclass of tqdm whose own lock is released after any error.
 
-    The lock of tqdm itself is one for all bars of the process, and stays taken where Ctrl-C
-    or an error of the output comes while a bar is drawn: the next bar of another thread
-    would wait for ever.
+    tqdm has one lock for all bars of the process. It stays taken after Ctrl-C or an error of
+    the output while a bar is drawn, and the next bar of another thread would wait for ever.
 
     Returns
     -------
@@ -25,13 +26,13 @@ def bar_class():
     class Bar(tqdm):
         _lock = threading.RLock()
 
-        __new__ = _gives_back_the_lock(tqdm.__new__)
-        begin = _gives_back_the_lock(tqdm.__init__)
-        update = _gives_back_the_lock(tqdm.update)
-        end = _gives_back_the_lock(tqdm.close)
-        write = classmethod(_gives_back_the_lock(tqdm.write.__func__))
+        __new__ = _releases_the_lock(tqdm.__new__)
+        begin = _releases_the_lock(tqdm.__init__)
+        update = _releases_the_lock(tqdm.update)
+        end = _releases_the_lock(tqdm.close)
+        write: Any = classmethod(_releases_the_lock(tqdm.write.__func__))
 
-        def __init__(self, *args, **kwargs):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
             try:
                 self.begin(*args, **kwargs)
             except BaseException:
@@ -39,26 +40,26 @@ def bar_class():
                 self._instances.discard(self)
                 raise
 
-        def close(self):
+        def close(self) -> None:
             try:
                 self.end()
             finally:
                 self._instances.discard(self)  # else its line would stay reserved
 
-    if hasattr(os, "register_at_fork"):  # another thread may have held it
+    if hasattr(os, "register_at_fork"):  # another thread may have held the lock
         os.register_at_fork(after_in_child=lambda: Bar.set_lock(threading.RLock()))
     return Bar
 
 
-def _gives_back_the_lock(method):
-    """The method; after an error in it, this thread does not hold the lock of the bars."""
+def _releases_the_lock(method: Callable) -> Callable:
+    """Wrap a method so that after an error this thread no longer holds the lock of the bars."""
 
     @wraps(method)
-    def guarded(bar, *args, **kwargs):
+    def guarded(bar: Any, *args: Any, **kwargs: Any) -> Any:
         try:
             return method(bar, *args, **kwargs)
         except BaseException:
-            with suppress(RuntimeError):  # raised where this thread does not hold it
+            with suppress(RuntimeError):  # raised once this thread does not hold the lock
                 while True:
                     bar._lock.release()
             raise
@@ -67,28 +68,30 @@ def _gives_back_the_lock(method):
 
 
 class ProgressBar:
-    """A bar with the losses and metrics of the last epoch.
+    """A progress bar with the losses and metrics of the last epoch.
 
     Parameters
     ----------
     n_epochs : int or None
-        That come; None: nobody knows how many.
+        Number of epochs to come; None if it is unknown.
     verbose : int
         1 shows the bar, 2 and more also write one line per epoch above it.
     title : str, default=None
-        Stands in front of the bar.
+        Text in front of the bar.
     n_before : int, default=0
-        Epochs that lie behind.
+        Number of epochs that are done already.
     """
 
-    def __init__(self, n_epochs, verbose, title=None, n_before=0):
+    def __init__(
+        self, n_epochs: int | None, verbose: int, title: str | None = None, n_before: int = 0
+    ) -> None:
         total = None if n_epochs is None else n_before + n_epochs
         self.bar = bar_class()(total=total, initial=n_before, unit="epoch", desc=title)
         self.verbose = verbose
         self.n_before = n_before
 
-    def on_epoch_end(self, record, title=None):
-        """Show an epoch's record: a dict of plain floats; and another title."""
+    def on_epoch_end(self, record: Mapping[str, Any], title: str | None = None) -> None:
+        """Show the record of an epoch, a dict of plain floats, and a new title unless None."""
         metrics = {k: value for k, value in record.items() if k not in ("epoch", "seconds")}
         if self.verbose > 1:
             described = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
@@ -96,11 +99,11 @@ class ProgressBar:
         self.bar.update()
         self.show(title, metrics)
 
-    def show(self, title, metrics):
-        """Put a title in front, unless it is None, and numbers behind."""
+    def show(self, title: str | None, metrics: Mapping[str, float]) -> None:
+        """Show a title in front of the bar, unless it is None, and numbers behind it."""
         if title is not None:
             self.bar.set_description_str(title, refresh=False)
         self.bar.set_postfix({k: f"{value:.4g}" for k, value in metrics.items()}, refresh=False)
 
-    def close(self):
+    def close(self) -> None:
         self.bar.close()

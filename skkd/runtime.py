@@ -1,11 +1,12 @@
-"""Training without a trace: threads, random states and modes of the process.
+"""Threads, random states and devices of torch during a fit, and their restoration after it.
 
-Inside of `fit` torch runs with a fixed number of threads, with gradients on, and, for
-a custom module, with the global generator seeded. Outside, nobody must notice.
+Inside `fit` torch runs with a fixed number of threads, with gradients on, and, for a custom
+module, with the global generator seeded. Afterwards all of it is as it was before.
 """
 
 import os
 import threading
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
@@ -30,19 +31,19 @@ _threads_of_fits = 1
 _threads_before = 1
 _here = threading.local()
 
-#: Held while the process-wide generator is ours; reentrant, for a fit within a fit.
+#: Held while a fit uses the global generators; reentrant, for a fit within a fit.
 generator_lock = threading.RLock()
 
 
 @contextmanager
-def threads_of_fit(n_threads):
-    """Run torch with `n_threads` in this thread, and put back what was there.
+def threads_of_fit(n_threads: int) -> Iterator[None]:
+    """Run torch with `n_threads` in this thread, and restore the count afterwards.
 
-    Several fits may run at the same time in threads of one process. The first one in
-    remembers the count, the last one out restores it: a fit that ends while others
-    run must not change theirs, nor remember one of theirs as the original. A fit that
-    wants another count waits for those that run, because part of what torch sets is
-    shared by all threads, and the count decides the last bits of a matrix product.
+    Several fits may run at the same time in threads of one process. The first to start
+    stores the count, the last to end restores it, so that no fit changes the count of
+    another or stores it as the original. A fit that needs another count waits until the
+    running ones end, because torch shares part of this setting between all threads, and
+    the count decides the last bits of a matrix product.
 
     In a forked child a single thread does the work (:mod:`skkd.forks`).
 
@@ -69,14 +70,14 @@ def threads_of_fit(n_threads):
             _threads_before = torch.get_num_threads()
             _threads_of_fits = n_threads
         _fits_running += 1
-    _here.n_threads = n_threads
+    _here.n_threads = n_threads  # also read by a fit inside this one
     try:
         torch.set_num_threads(n_threads)
         yield
     finally:
         _here.n_threads = outer
         with _fits:
-            _fits_running = max(0, _fits_running - 1)  # a child may end its parent's fit
+            _fits_running = max(0, _fits_running - 1)  # a forked child may end a parent's fit
             if threads_are_lost():
                 torch.set_num_threads(1)
             elif outer is not None:
@@ -84,14 +85,15 @@ def threads_of_fit(n_threads):
             elif _fits_running == 0:
                 torch.set_num_threads(_threads_before)
             else:
-                # Only this thread's count: the rest of what torch sets is shared.
+                # Restore this thread's count alone: the rest of the setting is shared.
                 threadpool_limits(_threads_before, user_api="openmp")
             _fits.notify_all()
 
 
-def _begin_forked_child():
+def _begin_forked_child() -> None:
     global _fits, _fits_running, _threads_of_fits, _threads_before, _here, generator_lock
-    _fits, _fits_running = threading.Condition(), 0  # other threads may have held them
+    # Other threads of the parent may have held the locks.
+    _fits, _fits_running = threading.Condition(), 0
     _threads_of_fits, _threads_before, _here = 1, 1, threading.local()
     generator_lock = threading.RLock()
 
@@ -100,14 +102,14 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_begin_forked_child)
 
 
-def default_n_threads(n_parameters, batch_size):
-    """Threads that a network of this size trains well with, on any machine.
+def default_n_threads(n_parameters: int, batch_size: int) -> int:
+    """Return the number of threads to train a network of this size with, on any machine.
 
-    A function of the work in a batch alone: the count decides the last bits, so it
-    must not depend on where the fit runs. On a quiet machine two threads gain up to a
-    factor of two, with large batches; where fits compete for the cores, as in a grid
-    search with n_jobs, they lose far more. So one it is, but for batches of half a
-    second and more (examples/benchmarks/threads.py).
+    The number depends on the work in a batch alone: it decides the last bits of the
+    result, so it must not depend on the machine. On an idle machine two threads are up to
+    twice as fast, with large batches; where fits compete for the cores, as in a grid
+    search with n_jobs, they are far slower. The default is therefore one thread, and two
+    for batches of half a second and more (examples/benchmarks/threads.py).
 
     Parameters
     ----------
@@ -126,18 +128,21 @@ def default_n_threads(n_parameters, batch_size):
 
 
 @contextmanager
-def seeded_global_generator(seed=None, device="cpu"):
-    """Seed torch's global generators, and put back their states afterwards.
+def seeded_global_generator(
+    seed: int | None = None, device: torch.device | str = "cpu"
+) -> Iterator[None]:
+    """Seed torch's global generators, and restore their states afterwards.
 
-    Custom modules draw their weights and their dropout from there, and offer no other
-    way. One thread at a time may be inside.
+    Custom modules draw their weights and their dropout from the global generators alone.
+    One thread at a time may be inside.
 
     Parameters
     ----------
     seed : int, default=None
-        None leaves the states as they are.
+        None does not seed.
     device : torch.device or str, default="cpu"
-        Its generator is seeded and put back too; those of other devices are not touched.
+        The generators of the CPU and of this device are seeded and restored; those of other
+        devices are not touched.
     """
     device = torch.device(device)
     others = [device] if device.type == "cuda" else []
@@ -148,13 +153,13 @@ def seeded_global_generator(seed=None, device="cpu"):
         yield
 
 
-def seed_generator_of(device, seed):
+def seed_generator_of(device: torch.device, seed: int) -> None:
     """Seed the global generator of a device other than the CPU.
 
     Parameters
     ----------
     device : torch.device
-        Nothing happens if it is the CPU.
+        The CPU is left alone.
     seed : int
     """
     if device.type == "cuda":
@@ -165,21 +170,22 @@ def seed_generator_of(device, seed):
 
 
 @contextmanager
-def gradients_on():
-    """Gradients on, also inside of the caller's no_grad or inference_mode."""
+def gradients_on() -> Iterator[None]:
+    """Turn gradients on, also inside the caller's no_grad or inference_mode."""
     with torch.inference_mode(False), torch.enable_grad():
         yield
 
 
-def resolve_device(device, fall_back=False):
-    """The torch device that the parameter `device` means on this machine.
+def resolve_device(device: str, fall_back: bool = False) -> torch.device:
+    """Return the torch device for the parameter `device` on this machine.
 
     Parameters
     ----------
     device : str
-        "auto" is a GPU where there is one, else the CPU.
+        "auto" is a GPU if there is one, else the CPU.
     fall_back : bool, default=False
-        Whether a missing GPU is a warning (for predicting) or an error (for fitting).
+        Whether a missing device gives a warning and the CPU (for predicting) or an error
+        (for fitting).
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Checks of parameters: what passes, and what the messages say of what does not."""
+"""Checks of parameters: the values that pass, and the messages for all others."""
 
 import math
 
@@ -56,7 +56,7 @@ def test_numbers_outside_of_bounds_are_refused_with_the_bounds(bounds, outside, 
 
 
 @pytest.mark.parametrize("value", ["1", None, True, np.True_, 1j, [1], np.array([0.5])])
-def test_what_is_no_number_is_a_type_error(value):
+def test_other_types_than_numbers_are_a_type_error(value):
     expected = f"x={value!r} is not allowed: give a number in [0, 1]."
     assert message(TypeError, check_number, value, low=0, high=1) == expected
 
@@ -81,18 +81,18 @@ def test_integers_outside_of_bounds_are_refused_with_the_bounds(bounds, outside,
 
 
 @pytest.mark.parametrize("value", [1.0, np.float64(1), "1", None, True])
-def test_what_is_no_integer_is_a_type_error(value):
+def test_other_types_than_integers_are_a_type_error(value):
     expected = f"x={value!r} is not allowed: give an integer >= 1."
     assert message(TypeError, check_integer, value, low=1) == expected
 
 
 @pytest.mark.parametrize("value", [True, False, np.True_, np.bool_(False)])
-def test_flags_pass_numpys_too(value):
+def test_flags_of_python_and_numpy_pass(value):
     check_flag("x", value)
 
 
 @pytest.mark.parametrize("value", [0, 1, "yes", None])
-def test_what_is_no_flag_is_a_type_error(value):
+def test_other_types_than_flags_are_a_type_error(value):
     expected = f"x={value!r} is not allowed: give True or False."
     assert message(TypeError, check_flag, value) == expected
 
@@ -103,7 +103,7 @@ def test_options_pass(value):
 
 
 @pytest.mark.parametrize("value", ["Adam", "", None, 1, ["adam"]])
-def test_what_is_no_option_is_refused_with_all_of_them(value):
+def test_a_value_that_is_no_option_is_refused_with_all_options(value):
     expected = f"x={value!r} is not allowed: give one of 'adam', 'sgd'."
     assert message(ValueError, check_option, value, ("adam", "sgd")) == expected
 
@@ -113,6 +113,6 @@ def test_instances_pass():
 
 
 @pytest.mark.parametrize("value", [list, (1,), None])
-def test_what_is_no_instance_is_a_type_error(value):
+def test_anything_but_an_instance_is_a_type_error(value):
     expected = f"x={value!r} is not allowed: give a list."
     assert message(TypeError, check_instance, value, list, "a list") == expected

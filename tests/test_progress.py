@@ -1,4 +1,4 @@
-"""The progress bar: after an interrupt no other thread waits for it."""
+"""The progress bar: after an interrupt it blocks no other thread."""
 
 import multiprocessing
 import os
@@ -18,7 +18,7 @@ RECORD = {"epoch": 1, "train_loss": 0.5}
 
 
 class Screen:
-    """An output on which Ctrl-C, or an error, comes at one of the writes."""
+    """An output that raises Ctrl-C or an error at one of the writes."""
 
     def __init__(self, at, error):
         self.at, self.error, self.n_writes = at, error, 0
@@ -33,7 +33,7 @@ class Screen:
 
 
 class Lock:
-    """A lock; Ctrl-C comes right after it is taken for the n-th time, or released."""
+    """A lock that raises Ctrl-C right after it is taken or released for the n-th time."""
 
     def __init__(self, lock, at, when):
         self.lock, self.at, self.when, self.n = lock, at, when, 0
@@ -79,7 +79,7 @@ def ends_in_another_thread(function, seconds=20):
 
 @pytest.fixture
 def fresh_lock(monkeypatch):
-    """A lock of this test alone: a test that fails must not stop the others."""
+    """A lock for one test, so that a failing test does not block the others."""
     monkeypatch.setattr(bar_class(), "_lock", threading.RLock())
 
 
@@ -92,7 +92,9 @@ def n_writes_of(function, monkeypatch):
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError("the terminal is gone")], ids=repr)
-def test_whichever_write_of_a_bar_fails_another_threads_bar_ends(error, monkeypatch, fresh_lock):
+def test_after_any_failed_write_of_a_bar_the_bar_of_another_thread_ends(
+    error, monkeypatch, fresh_lock
+):
     with monkeypatch.context() as patch:
         n_writes = n_writes_of(use_a_bar, patch)
     assert n_writes > 10
@@ -110,7 +112,7 @@ def test_whichever_write_of_a_bar_fails_another_threads_bar_ends(error, monkeypa
 
 
 @pytest.mark.parametrize("when", ["acquire", "release"])
-def test_ctrl_c_right_after_the_lock_is_taken_or_given_back_leaves_it_free(when, monkeypatch):
+def test_ctrl_c_right_after_the_lock_is_taken_or_released_leaves_it_free(when, monkeypatch):
     monkeypatch.setattr(sys, "stderr", Screen(0, None))
     monkeypatch.setattr(sys, "stdout", Screen(0, None))
     lock = Lock(threading.RLock(), 0, when)
@@ -131,7 +133,7 @@ def verbose_fit():
     clf.fit(X, X[:, 0] > 20)
 
 
-def verbose_lesson():
+def verbose_distillation():
     X = np.arange(40.0).reshape(-1, 1)
     y = X[:, 0] > 20
     clf = DistilledClassifier(GaussianNB().fit(X, y), alpha=0.5, augment=None, preset="plain")
@@ -142,12 +144,12 @@ def bar_of_rows():
     ask(lambda X: np.full((len(X), 2), 0.5), np.zeros((9, 1)), batch_size=3, progress=True)
 
 
-@pytest.mark.parametrize("work", [verbose_fit, verbose_lesson, bar_of_rows])
-def test_after_ctrl_c_in_verbose_work_the_same_in_another_thread_ends(
+@pytest.mark.parametrize("work", [verbose_fit, verbose_distillation, bar_of_rows])
+def test_after_ctrl_c_in_verbose_work_the_same_work_ends_in_another_thread(
     work, monkeypatch, fresh_lock
 ):
     with monkeypatch.context() as patch:
-        n_writes_of(work, patch)  # the first time takes longer, and shows more
+        n_writes_of(work, patch)  # the first call takes longer and writes more
         n_writes = n_writes_of(work, patch)
     for at in (1, 2, n_writes // 2):
         with monkeypatch.context() as patch:
@@ -159,7 +161,7 @@ def test_after_ctrl_c_in_verbose_work_the_same_in_another_thread_ends(
             assert ends_in_another_thread(work)
 
 
-def test_a_lock_of_tqdm_that_another_left_taken_stops_no_fit(monkeypatch):
+def test_a_lock_of_tqdm_that_is_never_released_stops_no_fit(monkeypatch):
     from tqdm.auto import tqdm
 
     monkeypatch.setattr(sys, "stderr", Screen(0, None))

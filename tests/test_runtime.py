@@ -1,4 +1,4 @@
-"""Fitting and predicting leave no trace, and nothing around them changes a bit."""
+"""Fitting and predicting change no global state, and no global state changes a bit of them."""
 
 import inspect
 import os
@@ -37,7 +37,7 @@ class WithDropout(torch.nn.Sequential):
 
 
 def a_plain_mlp(n_features, n_classes):
-    """A module from outside whose layers are those of the network inside."""
+    """A custom module with the layers of the built-in network."""
     return MLP(n_features, n_classes, (16,))
 
 
@@ -64,7 +64,7 @@ def bits(clf):
     return joblib.hash((clf.network_.state, losses))
 
 
-#: (n_rows, n_features, layers): here the number of threads decides the last bits.
+#: (n_rows, n_features, layers): for these the number of threads decides the last bits.
 SENSITIVE = [(100_000, 4, ()), (1024, 100, (256, 256))]
 
 
@@ -84,7 +84,7 @@ def sensitive_fit(problem, n_threads):
 
 @pytest.fixture
 def threads_of_torch():
-    """torch.set_num_threads for the length of a test."""
+    """torch.set_num_threads, restored after the test."""
     before = torch.get_num_threads()
     yield torch.set_num_threads
     torch.set_num_threads(before)
@@ -162,7 +162,7 @@ def test_a_fit_on_the_cpu_seeds_no_other_device(monkeypatch, iris_like):
     clone(CUSTOM).fit(*iris_like).predict_proba(iris_like[0])
 
 
-def test_going_on_without_the_module_of_before_leaves_the_global_generator_alone(iris_like):
+def test_a_warm_start_without_the_previous_module_touches_no_global_generator(iris_like):
     clf = clone(TABULAR).set_params(module=a_plain_mlp, warm_start=True).fit(*iris_like)
     clf.set_params(module=None, dropout=0.0, feature_scale=False)
     with no_draws_from("torch"):
@@ -197,7 +197,7 @@ def test_two_jobs_give_the_bits_of_one(estimator, backend, iris_like):
 
 @pytest.mark.parametrize("n_before", [1, 2, 3])
 @every_network
-def test_a_fit_leaves_the_number_of_threads(estimator, n_before, iris_like, threads_of_torch):
+def test_a_fit_restores_the_number_of_threads(estimator, n_before, iris_like, threads_of_torch):
     threads_of_torch(n_before)
     clf = clone(estimator).set_params(n_threads=2, max_epochs=2, batch_size=90)
     clf.fit(*iris_like)
@@ -212,7 +212,7 @@ class Fails(Callback):
         raise RuntimeError("a callback fails")
 
 
-def test_concurrent_fits_leave_the_number_of_threads(iris_like, threads_of_torch):
+def test_concurrent_fits_restore_the_number_of_threads(iris_like, threads_of_torch):
     threads_of_torch(3)
 
     def fit_or_fail(number):
@@ -232,7 +232,7 @@ def test_concurrent_fits_leave_the_number_of_threads(iris_like, threads_of_torch
 
 
 @pytest.mark.parametrize("problem", SENSITIVE)
-def test_fits_with_unlike_numbers_of_threads_at_the_same_time_give_the_bits_of_each_alone(
+def test_concurrent_fits_with_different_numbers_of_threads_give_the_bits_of_each_alone(
     problem, monkeypatch
 ):
     counts = (1, 2, 4)
@@ -513,14 +513,14 @@ def test_the_default_number_of_threads_is_a_function_of_its_arguments(
         assert default_n_threads(n_parameters, batch_size) == expected
 
 
-def test_a_device_that_is_not_here_is_an_error_for_fitting_and_a_warning_for_predicting():
+def test_a_missing_device_is_an_error_for_fitting_and_a_warning_for_predicting():
     with pytest.raises(ValueError, match="device='nonsense' is not allowed"):
         resolve_device("nonsense")
     with pytest.warns(UserWarning, match="predicting on the CPU"):
         assert resolve_device("nonsense", fall_back=True) == torch.device("cpu")
 
 
-def test_a_callback_that_predicts_waits_for_no_fit_that_waits_for_it():
+def test_a_callback_that_predicts_does_not_deadlock_with_a_waiting_fit():
     X = np.random.RandomState(0).standard_normal((90, 4))
     y = np.arange(90) % 3
     fitted = clone(CUSTOM).fit(X, y)

@@ -1,1 +1,1 @@
-"""The caller's rows, labels and weights: checked, read, split."""
+"""The caller's rows, labels and weights: checking, reading and splitting."""

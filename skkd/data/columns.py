@@ -1,4 +1,7 @@
-"""Numbers of single columns, however the rows are stored, and their weighted quantiles."""
+"""The numbers of single columns of any rows, and their weighted quantiles."""
+
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -8,8 +11,8 @@ from skkd.data.tables import Table
 __all__ = ["by_column", "distinct", "distinct_values", "known_values", "quantiles"]
 
 
-def by_column(rows):
-    """Sparse rows column by column, each value stored once; others as they are.
+def by_column(rows: Any) -> Any:
+    """Convert sparse rows to columns with each value stored once; return others unchanged.
 
     Parameters
     ----------
@@ -28,8 +31,10 @@ def by_column(rows):
     return columns
 
 
-def known_values(rows, j, weight=None):
-    """Values of a numeric column that are neither missing nor of weight 0.
+def known_values(
+    rows: Any, j: int, weight: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return the values of a numeric column that are neither missing nor of weight 0.
 
     Parameters
     ----------
@@ -42,9 +47,9 @@ def known_values(rows, j, weight=None):
     Returns
     -------
     values : ndarray of shape (n_values,), float64
-        Of a sparse column those that are stored, and one zero for all that are not.
+        For a sparse column the stored values, and one zero for all others.
     weight : ndarray of shape (n_values,) or None
-        None where each counts alike.
+        None if all weights are equal.
 
     Examples
     --------
@@ -68,8 +73,10 @@ def known_values(rows, j, weight=None):
     return values[counts], None if weight is None else weight[counts]
 
 
-def distinct_values(rows, j, weight=None):
-    """The different values of a numeric column that have a weight, missing ones left out.
+def distinct_values(
+    rows: Any, j: int, weight: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the different values of a numeric column, without missing ones or weights of 0.
 
     Parameters
     ----------
@@ -81,7 +88,7 @@ def distinct_values(rows, j, weight=None):
     values : ndarray of shape (n_values,), float64
         In ascending order.
     weight : ndarray of shape (n_values,)
-        Of each.
+        Total weight of each value.
 
     Examples
     --------
@@ -92,8 +99,8 @@ def distinct_values(rows, j, weight=None):
     return distinct(*known_values(rows, j, weight))
 
 
-def distinct(values, weight=None):
-    """Different values in ascending order, and the weight of each.
+def distinct(values: np.ndarray, weight: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Return different values in ascending order, and the total weight of each.
 
     Parameters
     ----------
@@ -117,8 +124,10 @@ def distinct(values, weight=None):
     return values[first], np.add.reduceat(weight, first) if len(first) else weight
 
 
-def quantiles(values, weight, shares):
-    """The smallest values that at least these shares of the weight do not exceed.
+def quantiles(
+    values: np.ndarray, weight: np.ndarray | None, shares: Sequence[float] | np.ndarray
+) -> np.ndarray:
+    """Return for each share the smallest value that this share of the weight does not exceed.
 
     Parameters
     ----------
@@ -144,8 +153,8 @@ def quantiles(values, weight, shares):
     return values[order[np.searchsorted(weights_up_to, least)]]
 
 
-def _stored_and_zero(rows, j, weight):
-    """Stored values of a sparse column, and one zero for all others, with their weight."""
+def _stored_and_zero(rows: Any, j: int, weight: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Stored values of a sparse column, and one zero for all others, with their weights."""
     stored = slice(rows.indptr[j], rows.indptr[j + 1])
     values = np.append(rows.data[stored], 0.0)
     if weight is None:

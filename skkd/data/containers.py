@@ -1,12 +1,14 @@
-"""Rows put together from the cells of a table, in the container and types of that table.
+"""Synthetic rows in the container and types of the observed rows.
 
-A synthetic row takes each of its cells from a row that was observed, so whatever a cell
-holds, a category, a date or a gap, comes back as the library stored it. Only numbers are
-then written over some of these cells. NumPy arrays, SciPy's sparse matrices, pandas and
-polars DataFrames and pyarrow Tables come back as what they are; lists as arrays.
+Each cell of a synthetic row is a copy of an observed cell, so that categories, dates and
+missing values keep the form that the library stores. Numbers are then written to some of the
+cells. Rows of NumPy arrays, SciPy sparse matrices, pandas and polars DataFrames and pyarrow
+Tables come in the same container; rows of lists come as arrays.
 """
 
+from collections.abc import Sequence
 from importlib import import_module
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -16,12 +18,15 @@ from skkd.data.tables import columns_of, is_table
 
 __all__ = ["MOST_CELLS", "container_of"]
 
-#: A sparse matrix is handled as a dense one inside, of 8 bytes per cell.
+#: The largest size of a sparse matrix, which is made dense inside, with 8 bytes per cell.
 MOST_CELLS = 10**8
 
+#: By column: the rows to write to, and the numbers to write.
+Changes = dict[int, tuple[np.ndarray, np.ndarray]]
 
-def container_of(X):
-    """What reads the columns of X and puts rows of its cells together.
+
+def container_of(X: Any) -> "Container":
+    """Return the object that reads the columns of X and makes rows of its cells.
 
     Parameters
     ----------
@@ -44,7 +49,7 @@ def container_of(X):
 
 
 class Container:
-    """The observed rows; subclasses know how their library stores cells.
+    """The observed rows; each library has its own subclass.
 
     Parameters
     ----------
@@ -53,33 +58,34 @@ class Container:
     Attributes
     ----------
     names : list of str
-        Of the columns, for messages.
+        Names of the columns, for messages.
     zeros_are_gaps : bool
-        Whether a zero is a value of its own, which is swapped and never drawn around.
+        Whether a zero is not a number but a value of its own, as in a sparse matrix: cells
+        are copied from or to it, and no number near it is drawn.
     """
 
     zeros_are_gaps = False
 
-    def __init__(self, X):
+    def __init__(self, X: Any) -> None:
         if len(X.shape) != 2 or 0 in X.shape:
             refuse("X", X, "a table of at least one row and one column")
         self.X = X
         self.shape = X.shape
         self.names = [str(name) for name, _ in self.columns()]
 
-    def columns(self):
-        """(name, column) pairs, columns as the library gives them."""
+    def columns(self) -> list[tuple[Any, Any]]:
+        """Return (name, column) pairs, with columns of the library's own type."""
         return columns_of(self.X)
 
-    def rows(self, picks, changes):
-        """Rows of picked cells, some of which are overwritten by numbers.
+    def rows(self, picks: np.ndarray, changes: Changes) -> Any:
+        """Make rows of copied cells, and write numbers to some of the cells.
 
         Parameters
         ----------
         picks : ndarray of int of shape (n_rows, n_columns)
-            The observed row that each cell is taken from.
+            The observed row that each cell is copied from.
         changes : dict of int to (ndarray of int, ndarray)
-            By column: the rows to write into, and the numbers, int64 if the column
+            By column: the rows to write to, and the numbers, int64 if the column
             holds integers, else float64.
 
         Returns
@@ -88,21 +94,21 @@ class Container:
         """
         raise NotImplementedError
 
-    def join(self, parts):
-        """One container out of several."""
+    def join(self, parts: Sequence[Any]) -> Any:
+        """Concatenate the rows of several containers."""
         raise NotImplementedError
 
 
 class Arrays(Container):
     """Rows of a 2-d ndarray of any type."""
 
-    def rows(self, picks, changes):
+    def rows(self, picks: np.ndarray, changes: Changes) -> Any:
         block = self.X[picks, np.arange(self.shape[1])]
         for j, (at, numbers) in changes.items():
             block[at, j] = numbers
         return block
 
-    def join(self, parts):
+    def join(self, parts: Sequence[Any]) -> Any:
         return np.concatenate(parts)
 
 
@@ -111,7 +117,7 @@ class SparseMatrices(Arrays):
 
     zeros_are_gaps = True
 
-    def __init__(self, X):
+    def __init__(self, X: Any) -> None:
         if X.shape[0] * X.shape[1] > MOST_CELLS:
             allowed = (
                 f"at most {MOST_CELLS:,} cells (rows times columns), fewer columns "
@@ -124,17 +130,17 @@ class SparseMatrices(Arrays):
         if self.X.dtype.kind == "f" and np.isnan(self.X).any():
             refuse("X", "sparse matrix with NaN", "a sparse matrix without missing values")
 
-    def rows(self, picks, changes):
+    def rows(self, picks: np.ndarray, changes: Changes) -> Any:
         return self.matrix(super().rows(picks, changes))
 
-    def join(self, parts):
+    def join(self, parts: Sequence[Any]) -> Any:
         return sparse.vstack(parts, format=self.format)
 
 
 class PandasFrames(Container):
-    """Rows of a pandas DataFrame, numbered from 0."""
+    """Rows of a pandas DataFrame, with an index from 0."""
 
-    def rows(self, picks, changes):
+    def rows(self, picks: np.ndarray, changes: Changes) -> Any:
         columns = {}
         for j in range(self.shape[1]):
             taken = self.X.iloc[:, j].take(picks[:, j]).reset_index(drop=True)
@@ -144,13 +150,13 @@ class PandasFrames(Container):
         return block
 
     @staticmethod
-    def _write(column, at, numbers):
+    def _write(column: Any, at: np.ndarray, numbers: np.ndarray) -> Any:
         is_sparse = hasattr(column.dtype, "fill_value")
         written = column.astype(column.dtype.subtype) if is_sparse else column
         written.iloc[at] = type(column)(numbers).astype(written.dtype).array
         return written.astype(column.dtype)
 
-    def join(self, parts):
+    def join(self, parts: Sequence[Any]) -> Any:
         pandas = import_module("pandas")
         parts = [part.copy(deep=False) for part in parts]
         for j, dtype in enumerate(self.X.dtypes):
@@ -169,7 +175,7 @@ class PandasFrames(Container):
 class PolarsFrames(Container):
     """Rows of a polars DataFrame."""
 
-    def rows(self, picks, changes):
+    def rows(self, picks: np.ndarray, changes: Changes) -> Any:
         columns = []
         for j, series in enumerate(self.X.get_columns()):
             taken = series.gather(picks[:, j])
@@ -179,17 +185,17 @@ class PolarsFrames(Container):
             columns.append(taken)
         return type(self.X)(columns)
 
-    def join(self, parts):
+    def join(self, parts: Sequence[Any]) -> Any:
         return import_module("polars").concat(parts, how="vertical_relaxed")
 
 
 class ArrowTables(Container):
-    """Rows of a pyarrow Table, its schema kept."""
+    """Rows of a pyarrow Table, with its schema."""
 
-    def __init__(self, X):
+    def __init__(self, X: Any) -> None:
         super().__init__(X.unify_dictionaries().combine_chunks())
 
-    def rows(self, picks, changes):
+    def rows(self, picks: np.ndarray, changes: Changes) -> Any:
         pyarrow, columns = import_module("pyarrow"), []
         for j, column in enumerate(self.X.itercolumns()):
             taken = column.take(pyarrow.array(picks[:, j]))
@@ -197,12 +203,12 @@ class ArrowTables(Container):
         return pyarrow.Table.from_arrays(columns, schema=self.X.schema)
 
     @staticmethod
-    def _write(column, at, numbers):
+    def _write(column: Any, at: np.ndarray, numbers: np.ndarray) -> Any:
         pyarrow, compute = import_module("pyarrow"), import_module("pyarrow.compute")
         is_written = np.zeros(len(column), dtype=bool)
         is_written[at] = True
-        numbers = pyarrow.array(numbers).cast(column.type, safe=False)
-        return compute.replace_with_mask(column.combine_chunks(), is_written, numbers)
+        values = pyarrow.array(numbers).cast(column.type, safe=False)
+        return compute.replace_with_mask(column.combine_chunks(), is_written, values)
 
-    def join(self, parts):
+    def join(self, parts: Sequence[Any]) -> Any:
         return import_module("pyarrow").concat_tables(parts, promote_options="permissive")

@@ -1,10 +1,11 @@
-"""Rows of one container in that of another: what comes beside a table may be an array.
+"""Conversion of further rows, such as `X_unlabeled`, to the container of X.
 
-A teacher or a transformer that was fitted on a DataFrame wants a DataFrame of the same
-columns. They are found by name where both containers name theirs, else by position.
+A teacher or a transformer that was fitted on a DataFrame needs a DataFrame of the same
+columns. Columns are matched by name if both containers have names, else by position.
 """
 
 from importlib import import_module
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -15,23 +16,22 @@ from skkd.data.tables import as_numbers, columns_of, is_table, read_objects
 __all__ = ["in_container_of"]
 
 
-def in_container_of(X, rows, name=None):
-    """Rows in the container of X, with the types of its columns where they fit.
+def in_container_of(X: Any, rows: Any, name: str | None = None) -> Any:
+    """Convert rows to the container of X, and to the types of its columns where they fit.
 
     Parameters
     ----------
     X : container of rows
     rows : container of rows
-        A table keeps the names of its columns, if X has names as well: whether they are the
-        same is not looked at.
+        A table keeps the names of its columns if X has names too. It is not checked that
+        they are the same.
     name : str, default=None
-        What the rows are called in the warning that only one of both has names; None does
-        not warn.
+        Name of the rows in the warning that only one of both has names; None does not warn.
 
     Returns
     -------
     container of as many rows
-        The rows as they are, if they are in such a container already, or if they have
+        The rows as they are if they are in such a container already, or if they have
         another number of columns or of dimensions.
 
     Examples
@@ -54,12 +54,12 @@ def in_container_of(X, rows, name=None):
     return _as_array(X, rows) if isinstance(X, (np.ndarray, list, tuple)) else rows
 
 
-def _has_names(rows):
-    """Whether the columns are named, as scikit-learn understands it."""
+def _has_names(rows: Any) -> bool:
+    """Whether the columns have names, by the rule of scikit-learn: all of them are strings."""
     return is_table(rows) and all(isinstance(label, str) for label, _ in columns_of(rows))
 
 
-def _as_sparse(X, rows):
+def _as_sparse(X: Any, rows: Any) -> Any:
     if sparse.issparse(rows):
         return rows
     dense = _as_array(np.empty((0, X.shape[1])), rows)
@@ -67,8 +67,8 @@ def _as_sparse(X, rows):
     return type(X)(dense) if is_numeric else rows
 
 
-def _as_array(X, rows):
-    """Of a table its values; of a list an array, where X is one, and the other way round."""
+def _as_array(X: Any, rows: Any) -> Any:
+    """A table or list as an array if X is one; a table or array as a list if X is a list."""
     is_array = isinstance(X, np.ndarray)
     if is_table(rows):
         columns = _plain_columns(rows)
@@ -78,39 +78,40 @@ def _as_array(X, rows):
     return _array_of(rows, X.ndim == 2) if is_array and isinstance(rows, (list, tuple)) else rows
 
 
-def _array_of(rows, is_table_like):
-    """A list as an array, or as it is where it is none."""
+def _array_of(rows: list | tuple, is_table_like: bool) -> Any:
+    """A list as an array; the list itself if its rows differ in length."""
     try:
         array = np.asarray(rows)
-    except ValueError:  # of unequal lengths: the check of rows complains
+    except ValueError:  # the check of rows raises later
         return rows
     if is_table_like and array.dtype.kind in "US":  # numbers beside strings stay numbers
         return np.array(rows, dtype=object)
     return array
 
 
-def _stacked(columns, dtype):
-    """Columns of plain values as one array, of numbers if all are."""
-    numbers = [as_numbers(values) for values in columns]
-    if not any(column is None for column in numbers) and (dtype is None or dtype.kind in "fiub"):
-        stacked = np.column_stack(numbers)
+def _stacked(columns: list[np.ndarray], dtype: np.dtype | None) -> np.ndarray:
+    """Columns of plain values as one array, of numbers if all of them are numbers."""
+    as_float = [as_numbers(values) for values in columns]
+    numeric = [numbers for numbers in as_float if numbers is not None]
+    if len(numeric) == len(columns) and (dtype is None or dtype.kind in "fiub"):
+        stacked = np.column_stack(numeric)
         return stacked if dtype is None or _changes(stacked, dtype) else stacked.astype(dtype)
     array = np.empty((len(columns[0]), len(columns)), dtype=object)
-    for j, (values, of_values) in enumerate(zip(columns, numbers, strict=True)):
+    for j, (values, numbers) in enumerate(zip(columns, as_float, strict=True)):
         array[:, j] = values
-        if of_values is not None:
-            array[np.isnan(of_values), j] = np.nan
+        if numbers is not None:
+            array[np.isnan(numbers), j] = np.nan
     return array
 
 
-def _changes(numbers, dtype):
-    """Whether numbers of another type would be others, but for rounding."""
+def _changes(numbers: np.ndarray, dtype: np.dtype) -> bool:
+    """Whether conversion to a dtype changes any number by more than rounding."""
     if dtype.kind == "f":
         return False
     return not np.isfinite(numbers).all() or (numbers.astype(dtype) != numbers).any()
 
 
-def _as_table(X, rows):
+def _as_table(X: Any, rows: Any) -> Any:
     if not is_table(rows) and isinstance(rows, (list, tuple)):
         rows = _array_of(rows, is_table_like=True)
     if len(getattr(rows, "shape", ())) != 2 or rows.shape[1] != X.shape[1]:
@@ -134,19 +135,19 @@ def _as_table(X, rows):
     return pyarrow.Table.from_arrays(made, names=labels)
 
 
-def _plain_columns(rows):
+def _plain_columns(rows: Any) -> list[np.ndarray]:
     """Columns as object arrays of plain values, missing ones None."""
     return [read_objects(column) for _, column in columns_of(rows)]
 
 
-def _as_pandas(X, columns, labels):
+def _as_pandas(X: Any, columns: list[np.ndarray], labels: Any) -> Any:
     pandas = import_module("pandas")
     made = {j: _as_series(pandas, X.iloc[:, j].dtype, v) for j, v in enumerate(columns)}
     return pandas.DataFrame(made).set_axis(labels, axis=1)
 
 
-def _with_types_of(X, rows):
-    """A pandas table in the types of X's columns of the same names."""
+def _with_types_of(X: Any, rows: Any) -> Any:
+    """A pandas table with the types of the columns of X that have the same names."""
     pandas = import_module("pandas")
     if not (X.columns.is_unique and rows.columns.is_unique):
         return rows
@@ -158,8 +159,8 @@ def _with_types_of(X, rows):
     return rows
 
 
-def _as_series(pandas, dtype, values):
-    """A column in a type of X's; in one of its own, if that would change a value."""
+def _as_series(pandas: Any, dtype: Any, values: np.ndarray) -> Any:
+    """A pandas column with a dtype; with the dtype of its values if that would change any."""
     if isinstance(dtype, pandas.CategoricalDtype):
         categories = dtype.categories.tolist()
         known = set(categories)
@@ -170,7 +171,7 @@ def _as_series(pandas, dtype, values):
         column = own.astype(dtype)
     except (TypeError, ValueError):
         return own
-    is_gap = np.equal(values, None).astype(bool)
+    is_gap = np.equal(values, np.array(None, dtype=object)).astype(bool)
     if (column.isna().to_numpy() != is_gap).any():
         return own
     if dtype.kind == "f":
@@ -179,18 +180,18 @@ def _as_series(pandas, dtype, values):
     return column if is_same.all() else own
 
 
-def _as_polars(polars, like, values):
+def _as_polars(polars: Any, like: Any, values: np.ndarray) -> Any:
     try:
         return polars.Series(values.tolist(), dtype=like.dtype)
     except (TypeError, ValueError, OverflowError, polars.exceptions.PolarsError):
         return polars.Series(values.tolist(), strict=False)
 
 
-def _as_arrow(pyarrow, kind, values):
-    values = values.tolist()
+def _as_arrow(pyarrow: Any, kind: Any, values: np.ndarray) -> Any:
+    listed = values.tolist()
     try:
-        column = pyarrow.array(values, type=kind)
+        column = pyarrow.array(listed, type=kind)
     except (TypeError, ValueError, OverflowError, pyarrow.ArrowException):
-        return pyarrow.array(values)
-    is_same = pyarrow.types.is_floating(kind) or column.to_pylist() == values
-    return column if is_same else pyarrow.array(values)
+        return pyarrow.array(listed)
+    is_same = pyarrow.types.is_floating(kind) or column.to_pylist() == listed
+    return column if is_same else pyarrow.array(listed)

@@ -1,5 +1,6 @@
-"""Rows with their targets, and how some of them are held out."""
+"""The dataset of one fit, and its division into training and held-out rows."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,8 +14,8 @@ from skkd.data.validation import picked
 __all__ = ["Dataset", "effective_rows", "hold_out", "hold_out_others", "stratified_split"]
 
 
-def effective_rows(weights):
-    """How many rows of equal weight say as much (Kish 1965, "Survey sampling").
+def effective_rows(weights: np.ndarray) -> float:
+    """Return the effective sample size of weighted rows (Kish 1965, "Survey sampling").
 
     Parameters
     ----------
@@ -43,13 +44,14 @@ class Dataset:
     ----------
     rows : ndarray, sparse matrix or Table; for a transformer the caller's own X
     targets : dict of str to ndarray of shape (n_rows, ...)
-        "labels" (codes), "weights" and whatever else the training loss reads.
+        "labels" (codes), "weights" and further targets that the training loss reads.
     index : ndarray of int of shape (n_rows,), default=None
-        Which of the caller's rows they are; None for synthetic and unlabelled rows.
+        Indices of the rows in the caller's X; None for synthetic and unlabelled rows.
     n_labelled : int, default=None
-        The first so many have labels, the others soft labels alone; None: all have labels.
+        Number of rows with labels, which come first; the others have soft labels alone. None:
+        all rows have labels.
     fresh_rows : skkd.transfer.transfer_set.FreshRows, default=None
-        Makes other rows in place of those without labels, for each pass but the first.
+        Makes new rows in place of those without labels, before each epoch but the first.
     """
 
     rows: Any
@@ -63,13 +65,13 @@ class Dataset:
 
     @property
     def n_transfer_rows(self) -> int:
-        """How many rows have soft labels alone; of fresh rows, how many were made so far."""
+        """Number of rows with soft labels alone; with fresh rows, the number made so far."""
         if self.fresh_rows is not None:
             return self.fresh_rows.n_rows
         return 0 if self.n_labelled is None else len(self) - self.n_labelled
 
     def take(self, index: np.ndarray) -> "Dataset":
-        """Some of the rows.
+        """Return some of the rows with their targets.
 
         Parameters
         ----------
@@ -85,7 +87,7 @@ class Dataset:
         return Dataset(rows, targets, None if self.index is None else self.index[index])
 
     def with_target(self, name: str, values: np.ndarray) -> "Dataset":
-        """The same rows with another target, or one more.
+        """Return the same rows with a target replaced or added.
 
         Parameters
         ----------
@@ -99,12 +101,12 @@ class Dataset:
         return replace(self, targets=self.targets | {name: values})
 
     def followed_by(self, unlabelled: "Dataset") -> "Dataset":
-        """These rows, and after them others that have soft labels alone.
+        """Append rows that have soft labels alone.
 
         Parameters
         ----------
         unlabelled : Dataset
-            With the same targets.
+            It has the same targets.
 
         Returns
         -------
@@ -118,73 +120,87 @@ class Dataset:
         return Dataset(rows, targets, self.index, len(self), unlabelled.fresh_rows)
 
 
-def hold_out(examples, *, validation_fraction=None, seed=None, warns=True):
-    """Dataset to train on, and examples to watch.
+def hold_out(
+    dataset: Dataset,
+    *,
+    validation_fraction: float | None = None,
+    seed: int | None = None,
+    warns: bool = True,
+) -> tuple[Dataset, Dataset | None]:
+    """Split a dataset into training rows and held-out rows.
 
     Parameters
     ----------
-    examples : Dataset
-        Those of weight 0 are left out.
+    dataset : Dataset
+        Rows of weight 0 are left out of both parts.
     validation_fraction : float, default=None
-        Share of the examples to watch; None watches none.
+        Share of the rows to hold out; None holds out none.
     seed : int, default=None
-        Of the split.
+        Seed of the split.
     warns : bool, default=True
-        Whether to warn where a split cannot be stratified.
+        Whether to warn if the split cannot be stratified.
 
     Returns
     -------
     train : Dataset
-        Their weights have mean 1.
+        Its weights have mean 1.
     valid : Dataset or None
     """
-    weights = examples.targets["weights"]
+    weights = dataset.targets["weights"]
     rows, valid = np.flatnonzero(weights > 0), None
     if len(rows) == 0:
         raise ValueError("class_weight leaves no row with a weight above zero.")
     if validation_fraction is not None:
-        train, watched = stratified_split(
-            examples.targets["labels"][rows], validation_fraction, seed, warns
+        kept, held_out = stratified_split(
+            dataset.targets["labels"][rows], validation_fraction, seed, warns
         )
-        rows, valid = rows[train], examples.take(rows[watched])
-    train = examples if len(rows) == len(weights) else examples.take(rows)
+        rows, valid = rows[kept], dataset.take(rows[held_out])
+    train = dataset if len(rows) == len(weights) else dataset.take(rows)
     weights = train.targets["weights"]
     targets = train.targets | {"weights": weights / weights.mean()}
     return Dataset(train.rows, targets, train.index), valid
 
 
-def hold_out_others(examples, splits, seed):
-    """As many other rows to watch as in the first of some splits, and the rest to train on.
+def hold_out_others(
+    dataset: Dataset, splits: Sequence[tuple[Dataset, Dataset]], seed: int
+) -> tuple[Dataset, Dataset] | None:
+    """Hold out rows that no earlier split held out, as many as the first split did.
 
     Parameters
     ----------
-    examples : Dataset
+    dataset : Dataset
         All weights are above zero.
     splits : list of (Dataset, Dataset)
-        (train, watched) of the same examples.
+        Training rows and held-out rows of earlier splits of the same dataset.
     seed : int
 
     Returns
     -------
     (Dataset, Dataset) or None
-        None where too few are left that were never watched.
+        Training rows and held-out rows; None if too few rows are left.
     """
-    n_watched = len(splits[0][1])
-    is_left = np.ones(len(examples), dtype=bool)
-    for _, watched in splits:
-        is_left &= ~np.isin(examples.index, watched.index)
+    n_held_out = len(splits[0][1])
+    is_left = np.ones(len(dataset), dtype=bool)
+    for _, held_out in splits:
+        is_left &= ~np.isin(_index_of(dataset), _index_of(held_out))
     left = np.flatnonzero(is_left)
-    if len(left) <= n_watched:
+    if len(left) <= n_held_out:
         return None
-    _, valid = stratified_split(examples.targets["labels"][left], n_watched, seed, warns=False)
-    is_train = np.ones(len(examples), dtype=bool)
+    _, valid = stratified_split(dataset.targets["labels"][left], n_held_out, seed, warns=False)
+    is_train = np.ones(len(dataset), dtype=bool)
     is_train[left[valid]] = False
-    train, _ = hold_out(examples.take(np.flatnonzero(is_train)))
-    return train, examples.take(left[valid])
+    train, _ = hold_out(dataset.take(np.flatnonzero(is_train)))
+    return train, dataset.take(left[valid])
 
 
-def _joined(above, below):
-    """Rows of the same kind below each other."""
+def _index_of(dataset: Dataset) -> np.ndarray:
+    if dataset.index is None:
+        raise ValueError("only rows of the caller's X can be held out.")
+    return dataset.index
+
+
+def _joined(above: Any, below: Any) -> Any:
+    """Concatenate rows, in the container of the first."""
     if isinstance(above, Table) or isinstance(below, Table):
         names = above.names if isinstance(above, Table) else below.names
         pairs = zip(_columns(above), _columns(below), strict=True)
@@ -205,17 +221,17 @@ def _joined(above, below):
     return container_of(above).join([above, below])
 
 
-def _columns(rows):
+def _columns(rows: Table | np.ndarray) -> list[np.ndarray]:
     return rows.columns if isinstance(rows, Table) else list(rows.T)
 
 
-def _joined_columns(above, below):
-    """One column out of two; of categories if either is, as where all values of one are missing."""
+def _joined_columns(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+    """Concatenate two columns, as objects if either holds categories."""
     is_mixed = (above.dtype == object) != (below.dtype == object)
     return np.concatenate([_as_objects(c) if is_mixed else c for c in (above, below)])
 
 
-def _as_objects(column):
+def _as_objects(column: np.ndarray) -> np.ndarray:
     if column.dtype == object:
         return column
     objects = column.astype(object)
@@ -223,8 +239,10 @@ def _as_objects(column):
     return objects
 
 
-def stratified_split(codes, fraction, random_state, warns=True):
-    """Rows to train on and rows to validate on, stratified where that is possible.
+def stratified_split(
+    codes: np.ndarray, fraction: float, random_state: int | None, warns: bool = True
+) -> tuple[np.ndarray, np.ndarray]:
+    """Split rows into training and validation rows, stratified if that is possible.
 
     Parameters
     ----------
@@ -233,7 +251,7 @@ def stratified_split(codes, fraction, random_state, warns=True):
         Share of the validation rows, or their number.
     random_state : int
     warns : bool, default=True
-        Whether to warn where it is not.
+        Whether to warn if the split cannot be stratified.
 
     Returns
     -------
@@ -242,9 +260,9 @@ def stratified_split(codes, fraction, random_state, warns=True):
     from sklearn.model_selection import train_test_split  # a tenth of a second
 
     rows = np.arange(len(codes))
-    settings = {"test_size": fraction, "random_state": random_state}
+    options = {"test_size": fraction, "random_state": random_state}
     try:
-        return train_test_split(rows, stratify=codes, **settings)
+        return train_test_split(rows, stratify=codes, **options)
     except ValueError:
         if len(rows) < 2:
             raise
@@ -254,6 +272,6 @@ def stratified_split(codes, fraction, random_state, warns=True):
             f"validation_fraction={fraction!r}."
         )
     try:
-        return train_test_split(rows, **settings)
+        return train_test_split(rows, **options)
     except ValueError:
         refuse("validation_fraction", fraction, f"a share that leaves some of the {len(rows)} rows")

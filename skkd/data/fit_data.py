@@ -1,4 +1,4 @@
-"""The data of one fit: as the caller gave it, and encoded and divided."""
+"""The data of one fit: first as the caller gave them, then encoded and split."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ __all__ = ["FitData", "FitInput", "Seeds", "unwrapped_rows"]
 
 
 class Seeds(NamedTuple):
-    """What is drawn from `random_state`, in this order."""
+    """Seeds that are drawn from `random_state`, in this order."""
 
     network: int
     split: int
@@ -36,7 +36,7 @@ class FitInput:
         Reads further rows with the same columns.
     seeds : Seeds
     classes : ndarray of shape (n_classes,), default=None
-        Those that are known before `y` is looked at.
+        Classes that were given or fitted before; None takes the classes in `y`.
     needs_all_classes : bool, default=False
         Whether `y` must hold all of them.
     """
@@ -51,12 +51,12 @@ class FitInput:
     needs_all_classes: bool = False
 
     def dataset(self, targets: dict[str, np.ndarray], class_weight_factors: np.ndarray) -> Dataset:
-        """All rows with their targets and weights.
+        """Return all rows with their targets and weights.
 
         Parameters
         ----------
         targets : dict of str to ndarray
-            "labels" (codes) among them.
+            They include "labels" (codes).
         class_weight_factors : ndarray of shape (n_classes,)
 
         Returns
@@ -70,26 +70,26 @@ class FitInput:
     def class_weights(
         self, class_weight: dict | str | None, classes: np.ndarray, codes: np.ndarray
     ) -> np.ndarray:
-        """The factor of each class; see :func:`skkd.data.validation.class_weights`."""
+        """Return the weight of each class; see :func:`skkd.data.validation.class_weights`."""
         return class_weights(class_weight, classes, codes, self._ratios_of_weights())
 
     def _ratios_of_weights(self) -> np.ndarray | None:
-        """Sample weights of which the largest is 1: their ratios count, their sum is finite."""
+        """Sample weights, scaled to a largest weight of 1 so that their sum is finite."""
         return None if self.sample_weight is None else self.sample_weight / self.sample_weight.max()
 
 
 @dataclass(frozen=True)
 class FitData:
-    """The rows of one fit, encoded and divided.
+    """The rows of one fit, encoded and split.
 
     Parameters
     ----------
     classes : ndarray of shape (n_classes,)
     class_weights : ndarray of shape (n_classes,)
     train : Dataset
-        All rows but those that early stopping watches.
+        All rows without those of `valid`.
     valid : Dataset or None
-        Watched while `train` is fitted.
+        The validation rows of early stopping.
     held_out : Dataset or None
         The caller's own validation rows.
     """
@@ -110,7 +110,7 @@ class FitData:
         validation_fraction: float | None,
         seed: int,
     ) -> "FitData":
-        """All rows, less those that early stopping watches.
+        """Split all rows into training rows and validation rows for early stopping.
 
         Parameters
         ----------
@@ -118,11 +118,11 @@ class FitData:
         classes, factors : ndarray of shape (n_classes,)
             The classes and their weights.
         held_out : Dataset or None
-            The caller's own validation rows, watched in place of a share of the others.
+            The caller's own validation rows; then no rows are split off.
         validation_fraction : float or None
-            The share of the rows that is watched; None where none are.
+            The share of the rows to split off; None for none.
         seed : int
-            Of the split.
+            Seed of the split.
 
         Returns
         -------
@@ -134,5 +134,8 @@ class FitData:
 
 
 def unwrapped_rows(value: Any) -> Any:
-    """The content of a tuple of one, which keeps searches from slicing it."""
+    """Return the content of a tuple of length one.
+
+    scikit-learn's searches slice fit parameters of the length of X; in a tuple they do not.
+    """
     return value[0] if isinstance(value, tuple) and len(value) == 1 else value

@@ -1,43 +1,45 @@
-"""What rows an estimator takes: scikit-learn's tags, and what follows from those of its parts.
+"""Input tags: which rows an estimator accepts, derived from the tags of its parts.
 
-A pipeline's own tags are those of its first step for missing values, and say nothing of
-categories; those of a search say nothing of either. `string` is scikit-learn's tag of raw
-text. Categories that are written as strings come under `categorical`, as those of a
-OneHotEncoder do.
+The tags that scikit-learn gives a meta-estimator are incomplete. For missing values those of
+a pipeline are the tags of its first step, and they leave out categories; those of a search
+leave out both. `string` is scikit-learn's tag for raw text; categories that are strings
+belong to `categorical`, as for OneHotEncoder.
 """
 
 import inspect
+from collections.abc import Sequence
 from dataclasses import fields, replace
+from typing import Any
 
 import numpy as np
 from sklearn.utils import InputTags, get_tags
 
 __all__ = ["TAKES_ALL", "tags_of_preprocessor", "taken_by_all", "taken_by_both"]
 
-#: Of what has no tags.
+#: The tags of an object that has none: it may accept anything.
 TAKES_ALL = InputTags(
     three_d_array=True, sparse=True, categorical=True, string=True, allow_nan=True
 )
 
-#: What rows must be; the others are what they may be.
+#: Tags that name a requirement; all others name what is allowed.
 NEEDS = ("positive_only", "pairwise")
 
-#: They hand X to what they were given as `estimator`, or as `estimators`, as it is.
+#: Classes that pass X unchanged to their parameter `estimator`, or to all of `estimators`.
 HAND_ON = {"FrozenEstimator", "BaseSearchCV", "CalibratedClassifierCV", "BaseThresholdClassifier"}
 HAND_ON_TO_ALL = {"VotingClassifier", "StackingClassifier"}
 
-#: Transformers of these kinds leave each number where it is, a missing one too.
+#: Base classes of transformers that leave missing values in their output.
 KEEP_GAPS = {"OneToOneFeatureMixin", "SelectorMixin"}
 
 
-def tags_of_preprocessor(preprocessor, categorical_features="from_dtype"):
-    """What rows a classifier takes with a preprocessor.
+def tags_of_preprocessor(preprocessor: Any, categorical_features: Any = "from_dtype") -> InputTags:
+    """Return the input tags of a classifier with a preprocessor.
 
     Parameters
     ----------
     preprocessor : str, None or transformer
     categorical_features : "from_dtype", or array-like, default="from_dtype"
-        A sparse matrix has no columns to name.
+        If it names columns, sparse matrices are not accepted.
 
     Returns
     -------
@@ -52,8 +54,8 @@ def tags_of_preprocessor(preprocessor, categorical_features="from_dtype"):
     return replace(tags, allow_nan=tags.allow_nan and _fills_gaps(preprocessor))
 
 
-def taken_by_both(one, other):
-    """What rows two estimators both take.
+def taken_by_both(one: InputTags, other: InputTags) -> InputTags:
+    """Return the tags of the rows that two estimators both accept.
 
     Parameters
     ----------
@@ -63,20 +65,20 @@ def taken_by_both(one, other):
     -------
     sklearn.utils.InputTags
     """
-    found = {}
+    combined = {}
     for name in (field.name for field in fields(InputTags)):
-        of_both = getattr(one, name), getattr(other, name)
-        found[name] = any(of_both) if name in NEEDS else all(of_both)
-    return InputTags(**found)
+        values = getattr(one, name), getattr(other, name)
+        combined[name] = any(values) if name in NEEDS else all(values)
+    return InputTags(**combined)
 
 
-def taken_by_all(estimators):
-    """What rows all of some estimators take, as far as they tell.
+def taken_by_all(estimators: Sequence[Any]) -> InputTags:
+    """Return the tags of the rows that all of some estimators accept.
 
     Parameters
     ----------
     estimators : list of object
-        At least one; what has no tags takes all.
+        At least one. An object without tags is taken to accept all rows.
 
     Returns
     -------
@@ -95,7 +97,7 @@ def taken_by_all(estimators):
     return first
 
 
-def _tags_of(model):
+def _tags_of(model: Any) -> InputTags:
     if inspect.isclass(model) or not hasattr(model, "__sklearn_tags__"):
         return TAKES_ALL
     kinds = _kinds(model)
@@ -104,7 +106,7 @@ def _tags_of(model):
     if kinds & HAND_ON_TO_ALL:
         return taken_by_all([one for _, one in model.estimators if one != "drop"])
     tags = getattr(get_tags(model), "input_tags", None)
-    if not isinstance(tags, InputTags):  # an object may answer any attribute with anything
+    if not isinstance(tags, InputTags):  # an object may have anything under these names
         return TAKES_ALL
     if "Pipeline" in kinds:
         steps = _steps(model)
@@ -116,27 +118,27 @@ def _tags_of(model):
     if "ColumnTransformer" in kinds:
         parts = [_tags_of(part) for part in _parts(model) if not isinstance(part, str)]
         takes_gaps = all(part.allow_nan for part in parts)
-        some_encode = any(part.categorical for part in parts)
-        return replace(tags, allow_nan=takes_gaps, categorical=some_encode)
+        any_encodes = any(part.categorical for part in parts)
+        return replace(tags, allow_nan=takes_gaps, categorical=any_encodes)
     return tags
 
 
-def _kinds(model):
-    """The names of its class and of those that it descends from."""
+def _kinds(model: Any) -> set[str]:
+    """The names of the class of a model and of all its base classes."""
     return {kind.__name__ for kind in type(model).__mro__}
 
 
-def _steps(pipeline):
+def _steps(pipeline: Any) -> list:
     return [step for _, step in pipeline.steps if step is not None and step != "passthrough"]
 
 
-def _parts(transformer):
-    """What the columns of a table are given to, "drop" and "passthrough" included."""
+def _parts(transformer: Any) -> list:
+    """The transformers of a ColumnTransformer, with "drop", "passthrough" and the remainder."""
     return [*(part for _, part, _ in transformer.transformers), transformer.remainder]
 
 
-def _take_gaps(steps):
-    """Whether each step that a missing value comes to takes it."""
+def _take_gaps(steps: list) -> bool:
+    """Whether all steps up to the first that fills missing values accept them."""
     for step in steps:
         if not _tags_of(step).allow_nan:
             return False
@@ -145,8 +147,8 @@ def _take_gaps(steps):
     return True
 
 
-def _fills_gaps(transformer):
-    """Whether no missing value leaves a transformer, as far as its kind tells."""
+def _fills_gaps(transformer: Any) -> bool:
+    """Whether the output of a transformer has no missing values, judged by its class."""
     if isinstance(transformer, str):
         return transformer == "drop"
     kinds = _kinds(transformer)

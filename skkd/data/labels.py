@@ -1,7 +1,8 @@
-"""Labels of any container as a plain array that holds the caller's values."""
+"""Reading labels of any container as a plain array of the caller's values."""
 
 import numbers
 import warnings
+from typing import Any, NoReturn
 
 import numpy as np
 from sklearn.exceptions import DataConversionWarning
@@ -13,8 +14,8 @@ from skkd.data.tables import columns_of, is_table, read_objects
 __all__ = ["plain_values", "read_labels"]
 
 
-def read_labels(labels, name="y", warns=True):
-    """Labels as a one-dimensional array of the caller's values.
+def read_labels(labels: Any, name: str = "y", warns: bool = True) -> np.ndarray:
+    """Return labels as a one-dimensional array of the caller's values.
 
     Parameters
     ----------
@@ -28,10 +29,10 @@ def read_labels(labels, name="y", warns=True):
     Returns
     -------
     ndarray of shape (n_rows,)
-        Nullable numbers have the NumPy dtype of the same name, categories that of their
-        values. Objects that are all booleans or whole numbers are bool, int64 or uint64.
-        Text is an array of strings, or of objects that are strings; never of StringDType,
-        which not all of scikit-learn takes.
+        Nullable numbers get the NumPy dtype of the same name, categories the dtype of their
+        values. Objects that are all booleans or whole numbers become bool, int64 or uint64.
+        Text becomes an array of strings, or of objects that are strings; never of
+        StringDType, which parts of scikit-learn do not accept.
 
     Raises
     ------
@@ -53,7 +54,7 @@ def read_labels(labels, name="y", warns=True):
         labels = _only_column(labels, name, warns)
     if isinstance(labels, (list, tuple)):
         labels = _array_of_list(labels)
-    dtype = getattr(labels, "dtype", None)
+    dtype: Any = getattr(labels, "dtype", None)
     if getattr(dtype, "kind", None) == "T" and isinstance(labels, np.ndarray):  # StringDType
         labels = labels.astype(object)
     elif hasattr(dtype, "ordered"):
@@ -62,19 +63,19 @@ def read_labels(labels, name="y", warns=True):
         if labels.isna().any():
             _refuse_missing(name)
         labels = np.asarray(labels.to_numpy(dtype=dtype.numpy_dtype))
-    elif str(dtype) in ("Int128", "UInt128"):  # of polars, that NumPy has not
+    elif str(dtype) in ("Int128", "UInt128"):  # types of polars that NumPy does not have
         labels = read_objects(labels)
     labels = column_or_1d(labels, warn=warns)
     return _read_objects(labels, name) if labels.dtype == object else labels
 
 
-def plain_values(labels):
-    """Labels as a list of plain Python values.
+def plain_values(labels: Any) -> list:
+    """Return labels as a list of plain Python values.
 
     Parameters
     ----------
     labels : array-like of shape (n_labels,)
-        As of :func:`read_labels`, but of any types.
+        As for :func:`read_labels`, but their types may differ.
 
     Returns
     -------
@@ -90,8 +91,8 @@ def plain_values(labels):
     return read_objects(labels).tolist()
 
 
-def _only_column(table, name, warns):
-    """The column of a table that has but one."""
+def _only_column(table: Any, name: str, warns: bool) -> Any:
+    """The column of a table with one column; any other table is refused."""
     columns = columns_of(table)
     if len(columns) != 1:
         raise ValueError(f"{name} should be a 1d array, got a table of shape {table.shape}.")
@@ -104,8 +105,8 @@ def _only_column(table, name, warns):
     return columns[0][1]
 
 
-def _array_of_list(listed):
-    """NumPy's array, or where that would change the values of a list one of objects."""
+def _array_of_list(listed: Any) -> np.ndarray:
+    """The array that NumPy makes, or an array of objects if NumPy would change a value."""
     array = np.asarray(listed)
     if not isinstance(listed, (list, tuple)):
         return array
@@ -114,16 +115,16 @@ def _array_of_list(listed):
     return np.array(listed, dtype=object)
 
 
-def _values_of_categories(labels, name):
-    """The labels of a categorical column of pandas, of their own type."""
+def _values_of_categories(labels: Any, name: str) -> np.ndarray:
+    """The labels of a categorical column of pandas, with the type of the categories."""
     codes = np.asarray(getattr(labels, "cat", labels).codes)
     if (codes < 0).any():
         _refuse_missing(name)
     return read_labels(labels.dtype.categories, name)[codes]
 
 
-def _read_objects(labels, name):
-    """Objects as numbers, if that is what they are."""
+def _read_objects(labels: np.ndarray, name: str) -> np.ndarray:
+    """Convert objects to numbers if they are numbers; refuse missing and mixed labels."""
     listed = labels.tolist()
     for label in listed:
         if _is_missing(label):
@@ -137,7 +138,7 @@ def _read_objects(labels, name):
     return _read_numbers(labels, listed, name) if "number" in kinds else labels
 
 
-def _read_numbers(labels, listed, name):
+def _read_numbers(labels: np.ndarray, listed: list, name: str) -> np.ndarray:
     if all(isinstance(label, (bool, np.bool_)) for label in listed):
         return labels.astype(bool)
     are_floats = all(isinstance(label, (float, np.floating)) for label in listed)
@@ -147,37 +148,37 @@ def _read_numbers(labels, listed, name):
         except (TypeError, OverflowError):  # scikit-learn refuses them
             return labels
     whole = [int(label) for label in listed]
-    for dtype in (np.int64, np.uint64):
-        if np.iinfo(dtype).min <= min(whole) and max(whole) <= np.iinfo(dtype).max:
-            return np.array(whole, dtype=dtype)
+    for info in (np.iinfo(np.int64), np.iinfo(np.uint64)):
+        if info.min <= min(whole) and max(whole) <= info.max:
+            return np.array(whole, dtype=info.dtype)
     widest = max(whole, key=abs)
     raise ValueError(
         f"{name} holds the integer {widest}, beyond 64 bits: give such labels as text."
     )
 
 
-def _is_whole(number):
+def _is_whole(number: Any) -> bool:
     try:
         return int(number) == number
     except (TypeError, ValueError, OverflowError):  # complex, infinite
         return False
 
 
-def _kind_of(label):
+def _kind_of(label: Any) -> str:
     if isinstance(label, str):
         return "text"
     return "number" if isinstance(label, (numbers.Number, np.bool_)) else "other"
 
 
-def _is_missing(label):
-    """Whether it is None, NaN, or pandas' NA, which does not say whether it equals itself."""
+def _is_missing(label: Any) -> bool:
+    """Whether a label is None, NaN or pandas' NA."""
     try:
         return label is None or bool(label != label)
-    except TypeError:
+    except TypeError:  # comparing NA gives NA, which has no truth value
         return True
     except ValueError:  # an array
         return False
 
 
-def _refuse_missing(name, gap="NaN"):
+def _refuse_missing(name: str, gap: str = "NaN") -> NoReturn:
     raise ValueError(f"Input {name} contains {gap}: every row needs a label.")

@@ -1,12 +1,14 @@
-"""Masked arrays of NumPy: what is masked in X is missing; elsewhere it is refused."""
+"""Masked arrays of NumPy: masked entries of X are missing values; elsewhere they are refused."""
+
+from typing import Any
 
 import numpy as np
 
 __all__ = ["fill_mask", "refuse_mask"]
 
 
-def fill_mask(X):
-    """Rows with their masked entries as missing values.
+def fill_mask(X: Any) -> Any:
+    """Replace the masked entries of rows by missing values.
 
     Parameters
     ----------
@@ -15,8 +17,8 @@ def fill_mask(X):
     Returns
     -------
     container of rows
-        The argument, if it is no masked array. Otherwise its data: masked numbers are NaN,
-        and anything else that is masked is None in an array of objects.
+        The argument, if it is not a masked array. Otherwise its data: masked numbers become
+        NaN, and other masked entries become None in an array of objects.
 
     Examples
     --------
@@ -37,8 +39,8 @@ def fill_mask(X):
     return objects
 
 
-def refuse_mask(values, name):
-    """Raise ValueError where a value is masked that cannot be missing.
+def refuse_mask(values: Any, name: str) -> None:
+    """Raise ValueError if any value is masked.
 
     Parameters
     ----------

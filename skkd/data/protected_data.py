@@ -1,9 +1,9 @@
-"""The caller's data, given to objects that may write to them: teachers and transformers.
+"""Protection of the caller's data from teachers and transformers that write to their input.
 
-What they get is a view that cannot be written to, without a copy of the data. Where
-that fails, because they do write, or because their compiled code takes writable memory
-only, they get a copy. So do those that use torch, which writes to read-only memory, and
-warns of it.
+They get a read-only view, which needs no copy of the data. If they fail on it, because they
+do write or because their compiled code needs writable memory, they are called again with a
+copy. Objects that use torch get a copy at once, because torch writes to read-only memory and
+warns about it.
 """
 
 import copy
@@ -13,7 +13,9 @@ import re
 import sys
 import types
 import weakref
+from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -21,18 +23,18 @@ from scipy import sparse
 
 __all__ = ["call_protected", "copied", "is_about_writing", "read_only", "treat_alike"]
 
-#: What errors about memory that cannot be written to have in common.
+#: Matches the messages of errors about read-only memory.
 READ_ONLY = re.compile(r"read[- ]?only|not writ(e)?able|writeable flag", re.IGNORECASE)
 
-#: Libraries that do not use torch themselves; an object that is given to them may.
+#: Libraries that do not use torch themselves; the objects inside theirs are searched for it.
 WITHOUT_TORCH = ("builtins", "numpy", "sklearn", "scipy", "pandas", "skkd")
 
-#: Parts of an object that are searched for torch, and entries of each list in it.
+#: The largest number of parts of an object that are searched, and of entries of each list.
 MOST_PARTS, MOST_ENTRIES = 200, 10
 
 
-def call_protected(function, *data, owner):
-    """What a function returns for data that it cannot change.
+def call_protected(function: Callable, *data: Any, owner: Any) -> Any:
+    """Call a function so that it cannot change its data, and return its result.
 
     Parameters
     ----------
@@ -40,10 +42,10 @@ def call_protected(function, *data, owner):
         (*data) -> result. If it fails on read-only data it is called again, with copies;
         an error of that call is raised.
     *data : containers
-        Of rows, labels or weights; or None.
+        Rows, labels or weights; or None.
     owner : object
-        The teacher or transformer whose function it is. After a failure on read-only
-        data it gets copies at once.
+        The teacher or transformer that the function belongs to. After one failure on
+        read-only data all its calls get copies.
 
     Returns
     -------
@@ -65,12 +67,12 @@ def call_protected(function, *data, owner):
         except Exception as error:
             if not is_about_writing(error):
                 raise
-        _note(owner, True)
+        _remember(owner, True)
     return function(*map(copied, data))
 
 
-def read_only(data):
-    """The same data, as an object of its own that cannot be written to.
+def read_only(data: Any) -> Any:
+    """Return the same data as a new object that cannot be written to.
 
     Parameters
     ----------
@@ -99,8 +101,8 @@ def read_only(data):
     return copied(data)
 
 
-def copied(data):
-    """The same data in memory of their own.
+def copied(data: Any) -> Any:
+    """Return a copy of the data.
 
     Parameters
     ----------
@@ -120,23 +122,23 @@ def copied(data):
         return _with_own_axes(data.copy())
     if isinstance(data, (list, tuple)):
         return _copied_list(data)
-    if hasattr(data, "clone"):  # polars, whose copies share what cannot change; torch
+    if hasattr(data, "clone"):  # torch; polars, whose clones share memory that never changes
         return data.clone()
     return data
 
 
-def _needs_copies(owner):
+def _needs_copies(owner: Any) -> bool:
     """Whether an object gets copies: it failed on read-only data, or uses torch."""
     found = _gets_copies.get(id(owner))
     if found is not None and found[0]() is owner:
         return found[1]
     uses = _uses_torch(owner)
-    _note(owner, uses)
+    _remember(owner, uses)
     return uses
 
 
-def treat_alike(one, owner):
-    """Give a clone copies if the original gets them.
+def treat_alike(one: Any, owner: Any) -> Any:
+    """Make sure that a clone gets copies if the original does.
 
     Parameters
     ----------
@@ -150,21 +152,22 @@ def treat_alike(one, owner):
         `one` itself.
     """
     if _needs_copies(owner):
-        _note(one, True)
+        _remember(one, True)
     return one
 
 
-_gets_copies: dict = {}  # id of an object -> (weak reference to it, whether it gets copies)
+#: id of an object -> (weak reference to it, whether it gets copies)
+_gets_copies: dict[int, tuple[weakref.ref, bool]] = {}
 
 
-def _note(owner, gets_copies):
+def _remember(owner: Any, gets_copies: bool) -> None:
     key = id(owner)
-    with suppress(TypeError):  # not every object can be held weakly
+    with suppress(TypeError):  # not every object allows weak references
         _gets_copies[key] = weakref.ref(owner, lambda _: _gets_copies.pop(key, None)), gets_copies
 
 
-def is_about_writing(error):
-    """Whether an error, or one that led to it, is about read-only memory."""
+def is_about_writing(error: BaseException | None) -> bool:
+    """Whether an error, or one of its causes, is about read-only memory."""
     while error is not None:
         if READ_ONLY.search(str(error)):
             return True
@@ -172,8 +175,8 @@ def is_about_writing(error):
     return False
 
 
-def _read_only_array(array):
-    """A view whose flag cannot be set back, as that of an ordinary view can."""
+def _read_only_array(array: np.ndarray) -> np.ndarray:
+    """A view that cannot be made writable again, unlike an ordinary view."""
     try:
         return as_strided(array, subok=True, writeable=False)
     except TypeError:  # for StringDType
@@ -182,8 +185,8 @@ def _read_only_array(array):
         return view
 
 
-def _read_only_sparse(matrix):
-    if matrix.format in ("lil", "dok"):  # of Python's lists and dicts
+def _read_only_sparse(matrix: Any) -> Any:
+    if matrix.format in ("lil", "dok"):  # Python lists and dicts cannot be read-only
         return matrix.copy()
     view = copy.copy(matrix)
     for name, value in vars(matrix).items():
@@ -194,15 +197,15 @@ def _read_only_sparse(matrix):
     return view
 
 
-def _is_pandas(data):
+def _is_pandas(data: Any) -> bool:
     return hasattr(data, "iloc") and hasattr(data, "copy")
 
 
-def _read_only_pandas(data):
-    """A shallow copy over read-only arrays.
+def _read_only_pandas(data: Any) -> Any:
+    """A shallow copy whose blocks are read-only arrays.
 
-    Copy-on-write alone does not protect: scikit-learn makes the arrays that it takes from
-    a table writable again.
+    Copy-on-write alone does not protect the data, because scikit-learn makes arrays of a
+    table writable again.
     """
     try:
         view = data.copy(deep=False)
@@ -210,35 +213,36 @@ def _read_only_pandas(data):
             values = block.values
             is_array = type(values) is np.ndarray
             block.values = _read_only_array(values) if is_array else values.copy()
-    except AttributeError:  # a library like pandas, or a pandas of other insides
+    except AttributeError:  # a library like pandas, or another version of its private parts
         view = data.copy()
     return _with_own_axes(view)
 
 
-def _with_own_axes(data):
-    """Before pandas 3 a copy shares its axes with the original, their names included."""
-    with suppress(AttributeError):  # of a library like pandas
+def _with_own_axes(data: Any) -> Any:
+    """Give a copy axes of its own; before pandas 3 it shares them, and their names."""
+    with suppress(AttributeError):  # raised by a library like pandas
         data.index = data.index.view()
         if hasattr(data, "columns"):
             data.columns = data.columns.view()
     return data
 
 
-def _copied_list(rows):
+def _copied_list(rows: list | tuple) -> Any:
     if type(rows) not in (list, tuple):
         return copy.deepcopy(rows)
     return type(rows)([_copied_entry(entry) for entry in rows])
 
 
-def _copied_entry(entry):
+def _copied_entry(entry: Any) -> Any:
     if isinstance(entry, (list, tuple)):
         return _copied_list(entry)
     return entry.copy() if isinstance(entry, (np.ndarray, dict, set)) else entry
 
 
-def _uses_torch(thing):
-    """Whether an object, or a part of it, comes of torch or of a module that imports it."""
-    waiting, seen = [thing], {}
+def _uses_torch(thing: Any) -> bool:
+    """Whether an object, or a part of it, comes from torch or from a module that imports it."""
+    waiting = [thing]
+    seen: dict[int, Any] = {}
     while waiting and len(seen) < MOST_PARTS:
         part = waiting.pop(0)
         if id(part) in seen or isinstance(part, (str, bytes, np.ndarray, np.generic)):
@@ -250,7 +254,7 @@ def _uses_torch(thing):
     return False
 
 
-def _is_of_torch(thing):
+def _is_of_torch(thing: Any) -> bool:
     if isinstance(thing, types.ModuleType):
         return _is_torch(thing.__name__)
     if isinstance(thing, types.FunctionType):
@@ -262,8 +266,8 @@ def _is_of_torch(thing):
     )
 
 
-def _imports_torch(module, content):
-    """Whether a module is torch's, or has torch or something of it among its globals."""
+def _imports_torch(module: Any, content: dict[str, Any]) -> bool:
+    """Whether a module belongs to torch, or has torch or an object of it among its globals."""
     if _is_torch(module):
         return True
     if _is_known(module):
@@ -275,16 +279,16 @@ def _imports_torch(module, content):
     )
 
 
-def _is_torch(module):
+def _is_torch(module: Any) -> bool:
     return str(module).partition(".")[0] == "torch"
 
 
-def _is_known(module):
+def _is_known(module: Any) -> bool:
     return str(module).partition(".")[0] in WITHOUT_TORCH
 
 
-def _parts_of(thing):
-    """What an object holds: its attributes, entries, and what a function reads."""
+def _parts_of(thing: Any) -> list:
+    """The attributes and entries of an object; of a function, the variables that it reads."""
     if isinstance(thing, (list, tuple)):
         return list(thing[:MOST_ENTRIES])
     if isinstance(thing, dict):
@@ -295,9 +299,9 @@ def _parts_of(thing):
         return [thing.func, *thing.args, *thing.keywords.values()]
     if isinstance(thing, types.FunctionType) and not _is_known(thing.__module__):
         read = [thing.__globals__.get(name) for name in thing.__code__.co_names]
-        cells = []
+        cells: list = []
         with suppress(ValueError):  # if a cell is empty
-            cells = inspect.getclosurevars(thing).nonlocals.values()
+            cells = list(inspect.getclosurevars(thing).nonlocals.values())
         return [*read, *cells, *(thing.__defaults__ or ())]
     if isinstance(thing, (type, types.ModuleType, types.FunctionType)):
         return []

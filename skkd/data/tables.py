@@ -1,4 +1,4 @@
-"""Tables of pandas, polars and pyarrow, as columns of NumPy arrays.
+"""Reading tables of pandas, polars and pyarrow as columns of NumPy arrays.
 
 A column of numbers becomes float64, its missing values NaN. A column of categories
 (strings, categories, booleans, objects that are not all numbers) becomes an object
@@ -6,8 +6,9 @@ array of plain Python values, its missing values None.
 """
 
 import math
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from datetime import date, time, timedelta
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -25,20 +26,21 @@ __all__ = [
     "warn_of_numbers_in_quotes",
 ]
 
-#: How the names of numeric types begin, in lower case, in any of the libraries.
+#: The first letters of the names of numeric types, in lower case, in all libraries.
 NUMBERS = ("int", "uint", "float", "double", "halffloat", "decimal")
 
-#: Of which those are exact in float64 that are less than `WIDE`.
+#: The same of integer types; float64 is exact for integers below `WIDE`.
 INTEGERS, WIDE = ("int", "uint"), 2**53
 
 #: The same of categorical types.
 CATEGORIES = ("categor", "enum", "dictionary")
 
-#: What an object column must not hold; a datetime is a date too.
+#: Types that an object column must not hold; a datetime is a date too.
 DATES = (date, time, timedelta, np.datetime64, np.timedelta64)
 
-#: Different texts in a column, from which on they are looked at, how many of them, and the
-#: share of numbers among these; the others may say that one is missing.
+#: A column of text is checked for numbers if it has `MANY_TEXTS` different texts. The first
+#: `ENOUGH_TEXTS` of them are read, and a share of `NEARLY_ALL` must be numbers: the others
+#: may be codes for missing values.
 MANY_TEXTS, ENOUGH_TEXTS, NEARLY_ALL = 100, 1000, 0.9
 
 
@@ -59,29 +61,29 @@ class Table:
     ((2, 2), array([2.]))
     """
 
-    def __init__(self, columns, names):
+    def __init__(self, columns: list[np.ndarray], names: list[str]) -> None:
         self.columns = columns
         self.names = names
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[int, int]:
         return (len(self.columns[0]) if self.columns else 0, len(self.columns))
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.shape[0]
 
-    def __getitem__(self, rows):
-        """The same columns at some rows (a slice, a mask or indices)."""
+    def __getitem__(self, rows: Any) -> "Table":
+        """Some of the rows, by a slice, a mask or indices."""
         return Table([column[rows] for column in self.columns], self.names)
 
 
-def is_table(X):
+def is_table(X: Any) -> bool:
     """Whether X is a pandas or polars DataFrame or a pyarrow Table."""
     _refuse_queries(X)
     return _is_pandas(X) or hasattr(X, "get_columns") or _is_arrow(X)
 
 
-def read_table(X):
+def read_table(X: Any) -> Table:
     """Read the columns of a DataFrame, a pyarrow Table or a 2-d array.
 
     Parameters
@@ -110,17 +112,17 @@ def read_table(X):
     return Table([_read_column(n, c) for n, c in named], [str(n) for n, _ in named])
 
 
-def keep_wide_integers(table, X, categorical):
-    """Read categorical columns anew whose integers float64 does not tell apart, as objects.
+def keep_wide_integers(table: Table, X: Any, categorical: Sequence[int]) -> None:
+    """Read categorical columns with integers too large for float64 again, as objects.
 
     Parameters
     ----------
     table : Table
-        Its columns are replaced.
+        Its columns are replaced in place.
     X : pandas.DataFrame, polars.DataFrame, pyarrow.Table or 2-d ndarray
-        The same before it was read.
+        The data that `table` was read from.
     categorical : list of int
-        Indices of the columns.
+        Indices of the categorical columns.
 
     Examples
     --------
@@ -138,10 +140,10 @@ def keep_wide_integers(table, X, categorical):
                 table.columns[j] = read_objects(column)
 
 
-def as_numbers(values):
-    """Float64 of an object column (None is NaN), or None if it holds anything else.
+def as_numbers(values: Any) -> np.ndarray | None:
+    """Convert an object column to float64 (None to NaN); None if it holds anything else.
 
-    Digits in a string are a name, not a number: other rows may hold other names.
+    A string of digits counts as a name, not as a number: other rows may hold other names.
     """
     if any(isinstance(value, (str, bytes)) for value in values):
         return None
@@ -151,16 +153,19 @@ def as_numbers(values):
         return None
 
 
-def warn_of_numbers_in_quotes(X, table, declared):
-    """Warn of columns whose text reads as numbers, not all whole ones, as codes are.
+def warn_of_numbers_in_quotes(X: Any, table: Table, declared: Sequence[int]) -> None:
+    """Warn of columns of text that can be read as numbers.
+
+    Whole numbers alone do not warn, because they may be codes.
 
     Parameters
     ----------
     X : pandas.DataFrame, polars.DataFrame, pyarrow.Table or 2-d ndarray
     table : Table
-        The same as it was read.
+        The table that was read from X.
     declared : list of int
-        Columns that are categorical by request; those that are so by type are known.
+        Columns that the user declared categorical, which do not warn. Nor do columns of a
+        categorical type.
     """
     for j, (name, column) in enumerate(columns_of(X)):
         values = table.columns[j]
@@ -175,14 +180,14 @@ def warn_of_numbers_in_quotes(X, table, declared):
             )
 
 
-def _read_as_fractions(texts):
+def _read_as_fractions(texts: list[str]) -> bool:
     numbers = [number for number in map(_number_in, texts) if number is not None]
     some_are_fractions = any(not number.is_integer() for number in numbers)
     return some_are_fractions and len(numbers) >= NEARLY_ALL * len(texts)
 
 
-def _number_in(text):
-    """What text reads as, if that is a finite number."""
+def _number_in(text: str) -> float | None:
+    """Read text as a number; None if it is not a finite number."""
     try:
         number = float(text)
     except ValueError:
@@ -190,8 +195,8 @@ def _number_in(text):
     return number if math.isfinite(number) else None
 
 
-def columns_of(X):
-    """(name, column) pairs of a table or of a 2-d array."""
+def columns_of(X: Any) -> list[tuple[Any, Any]]:
+    """Return (name, column) pairs of a table or of a 2-d array."""
     _refuse_queries(X)
     if _is_pandas(X):
         return list(X.items())
@@ -202,32 +207,32 @@ def columns_of(X):
     return [(f"column {j}", X[:, j]) for j in range(X.shape[1])]
 
 
-def names_of(X):
-    """The names of a table's columns; None of what has none."""
+def names_of(X: Any) -> list | None:
+    """Return the names of the columns of a table; None if X is not a table."""
     columns = X.column_names if _is_arrow(X) else getattr(X, "columns", None)
     return None if columns is None else list(columns)
 
 
-def _is_pandas(X):
+def _is_pandas(X: Any) -> bool:
     return hasattr(X, "iloc") and hasattr(X, "columns")
 
 
-def _is_arrow(X):
+def _is_arrow(X: Any) -> bool:
     return hasattr(X, "column_names") and hasattr(X, "itercolumns")
 
 
-def _refuse_queries(X):
+def _refuse_queries(X: Any) -> None:
     if hasattr(X, "collect") and hasattr(X, "collect_schema"):
         raise TypeError(f"{type(X).__name__} holds a query, not rows: call .collect() first.")
 
 
-def _kind_of(column):
-    """The name of its type, in lower case."""
+def _kind_of(column: Any) -> str:
+    """The name of the type of a column, in lower case."""
     return str(getattr(column, "dtype", getattr(column, "type", ""))).lower()
 
 
-def _read_column(name, column):
-    """One column as float64 or as an object array with None for missing values."""
+def _read_column(name: Any, column: Any) -> np.ndarray:
+    """One column as float64, or as an object array with None for missing values."""
     kind = _kind_of(column)
     if kind.startswith(("date", "time", "duration", "period")):
         _refuse_dates(name, kind)
@@ -249,26 +254,26 @@ def _read_column(name, column):
     return values
 
 
-def _refuse_dates(name, kind):
+def _refuse_dates(name: Any, kind: str) -> NoReturn:
     raise TypeError(
         f"column {name!r} holds dates or times ({kind}): "
         "turn them into numbers (days since a date, hour of the day) first."
     )
 
 
-def read_numbers(column):
-    """A column of any library as float64, missing values NaN."""
+def read_numbers(column: Any) -> np.ndarray:
+    """Read a column of any library as float64, missing values as NaN."""
     if isinstance(column, np.ndarray):
         return column.astype(np.float64)
     if hasattr(column, "to_pylist"):  # pyarrow
         return np.asarray(column.cast("float64", safe=False).to_numpy(), dtype=np.float64)
-    if hasattr(column, "iloc"):  # pandas, its nullable types too
+    if hasattr(column, "iloc"):  # pandas, with its nullable types
         return column.to_numpy(dtype=np.float64, na_value=np.nan)
     return column.cast(float).fill_null(np.nan).to_numpy().astype(np.float64)  # polars
 
 
-def read_objects(column):
-    """A column of any library as plain Python values, missing ones None."""
+def read_objects(column: Any) -> np.ndarray:
+    """Read a column of any library as plain Python values, missing ones as None."""
     if hasattr(column, "to_pylist"):  # pyarrow
         listed = column.to_pylist()
     elif hasattr(column, "to_list"):  # pandas, polars
@@ -280,6 +285,6 @@ def read_objects(column):
     return values
 
 
-def _is_missing(value):
-    # NaN differs from itself, and pandas' NA answers comparisons with NA.
+def _is_missing(value: Any) -> bool:
+    # NaN differs from itself; comparing pandas' NA gives NA, so its type is checked first.
     return value is None or type(value).__name__ in ("NAType", "NaTType") or value != value

@@ -1,6 +1,8 @@
-"""The caller's X, y and weights, checked; scikit-learn's own messages where it has one."""
+"""Validation of X, y and weights, with scikit-learn's own messages where it has one."""
 
 import numbers
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -14,6 +16,7 @@ from skkd.checks import LARGEST_NUMBER, refuse
 from skkd.data.labels import read_labels
 from skkd.data.masks import fill_mask, refuse_mask
 from skkd.data.tables import (
+    Table,
     is_table,
     keep_wide_integers,
     read_table,
@@ -35,27 +38,27 @@ __all__ = [
     "resolve_categorical",
 ]
 
-#: What scikit-learn's estimators know of the columns of X.
+#: The attributes in which scikit-learn keeps the number and the names of the columns of X.
 COLUMN_ATTRIBUTES = ("n_features_in_", "feature_names_in_")
 
-#: Of a plain table.
+#: The largest number of columns of a plain table.
 MOST_COLUMNS = 1000
 
 
 class RowReader:
-    """Reads rows in the form that the preprocessor takes, always with the same columns.
+    """Reads rows in the form that the preprocessor needs, and checks their columns.
 
     Parameters
     ----------
     name : str
-        Of the estimator, for messages.
+        Class name of the estimator, for messages.
     preprocessor : "auto", None or transformer
     dtype : str
-        For ``preprocessor=None``, where no scaling comes before the cast.
+        The dtype of the rows if `preprocessor` is None, when no scaling precedes the cast.
     allow_nd : bool, default=False
-        Whether rows may have more than one dimension.
+        Whether X may have more than two dimensions.
     categorical : "from_dtype" or array-like, default="from_dtype"
-        Columns that are encoded besides those that are so by type.
+        Columns that are one-hot encoded in addition to those of a categorical type.
     columns : dict, default=None
         `n_features_in_` and `feature_names_in_`, as far as they are known; None: the rows
         that are read first set them.
@@ -63,31 +66,31 @@ class RowReader:
     Attributes
     ----------
     columns : dict
-        The same, of the rows that were read.
+        The same, for the rows that were read.
     """
 
     def __init__(
         self,
-        name,
+        name: str,
         *,
-        preprocessor,
-        dtype,
-        allow_nd=False,
-        categorical="from_dtype",
-        columns=None,
-    ):
+        preprocessor: Any,
+        dtype: str,
+        allow_nd: bool = False,
+        categorical: Any = "from_dtype",
+        columns: dict[str, Any] | None = None,
+    ) -> None:
         # scikit-learn keeps the number and the names of columns in an estimator.
         self._keeper = type(name, (BaseEstimator,), {})()
         vars(self._keeper).update(columns or {})
         self._is_first = columns is None
-        self._settings = {
+        self._options = {
             "preprocessor": preprocessor,
             "dtype": dtype,
             "allow_nd": allow_nd,
             "categorical": categorical,
         }
 
-    def __call__(self, X):
+    def __call__(self, X: Any) -> Any:
         """Read rows.
 
         Parameters
@@ -99,41 +102,49 @@ class RowReader:
         -------
         ndarray, csr matrix or Table; with a transformer X itself
         """
-        rows = check_rows(self._keeper, X, reset=self._is_first, **self._settings)
+        rows = check_rows(self._keeper, X, reset=self._is_first, **self._options)
         self._is_first = False
         return rows
 
     @property
-    def columns(self):
-        """The number of columns and, where they have any, their names."""
+    def columns(self) -> dict[str, Any]:
+        """The number of columns and, if they have names, the names."""
         kept = vars(self._keeper)
         return {name: kept[name] for name in COLUMN_ATTRIBUTES if name in kept}
 
     @property
-    def names(self):
+    def names(self) -> np.ndarray | None:
         """The names of the columns, or None."""
         return self.columns.get("feature_names_in_")
 
 
 def check_rows(
-    estimator, X, *, reset, preprocessor, dtype, categorical="from_dtype", allow_nd=False
-):
-    """The caller's rows in the form that a preprocessor takes.
+    estimator: Any,
+    X: Any,
+    *,
+    reset: bool,
+    preprocessor: Any,
+    dtype: str,
+    categorical: Any = "from_dtype",
+    allow_nd: bool = False,
+) -> Any:
+    """Check the caller's rows and read them in the form that a preprocessor needs.
 
     Parameters
     ----------
     estimator : estimator
-        Learns (`reset`) or checks the number and the names of the columns.
+        Holds the number and the names of the columns.
     X : array-like, sparse matrix or table
     reset : bool
+        Whether to store the number and the names in `estimator`, or to compare them.
     preprocessor : "auto", None or transformer
     dtype : str
-        For ``preprocessor=None``, where no scaling comes before the cast.
+        The dtype of the rows if `preprocessor` is None, when no scaling precedes the cast.
     categorical : "from_dtype", or array-like, default="from_dtype"
-        Columns that are encoded besides those that are so by type, as the parameter
-        `categorical_features` has them.
+        Columns that are one-hot encoded in addition to those of a categorical type: the
+        parameter `categorical_features`.
     allow_nd : bool, default=False
-        Whether rows may have more than one dimension.
+        Whether X may have more than two dimensions.
 
     Returns
     -------
@@ -147,7 +158,7 @@ def check_rows(
                 f"of 1 is required by {type(estimator).__name__}."
             )
         validate_data(estimator, X, reset=reset, skip_check_array=True)
-        return X.tocsr() if sparse.issparse(X) else X  # not every format has rows to pick
+        return X.tocsr() if sparse.issparse(X) else X  # not every format can select rows
     try:
         return _read_rows(estimator, X, reset, preprocessor, dtype, categorical, allow_nd)
     except OverflowError as error:  # of integers and fractions
@@ -155,15 +166,23 @@ def check_rows(
         raise ValueError(problem) from error
 
 
-def _read_rows(estimator, X, reset, preprocessor, dtype, categorical, allow_nd):
-    arrays = {"reset": reset, "accept_sparse": "csr", "allow_nd": allow_nd}
+def _read_rows(
+    estimator: Any,
+    X: Any,
+    reset: bool,
+    preprocessor: Any,
+    dtype: str,
+    categorical: Any,
+    allow_nd: bool,
+) -> Any:
+    arrays: dict[str, Any] = {"reset": reset, "accept_sparse": "csr", "allow_nd": allow_nd}
     if preprocessor is None:
         if getattr(getattr(X, "dtype", None), "kind", "") in ("m", "M"):
             refuse("X", X.dtype.name, "numbers, not dates or times", TypeError)
-        with np.errstate(over="ignore"):  # what is too large for the dtype is refused anyway
+        with np.errstate(over="ignore"):  # a value too large for the dtype is refused anyway
             return _validated(estimator, X, dtype=np.dtype(dtype), **arrays)
     as_numbers = {"dtype": "numeric", "ensure_all_finite": "allow-nan"} | arrays
-    if type(X) is np.ndarray and X.dtype.kind in "fiu":  # before all that it might be else
+    if type(X) is np.ndarray and X.dtype.kind in "fiu":  # the usual case first, for speed
         return _validated(estimator, X, **as_numbers)
     if is_table(X):
         validate_data(estimator, X, reset=reset, skip_check_array=True)
@@ -181,7 +200,7 @@ def _read_rows(estimator, X, reset, preprocessor, dtype, categorical, allow_nd):
     return validate_data(estimator, X, **as_numbers)
 
 
-def _read_table(estimator, X, categorical, is_new):
+def _read_table(estimator: Any, X: Any, categorical: Any, is_new: bool) -> Table:
     table = read_table(X)
     has_objects = any(column.dtype == object for column in table.columns)
     names = getattr(estimator, "feature_names_in_", None)
@@ -192,11 +211,11 @@ def _read_table(estimator, X, categorical, is_new):
     return table
 
 
-def _validated(estimator, X, ensure_all_finite=True, **settings):
-    """What `validate_data` gives; infinities of a dense array are looked for in less time."""
+def _validated(estimator: Any, X: Any, ensure_all_finite: bool | str = True, **options: Any) -> Any:
+    """The result of `validate_data`, with a faster check for infinities in a dense array."""
     if sparse.issparse(X):
-        return validate_data(estimator, X, ensure_all_finite=ensure_all_finite, **settings)
-    X = validate_data(estimator, X, ensure_all_finite=False, **settings)
+        return validate_data(estimator, X, ensure_all_finite=ensure_all_finite, **options)
+    X = validate_data(estimator, X, ensure_all_finite=False, **options)
     with np.errstate(over="ignore", invalid="ignore"):
         is_finite = np.isfinite(np.add.reduce(X, axis=None))
     if not is_finite:
@@ -206,17 +225,17 @@ def _validated(estimator, X, ensure_all_finite=True, **settings):
     return X
 
 
-def check_labels(owner, y, n_rows, name="y"):
-    """Labels as a 1-d array of any type that scikit-learn takes.
+def check_labels(owner: str, y: Any, n_rows: int, name: str = "y") -> np.ndarray:
+    """Check labels and return them as a 1-d array of a type that scikit-learn accepts.
 
     Parameters
     ----------
     owner : str
-        The class that asks for labels, for the message.
+        Class name of the estimator that needs labels, for the message.
     y : array-like of shape (n_rows,)
     n_rows : int
     name : str, default="y"
-        For the message.
+        Name of the argument, for the message.
 
     Returns
     -------
@@ -236,8 +255,8 @@ def check_labels(owner, y, n_rows, name="y"):
     return y
 
 
-def check_weights(sample_weight, n_rows):
-    """Sample weights as float64, or None.
+def check_weights(sample_weight: Any, n_rows: int) -> np.ndarray | None:
+    """Check sample weights and return them as float64, or None.
 
     Parameters
     ----------
@@ -272,17 +291,21 @@ def check_weights(sample_weight, n_rows):
     return weight
 
 
-def class_weights(class_weight, classes, codes, sample_weight):
-    """The factor that `class_weight` gives the rows of each class.
+def class_weights(
+    class_weight: Any,
+    classes: np.ndarray,
+    codes: np.ndarray,
+    sample_weight: np.ndarray | None,
+) -> np.ndarray:
+    """Return the weight that `class_weight` gives the rows of each class.
 
     Parameters
     ----------
     class_weight : dict, "balanced" or None
-        "balanced" gives all classes the same total weight; it counts a row as often as
-        its sample weight says.
+        "balanced" gives all classes the same total weight, sample weights included.
     classes : ndarray of shape (n_classes,)
     codes : ndarray of shape (n_rows,)
-        Of the rows to train on.
+        Codes of the training rows.
     sample_weight : ndarray of shape (n_rows,) or None
 
     Returns
@@ -294,7 +317,7 @@ def class_weights(class_weight, classes, codes, sample_weight):
             refuse("class_weight", class_weight, "a dict, 'balanced' or None")
         counts = np.bincount(codes, weights=sample_weight, minlength=len(classes))
         present = counts > 0
-        factors = np.ones(len(counts))  # soft labels may name a class that no row has
+        factors = np.ones(len(counts))  # a class of the soft labels may have no row
         factors[present] = counts.sum() / (present.sum() * counts[present])
     elif class_weight is None or isinstance(class_weight, dict):
         for weight in (class_weight or {}).values():
@@ -308,16 +331,18 @@ def class_weights(class_weight, classes, codes, sample_weight):
     return factors
 
 
-def encode(y, classes=None, name="y"):
-    """Classes and codes of labels.
+def encode(
+    y: np.ndarray, classes: np.ndarray | None = None, name: str = "y"
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the classes and the codes of labels.
 
     Parameters
     ----------
     y : ndarray of shape (n_rows,)
     classes : ndarray of shape (n_classes,), default=None
-        Sorted; None takes those of `y`.
+        Sorted; None takes the classes in `y`.
     name : str, default="y"
-        For the message.
+        Name of the argument, for the message.
 
     Returns
     -------
@@ -345,38 +370,40 @@ def encode(y, classes=None, name="y"):
     return classes, np.array([position[label] for label in found.tolist()], dtype=np.int64)[codes]
 
 
-def check_same_classes(found, classes):
-    """Refuse other classes than those of the last fit, in scikit-learn's words.
+def check_same_classes(found: np.ndarray, classes: np.ndarray) -> None:
+    """Refuse other classes than those of the last fit, with scikit-learn's message.
 
     Parameters
     ----------
     found : ndarray
-        The classes that a new fit would have.
+        The classes of the new fit.
     classes : ndarray
-        Those of the last fit.
+        The classes of the last fit.
     """
     if set(found.tolist()) != set(classes.tolist()):
         raise ValueError(
             "warm_start can only be used where `y` has the same classes as in the previous call "
-            f"to fit. Previously got {classes}, `y` has {found}. Set warm_start=False to begin "
-            "anew."
+            f"to fit. Previously got {classes}, `y` has {found}. Set warm_start=False to fit "
+            "from new initial weights."
         )
 
 
-def resolve_categorical(categorical_features, rows, names):
-    """Indices of the columns that are categorical by request.
+def resolve_categorical(
+    categorical_features: Any, rows: Any, names: Sequence[str] | np.ndarray | None
+) -> list[int]:
+    """Return the indices of the columns that the user declared categorical.
 
     Parameters
     ----------
     categorical_features : "from_dtype", or array-like of names, of indices or a mask
     rows : ndarray, sparse matrix or Table
     names : ndarray of str or None
-        Of the columns.
+        Names of the columns.
 
     Returns
     -------
     list of int
-        "from_dtype" requests none.
+        Empty for "from_dtype".
     """
     if isinstance(categorical_features, str) and categorical_features == "from_dtype":
         return []
@@ -398,18 +425,20 @@ def resolve_categorical(categorical_features, rows, names):
     known = {} if names is None else {name: j for j, name in enumerate(names)}
     if requested.dtype.kind in "OUS" and all(name in known for name in requested.tolist()):
         return sorted({known[name] for name in requested.tolist()})
-    return refuse("categorical_features", categorical_features, allowed)
+    refuse("categorical_features", categorical_features, allowed)
 
 
-def nominal_columns(categorical_features, X, names):
-    """Indices of the columns that are categorical by request, in rows of any container.
+def nominal_columns(
+    categorical_features: Any, X: Any, names: Sequence[str] | np.ndarray | None
+) -> list[int]:
+    """Return the indices of the declared categorical columns, for rows of any container.
 
     Parameters
     ----------
     categorical_features : "from_dtype", or array-like of names, of indices or a mask
     X : container with a shape, or nested list
     names : ndarray of str or None
-        Of the columns.
+        Names of the columns.
 
     Returns
     -------
@@ -421,8 +450,8 @@ def nominal_columns(categorical_features, X, names):
     return resolve_categorical(categorical_features, rows, names)
 
 
-def is_plain_table(X):
-    """Whether rows have columns, few enough to look at one by one: no text, no images."""
+def is_plain_table(X: Any) -> bool:
+    """Whether X has two dimensions and few columns: it holds no text and no images."""
     if sparse.issparse(X):
         return False
     first = X[:1] if isinstance(X, (list, tuple)) else X
@@ -430,16 +459,16 @@ def is_plain_table(X):
     return len(shape) == 2 and shape[1] <= MOST_COLUMNS
 
 
-def _keep_types(X):
-    """An array of a nested list that does not turn numbers beside strings into strings."""
+def _keep_types(X: Any) -> np.ndarray:
+    """A nested list as an array, in which numbers beside strings stay numbers."""
     array = X if isinstance(X, np.ndarray) else np.asarray(X)
     if array.dtype.kind in "US" and array is not X and not hasattr(X, "dtype"):
         array = np.array(X, dtype=object)
     return array
 
 
-def _numeric_if_possible(table):
-    """A table without categories as one array; infinities refused."""
+def _numeric_if_possible(table: Table) -> Any:
+    """A table without categories as one array, any other as it is; infinities are refused."""
     numbers = [column for column in table.columns if column.dtype != object]
     for column in numbers:
         assert_all_finite(column, allow_nan=True, input_name="X")
@@ -453,13 +482,13 @@ def _numeric_if_possible(table):
     return np.column_stack(numbers)
 
 
-def count_rows(X):
-    """Number of rows of anything scikit-learn can count."""
+def count_rows(X: Any) -> int:
+    """Return the number of rows of any container that scikit-learn knows."""
     return _num_samples(X)
 
 
-def picked(X, index):
-    """Some of the rows; not every sparse format, nor what is merely array-like, can be sliced.
+def picked(X: Any, index: np.ndarray) -> Any:
+    """Return some of the rows of any container, also of those that have no indexing.
 
     Parameters
     ----------
@@ -472,7 +501,7 @@ def picked(X, index):
     """
     if sparse.issparse(X):
         X = X.tocsr()
-    elif hasattr(X, "itercolumns"):  # pyarrow's, which scikit-learn 1.6 cannot index
+    elif hasattr(X, "itercolumns"):  # pyarrow, which scikit-learn 1.6 cannot index
         return X.take(index)
     elif not hasattr(X, "__getitem__"):
         X = np.asarray(X)

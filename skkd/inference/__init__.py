@@ -1,1 +1,1 @@
-"""A fitted network as plain data, which answers with NumPy alone."""
+"""Fitted networks as plain data, which predict with NumPy alone."""

@@ -1,18 +1,25 @@
 """A fitted custom module as plain data: its class, its arguments, its weights."""
 
 import weakref
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from skkd.preprocessing.preprocessor import Preprocessor
+
+if TYPE_CHECKING:
+    import torch
+
 __all__ = ["ModuleNetwork", "build_module"]
 
-#: Built modules, shared by all threads and never pickled.
+#: Built modules and their devices, shared by all threads and never pickled.
 _modules: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 
-def build_module(factory, arguments, dtype):
-    """Call the user's factory, on the CPU and in a dtype.
+def build_module(factory: Callable, arguments: dict[str, Any], dtype: str) -> "torch.nn.Module":
+    """Build a module with the user's factory, on the CPU, and convert it to a dtype.
 
     Parameters
     ----------
@@ -29,7 +36,7 @@ def build_module(factory, arguments, dtype):
 
     before = torch.get_default_dtype()
     try:
-        # Whatever the caller's defaults are, the same weights are drawn.
+        # The drawn weights must not depend on the caller's default dtype and device.
         torch.set_default_dtype(torch.float32)
         with torch.device("cpu"):
             module = factory(**arguments)
@@ -50,26 +57,27 @@ class ModuleNetwork:
     factory : callable
         The module's class, or a function that builds it.
     arguments : dict
-        Of the factory.
+        Keyword arguments of the factory.
     state : dict of str to ndarray
         The module's state dict.
     dtype : str
     device : str
-        As the estimator's; "auto" and a missing GPU are settled when it answers.
+        The estimator's parameter. It is resolved at the first prediction, so that "auto" and
+        a missing GPU depend on the machine that predicts.
     batch_size : int
         Rows per forward pass.
     """
 
-    preprocessor: object
-    factory: object
-    arguments: dict
-    state: dict
+    preprocessor: Preprocessor
+    factory: Callable
+    arguments: dict[str, Any]
+    state: dict[str, np.ndarray]
     dtype: str
     device: str
     batch_size: int
 
-    def logits(self, rows):
-        """Logits of rows as the user has them.
+    def logits(self, rows: Any) -> np.ndarray:
+        """Compute the logits of rows, preprocessing included.
 
         Parameters
         ----------
@@ -83,15 +91,15 @@ class ModuleNetwork:
 
         module, device = self._shared_module()
         dtype = np.dtype(self.dtype)
-        answers = []
+        logits = []
         with torch.inference_mode():
-            for _, x in self.preprocessor.blocks(rows, most=self.batch_size):
-                x = torch.tensor(np.ascontiguousarray(x, dtype=dtype), device=device)
-                answers.append(module(x).double().cpu().numpy())
-        return np.concatenate(answers)
+            for _, block in self.preprocessor.blocks(rows, most=self.batch_size):
+                x = torch.tensor(np.ascontiguousarray(block, dtype=dtype), device=device)
+                logits.append(module(x).double().cpu().numpy())
+        return np.concatenate(logits)
 
-    def module(self):
-        """A new torch module with the fitted weights, in eval mode, on the CPU."""
+    def module(self) -> "torch.nn.Module":
+        """Build a new torch module with the fitted weights, in eval mode, on the CPU."""
         import torch
 
         from skkd.runtime import seeded_global_generator
@@ -103,7 +111,7 @@ class ModuleNetwork:
         )
         return module.eval()
 
-    def _shared_module(self):
+    def _shared_module(self) -> tuple["torch.nn.Module", "torch.device"]:
         found = _modules.get(self)
         if found is None:
             from skkd.runtime import generator_lock, resolve_device

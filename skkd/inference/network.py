@@ -1,54 +1,60 @@
-"""A fitted network as plain data that answers in NumPy.
+"""A fitted network as plain data that predicts with NumPy.
 
-This is where the parts meet: training makes a :class:`Network`, predicting reads it,
-export writes it, a pickle holds it. It knows arrays and nothing else, so a fitted
-classifier predicts in a process that never imports torch.
+Training makes a :class:`Network`, predicting reads it, export writes it, a pickle holds it.
+It consists of arrays and plain Python values, so a fitted classifier predicts in a process
+that never imports torch.
 
-Answers are computed in float64 whatever the network was trained in: then a row gets
-the same answer alone and among others, where float32 would differ by 1e-6, and no
-input overflows on its way through the layers. Only many rows that come in float32 are
-answered in float32.
+Logits are computed in float64, whatever dtype the network was trained in. A row then gets the
+same logits alone and among others, which would differ by 1e-6 in float32, and no input
+overflows in the layers. The one exception is many rows at once that are float32 already.
 """
 
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from skkd.preprocessing.preprocessor import Preprocessor
+
+if TYPE_CHECKING:
+    from skkd.modules import MLP
+
 __all__ = ["ACTIVATIONS", "Dense", "Network", "log_softmax", "softmax"]
 
-#: Rows that pass through the layers together: few enough for the cache, and enough for
-#: threads of NumPy's, which small products keep waiting for each other.
+#: Rows that pass through the layers together: few enough for the cache of the processor, and
+#: enough for NumPy's threads, which wait for each other in small matrix products.
 BLOCK_ROWS = 4096
 
 
-def logistic(x):
+def logistic(x: np.ndarray) -> np.ndarray:
     """``1 / (1 + exp(-x))``, without overflow."""
     return 0.5 * (1 + np.tanh(0.5 * x))
 
 
-def softplus(x):
+def softplus(x: np.ndarray) -> np.ndarray:
     """``log(1 + exp(x))``, without overflow."""
     return np.logaddexp(0, x)
 
 
-def elu(x):
+def elu(x: np.ndarray) -> np.ndarray:
     """``x`` above zero, ``exp(x) - 1`` below."""
     return np.where(x > 0, x, np.expm1(np.minimum(x, 0)))
 
 
-def selu(x):
+def selu(x: np.ndarray) -> np.ndarray:
     """ELU, scaled so that activations normalise themselves (arXiv:1706.02515)."""
     scale, alpha = 1.0507009873554805, 1.6732632423543772
     return scale * np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0)))
 
 
-def gelu(x):
+def gelu(x: np.ndarray) -> np.ndarray:
     """``x Phi(x)`` in the tanh approximation of arXiv:1606.08415."""
     bounded = np.clip(x, -1e3, 1e3)  # tanh is +-1 long before; the cube must not overflow
     return 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (bounded + 0.044715 * bounded**3)))
 
 
-#: Up to so many rows, making blocks takes as long as answering.
+#: Up to so many rows are not divided into blocks, which would take as long as the layers.
 FEW_ROWS = 16
 
 #: From so many rows of float32 on, arithmetic is in float32.
@@ -57,8 +63,8 @@ MANY_ROWS = 1000
 #: The smallest normal number.
 TINY = np.finfo(np.float64).tiny
 
-#: Each may overwrite its argument.
-ACTIVATIONS = {
+#: Activations by name; each may overwrite its argument.
+ACTIVATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "identity": lambda x: x,
     "logistic": logistic,
     "tanh": np.tanh,
@@ -72,7 +78,7 @@ ACTIVATIONS = {
 }
 
 
-def log_softmax(logits):
+def log_softmax(logits: np.ndarray) -> np.ndarray:
     """Logarithm of the softmax of each row, finite for finite logits.
 
     Parameters
@@ -93,10 +99,10 @@ def log_softmax(logits):
     return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
 
 
-def softmax(logits):
+def softmax(logits: np.ndarray) -> np.ndarray:
     """Softmax of each row: positive, and sums to 1 within 1e-12.
 
-    An underflow stops at the smallest normal number, so that its logarithm is finite.
+    No probability is below the smallest normal number, so that its logarithm is finite.
 
     Parameters
     ----------
@@ -113,7 +119,7 @@ def softmax(logits):
     array([[5.00000000e-001, 5.00000000e-001],
            [2.22507386e-308, 1.00000000e+000]])
     """
-    p = np.array(logits.T, dtype=np.float64, order="C")  # over its first axis NumPy is faster
+    p = np.array(logits.T, dtype=np.float64, order="C")  # NumPy sums faster over axis 0
     p -= np.maximum.reduce(p, axis=0)
     np.exp(p, out=p)
     p /= np.add.reduce(p, axis=0)
@@ -124,18 +130,18 @@ def softmax(logits):
 class Dense:
     """One layer ready for inference: ``activation(x @ weight + bias)``.
 
-    What is a scale and a shift once training is over, as BatchNorm is, is folded in.
+    BatchNorm is a scale and a shift after training, which weight and bias include.
     """
 
     weight: np.ndarray  #: (n_inputs, n_units), float64
     bias: np.ndarray  #: (n_units,), float64
     activation: str
 
-    def astype(self, dtype):
+    def astype(self, dtype: Any) -> "Dense":
         """The same layer in another precision."""
         return Dense(self.weight.astype(dtype), self.bias.astype(dtype), self.activation)
 
-    def __call__(self, x):
+    def __call__(self, x: np.ndarray) -> np.ndarray:
         x = x @ self.weight
         x += self.bias
         return ACTIVATIONS[self.activation](x)
@@ -148,32 +154,32 @@ class Network:
     Parameters
     ----------
     preprocessor : skkd.preprocessing.preprocessor.Preprocessor
-        What the network sees of the user's rows.
+        Turns the user's rows into the inputs of the network.
     architecture : dict
         Arguments of :class:`skkd.modules.MLP`: n_features, n_classes,
         hidden_layer_sizes, activation, batch_norm, dropout, feature_scale.
     state : dict of str to ndarray
         The module's state dict, in the dtype it was trained in.
     temperature : float, default=1.0
-        Logits are divided by it. A training that goes on goes on without it.
+        Logits are divided by it when predicting. Further training does not use it.
     """
 
-    preprocessor: object
-    architecture: dict
-    state: dict
+    preprocessor: Preprocessor
+    architecture: dict[str, Any]
+    state: dict[str, np.ndarray]
     temperature: float = 1.0
-    layers: tuple = field(init=False, repr=False)
+    layers: tuple[Dense, ...] = field(init=False, repr=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         # Derived from `state`, so a pickle does not hold the weights twice.
         state = self._state_at_temperature()
         object.__setattr__(self, "layers", tuple(_dense_layers(self.architecture, state)))
 
-    def logits(self, rows):
-        """Logits of rows as the user has them.
+    def logits(self, rows: Any) -> np.ndarray:
+        """Compute the logits of rows, preprocessing included.
 
-        In float64, so that a row gets the same answer alone and among others; but many
-        rows of float32 (`MANY_ROWS`) in float32, where an answer may differ by 1e-6.
+        They are float64, so that a row gets the same logits alone and among others. For at
+        least `MANY_ROWS` rows of float32 they are float32 and may differ by 1e-6.
 
         Parameters
         ----------
@@ -188,16 +194,16 @@ class Network:
         layers = [layer.astype(dtype) for layer in self.layers] if is_single else self.layers
         if type(rows) is np.ndarray and len(rows) <= FEW_ROWS:
             return _forward(layers, self.preprocessor.transform(rows), dtype)
-        answers = []
+        logits = []
         for _, x in self.preprocessor.blocks(rows, most=BLOCK_ROWS):
-            answer = _forward(layers, x, dtype)
-            if is_single and not np.isfinite(answer).all():
-                answer = _forward(self.layers, x, np.float64)  # which nothing overflows
-            answers.append(answer)
-        return answers[0] if len(answers) == 1 else np.concatenate(answers)
+            of_block = _forward(layers, x, dtype)
+            if is_single and not np.isfinite(of_block).all():
+                of_block = _forward(self.layers, x, np.float64)  # does not overflow
+            logits.append(of_block)
+        return logits[0] if len(logits) == 1 else np.concatenate(logits)
 
-    def at_temperature(self, temperature):
-        """The same network at another temperature.
+    def at_temperature(self, temperature: float) -> "Network":
+        """Return the same network at another temperature.
 
         Parameters
         ----------
@@ -209,15 +215,15 @@ class Network:
         """
         return Network(self.preprocessor, self.architecture, self.state, temperature)
 
-    def _state_at_temperature(self):
+    def _state_at_temperature(self) -> dict[str, np.ndarray]:
         if self.temperature == 1:
             return self.state
         output = {name: self.state[name] for name in ("output.weight", "output.bias")}
         scaled = {name: a / a.dtype.type(self.temperature) for name, a in output.items()}
         return self.state | scaled
 
-    def module(self):
-        """A new torch module with the fitted weights, in eval mode."""
+    def module(self) -> "MLP":
+        """Build a new torch module with the fitted weights, in eval mode."""
         import torch
 
         from skkd.modules import MLP
@@ -228,7 +234,7 @@ class Network:
         mlp.load_state_dict({name: torch.tensor(a, device="cpu") for name, a in state.items()})
         return mlp.eval()
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         return {
             "preprocessor": self.preprocessor,
             "architecture": self.architecture,
@@ -236,13 +242,13 @@ class Network:
             "temperature": self.temperature,
         }
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: dict[str, Any]) -> None:
         for name, value in state.items():
             object.__setattr__(self, name, value)
         self.__post_init__()
 
 
-def _forward(layers, x, dtype):
+def _forward(layers: Sequence[Dense], x: np.ndarray, dtype: Any) -> np.ndarray:
     with np.errstate(over="ignore", invalid="ignore"):
         x = x.astype(dtype, copy=False)
         for layer in layers:
@@ -250,8 +256,8 @@ def _forward(layers, x, dtype):
     return x
 
 
-def _dense_layers(architecture, state):
-    """The layers of an MLP's state dict, in their order, scales and BatchNorm folded in."""
+def _dense_layers(architecture: dict[str, Any], state: dict[str, np.ndarray]) -> Iterator[Dense]:
+    """The layers of an MLP in order, with the feature scale and BatchNorm in their weights."""
     arrays = {name: np.asarray(array, dtype=np.float64) for name, array in state.items()}
     n_hidden = len(architecture["hidden_layer_sizes"])
     first = "linear1" if n_hidden else "output"

@@ -1,7 +1,7 @@
-"""Probabilities at once: a fitted network behind a few checks of a NumPy array.
+"""Fast predictions of NumPy arrays: a fitted network with a few checks of its input.
 
-scikit-learn's validation takes several times as long as a small network. Who serves one
-row at a time, from arrays of a known kind, can leave it out.
+scikit-learn's validation takes several times as long as a small network. It can be left out
+where rows come one at a time, as arrays of a known kind.
 """
 
 from dataclasses import dataclass
@@ -17,20 +17,20 @@ __all__ = ["Predictor"]
 
 @dataclass(frozen=True)
 class Predictor:
-    """A function of a floating array that gives what `predict_proba` gives.
+    """A function that returns the same as `predict_proba`, for floating arrays alone.
 
-    It holds plain data, never changes, pickles, and may be called from any number of
-    threads. For the built-in network it needs no torch.
+    It holds plain data, never changes, can be pickled, and may be called from any number of
+    threads. The built-in network does not need torch.
 
     Parameters
     ----------
     network : skkd.inference.network.Network or skkd.inference.module_network.ModuleNetwork
     classes : ndarray of shape (n_classes,)
-        What the columns of an answer mean.
+        The class of each column of the probabilities.
     n_features : int
-        Columns of an array.
+        Number of columns of an array.
     dtype : str
-        What rows are rounded to where no scaling comes before.
+        Rows are rounded to it if the network has no preprocessing (``preprocessor=None``).
 
     Examples
     --------
@@ -47,7 +47,7 @@ class Predictor:
     n_features: int
     dtype: str
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         preprocessor = self.network.preprocessor
         has_categories = isinstance(preprocessor, ColumnPreprocessor) and preprocessor.one_hot
         if not isinstance(preprocessor, (PassThrough, ColumnPreprocessor)) or has_categories:
@@ -56,17 +56,17 @@ class Predictor:
                 "else (categories, images, rows for a transformer of its own): use predict_proba."
             )
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         kind, n_classes = type(self.network).__name__, len(self.classes)
         return f"Predictor({kind}, {self.n_features} columns, {n_classes} classes)"
 
-    def __call__(self, X):
-        """Probabilities of rows.
+    def __call__(self, X: np.ndarray) -> np.ndarray:
+        """Compute the class probabilities of rows.
 
         Parameters
         ----------
         X : ndarray of shape (n_rows, n_features), floating
-            NaN is a missing value where the network fills them.
+            NaN is a missing value if the preprocessor imputes them.
 
         Returns
         -------
@@ -94,9 +94,9 @@ class Predictor:
             X = X.astype(self.dtype, copy=False)
         return softmax(self.network.logits(X))
 
-    def _refuse_infinities(self, X):
-        takes_gaps = isinstance(self.network.preprocessor, ColumnPreprocessor)
-        refused = np.isinf(X) if takes_gaps else ~np.isfinite(X)
+    def _refuse_infinities(self, X: np.ndarray) -> None:
+        allows_nan = isinstance(self.network.preprocessor, ColumnPreprocessor)
+        refused = np.isinf(X) if allows_nan else ~np.isfinite(X)
         if refused.any():
             row, column = np.argwhere(refused)[0]
             raise ValueError(f"X holds {X[row, column]} in row {row}, column {column}.")

@@ -1,6 +1,6 @@
-"""What the network sees of X: imputed, scaled and encoded.
+"""Preprocessing of X for the network: imputing, scaling and encoding.
 
-Numbers can be spread over bins, which helps small networks on tables: see
+Numeric columns can also be encoded by bins, which helps small networks on tables: see
 :mod:`skkd.preprocessing.encodings`.
 """
 

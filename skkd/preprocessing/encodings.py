@@ -1,8 +1,8 @@
-r"""How a number is spread over several inputs, so that a small network can bend it often.
+r"""Encodings of a numeric column as several inputs: one for each bin of its values.
 
 =================  ================================================================
 PiecewiseLinear    bins between quantiles of the column
-SelectiveBins      the same, of the few columns that their scaled number serves badly
+SelectiveBins      the same, for codes, counts and columns with one very frequent value
 TeacherBins        bins between the thresholds at which a teacher's trees split it
 =================  ================================================================
 
@@ -10,17 +10,21 @@ With the edges :math:`b_0 < \dots < b_T` of a column, component t of a value x i
 
 .. math:: \min\{1, \max\{0, (x - b_{t-1}) / (b_t - b_{t-1})\}\}
 
-which is 0 below its bin, 1 above it and a straight ramp within. A layer behind it is
-linear in each bin, and may have another slope in each: what a tree says with a threshold
-takes one weight. The components stand beside the scaled number, which alone goes on
-outside of the outermost edges. They lie between 0 and 1, as the indicators of categories do.
+which is 0 below its bin, 1 above it and rises linearly within. A linear layer of the
+components is linear in each bin and may have another slope in each, so that one weight is
+enough for the step of a tree at a threshold. The components are added to the scaled number,
+which alone still changes outside of the outermost edges. They lie between 0 and 1, as the
+indicators of categories do.
 
 Gorishniy, Rubachev and Babenko (2022), "On embeddings for numerical features in tabular
 deep learning", arXiv:2203.05556, take quantiles, or the thresholds of one small tree for
-each column. The outer bins are open there; here they end, for nothing must explode.
+each column. Their outer bins are open; those here are closed, so that all components are
+bounded.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, NoReturn
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -46,9 +50,9 @@ class PiecewiseLinear(DocLinkMixin, BaseEstimator):
     Parameters
     ----------
     n_bins : int, default=12
-        At most. A column of no more than `n_bins` + 1 different values has its edges at
-        them. So has any value that weighs as much as a bin; the others share the bins
-        that are left.
+        The largest number of bins of a column. If a column has at most `n_bins` + 1
+        different values, each is an edge. Otherwise each value with at least the weight
+        of a bin is an edge, and quantiles of the other values divide the remaining bins.
 
     Examples
     --------
@@ -98,7 +102,7 @@ class PiecewiseLinear(DocLinkMixin, BaseEstimator):
         return np.union1d(values[is_heavy], light)
 
     def edges_of_table(self, columns, n_rows, thresholds=None):
-        """Edges of the bins of all columns; none where a column has no bins.
+        """Edges of the bins of all columns; an empty array for a column without bins.
 
         Parameters
         ----------
@@ -106,34 +110,40 @@ class PiecewiseLinear(DocLinkMixin, BaseEstimator):
             Different values and their weights, by index of the column.
         n_rows : int
         thresholds : dict of int to (ndarray, ndarray), default=None
-            Where a teacher's trees split columns, and their gains.
+            Thresholds of a teacher's trees and their gains, by index of the column.
 
         Returns
         -------
         list of ndarray
         """
         if thresholds is None:
-            return [self.edges(*column) for column in columns.values()]
-        nowhere = (), ()
-        return [self.edges(*c, thresholds.get(j, nowhere)) for j, c in columns.items()]
+            return [self.edges(values, weight) for values, weight in columns.values()]
+        no_splits = (), ()
+        return [
+            self.edges(values, weight, thresholds.get(j, no_splits))
+            for j, (values, weight) in columns.items()
+        ]
 
 
 class SelectiveBins(PiecewiseLinear):
-    """Bins for those columns alone that their scaled number serves badly.
+    """Bins for two kinds of columns alone, for which a scaled number is not enough.
 
     ================================  ==================================================
-    whole numbers, three to eight     codes or counts: an edge at each of them
-    one value in three quarters of    the others, which crowd in a corner of the scale,
-    the rows or more                  share `n_bins` bins
+    column                            bins
+    ================================  ==================================================
+    three to eight different values,  an edge at each value: they are codes or counts
+    all whole numbers
+    one value in three quarters of    at most `n_bins`: scaling leaves the other values
+    the rows or more                  in a small part of the range
     ================================  ==================================================
 
-    Any other column has none. Neither has one where the table has fewer than 25 rows for
-    each bin, for each kind of column: then there is nothing to learn about a bin.
+    All other columns have no bins. For each kind, its columns have none either if the table
+    has fewer than 25 rows for each of their bins: these are too few to learn from.
 
     Parameters
     ----------
     n_bins : int, default=32
-        At most, of a column of the second kind.
+        The largest number of bins of a column of the second kind.
 
     Examples
     --------
@@ -144,54 +154,58 @@ class SelectiveBins(PiecewiseLinear):
     [array([0., 1., 2.]), array([], dtype=float64)]
     """
 
-    #: Different values of a column of codes or counts.
+    #: The smallest and the largest number of different values of codes or counts.
     FEWEST_CODES, MOST_CODES = 3, 8
 
-    #: Of the weight of a column, that one value has.
+    #: Share of the weight that makes a value very frequent.
     HEAP = 0.75
 
-    #: Of the table, for each bin.
+    #: Rows of the table that are needed for each bin.
     ROWS_PER_BIN = 25
 
-    #: Fewer say no more than the number.
+    #: Columns with a very frequent value have at least so many bins, or none.
     FEWEST_BINS = 8
 
     def __init__(self, n_bins=32):
         self.n_bins = n_bins
 
     def edges_of_table(self, columns, n_rows, thresholds=None):
-        most = n_rows // self.ROWS_PER_BIN
-        of_codes = {j: c[0] for j, c in columns.items() if self._are_codes(*c, n_rows)}
-        if sum(len(values) - 1 for values in of_codes.values()) > most:
-            of_codes = {}
-        heaped = [j for j, c in columns.items() if self._are_heaped(*c)]
-        bins = PiecewiseLinear(min(self.n_bins, most // max(len(heaped), 1)))
+        max_bins = n_rows // self.ROWS_PER_BIN
+        codes = {
+            j: values
+            for j, (values, weight) in columns.items()
+            if self._are_codes(values, weight, n_rows)
+        }
+        if sum(len(values) - 1 for values in codes.values()) > max_bins:
+            codes = {}
+        heaped = [j for j, column in columns.items() if self._are_heaped(*column)]
+        bins = PiecewiseLinear(min(self.n_bins, max_bins // max(len(heaped), 1)))
         heaped = heaped if bins.n_bins >= self.FEWEST_BINS else []
-        edges = of_codes | {j: bins.edges(*columns[j]) for j in heaped}
+        edges = codes | {j: bins.edges(*columns[j]) for j in heaped}
         return [edges.get(j, np.empty(0)) for j in columns]
 
-    def _are_codes(self, values, weight, n_rows):
+    def _are_codes(self, values: np.ndarray, weight: np.ndarray, n_rows: int) -> bool:
         if not self.FEWEST_CODES <= len(values) <= self.MOST_CODES:
             return False
         rarest = n_rows * weight.min() / weight.sum()
         return rarest >= self.ROWS_PER_BIN / 2 and bool((values == np.rint(values)).all())
 
-    def _are_heaped(self, values, weight):
+    def _are_heaped(self, values: np.ndarray, weight: np.ndarray) -> bool:
         return len(values) > self.MOST_CODES and weight.max() >= self.HEAP * weight.sum()
 
 
 class TeacherBins(PiecewiseLinear):
     """Bins between the thresholds at which the teacher's trees split the column.
 
-    The network then bends where the teacher jumps. A column that no tree splits has no
-    bins: the network sees its scaled number alone. With a teacher without trees the bins
-    are those of :class:`PiecewiseLinear`, and a warning says so.
+    The slope of the network can then change where the teacher's answer jumps. A column that
+    no tree splits has no bins: the network gets its scaled number alone. For a teacher
+    without trees the bins are those of :class:`PiecewiseLinear`, with a warning.
 
     Parameters
     ----------
     n_bins : int, default=12
-        At most: between the lowest value, `n_bins` - 1 quantiles of the thresholds
-        (weighted by gain) and the highest value.
+        The largest number of bins of a column. Their edges are the lowest value, at most
+        `n_bins` - 1 quantiles of the thresholds (weighted by gain) and the highest value.
 
     Examples
     --------
@@ -214,8 +228,8 @@ class TeacherBins(PiecewiseLinear):
             The different values of the column, in ascending order.
         weight : ndarray of shape (n_values,)
         splits : (ndarray, ndarray), default=None
-            Thresholds of the teacher's trees, which may be none, and their gains. Where
-            no gain is above zero all count alike. None has bins of equal weight.
+            Thresholds of the teacher's trees, possibly none, and their gains. If no gain
+            is above zero, all thresholds count alike. None: the bins have equal weight.
 
         Returns
         -------
@@ -244,16 +258,16 @@ ENCODINGS = {
 
 
 def resolve_encoding(name, value, has_teacher=True):
-    """The encoding that a parameter means, its own parameters checked.
+    """Return the encoding for the value of a parameter, after a check of its own parameters.
 
     Parameters
     ----------
     name : str
-        The parameter, for the error message.
+        Name of the parameter, for the error message.
     value : str, PiecewiseLinear or None
         A key of `ENCODINGS`, or an encoding.
     has_teacher : bool, default=True
-        Whether there may be a teacher to ask.
+        Whether encodings that need a teacher's trees are allowed.
 
     Returns
     -------
@@ -284,7 +298,7 @@ def resolve_encoding(name, value, has_teacher=True):
 
 
 def without_teacher(value):
-    """The encoding nearest to a parameter's that needs no teacher.
+    """Return an encoding that needs no teacher: the same one, or quantiles for thresholds.
 
     Parameters
     ----------
@@ -306,12 +320,12 @@ def without_teacher(value):
 
 @dataclass(eq=False)
 class Bins:
-    """The bins of all columns, as arrays: one component each.
+    """The bins of all columns, as arrays with one entry for each bin.
 
     Parameters
     ----------
     column : ndarray of int of shape (n_components,)
-        Which of the scaled columns.
+        Position of the bin's column among the scaled columns.
     left : ndarray of float64 of shape (n_components,)
         The lower edge, in units of the scaled column.
     width : ndarray of float64 of shape (n_components,)
@@ -329,13 +343,13 @@ class Bins:
     width: np.ndarray
 
     @classmethod
-    def fit(cls, edges, centre, scale):
-        """Bins of columns that are scaled.
+    def fit(cls, edges: Sequence[np.ndarray], centre: np.ndarray, scale: np.ndarray) -> "Bins":
+        """Convert edges to the units of scaled columns.
 
         Parameters
         ----------
         edges : sequence of ndarray
-            Of each column, in its own unit.
+            Edges of each column, in its own unit.
         centre, scale : ndarray of shape (n_columns,)
 
         Returns
@@ -343,45 +357,46 @@ class Bins:
         Bins
         """
         scaled = [
-            np.unique(standardise(of_column, c, s))
-            for of_column, c, s in zip(edges, centre, scale, strict=True)
+            np.unique(standardise(column_edges, c, s))
+            for column_edges, c, s in zip(edges, centre, scale, strict=True)
         ]
-        n_bins = [max(len(of_column) - 1, 0) for of_column in scaled]
+        n_bins = [max(len(column_edges) - 1, 0) for column_edges in scaled]
+        widths = [np.diff(column_edges) for column_edges in scaled]
         return cls(
             column=np.repeat(np.arange(len(scaled)), n_bins),
-            left=np.concatenate([np.empty(0), *(of_column[:-1] for of_column in scaled)]),
-            width=np.concatenate([np.empty(0), *(np.diff(of_column) for of_column in scaled)]),
+            left=np.concatenate([np.empty(0), *(column_edges[:-1] for column_edges in scaled)]),
+            width=np.concatenate([np.empty(0), *widths]),
         )
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.column)
 
-    def transform(self, scaled):
-        """The components of rows.
+    def transform(self, scaled: np.ndarray) -> np.ndarray:
+        """Compute the components of rows.
 
         Parameters
         ----------
         scaled : ndarray of shape (n_rows, n_columns), float64
-            Finite.
+            Finite values.
 
         Returns
         -------
         ndarray of shape (n_rows, n_components), float64
-            From 0 to 1.
+            Values from 0 to 1.
         """
         components = np.take(scaled, self.column, axis=1)
         components -= self.left
-        with np.errstate(over="ignore"):  # bins may be narrow
+        with np.errstate(over="ignore"):  # a narrow bin may overflow; the result is clipped
             components /= self.width
         np.maximum(components, 0.0, out=components)
         return np.minimum(components, 1.0, out=components)
 
 
-def _refuse_teacher_bins(name, value):
+def _refuse_teacher_bins(name: str, value: Any) -> NoReturn:
     others = ", ".join(repr(key) for key, kind in ENCODINGS.items() if not kind.asks_teacher)
     refuse(
         name,
         value,
-        f"None, {others} or a PiecewiseLinear, for only a DistilledClassifier has a teacher "
-        "whose trees could be asked",
+        f"None, {others} or a PiecewiseLinear, because only a DistilledClassifier has a teacher "
+        "with trees",
     )

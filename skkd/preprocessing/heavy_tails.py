@@ -1,12 +1,12 @@
-r"""Columns of which many values lie far out, and the scale that suits them: their ranks.
+r"""Normal scores: a scale for columns with heavy tails that depends on ranks alone.
 
-A linear unit that suits the middle of such a column leaves nothing but "far" of its tails.
-Normal scores ask where a value stands among the others:
+Linear scaling that fits the middle of such a column puts its tails so far out that the
+network can hardly distinguish the values in them. The normal score of a value is
 
 .. math:: s(x) = \frac{\Phi^{-1}(F(x))}{\Phi^{-1}(3/4) - \Phi^{-1}(1/4)}
 
-with the share F of the weight that lies below x, half of that at x included; minus the score
-of the median. They are the same for every increasing function of the column.
+minus the score of the median, where F is the share of the weight below x plus half the share
+at x. The scores are the same for every increasing function of the column.
 """
 
 from dataclasses import dataclass
@@ -18,31 +18,32 @@ from skkd.data.columns import distinct, quantiles
 
 __all__ = ["NormalScores", "is_heavy_tailed"]
 
-#: In units of the column's width. Beyond lie 4 % of a Cauchy distribution, .6 % of a
-#: log-normal one with sigma 1, .01 % of an exponential one, nothing of a normal one.
+#: Distance from the median, in units of the column's width, beyond which a value is far. So
+#: are 4 % of a Cauchy distribution, .6 % of a log-normal one with sigma 1, .01 % of an
+#: exponential one, nothing of a normal one.
 FAR = 8.0
 
-#: Of the weight; fewer are outliers.
+#: Share of the weight beyond which far values are a tail; up to it they are outliers.
 MANY = 0.01
 
-#: Sums of weights are rounded, and so are values in another unit.
+#: Relative tolerance for rounding in sums of weights and in values of another unit.
 ROUNDING = 1e-9
 
 #: Shares of the weight at whose quantiles the scores are kept.
 LEVELS = ndtr(np.linspace(-3, 3, 33))
 
 
-def is_heavy_tailed(distance, width, weight):
+def is_heavy_tailed(distance: np.ndarray, width: float, weight: np.ndarray | None) -> bool:
     """Whether more than a hundredth of the weight lies over eight widths from the median.
 
-    What lies furthest of all does not count: one outlier is no tail.
+    The value that lies furthest does not count: one outlier is not a tail.
 
     Parameters
     ----------
     distance : ndarray of shape (n_values,)
-        From the median.
+        Distance of each value from the median.
     width : float
-        Above 0.
+        Unit of the distances, above 0.
     weight : ndarray of shape (n_values,) or None
 
     Returns
@@ -66,14 +67,14 @@ def is_heavy_tailed(distance, width, weight):
 
 @dataclass(eq=False)
 class NormalScores:
-    """Scores of the values of a column; linear between those that are kept."""
+    """Normal scores of a column: kept at some of its values, interpolated linearly between."""
 
     values: np.ndarray  #: (n_kept,), ascending
     scores: np.ndarray  #: (n_kept,); that of the median is 0
 
     @classmethod
-    def fit(cls, values, weight=None):
-        """Scores of a column.
+    def fit(cls, values: np.ndarray, weight: np.ndarray | None = None) -> "NormalScores":
+        """Compute the scores of a column and keep them at some of its quantiles.
 
         Parameters
         ----------
@@ -94,13 +95,13 @@ class NormalScores:
         values, weight = distinct(values, weight)
         up_to = np.cumsum(weight)
         scores = ndtri((up_to - weight / 2) / up_to[-1]) / (ndtri(0.75) - ndtri(0.25))
-        kept = np.searchsorted(values, quantiles(values, weight, [0.5, *LEVELS]))
-        scores -= scores[kept[0]]
-        kept = np.unique([0, *kept, len(values) - 1])
+        at_quantiles = np.searchsorted(values, quantiles(values, weight, [0.5, *LEVELS]))
+        scores -= scores[at_quantiles[0]]
+        kept = np.unique([0, *at_quantiles, len(values) - 1])
         return cls(values[kept], scores[kept])
 
-    def transform(self, values):
-        """Scores of values; 0 where missing, the outermost ones for all that is further out.
+    def transform(self, values: np.ndarray) -> np.ndarray:
+        """Return scores: 0 for missing values, the outermost score for values further out.
 
         Parameters
         ----------

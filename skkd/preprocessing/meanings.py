@@ -1,25 +1,26 @@
-"""Categories that come as another type: 1 where "1" was known, "True" where True was.
+"""Matching of categories across types: 1 and "1" are the same, and so are "True" and True.
 
-A file that is read twice may give a column as text once and as numbers or booleans another
-time. Both mean the same if the text reads as that number, or as that boolean; and True is 1.
+The same column of a file may be read once as text and once as numbers or booleans. A text and
+a number mean the same if the text can be read as that number; "true" and True are 1.
 """
 
 import math
 import numbers
 from collections import Counter
+from typing import Any
 
 import numpy as np
 
 __all__ = ["codes_by_meaning", "meaning_of"]
 
-#: Integers from here on are not all different in float64.
+#: From here on float64 cannot distinguish all integers.
 WIDE = 2**53
 
 FLAGS = {"true": 1, "false": 0}
 
 
-def meaning_of(category):
-    """The number that a category is, or reads as.
+def meaning_of(category: Any) -> int | float | None:
+    """Return the number that a category is, or that its text can be read as.
 
     Parameters
     ----------
@@ -28,8 +29,8 @@ def meaning_of(category):
     Returns
     -------
     int, float or None
-        A boolean is 1 or 0, a fraction is rounded as float32 has it. None for any other
-        text, and for what may be one of several integers in float64.
+        1 or 0 for a boolean; a fraction is rounded to float32. None for any other text, and
+        for a float64 that is too large to stand for a single integer.
 
     Examples
     --------
@@ -44,14 +45,14 @@ def meaning_of(category):
     return _rounded(float(category)) if isinstance(category, numbers.Real) else None
 
 
-def codes_by_meaning(categories, are_text):
-    """The position of each category by what it means, if no other means the same.
+def codes_by_meaning(categories: list, are_text: bool) -> dict[Any, int]:
+    """Map meanings to positions of categories; a meaning that several share is left out.
 
     Parameters
     ----------
     categories : list
     are_text : bool
-        Whether to take the categories that are text, or the others.
+        Whether to use only the categories that are text, or only the others.
 
     Returns
     -------
@@ -67,23 +68,24 @@ def codes_by_meaning(categories, are_text):
         for code, category in enumerate(categories)
         if isinstance(category, str) == are_text
     }
-    n_of = Counter(meanings.values())
-    return {m: code for code, m in meanings.items() if m is not None and n_of[m] == 1}
+    counts = Counter(meanings.values())
+    return {m: code for code, m in meanings.items() if m is not None and counts[m] == 1}
 
 
-def _read_number(text):
-    if "_" in text:  # which Python takes between digits
+def _read_number(text: str) -> int | float | None:
+    if "_" in text:  # Python allows it between digits
         return None
-    for kind in (int, float):
-        try:
-            number = kind(text)
-            return number if kind is int else _rounded(number)
-        except ValueError:
-            continue
-    return None
+    try:
+        return int(text)
+    except ValueError:
+        pass
+    try:
+        return _rounded(float(text))
+    except ValueError:
+        return None
 
 
-def _rounded(number):
+def _rounded(number: float) -> int | float | None:
     if not math.isfinite(number) or abs(number) >= WIDE:
         return None
     return int(number) if number.is_integer() else float(np.float32(number))

@@ -1,11 +1,11 @@
-"""The preprocessor: what the network sees of the caller's rows.
+"""Preprocessors: they turn the caller's rows into the inputs of the network.
 
-================  ===========================================================
+========================  ===========================================================
 ColumnPreprocessor        numbers imputed, scaled and perhaps binned, categories one-hot
 ChannelPreprocessor       images: each channel standardised
-PassThrough       preprocessor=None: the numbers as they are
+PassThrough               preprocessor=None: the numbers as they are
 TransformerPreprocessor   the user's own scikit-learn transformer
-================  ===========================================================
+========================  ===========================================================
 
 A preprocessor is fitted once, by scikit-learn's transformers in float64 and with the sample
 weights, and then kept as plain arrays. Scaling comes before any cast to float32, which
@@ -14,8 +14,10 @@ would merge large values that lie close together, such as time stamps.
 
 import inspect
 import math
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import sparse
@@ -28,7 +30,8 @@ from skkd.checks import refuse, warn
 from skkd.data.columns import by_column, distinct_values
 from skkd.data.protected_data import call_protected, treat_alike
 from skkd.data.tables import Table, as_numbers
-from skkd.preprocessing.encodings import Bins
+from skkd.preprocessing.encodings import Bins, PiecewiseLinear
+from skkd.preprocessing.heavy_tails import NormalScores
 from skkd.preprocessing.meanings import codes_by_meaning, meaning_of
 from skkd.preprocessing.scaling import fit_scaling, smooth_clip, standardise
 
@@ -42,23 +45,26 @@ __all__ = [
     "transform_in_blocks",
 ]
 
-#: Categories of one column beyond this many share a single indicator.
+#: The largest number of indicators of one column; the rare categories share the last.
 MAX_CATEGORIES = 256
 
 #: Bytes of a block of rows while it is dense in float64.
 BLOCK_BYTES = 2**23
 
+#: Thresholds of a teacher's trees and their gains, by index of the column.
+Thresholds = dict[int, tuple[np.ndarray, np.ndarray]]
+
 
 def fit_preprocessor(
-    preprocessor,
-    rows,
-    labels,
-    sample_weight=None,
-    categorical=(),
-    encoding=None,
-    thresholds=None,
-):
-    """Fit the preprocessor that the parameter of that name asks for.
+    preprocessor: Any,
+    rows: Any,
+    labels: np.ndarray | None,
+    sample_weight: np.ndarray | None = None,
+    categorical: Sequence[int] = (),
+    encoding: PiecewiseLinear | None = None,
+    thresholds: Thresholds | None = None,
+) -> "Preprocessor":
+    """Fit the preprocessor for a value of the parameter `preprocessor`.
 
     Parameters
     ----------
@@ -66,14 +72,14 @@ def fit_preprocessor(
     rows : ndarray, sparse matrix or Table of n_rows rows
         For a transformer: the user's own X.
     labels : ndarray of shape (n_rows,)
-        Only a transformer looks at them.
+        Used by a transformer only.
     sample_weight : ndarray of shape (n_rows,), default=None
     categorical : sequence of int, default=()
         Indices of categorical columns, besides the object columns of a Table.
     encoding : skkd.preprocessing.encodings.PiecewiseLinear, default=None
-        Of numeric columns, beside their scaled numbers.
+        Encodes numeric columns in addition to their scaled numbers.
     thresholds : dict of int to (ndarray, ndarray), default=None
-        Where a teacher's trees split columns, and their gains, by index of the column.
+        Thresholds of a teacher's trees and their gains, by index of the column.
 
     Returns
     -------
@@ -94,8 +100,8 @@ def fit_preprocessor(
     return TransformerPreprocessor.fit(preprocessor, rows, labels, sample_weight)
 
 
-def transform_in_blocks(preprocessor, rows, dtype):
-    """Pass all rows through a preprocessor, never holding more than a block in float64.
+def transform_in_blocks(preprocessor: "Preprocessor", rows: Any, dtype: Any) -> np.ndarray:
+    """Transform all rows, with at most one block of them in float64 at a time.
 
     Parameters
     ----------
@@ -108,43 +114,66 @@ def transform_in_blocks(preprocessor, rows, dtype):
     -------
     ndarray of shape (n_rows, ...)
     """
-    result = None
-    for block, seen in preprocessor.blocks(rows):
+    result: Any = None
+    for block, transformed in preprocessor.blocks(rows):
         if result is None:
-            result = np.empty((_num_samples(rows), *seen.shape[1:]), dtype=dtype)
-        with np.errstate(over="ignore"):  # told of below
-            result[block] = seen
+            result = np.empty((_num_samples(rows), *transformed.shape[1:]), dtype=dtype)
+        with np.errstate(over="ignore"):  # raises below
+            result[block] = transformed
     if isinstance(preprocessor, TransformerPreprocessor) and not np.isfinite(result).all():
         raise ValueError(f"preprocessor returns values too large for {result.dtype.name}.")
     return result
 
 
-def rows_per_block(n_features):
-    """How many rows of so many float64 numbers make a block."""
+def rows_per_block(n_features: int) -> int:
+    """Number of rows in a block if each has so many float64 numbers."""
     return max(1, BLOCK_BYTES // (8 * max(1, n_features)))
 
 
 class Preprocessor:
-    """What all preprocessors share: rows pass in blocks."""
+    """Base of all preprocessors; a subclass gives `n_features` and `transform`."""
 
-    #: How X is read, whatever the parameter says by now: as for any string, None or a
-    #: transformer.
-    reads_as: object = "auto"
+    if TYPE_CHECKING:  # a dataclass would take an inherited property for a field's default
+
+        @property
+        def n_features(self) -> int:
+            """The number of inputs of the network for one row."""
+
+    def transform(self, rows: Any) -> np.ndarray:
+        """Turn rows into inputs of the network.
+
+        Parameters
+        ----------
+        rows : ndarray, sparse matrix or Table; for a transformer the caller's own X
+
+        Returns
+        -------
+        ndarray of shape (n_rows, ...)
+        """
+        raise NotImplementedError
 
     @property
-    def categorical(self):
-        """Indices of the columns that are encoded."""
+    def reads_as(self) -> Any:
+        """The value of the parameter `preprocessor` in `fit`, which decides how X is read.
+
+        "auto" stands for all strings.
+        """
+        return "auto"
+
+    @property
+    def categorical(self) -> list[int]:
+        """Indices of the columns that are one-hot encoded."""
         return []
 
     @property
-    def inputs(self):
-        """What each input is, comparable; None where nobody knows."""
+    def inputs(self) -> Any:
+        """A description of the inputs, to compare two preprocessors; None if unknown."""
         return self.n_features
 
-    def has_same_inputs_as(self, other):
-        """Whether each input comes of the same column, bin or category as another's.
+    def has_same_inputs_as(self, other: "Preprocessor") -> bool:
+        """Whether each input stands for the same column, bin or category as in another.
 
-        Its unit may be another, and the edges of bins.
+        Scales and the edges of bins may differ.
 
         Parameters
         ----------
@@ -156,17 +185,19 @@ class Preprocessor:
         """
         return self.inputs is not None and self.inputs == other.inputs
 
-    def warn_of_unknown(self, rows, names=None, argument="X"):
-        """Warn where no value of a categorical column is known."""
+    def warn_of_unknown(
+        self, rows: Any, names: Sequence[str] | None = None, argument: str = "X"
+    ) -> None:
+        """Warn of each categorical column without a known category; here there is none."""
 
-    def blocks(self, rows, most=None):
-        """Consecutive blocks of rows, transformed.
+    def blocks(self, rows: Any, most: int | None = None) -> Iterator[tuple[slice, np.ndarray]]:
+        """Transform consecutive blocks of rows.
 
         Parameters
         ----------
         rows : ndarray, sparse matrix or Table
         most : int, default=None
-            No block has more rows than this, nor more than `BLOCK_BYTES` allow.
+            The largest number of rows of a block, which `BLOCK_BYTES` may lower further.
 
         Yields
         ------
@@ -185,7 +216,7 @@ class PassThrough(Preprocessor):
     n_features: int
     reads_as = None
 
-    def transform(self, rows):
+    def transform(self, rows: Any) -> np.ndarray:
         return rows.toarray() if sparse.issparse(rows) else rows
 
 
@@ -198,14 +229,16 @@ class ChannelPreprocessor(Preprocessor):
     n_features: int
 
     @classmethod
-    def fit(cls, rows, sample_weight=None):
+    def fit(
+        cls, rows: np.ndarray, sample_weight: np.ndarray | None = None
+    ) -> "ChannelPreprocessor":
         shape = (rows.shape[1],) + (1,) * (rows.ndim - 2)
         scalers = [StandardScaler() for _ in range(rows.shape[1])]
         for values, weight in _blocks(rows, sample_weight):
             for channel, scaler in enumerate(scalers):
                 pixels = values[:, channel].reshape(len(values), -1)
                 repeated = None if weight is None else np.repeat(weight, pixels.shape[1])
-                with np.errstate(invalid="ignore", divide="ignore"):  # where all is missing
+                with np.errstate(invalid="ignore", divide="ignore"):  # if all pixels are missing
                     scaler.partial_fit(pixels.reshape(-1, 1), sample_weight=repeated)
         return cls(
             centre=np.array([scaler.mean_[0] for scaler in scalers]).reshape(shape),
@@ -213,7 +246,7 @@ class ChannelPreprocessor(Preprocessor):
             n_features=_n_columns(rows),
         )
 
-    def transform(self, rows):
+    def transform(self, rows: Any) -> np.ndarray:
         return standardise(rows, self.centre, self.scale)
 
 
@@ -221,11 +254,11 @@ class ChannelPreprocessor(Preprocessor):
 class OneHot:
     """One categorical column as indicators; an unknown category is all zeros.
 
-    A value of another type than the categories is the one that means the same, if there is
-    only one (:mod:`skkd.preprocessing.meanings`).
+    A value of another type than the categories is matched to the category that means the
+    same, if there is only one (:mod:`skkd.preprocessing.meanings`).
 
-    Where a column had more than `MAX_CATEGORIES`, the rare ones, and any unknown one,
-    share the last indicator.
+    If the column had more than `MAX_CATEGORIES` categories, the rare ones and all unknown
+    ones share the last indicator.
     """
 
     column: int
@@ -234,7 +267,7 @@ class OneHot:
     rare: int  #: indicator of rare and unknown categories, or -1
 
     @classmethod
-    def fit(cls, column, values):
+    def fit(cls, column: int, values: np.ndarray) -> "OneHot":
         encoder = OneHotEncoder(handle_unknown="infrequent_if_exist", max_categories=MAX_CATEGORIES)
         encoder.fit(values.reshape(-1, 1))
         rare = encoder.infrequent_categories_[0]
@@ -247,7 +280,7 @@ class OneHot:
             rare=len(frequent) if rare_set else -1,
         )
 
-    def transform(self, values):
+    def transform(self, values: np.ndarray) -> np.ndarray:
         indicators = np.zeros((len(values), self.n_indicators))
         codes = self._codes(values)
         codes[codes < 0] = self.rare
@@ -255,8 +288,8 @@ class OneHot:
         indicators[known, codes[known]] = 1.0
         return indicators
 
-    def knows_none(self, values):
-        """Whether no value is a known category, though there are values.
+    def knows_none(self, values: np.ndarray) -> bool:
+        """Whether there are values, and none is a known category.
 
         Parameters
         ----------
@@ -265,19 +298,19 @@ class OneHot:
         Returns
         -------
         bool
-            False if any may be one of the rare categories, which are not kept.
+            False if a value may be one of the rare categories, which are not kept.
         """
         code_of = {category: code for code, category in enumerate(self.categories)}
         if any(value in code_of for value in values if value is not None):
             return False
-        values = [value for value in dict.fromkeys(values) if value is not None]
-        if not values or (self._codes(values) >= 0).any():
+        distinct = [value for value in dict.fromkeys(values) if value is not None]
+        if not distinct or (self._codes(distinct) >= 0).any():
             return False
         known_types = {isinstance(category, str) for category in self.categories}
-        return self.rare < 0 or not any(isinstance(value, str) in known_types for value in values)
+        return self.rare < 0 or not any(isinstance(value, str) in known_types for value in distinct)
 
-    def _codes(self, values):
-        """Positions of the categories; -1 where unknown."""
+    def _codes(self, values: list | np.ndarray) -> np.ndarray:
+        """Position of each value among the categories; -1 if unknown."""
         code_of = {category: code for code, category in enumerate(self.categories)}
         codes = np.array([code_of.get(value, -1) for value in values], dtype=np.intp)
         unknown = np.flatnonzero(codes < 0)
@@ -294,43 +327,49 @@ class ColumnPreprocessor(Preprocessor):
     """Numeric columns imputed by their centre and scaled, their bins, then one-hot columns.
 
     Centre and scale (:mod:`skkd.preprocessing.scaling`) are weighted by the sample weights; a
-    missing number becomes the centre. Categories are encoded by :class:`OneHot`, where missing
-    is a category of its own if the fit saw it.
+    missing number becomes the centre. Categories are encoded by :class:`OneHot`; missing is a
+    category of its own if the rows of `fit` had missing values.
     """
 
     numeric: np.ndarray  #: indices of the numeric columns
     centre: np.ndarray  #: their means or medians, also the fill value of missing numbers
     scale: np.ndarray  #: their standard deviations, or distances between quartiles
-    normal_scores: dict  #: by position among the numeric ones, of those with heavy tails
-    one_hot: list  #: OneHot per categorical column
+    normal_scores: dict[int, NormalScores]  #: of heavy tails, by position in `numeric`
+    one_hot: list[OneHot]  #: one for each categorical column
     n_columns: int
-    names: list  #: of the columns, for error messages
+    names: list[str]  #: of the columns, for error messages
     clips: bool  #: whether scaled numbers are clipped, smoothly
-    of_no_width: list  #: those that are clipped even if `clips` is False
+    of_no_width: list[int]  #: positions in `numeric`: clipped even if `clips` is False
     bins: Bins | None = None  #: components of the numeric columns
-    all_missing: tuple = ()  #: indices of numeric columns that held no number in fit
+    all_missing: tuple[int, ...] = ()  #: indices of numeric columns without a number in fit
 
     @property
-    def n_features(self):
-        """Width of what the network sees."""
+    def n_features(self) -> int:
+        """The number of inputs of the network for one row."""
         n_components = 0 if self.bins is None else len(self.bins)
         n_indicators = sum(encoder.n_indicators for encoder in self.one_hot)
         return len(self.numeric) + n_components + n_indicators
 
     @property
-    def categorical(self):
-        """Indices of the columns that are encoded."""
+    def categorical(self) -> list[int]:
+        """Indices of the columns that are one-hot encoded."""
         return [encoder.column for encoder in self.one_hot]
 
     @property
-    def inputs(self):
-        """Columns, those with other scales, those of the bins, and categories."""
+    def inputs(self) -> Any:
+        """Numeric columns, those with normal scores, the column of each bin, and categories."""
         bins = [] if self.bins is None else self.bins.column.tolist()
         categories = [(one.column, one.categories, one.rare) for one in self.one_hot]
         return self.numeric.tolist(), sorted(self.normal_scores), bins, categories
 
     @classmethod
-    def fit(cls, rows, sample_weight=None, categorical=(), scaling="standard"):
+    def fit(
+        cls,
+        rows: Any,
+        sample_weight: np.ndarray | None = None,
+        categorical: Sequence[int] = (),
+        scaling: str = "standard",
+    ) -> "ColumnPreprocessor":
         n_columns = rows.shape[1]
         columns = rows.columns if isinstance(rows, Table) else None
         if columns is not None:
@@ -355,7 +394,7 @@ class ColumnPreprocessor(Preprocessor):
             ),
         )
 
-    def transform(self, rows):
+    def transform(self, rows: Any) -> np.ndarray:
         if isinstance(rows, Table):
             numbers = np.empty((len(rows), len(self.numeric)))
             for position, j in enumerate(self.numeric):
@@ -374,12 +413,11 @@ class ColumnPreprocessor(Preprocessor):
             scaled[:, self.of_no_width] = smooth_clip(scaled[:, self.of_no_width])
         return np.concatenate([scaled, *others], axis=1) if others else scaled
 
-    def _numbers(self, table, j):
+    def _numbers(self, table: Table, j: int) -> np.ndarray:
         values = table.columns[j]
-        if values.dtype == object:
-            values = as_numbers(values)
-        if values is None:
-            value = next(v for v in table.columns[j] if as_numbers([v]) is None)
+        numbers = as_numbers(values) if values.dtype == object else values
+        if numbers is None:
+            value = next(v for v in values if as_numbers([v]) is None)
             if j in self.all_missing:
                 raise ValueError(
                     f"column {table.names[j]!r} was all missing in fit and holds {value!r} now, "
@@ -389,18 +427,20 @@ class ColumnPreprocessor(Preprocessor):
             raise ValueError(
                 f"column {table.names[j]!r} held numbers in fit and holds others now: {value!r}."
             )
-        return values
+        return numbers
 
-    def warn_of_unknown(self, rows, names=None, argument="X"):
+    def warn_of_unknown(
+        self, rows: Any, names: Sequence[str] | None = None, argument: str = "X"
+    ) -> None:
         """Warn of each categorical column that holds no known category.
 
         Parameters
         ----------
         rows : ndarray, sparse matrix or Table
         names : ndarray of str, default=None
-            Of the columns.
+            Names of the columns.
         argument : str, default="X"
-            What the rows are, for the message.
+            Name of the argument that holds the rows, for the message.
         """
         for encoder in self.one_hot:
             values = _categories(rows, encoder.column)
@@ -418,19 +458,25 @@ class ColumnPreprocessor(Preprocessor):
 
 @dataclass(eq=False)
 class TransformerPreprocessor(Preprocessor):
-    """The user's own transformer, fitted and called as it is."""
+    """The user's own transformer: a fitted clone of it."""
 
-    transformer: object
+    transformer: Any
     n_features: int = 0
     inputs = None
 
     @property
-    def reads_as(self):
+    def reads_as(self) -> Any:
         """The transformer."""
         return self.transformer
 
     @classmethod
-    def fit(cls, transformer, rows, labels, sample_weight=None):
+    def fit(
+        cls,
+        transformer: Any,
+        rows: Any,
+        labels: np.ndarray | None,
+        sample_weight: np.ndarray | None = None,
+    ) -> "TransformerPreprocessor":
         if not (hasattr(transformer, "fit") and hasattr(transformer, "transform")):
             refuse(
                 "preprocessor",
@@ -442,7 +488,9 @@ class TransformerPreprocessor(Preprocessor):
             refuse("preprocessor", transformer, "a transformer itself, not its class", TypeError)
         takes_weight = sample_weight is not None and has_fit_parameter(transformer, "sample_weight")
 
-        def fit(given, labels, weight):
+        def fit(
+            given: Any, labels: np.ndarray | None, weight: np.ndarray | None
+        ) -> TransformerPreprocessor:
             fitted = clone(transformer)
             with _refused_if_too_large():
                 fitted.fit(given, labels, **({"sample_weight": weight} if takes_weight else {}))
@@ -454,25 +502,25 @@ class TransformerPreprocessor(Preprocessor):
         weight = sample_weight if takes_weight else None
         return call_protected(fit, rows, labels, weight, owner=transformer)
 
-    def blocks(self, rows, most=None):
-        """All rows pass the transformer together, as it may expect."""
-        seen = self.transform(rows)
-        size = min(rows_per_block(self.n_features), most or len(seen))
-        for start in range(0, len(seen), size):
+    def blocks(self, rows: Any, most: int | None = None) -> Iterator[tuple[slice, np.ndarray]]:
+        """Blocks of the result; the transformer itself gets all rows in one call."""
+        transformed = self.transform(rows)
+        size = min(rows_per_block(self.n_features), most or len(transformed))
+        for start in range(0, len(transformed), size):
             block = slice(start, start + size)
-            yield block, seen[block]
+            yield block, transformed[block]
 
-    def transform(self, rows):
+    def transform(self, rows: Any) -> np.ndarray:
         with _refused_if_too_large():
-            seen = call_protected(self.transformer.transform, rows, owner=self.transformer)
-        seen = seen.toarray() if sparse.issparse(seen) else seen
+            result = call_protected(self.transformer.transform, rows, owner=self.transformer)
+        result = result.toarray() if sparse.issparse(result) else result
         return check_array(
-            seen, allow_nd=True, dtype="numeric", input_name="what preprocessor returns"
+            result, allow_nd=True, dtype="numeric", input_name="what preprocessor returns"
         )
 
 
 @contextmanager
-def _refused_if_too_large():
+def _refused_if_too_large() -> Iterator[None]:
     """A clear error where a transformer meets an integer that no float holds."""
     try:
         yield
@@ -480,15 +528,21 @@ def _refused_if_too_large():
         raise ValueError(f"preprocessor cannot take X: {error}.") from error
 
 
-def _fit_bins(encoding, fitted, rows, sample_weight, thresholds):
-    """The bins of the numeric columns; a column without thresholds has none."""
+def _fit_bins(
+    encoding: PiecewiseLinear,
+    fitted: ColumnPreprocessor,
+    rows: Any,
+    sample_weight: np.ndarray | None,
+    thresholds: Thresholds | None,
+) -> Bins:
+    """The bins of the numeric columns of a fitted preprocessor."""
     rows = by_column(rows)
     columns = {j: distinct_values(rows, j, sample_weight) for j in fitted.numeric.tolist()}
     edges = encoding.edges_of_table(columns, rows.shape[0], thresholds)
     return Bins.fit(edges, fitted.centre, fitted.scale)
 
 
-def _one_hot(rows, j):
+def _one_hot(rows: Any, j: int) -> OneHot:
     try:
         return OneHot.fit(j, _categories(rows, j))
     except TypeError as error:
@@ -496,8 +550,8 @@ def _one_hot(rows, j):
         raise TypeError(f"column {name} holds values of several kinds: {error}") from error
 
 
-def _categories(rows, j):
-    """One column as an object array of plain values, None where missing."""
+def _categories(rows: Any, j: int) -> np.ndarray:
+    """One column as an object array of plain values, missing ones None."""
     if sparse.issparse(rows):
         rows, j = rows[:, [j]].toarray(), 0
     values = rows.columns[j] if isinstance(rows, Table) else rows[:, j]
@@ -505,21 +559,21 @@ def _categories(rows, j):
         return values
     if values.dtype.kind != "f":
         return values.astype(object)
-    # Fractions as float32 has them, so that X may come in either type.
+    # Fractions are rounded to float32, so that X matches in float32 and in float64.
     whole = values == np.rint(values)
     as_objects = np.where(whole, values, values.astype(np.float32)).astype(object)
     as_objects[np.isnan(values)] = None
     return as_objects
 
 
-def _is_all_missing(rows, j):
+def _is_all_missing(rows: Any, j: int) -> bool:
     """Whether a numeric column holds no number."""
     if sparse.issparse(rows):
         return False
     return bool(np.isnan(rows.columns[j] if isinstance(rows, Table) else rows[:, j]).all())
 
 
-def _blocks(rows, sample_weight):
+def _blocks(rows: Any, sample_weight: np.ndarray | None) -> Iterator[tuple[Any, np.ndarray | None]]:
     """Consecutive blocks of rows with their weights."""
     size = rows_per_block(_n_columns(rows))
     for start in range(0, rows.shape[0], size):
@@ -527,6 +581,6 @@ def _blocks(rows, sample_weight):
         yield rows[block], None if sample_weight is None else sample_weight[block]
 
 
-def _n_columns(rows):
-    """Numbers in one row."""
+def _n_columns(rows: Any) -> int:
+    """The number of numbers in one row."""
     return math.prod(rows.shape[1:])

@@ -1,17 +1,19 @@
-"""Where numeric columns lie and how wide they are, and values in that unit.
+"""Scaling of numeric columns: the centre is subtracted, the result divided by the scale.
 
 ==========  ==========================  ============================================
 "standard"  mean                        standard deviation
 "robust"    median                      distance between the quartiles
 ==========  ==========================  ============================================
 
-Robust scaling is followed by :func:`smooth_clip`. Together they are what made the
-difference among eight ways to scale in Holzmüller et al. (2024), "Better by default",
-arXiv:2407.04491, table B.2. They serve columns with some outliers; those with heavy tails
-(:mod:`skkd.preprocessing.heavy_tails`) are seen as normal scores instead, clipped as well.
+Robust scaling is followed by :func:`smooth_clip`. Together they were the best of eight ways
+to scale in Holzmüller et al. (2024), "Better by default", arXiv:2407.04491, table B.2. They
+suit columns with some outliers. Columns with heavy tails
+(:mod:`skkd.preprocessing.heavy_tails`) are replaced by normal scores, which are clipped too.
 """
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -25,10 +27,10 @@ __all__ = ["SCALINGS", "Scaling", "fit_scaling", "smooth_clip", "standardise"]
 
 SCALINGS = ("robust", "standard")
 
-#: No standardised value is larger, so that nothing behind it overflows, in float32 neither.
+#: Bound of scaled values, so that later arithmetic does not overflow, even in float32.
 MOST_DEVIATIONS = 1e30
 
-#: Where the smooth clip ends.
+#: Bound of smoothly clipped values.
 CLIP = 3.0
 
 QUARTILES = (0.25, 0.5, 0.75)
@@ -36,21 +38,33 @@ QUARTILES = (0.25, 0.5, 0.75)
 
 @dataclass
 class Scaling:
-    """Of numeric columns, by their position among them."""
+    """Centre and scale of the numeric columns; positions count the numeric columns alone."""
 
     centre: np.ndarray  #: (n_numeric,), float64
     scale: np.ndarray  #: (n_numeric,), float64
-    normal_scores: dict = field(default_factory=dict)  #: NormalScores of heavy-tailed ones
-    of_no_width: list = field(default_factory=list)  #: those whose scale of 1 means nothing
+    #: By position, of the columns with heavy tails.
+    normal_scores: dict[int, NormalScores] = field(default_factory=dict)
+    #: Positions of columns without a width, whose scale is 1 for want of another.
+    of_no_width: list[int] = field(default_factory=list)
 
 
-def fit_scaling(scaling, blocks, rows, numeric, sample_weight):
-    """Centre, scale and normal scores of the numeric columns, missing values left out.
+#: (rows, sample_weight) -> consecutive blocks of rows and their weights.
+Blocks = Callable[[Any, np.ndarray | None], Iterable[tuple[Any, np.ndarray | None]]]
 
-    A column without any number has centre 0. It, and any other without a width, has an
-    infinite scale where scaling is "robust": the network never sees it. Where it is
-    "standard" the scale is 1, for `partial_fit` may bring other values; as nobody knows
-    how large these are, they are clipped. Sparse rows are scaled as the dense ones would be.
+
+def fit_scaling(
+    scaling: str,
+    blocks: Blocks,
+    rows: Any,
+    numeric: np.ndarray,
+    sample_weight: np.ndarray | None,
+) -> Scaling:
+    """Compute centre, scale and normal scores of the numeric columns without missing values.
+
+    A column without any number has centre 0. A column without numbers or without a width
+    has an infinite scale if `scaling` is "robust", so that it is 0 for the network. If it is
+    "standard" the scale is 1, because `partial_fit` may bring other values; these may be of
+    any size, so they are clipped. Sparse rows are scaled as the dense ones would be.
 
     Parameters
     ----------
@@ -65,7 +79,7 @@ def fit_scaling(scaling, blocks, rows, numeric, sample_weight):
     Returns
     -------
     Scaling
-        Normal scores are "robust" alone.
+        With normal scores only if `scaling` is "robust".
     """
     if len(numeric) == 0:
         return Scaling(np.empty(0), np.empty(0))
@@ -80,8 +94,8 @@ def fit_scaling(scaling, blocks, rows, numeric, sample_weight):
     )
 
 
-def standardise(values, centre, scale):
-    """How many units of scale lie between values and the centre; 0 where missing.
+def standardise(values: np.ndarray, centre: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Subtract the centre from values and divide by the scale; 0 for missing values.
 
     Parameters
     ----------
@@ -91,21 +105,21 @@ def standardise(values, centre, scale):
     Returns
     -------
     ndarray, float64
-        A new one.
+        A new array.
     """
     with np.errstate(over="ignore", invalid="ignore"):
         scaled = np.subtract(values, centre, dtype=np.float64)
         scaled /= scale
     lowest = np.minimum.reduce(scaled, axis=None, initial=0.0)
     highest = np.maximum.reduce(scaled, axis=None, initial=0.0)
-    if not -MOST_DEVIATIONS <= lowest <= highest <= MOST_DEVIATIONS:  # a NaN is not, either
+    if not -MOST_DEVIATIONS <= lowest <= highest <= MOST_DEVIATIONS:  # also if one is NaN
         scaled[np.isnan(scaled)] = 0.0
         np.clip(scaled, -MOST_DEVIATIONS, MOST_DEVIATIONS, out=scaled)
     return scaled
 
 
-def smooth_clip(scaled):
-    r"""Values squeezed, in place, into [-3, 3]: those around 0 stay what they are.
+def smooth_clip(scaled: np.ndarray) -> np.ndarray:
+    r"""Clip values smoothly to [-3, 3], in place; values near 0 hardly change.
 
     .. math:: x / \sqrt{1 + (x/3)^2}
 
@@ -132,8 +146,10 @@ def smooth_clip(scaled):
     return scaled
 
 
-def _mean_and_deviation(blocks, rows, numeric, sample_weight):
-    """Means, scales and standard deviations, which differ in columns without a width."""
+def _mean_and_deviation(
+    blocks: Blocks, rows: Any, numeric: np.ndarray, sample_weight: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Means, scales and standard deviations; the last two differ in columns without a width."""
     if sparse.issparse(rows):
         scaler = StandardScaler(with_mean=False)
         scaler.fit(rows.astype(np.float64), sample_weight=sample_weight)
@@ -148,16 +164,19 @@ def _mean_and_deviation(blocks, rows, numeric, sample_weight):
             for values, weight in blocks(rows, sample_weight):
                 values = values[:, numeric].astype(np.float64)
                 scalers[0].partial_fit(values, sample_weight=weight)
-        found = [(s.mean_, s.scale_, np.sqrt(s.var_)) for s in scalers]
-    return [np.concatenate(parts) for parts in zip(*found, strict=True)]
+        return (
+            np.concatenate([scaler.mean_ for scaler in scalers]),
+            np.concatenate([scaler.scale_ for scaler in scalers]),
+            np.concatenate([np.sqrt(scaler.var_) for scaler in scalers]),
+        )
 
 
-def _robust(rows, numeric, sample_weight):
+def _robust(rows: Any, numeric: np.ndarray, sample_weight: np.ndarray | None) -> Scaling:
     fitted = Scaling(np.zeros(len(numeric)), np.full(len(numeric), np.inf))
     for position, j in enumerate(numeric):
-        nearly_all_zeros = _half_range_of_nearly_zeros(rows, j, sample_weight)
-        if nearly_all_zeros is not None:
-            fitted.scale[position] = nearly_all_zeros
+        half_range = _half_range_of_mostly_zeros(rows, j, sample_weight)
+        if half_range is not None:
+            fitted.scale[position] = half_range
             continue
         values, weight = known_values(rows, j, sample_weight)
         if len(values):
@@ -168,11 +187,11 @@ def _robust(rows, numeric, sample_weight):
     return fitted
 
 
-def _median_and_width(values, weight):
+def _median_and_width(values: np.ndarray, weight: np.ndarray | None) -> tuple[float, float, bool]:
     """Median, width (inf if constant), and whether the tails are heavy.
 
-    The width is the distance between the quartiles, or where that is 0 half the range. Tails
-    are then measured by the median distance of the other values: two values have none.
+    The width is the distance between the quartiles, or if that is 0 half the range. In the
+    second case the unit for the tails is the median distance of the values off the median.
     """
     lower, median, upper = quantiles(values, weight, QUARTILES)
     with np.errstate(over="ignore"):
@@ -183,16 +202,16 @@ def _median_and_width(values, weight):
     half_range = values.max() / 2 - values.min() / 2
     if not half_range:
         return median, np.inf, False
-    others = distance > 0
-    of_others = None if weight is None else weight[others]
-    typical = quantiles(distance[others], of_others, [0.5])[0]
+    is_off = distance > 0
+    weight_off = None if weight is None else weight[is_off]
+    typical = quantiles(distance[is_off], weight_off, [0.5])[0]
     return median, half_range, is_heavy_tailed(distance, typical, weight)
 
 
-def _half_range_of_nearly_zeros(rows, j, weight):
+def _half_range_of_mostly_zeros(rows: Any, j: int, weight: np.ndarray | None) -> float | None:
     """Width of a sparse column with too few stored values for a tail; None for any other.
 
-    Quick, for texts have a hundred thousand such columns.
+    This saves time: a matrix of words may have a hundred thousand such columns.
     """
     if not sparse.issparse(rows):
         return None
@@ -200,8 +219,8 @@ def _half_range_of_nearly_zeros(rows, j, weight):
     values = rows.data[stored]
     share = len(values) / rows.shape[0]
     if weight is not None:
-        of_stored = weight[rows.indices[stored]]
-        values, share = values[of_stored > 0], of_stored.sum() / weight.sum()
+        stored_weight = weight[rows.indices[stored]]
+        values, share = values[stored_weight > 0], stored_weight.sum() / weight.sum()
     if share >= MANY * (1 - ROUNDING) or np.isnan(values).any():
         return None
     highest, lowest = values.max(initial=0.0), values.min(initial=0.0)

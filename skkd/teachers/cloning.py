@@ -14,7 +14,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 from sklearn.utils.validation import has_fit_parameter
 
-from skkd.checks import noted, refuse, warn
+from skkd.checks import refuse, warn, with_note
 from skkd.data.protected_data import call_protected, treat_alike
 from skkd.teachers.answers import Answer
 from skkd.teachers.cache import remembered_teacher
@@ -76,7 +76,7 @@ def fit_and_ask(
         ) -> tuple[Any, Answer]:
             def attempt(rows: Any, targets: Any, *values: Any) -> tuple[Any, Answer]:
                 one = next(clones)
-                with noted(f"Raised by fit of teacher, a {type(one).__name__}."):
+                with with_note(f"Raised by fit of teacher, a {type(one).__name__}."):
                     one.fit(rows, targets, **dict(zip(weights, values, strict=True)))
                 treat_alike(one, member)
                 return one, (ask(one, X, **settings) if asks else (np.empty((0, 0)), None))
@@ -136,7 +136,7 @@ def seeded_clone(
     if not _can_be_cloned(teacher):
         refuse("teacher", teacher, f"a classifier that can be cloned and fitted, or {otherwise}")
     advice = "CatBoost's cat_features must be a tuple for it: clone cannot copy a list of them."
-    with noted(f"Raised by clone of teacher, a {type(teacher).__name__}. {advice}"):
+    with with_note(f"Raised by clone of teacher, a {type(teacher).__name__}. {advice}"):
         unfitted = clone(teacher)
     params = unfitted.get_params()
     unseeded = [

@@ -22,7 +22,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import _num_samples, validate_data
 
-from skkd.checks import noted, refuse
+from skkd.checks import refuse, with_note
 from skkd.data.labels import read_labels
 from skkd.data.protected_data import call_protected
 from skkd.teachers.answers import Answer
@@ -121,7 +121,7 @@ def out_of_bag(teacher: Any, X: Any, y: Any = None) -> Answer:
     if getattr(ensemble, "n_outputs_", 1) > 1:
         raise ValueError("teacher has several outputs: it must have one.")
     _check_number_of_rows(ensemble, X)
-    with noted(f"Raised by teacher, a {type(teacher).__name__}, asked about its own rows."):
+    with with_note(f"Raised by teacher, a {type(teacher).__name__}, asked about its own rows."):
         for step in steps:
             X = call_protected(step.transform, X, owner=step)
         X = _as_members_get_it(ensemble, X)

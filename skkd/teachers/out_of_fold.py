@@ -19,7 +19,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils import check_consistent_length
 
-from skkd.checks import check_integer, noted, refuse
+from skkd.checks import check_integer, refuse, with_note
 from skkd.data.labels import read_labels
 from skkd.data.protected_data import call_protected, copied, is_about_writing, treat_alike
 from skkd.data.validation import encode, picked
@@ -182,7 +182,7 @@ def _fitted_clone(
     if codes is not None:  # the second fit must find the rows as they were
         copies = {name: copied(values) for name, values in arguments.items()}
         given = copied(rows), copied(labels), copies
-    with noted(f"Raised by fit of teacher, a {type(one).__name__}, on the rows of a fold."):
+    with with_note(f"Raised by fit of teacher, a {type(one).__name__}, on the rows of a fold."):
         try:
             one.fit(*given[:2], **given[2])
         except ValueError as error:

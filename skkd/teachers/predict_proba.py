@@ -19,7 +19,7 @@ from scipy import sparse
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import _num_samples
 
-from skkd.checks import noted, refuse
+from skkd.checks import refuse, with_note
 from skkd.data.protected_data import call_protected
 from skkd.data.tables import names_of
 from skkd.data.validation import picked
@@ -99,7 +99,7 @@ def ask(teacher: Any, X: Any, *, batch_size: int | None = None, progress: bool =
         for batch in batches:
             shape = getattr(batch, "shape", (n_rows,))
             rows = f"a {type(batch).__name__} of shape {shape}, as the caller has them"
-            with noted(f"Raised by teacher, a {type(teacher).__name__}, asked about {rows}."):
+            with with_note(f"Raised by teacher, a {type(teacher).__name__}, asked about {rows}."):
                 if _is_module(teacher):  # it gets tensors, which are copies
                     answer = predict(batch)
                 else:

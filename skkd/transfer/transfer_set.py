@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from skkd.checks import noted
+from skkd.checks import with_note
 from skkd.data.conversion import in_container_of
 from skkd.data.dataset import Dataset
 from skkd.data.validation import picked
@@ -161,7 +161,7 @@ class TransferSet:
     def _parts(self, labelled: Dataset, random_state: np.random.RandomState) -> Iterator[Dataset]:
         """X_unlabeled and the synthetic rows, with their soft labels."""
         if self.X_unlabeled is not None:
-            with noted("Raised about the rows of X_unlabeled."):
+            with with_note("Raised about the rows of X_unlabeled."):
                 rows = in_container_of(self.X, self.X_unlabeled, "X_unlabeled")
                 unlabelled = self._labelled_by_teacher(rows, are_made=False)
             yield unlabelled
@@ -186,7 +186,7 @@ class TransferSet:
         """A sampler of rows that resemble the labelled ones."""
         X = self.X if labelled.index is None else picked(self.X, labelled.index)
         sampler = copy.copy(self.sampler)
-        with noted("Raised by augment."):
+        with with_note("Raised by augment."):
             sampler.fit(X, categorical=self.categorical)
         return sampler
 
@@ -196,14 +196,14 @@ class TransferSet:
         """The batches of a sampler. Errors get a note that names `augment`."""
         batches = sampler.batches(n_rows, random_state, batch_rows)
         while True:
-            with noted("Raised by augment."):
+            with with_note("Raised by augment."):
                 rows = next(batches, None)
             if rows is None:
                 return
             yield rows
 
     def _labelled_synthetic(self, rows: Any) -> Dataset:
-        with noted("Raised about synthetic rows: augment=None makes none."):
+        with with_note("Raised about synthetic rows: augment=None makes none."):
             return self._labelled_by_teacher(in_container_of(self.X, rows), are_made=True)
 
     def _labelled_by_teacher(self, rows: Any, are_made: bool) -> Dataset:

@@ -1,4 +1,4 @@
-"""Rows that come in another container than the table get into its own, and lose nothing."""
+"""Rows of another container are converted to that of the table without changing a value."""
 
 import datetime
 import warnings
@@ -68,14 +68,14 @@ def list_of(frame):
 
 
 @pytest.mark.parametrize("made", [list_of, lambda frame: np.array(list_of(frame), dtype=object)])
-def test_a_frame_of_pandas_out_of_values_has_the_types_of_the_table(made):
+def test_values_become_a_pandas_frame_with_the_types_of_the_table(made):
     frame = pandas_frame()
     rows = in_container_of(frame, made(frame))
     pd.testing.assert_frame_equal(rows, frame.reset_index(drop=True))
 
 
 @pytest.mark.parametrize("other", [polars_frame, arrow_table])
-def test_a_frame_of_pandas_out_of_another_library(other):
+def test_a_frame_of_another_library_becomes_a_pandas_frame(other):
     X = pd.DataFrame(CONTENT).astype({"float": "float32"})
     X["category"] = pd.Categorical(X["string"])
     rows = other().select(list(X.columns))
@@ -84,7 +84,7 @@ def test_a_frame_of_pandas_out_of_another_library(other):
 
 
 @pytest.mark.parametrize("make", [polars_frame, arrow_table])
-def test_frames_of_polars_and_pyarrow_out_of_values_and_of_pandas(make):
+def test_values_and_pandas_frames_become_frames_of_polars_and_pyarrow(make):
     X = make()
     names = getattr(X, "column_names", None) or X.columns
     plain = [list(row) for row in zip(*(values_of(X[name]) for name in names), strict=True)]
@@ -105,7 +105,7 @@ CONTAINERS = {
 
 
 @pytest.mark.parametrize("library", CONTAINERS)
-def test_no_value_changes_for_the_sake_of_a_type(library):
+def test_a_type_that_would_change_a_value_is_not_applied(library):
     make = CONTAINERS[library]
     X = make({"i": [1, 2], "b": [True, False], "s": ["a", "b"], "f": [1.0, 2.0]})
     rows = [[1.5, None, 3, "1.5"], [None, True, None, "x"]]
@@ -114,7 +114,7 @@ def test_no_value_changes_for_the_sake_of_a_type(library):
         assert values_of(converted[name]) == [row[j] for row in rows], name
 
 
-def test_new_categories_come_behind_those_of_the_table():
+def test_new_categories_follow_those_of_the_table():
     X = pd.DataFrame({"c": pd.Categorical(["u", "v"], ["v", "u"])})
     dtype = in_container_of(X, [["w"], [None], ["u"], ["w"]])["c"].dtype
     assert dtype == pd.CategoricalDtype(["v", "u", "w"])
@@ -133,7 +133,7 @@ def test_categories_of_several_frames_are_joined_to_one_type():
 
 
 @pytest.mark.parametrize("make", [pl.DataFrame, pa.table])
-def test_frames_join_whose_types_differ(make):
+def test_frames_of_different_types_can_be_joined(make):
     above = make({"x": [1, 2], "c": ["a", "b"]})
     joined = container_of(above).join([above, make({"x": [0.5, None], "c": ["a", None]})])
     assert values_of(joined["x"]) == [1.0, 2.0, 0.5, None]
@@ -144,7 +144,7 @@ def test_frames_join_whose_types_differ(make):
 
 
 @pytest.mark.parametrize("library", CONTAINERS)
-def test_an_array_out_of_a_frame(library):
+def test_a_frame_becomes_an_array(library):
     make = CONTAINERS[library]
     numbers = make({"a": [1, 2], "b": [1.5, None]})
     mixed = make({"a": [1, None], "b": ["x", None]})
@@ -162,7 +162,7 @@ def test_an_array_out_of_a_frame(library):
         assert converted[1, 1] is None
 
 
-def test_an_array_out_of_a_list():
+def test_a_list_becomes_an_array():
     X = np.zeros((2, 2))
     assert in_container_of(X, [[1, 2], [3, 4]]).tolist() == [[1, 2], [3, 4]]
     assert in_container_of(X, [[1, "x"]]).tolist() == [[1, "x"]]
@@ -206,7 +206,7 @@ FRAME = pd.DataFrame({"a": [1.0, 2.0], "b": [3.0, 4.0]})
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_what_is_alike_or_no_such_table_stays_as_it_is(X, rows):
+def test_rows_of_the_same_container_or_of_another_shape_are_returned_unchanged(X, rows):
     assert in_container_of(X, rows) is rows
 
 
@@ -224,12 +224,12 @@ def test_a_frame_of_pandas_takes_the_types_of_another_by_name():
     assert rows.dtypes[["n", "k"]].equals(table.dtypes[["n", "k"]])
     assert rows["c"].cat.categories.tolist() == ["y", "x", "z", "w"]
     assert rows["c"].tolist() == ["z", "w"] and rows["n"].tolist() == [5, 6]
-    assert read["c"].dtype != rows["c"].dtype  # the caller's own stays as it was
+    assert read["c"].dtype != rows["c"].dtype  # the caller's table does not change
     large = in_container_of(table, read.assign(k=[300, 4]))
     assert large["k"].tolist() == [300, 4]  # no int8
 
 
-def test_names_of_the_rows_are_kept_where_both_have_some():
+def test_names_of_the_rows_are_kept_if_both_have_names():
     rows = pl.DataFrame({"b": [1.0], "z": [2.0]})
     assert list(in_container_of(FRAME, rows).columns) == ["b", "z"]
     nameless = pd.DataFrame([[1.0, 2.0]])
@@ -238,7 +238,7 @@ def test_names_of_the_rows_are_kept_where_both_have_some():
     assert list(in_container_of(nameless, rows).columns) == [0, 1]
 
 
-def test_a_warning_says_that_columns_go_by_position():
+def test_columns_matched_by_position_warn_if_only_one_side_has_names():
     with pytest.warns(UserWarning, match="X names its columns, rows does not"):
         in_container_of(FRAME, FRAME.to_numpy(), "rows")
     with pytest.warns(UserWarning, match="rows names its columns, X does not"):

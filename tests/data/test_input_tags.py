@@ -1,4 +1,4 @@
-"""scikit-learn's tags of the input say what `fit`, and then `predict`, really takes."""
+"""scikit-learn's input tags match the rows that `fit`, and then `predict`, accepts."""
 
 import warnings
 
@@ -55,7 +55,7 @@ CATEGORIES = pd.DataFrame(
     {name: pd.Categorical(np.array(list("uvw"))[(Y + j) % 3]) for j, name in enumerate("abc")}
 )
 
-#: What a tag promises, and rows that show it.
+#: Tag to rows that it allows.
 KINDS = {
     "allow_nan": with_gaps(PLAIN),
     "sparse": sparse.csr_matrix(PLAIN),
@@ -66,7 +66,7 @@ KINDS = {
 }
 
 
-#: Tags that scikit-learn's own classes leave False where they take such rows all the same:
+#: Tags that are False for some classes of scikit-learn although they accept such rows:
 #: boosting takes categories, and vectorizers take texts in one dimension.
 MAY_BE_MODEST = ("categorical", "one_d_array")
 
@@ -81,8 +81,8 @@ def works(function, *arguments):
     return True
 
 
-def assert_tags_are_true(clf, kinds=KINDS, asks=True):
-    """Of the classifier before `fit`, and after it."""
+def assert_tags_are_true(clf, kinds=KINDS, predicts=True):
+    """Compare the tags before and after `fit` with the rows that work."""
     for name in kinds:
         unfitted = clone(clf)
         takes = works(unfitted.fit, KINDS[name], Y)
@@ -95,7 +95,7 @@ def assert_tags_are_true(clf, kinds=KINDS, asks=True):
     takes_negative = works(negative.fit, -PLAIN, Y) or not works(clone(clf).fit, PLAIN, Y)
     assert get_tags(clf).input_tags.positive_only != takes_negative, "fit: positive_only"
     fitted = clone(clf)
-    if asks and works(fitted.fit, PLAIN, Y):
+    if predicts and works(fitted.fit, PLAIN, Y):
         tags = get_tags(fitted).input_tags
         for name in ("allow_nan", "sparse", "two_d_array"):
             assert getattr(tags, name) == works(fitted.predict, KINDS[name]), f"predict: {name}"
@@ -129,8 +129,8 @@ PREPROCESSORS = {
 @pytest.mark.parametrize("preprocessor", PREPROCESSORS.values(), ids=list(PREPROCESSORS))
 def test_tags_are_true_for_every_preprocessor(preprocessor):
     clf = NeuralClassifier(preprocessor=preprocessor, **TINY)
-    # Where nothing was missing in fit an encoder takes a gap for one more unknown category.
-    assert_tags_are_true(clf, asks=not isinstance(preprocessor, OrdinalEncoder))
+    # If nothing was missing in fit, an encoder treats a missing value as an unknown category.
+    assert_tags_are_true(clf, predicts=not isinstance(preprocessor, OrdinalEncoder))
 
 
 TEACHERS = {
@@ -182,7 +182,7 @@ TEACHERS = {
 def test_tags_are_true_for_every_teacher(teacher, preprocessor):
     settings = {"fit_teacher": True, "augment": None, "alpha": 0.5, **TINY}
     student = DistilledClassifier(teacher, preprocessor=preprocessor, **settings)
-    # A selector of columns wants a DataFrame.
+    # A selector of columns needs a DataFrame.
     kinds = KINDS.keys() - {"two_d_array"} if teacher is TEACHERS["encoded columns"] else KINDS
     assert_tags_are_true(student, kinds)
 
@@ -201,7 +201,7 @@ def test_tags_are_true_for_boosting_of_other_libraries(name):
     assert_tags_are_true(DistilledClassifier(teacher, **settings), kinds=["allow_nan", "sparse"])
 
 
-def test_a_student_of_a_teacher_that_refuses_gaps_fills_them_once_it_is_fitted():
+def test_a_fitted_student_accepts_missing_values_even_if_its_teacher_does_not():
     student = DistilledClassifier(LogisticRegression().fit(PLAIN, Y), augment=None, **TINY)
     assert not get_tags(student).input_tags.allow_nan
     student.fit(PLAIN, Y)
@@ -211,20 +211,20 @@ def test_a_student_of_a_teacher_that_refuses_gaps_fills_them_once_it_is_fitted()
     assert get_tags(student.student_).input_tags.allow_nan
 
 
-def test_tags_of_a_fitted_classifier_are_those_of_its_view():
+def test_tags_of_a_fitted_classifier_are_those_of_its_fitted_preprocessor():
     clf = NeuralClassifier(**TINY).fit(PLAIN, Y).set_params(preprocessor=None)
     assert get_tags(clf).input_tags.allow_nan
     clf.predict(KINDS["allow_nan"])
     assert not get_tags(clone(clf)).input_tags.allow_nan
 
 
-def test_columns_that_are_named_leave_no_sparse_matrix():
+def test_declared_categorical_columns_exclude_sparse_matrices():
     for named, takes in (("from_dtype", True), ([], True), ([0], False)):
         clf = NeuralClassifier(categorical_features=named, **TINY)
         assert get_tags(clf).input_tags.sparse == takes == works(clf.fit, KINDS["sparse"], Y)
 
 
-def test_text_is_taken_behind_a_vectorizer_only():
+def test_text_is_accepted_with_a_vectorizer_only():
     tags = get_tags(NeuralClassifier(preprocessor=TfidfVectorizer())).input_tags
     assert tags.string
     assert not tags.two_d_array
@@ -235,17 +235,17 @@ def test_text_is_taken_behind_a_vectorizer_only():
     assert not get_tags(student.set_params(teacher=LogisticRegression())).input_tags.string
 
 
-def test_distances_of_a_teacher_are_told_of():
+def test_a_teacher_of_pairwise_distances_sets_the_tag():
     teacher = KNeighborsClassifier(metric="precomputed")
     assert get_tags(DistilledClassifier(teacher, fit_teacher=True)).input_tags.pairwise
 
 
-def test_a_frozen_teacher_has_the_tags_of_what_is_frozen():
+def test_a_frozen_teacher_has_the_tags_of_the_frozen_estimator():
     teacher = FrozenEstimator(make_pipeline(StandardScaler(), LogisticRegression()).fit(PLAIN, Y))
     assert not get_tags(DistilledClassifier(teacher)).input_tags.allow_nan
 
 
-def test_a_union_fills_gaps_if_all_its_parts_do():
+def test_a_union_fills_missing_values_if_all_its_parts_do():
     filling = make_union(SimpleImputer(), SimpleImputer(strategy="median"))
     keeping = make_union(SimpleImputer(), StandardScaler())
     assert_tags_are_true(NeuralClassifier(preprocessor=keeping, **TINY), kinds=["allow_nan"])

@@ -1,4 +1,4 @@
-"""Labels keep the caller's values, whatever container and type they come in."""
+"""Labels keep the caller's values in every container and type."""
 
 from decimal import Decimal
 
@@ -99,7 +99,7 @@ of_every_container = pytest.mark.parametrize(
 
 
 def values_of(y):
-    """The caller's values as a list of plain ones."""
+    """The caller's values as a list of plain Python values."""
     listed = y.to_pylist() if hasattr(y, "to_pylist") else list(y)
     return [value.item() if isinstance(value, np.generic) else value for value in listed]
 
@@ -118,19 +118,19 @@ def test_labels_come_back_as_the_callers_values(y, kinds):
         assert type(clf.classes_.tolist()[0]) is type(values[0])
     predicted = clf.predict(X)
     assert predicted.dtype == clf.classes_.dtype
-    assert predicted.tolist() == values  # of two rows that differ each has its own
+    assert predicted.tolist() == values  # two different rows have different labels
     assert clf.score(X, y) == 1.0
 
 
 @of_every_container
-def test_labels_of_validation_rows_may_be_of_the_type(y, kinds):
+def test_labels_of_validation_rows_may_have_any_of_these_types(y, kinds):
     clf = fitted(values_of(y), max_epochs=1)
     watched = NeuralClassifier(**TINY | {"max_epochs": 1}).fit(X, y, X_val=X, y_val=y)
     assert watched.history_[0]["valid_accuracy"] == clf.score(X, y)
 
 
 @of_every_container
-def test_classes_of_partial_fit_may_be_of_the_type(y, kinds):
+def test_classes_of_partial_fit_may_have_any_of_these_types(y, kinds):
     clf = NeuralClassifier(**TINY).partial_fit(X, y, classes=y[:2])
     assert clf.classes_.tolist() == sorted(set(values_of(y)))
     clf.partial_fit(X, y, classes=values_of(y)).partial_fit(X, values_of(y))
@@ -149,7 +149,7 @@ def test_class_weights_are_found_by_the_callers_values(y, kinds):
 @pytest.mark.parametrize("teacher_has_the_type", [False, True])
 def test_a_teachers_classes_are_found_among_labels_of_the_type(y, kinds, teacher_has_the_type):
     codes = (np.arange(20) % 2 == 0).astype(int)
-    teacher = Knows(y[:2] if teacher_has_the_type else values_of(y)[:2], codes)
+    teacher = TeacherOfClasses(y[:2] if teacher_has_the_type else values_of(y)[:2], codes)
     student = DistilledClassifier(teacher, alpha=1.0, augment=None, **TINY).fit(X, y)
     assert student.teacher_agreement_ == 1.0
     assert student.predict(X).tolist() == values_of(y)
@@ -165,7 +165,7 @@ def test_a_teacher_is_fitted_on_the_callers_values(y, kinds):
 
 
 @of_every_container
-def test_out_of_sample_answers_name_the_callers_values(y, kinds):
+def test_classes_of_out_of_sample_soft_labels_are_the_callers_values(y, kinds):
     values = values_of(y)
     forest = RandomForestClassifier(20, random_state=0).fit(X, read_labels(y))
     for _, classes in (
@@ -175,8 +175,8 @@ def test_out_of_sample_answers_name_the_callers_values(y, kinds):
         assert classes.tolist() == sorted(set(values))
 
 
-class Knows:
-    """A teacher that names the classes of its columns in some type."""
+class TeacherOfClasses:
+    """A teacher with given `classes_`."""
 
     def __init__(self, classes, codes):
         self.classes_, self.codes = classes, codes
@@ -195,14 +195,16 @@ class Knows:
         (np.array(["a", "b"], dtype=object), np.array(["a", "b", "c"]), ["a", "b", "c"]),
     ],
 )
-def test_classes_that_a_student_takes_over_are_of_its_labels_type(own, of_teacher, expected):
+def test_classes_taken_from_a_teacher_get_the_type_of_the_students_labels(
+    own, of_teacher, expected
+):
     classes = known_classes([MemberLabels(np.ones((1, 3)) / 3, of_teacher)], own)
     assert classes.tolist() == list(expected)
     if isinstance(expected, np.ndarray):
         assert classes.dtype == expected.dtype
 
 
-def test_classes_of_several_types_that_a_student_would_take_over_are_named():
+def test_a_teachers_classes_of_several_types_are_refused():
     known = np.array([1, 2, "other"], dtype=object)
     with pytest.raises(ValueError, match="classes_ holds labels of several types"):
         known_classes([MemberLabels(np.ones((1, 3)) / 3, known)], np.array([1, 2]))
@@ -230,7 +232,7 @@ def test_labels_of_several_types_are_refused_by_the_names_of_the_types(y):
 
 
 @pytest.mark.parametrize(("value", "kind"), [(True, "bool"), (0.5, "float"), (b"c", "bytes")])
-def test_whatever_is_mixed_with_text_is_named(value, kind):
+def test_the_type_that_is_mixed_with_text_is_named(value, kind):
     with pytest.raises(ValueError, match=rf"{kind} \({value!r}\) and str \('a'\)"):
         read_labels([value, "a"])
 

@@ -1,4 +1,4 @@
-"""Masked arrays: what is masked in X is missing; labels, weights and answers must be there."""
+"""Masked arrays: masked entries of X are missing values, those of labels and weights errors."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ TINY = {"hidden_layer_sizes": (4,), "max_epochs": 2, "random_state": 0}
 X = np.random.RandomState(0).standard_normal((40, 3))
 y = (X[:, 0] > 0).astype(int)
 MASK = np.random.RandomState(1).random_sample(X.shape) < 0.2
-#: What is masked is far from what is not.
+#: The data under the mask are far from the others.
 MASKED = np.ma.array(np.where(MASK, 1e6, X), mask=MASK)
 GAPS = np.where(MASK, np.nan, X)
 
@@ -38,17 +38,17 @@ ROWS = {
 }
 
 
-def answers(rows, asked, **settings):
+def predictions(rows, new, **settings):
     clf = NeuralClassifier(**TINY | settings).fit(rows, y)
-    return clf.predict_proba(asked)
+    return clf.predict_proba(new)
 
 
 @pytest.mark.parametrize(("masked", "gaps"), ROWS.values(), ids=list(ROWS))
 def test_masked_entries_are_missing_values(masked, gaps):
     data = masked.data.copy()
-    expected = answers(gaps, gaps)
-    np.testing.assert_array_equal(answers(masked, masked), expected)
-    np.testing.assert_array_equal(answers(gaps, masked), expected)
+    expected = predictions(gaps, gaps)
+    np.testing.assert_array_equal(predictions(masked, masked), expected)
+    np.testing.assert_array_equal(predictions(gaps, masked), expected)
     np.testing.assert_array_equal(masked.data, data)
 
 
@@ -68,11 +68,13 @@ def test_masked_entries_are_missing_in_partial_fit():
 
 
 def test_a_transformer_gets_masked_entries_as_missing_values():
-    expected = answers(GAPS, GAPS, preprocessor=SimpleImputer())
-    np.testing.assert_array_equal(answers(MASKED, MASKED, preprocessor=SimpleImputer()), expected)
+    expected = predictions(GAPS, GAPS, preprocessor=SimpleImputer())
+    np.testing.assert_array_equal(
+        predictions(MASKED, MASKED, preprocessor=SimpleImputer()), expected
+    )
 
 
-def test_masked_entries_are_refused_where_missing_values_are():
+def test_masked_entries_are_refused_if_missing_values_are():
     with pytest.raises(ValueError, match="Input X contains NaN"):
         NeuralClassifier(preprocessor=None, **TINY).fit(MASKED, y)
     clf = NeuralClassifier(preprocessor=None, **TINY).fit(X, y)
@@ -81,7 +83,7 @@ def test_masked_entries_are_refused_where_missing_values_are():
 
 
 @pytest.mark.parametrize("fit_teacher", [False, True])
-def test_a_teacher_sees_masked_entries_as_missing_values(fit_teacher):
+def test_a_teacher_gets_masked_entries_as_missing_values(fit_teacher):
     teacher = HistGradientBoostingClassifier(max_iter=5, random_state=0)
     if not fit_teacher:
         teacher.fit(GAPS, y)
@@ -92,7 +94,7 @@ def test_a_teacher_sees_masked_entries_as_missing_values(fit_teacher):
 
 
 @pytest.mark.parametrize("sampler", [Munge(), Spunge(), Gibbs()], ids=lambda s: type(s).__name__)
-def test_samplers_see_masked_entries_as_missing_values(sampler):
+def test_samplers_get_masked_entries_as_missing_values(sampler):
     of_masked = sampler.fit(MASKED).sample(20, np.random.RandomState(0))
     of_gaps = sampler.fit(GAPS).sample(20, np.random.RandomState(0))
     np.testing.assert_array_equal(of_masked, of_gaps)
@@ -122,7 +124,7 @@ def test_masked_labels_and_weights_are_refused(clf, name, arguments):
         clf.fit(**{"X": X, "y": y} | arguments)
 
 
-def test_masked_classes_labels_to_score_and_answers_are_refused():
+def test_masked_classes_labels_of_score_and_teacher_probabilities_are_refused():
     clf = NeuralClassifier(**TINY)
     with pytest.raises(ValueError, match="classes is a masked array with 1 masked"):
         clf.partial_fit(X, y, classes=masked_first([0, 1]))
@@ -138,6 +140,6 @@ def test_masked_classes_labels_to_score_and_answers_are_refused():
         DistilledClassifier(lambda X: proba[: len(X)], alpha=1.0, augment=None, **TINY).fit(X, y)
 
 
-def test_what_has_no_mask_comes_back_as_it_is():
+def test_rows_without_a_mask_are_returned_unchanged():
     for rows in (X, X.tolist(), None, "text"):
         assert fill_mask(rows) is rows

@@ -1,4 +1,4 @@
-"""Read-only views of every container, and who gets copies in their place."""
+"""Read-only views of every container, and the objects that get copies instead."""
 
 import functools
 import types
@@ -139,7 +139,7 @@ def test_the_numbers_of_a_read_only_table_are_not_copied():
     assert read_only(table).to_numpy().strides == table.to_numpy().strides
 
 
-def test_a_table_of_unknown_insides_is_copied():
+def test_a_table_of_an_unknown_library_is_copied():
     class Like:
         iloc = None
 
@@ -151,7 +151,7 @@ def test_a_table_of_unknown_insides_is_copied():
     assert read_only(Like()).is_deep
 
 
-def test_nested_lists_are_copied_to_the_bottom():
+def test_nested_lists_are_copied_deeply():
     rows = [[1.0, [2.0, 3.0]], (4.0, [5.0]), {"a": 1}, np.zeros(2), "text"]
     own = read_only(rows)
     assert repr(own) == repr(rows)
@@ -167,7 +167,7 @@ def test_polars_and_tensors_are_cloned(data):
 
 
 @pytest.mark.parametrize("data", [None, 3, "text"])
-def test_what_is_no_container_stays_as_it_is(data):
+def test_objects_that_are_no_containers_are_returned_unchanged(data):
     assert read_only(data) is data
 
 
@@ -210,7 +210,7 @@ OF_TORCH = {
 
 
 @pytest.mark.parametrize("owner", OF_TORCH.values(), ids=OF_TORCH)
-def test_who_uses_torch_gets_copies_because_torch_writes_to_read_only_memory(owner):
+def test_objects_that_use_torch_get_copies_because_torch_writes_to_read_only_memory(owner):
     seen = call_protected(lambda rows: rows, X, owner=owner)
     assert seen.flags.writeable
     assert not np.shares_memory(seen, X)
@@ -228,7 +228,7 @@ OF_OTHERS = {
 
 
 @pytest.mark.parametrize("owner", OF_OTHERS.values(), ids=OF_OTHERS)
-def test_who_does_not_gets_no_copy(owner):
+def test_objects_that_do_not_use_torch_get_no_copy(owner):
     assert np.shares_memory(call_protected(lambda rows: rows, X, owner=owner), X)
 
 
@@ -256,7 +256,9 @@ def test_a_function_that_writes_through_torch_does_not_reach_the_callers_rows(re
     ],
 )
 @pytest.mark.parametrize("is_wrapped", [False, True])
-def test_an_error_about_read_only_memory_is_told_from_others(error, is_tried_again, is_wrapped):
+def test_errors_about_read_only_memory_are_distinguished_from_others(
+    error, is_tried_again, is_wrapped
+):
     calls = []
 
     def work(rows):

@@ -221,7 +221,7 @@ def test_a_query_is_refused():
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_is_table_knows_frames_from_arrays(X, expected):
+def test_is_table_distinguishes_frames_from_arrays(X, expected):
     assert is_table(X) is expected
 
 
@@ -281,7 +281,7 @@ def fit_to_texts(texts, make=pd.DataFrame, **params):
 
 
 @pytest.mark.parametrize("make", [pd.DataFrame, pl.DataFrame, pa.table])
-def test_many_numbers_in_quotes_are_told_once_in_a_fit(make):
+def test_a_column_of_numbers_in_quotes_warns_once_in_a_fit(make):
     with pytest.warns(UserWarning, match="'charges' holds text.*to_numeric") as caught:
         fit_to_texts([*AMOUNTS, " ", "?", None], make)
     assert sum("charges" in str(warning.message) for warning in caught) == 1
@@ -297,13 +297,13 @@ def test_many_numbers_in_quotes_are_told_once_in_a_fit(make):
     ],
     ids=["whole", "names, too", "few", "categorical by type"],
 )
-def test_codes_names_and_grades_are_not(texts):
+def test_columns_of_codes_names_and_grades_do_not_warn(texts):
     with warnings.catch_warnings(action="ignore"):
         warnings.filterwarnings("error", message=".*holds text")
         fit_to_texts(texts)
 
 
-def test_what_is_said_to_be_categorical_is_believed():
+def test_columns_declared_categorical_do_not_warn():
     with warnings.catch_warnings(action="ignore"):
         warnings.filterwarnings("error", message=".*holds text")
         fit_to_texts(AMOUNTS, categorical_features=["charges"])

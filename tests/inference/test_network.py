@@ -1,4 +1,4 @@
-"""A fitted network answers in NumPy what its torch module answers."""
+"""A fitted network gives with NumPy the same logits as its torch module."""
 
 import pickle
 
@@ -24,9 +24,9 @@ def network(
     dropout=0.0,
     feature_scale=False,
     n_features=3,
-    view=None,
+    preprocessor=None,
 ):
-    """A network whose BatchNorms have seen some rows."""
+    """A network whose BatchNorm layers were trained on some rows."""
     generator = torch.Generator().manual_seed(0)
     architecture = {
         "n_features": n_features,
@@ -42,7 +42,7 @@ def network(
         if "running" in name or tensor.ndim == 1:
             tensor.copy_(0.5 + torch.rand(tensor.shape, generator=generator))
     state = {name: tensor.numpy().copy() for name, tensor in mlp.state_dict().items()}
-    return Network(view or PassThrough(n_features), architecture, state)
+    return Network(preprocessor or PassThrough(n_features), architecture, state)
 
 
 def some_rows(n_rows=20, n_features=3, scale=2.0):
@@ -52,7 +52,7 @@ def some_rows(n_rows=20, n_features=3, scale=2.0):
 @pytest.mark.parametrize("hidden", [(), (5,), (5, 4)], ids=str)
 @pytest.mark.parametrize("batch_norm", [False, True], ids=["plain", "batch_norm"])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_numpy_answers_as_the_torch_module(activation, batch_norm, hidden):
+def test_numpy_gives_the_logits_of_the_torch_module(activation, batch_norm, hidden):
     net, rows = network(hidden, activation, batch_norm, dropout=0.3), some_rows()
     module = net.module()
     assert not module.training
@@ -108,7 +108,7 @@ def test_probabilities_sum_to_one_and_have_finite_logarithms(shift):
 
 
 @pytest.mark.parametrize("hidden", [(), (8,), (256, 256)], ids=str)
-def test_a_row_gets_the_same_answer_alone_and_among_others(hidden):
+def test_a_row_gets_the_same_logits_alone_and_among_others(hidden):
     net, rows = network(hidden, n_features=20), some_rows(600, 20)
     together = softmax(net.logits(rows))
     alone = np.concatenate([softmax(net.logits(rows[[i]])) for i in range(0, 600, 50)])
@@ -126,16 +126,16 @@ def test_many_rows_pass_in_blocks_and_keep_their_order():
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("scaling", SCALINGS)
 def test_inputs_of_1e300_do_not_overflow(scaling, activation, batch_norm):
-    view = fit_preprocessor(scaling, some_rows(), None)
-    assert isinstance(view, ColumnPreprocessor)
-    net = network((6, 6, 6), activation, batch_norm, view=view)
+    preprocessor = fit_preprocessor(scaling, some_rows(), None)
+    assert isinstance(preprocessor, ColumnPreprocessor)
+    net = network((6, 6, 6), activation, batch_norm, preprocessor=preprocessor)
     logits = net.logits(np.array([[1e300, -1e300, 1e300], [-1e300, 1e300, 0.0]]))
     assert np.isfinite(logits).all()
     close(softmax(logits).sum(axis=1), 1, atol=1e-12)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_answers_are_float64_and_weights_keep_their_dtype(iris_like, dtype):
+def test_probabilities_are_float64_and_weights_keep_their_dtype(iris_like, dtype):
     clf = NeuralClassifier((4,), max_epochs=1, dtype=dtype, random_state=0).fit(*iris_like)
     assert {array.dtype.name for array in clf.network_.state.values()} == {dtype}
     assert {p.dtype for p in clf.module_.parameters()} == {getattr(torch, dtype)}
@@ -143,7 +143,7 @@ def test_answers_are_float64_and_weights_keep_their_dtype(iris_like, dtype):
     assert clf.predict_log_proba(iris_like[0]).dtype == np.float64
 
 
-def test_a_pickle_holds_the_weights_once_and_answers_the_same():
+def test_a_pickle_holds_the_weights_once_and_gives_the_same_logits():
     net, rows = network((300, 300)), some_rows()
     n_bytes = sum(array.nbytes for array in net.state.values())
     pickled = pickle.dumps(net)
@@ -163,7 +163,7 @@ def test_a_network_does_not_share_memory_with_its_module():
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.5])
-def test_building_the_module_leaves_every_global_generator_alone(dropout):
+def test_building_the_module_touches_no_global_generator(dropout):
     net = network(batch_norm=True, dropout=dropout)
     of_torch, of_numpy = torch.get_rng_state(), np.random.get_state()[1].copy()
     net.module()

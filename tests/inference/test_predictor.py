@@ -18,7 +18,7 @@ SMALL = {"hidden_layer_sizes": (8,), "max_epochs": 3, "random_state": 0}
     ids=str,
 )
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_it_answers_as_predict_proba(settings, dtype, iris_like):
+def test_a_predictor_gives_the_probabilities_of_predict_proba(settings, dtype, iris_like):
     X, y = iris_like
     clf = NeuralClassifier(**SMALL, **settings).fit(X, y)
     predictor = clf.predictor()
@@ -27,7 +27,7 @@ def test_it_answers_as_predict_proba(settings, dtype, iris_like):
     assert predictor.classes.tolist() == clf.classes_.tolist()
 
 
-def test_missing_values_are_filled_where_the_network_fills_them(iris_like):
+def test_missing_values_are_imputed_if_the_preprocessor_imputes_them(iris_like):
     X, y = iris_like
     gaps = X.copy()
     gaps[::3, 1] = np.nan
@@ -52,7 +52,7 @@ def test_missing_values_are_filled_where_the_network_fills_them(iris_like):
     ],
     ids=["list", "one row", "columns", "no row", "int", "object"],
 )
-def test_anything_else_is_refused(change, iris_like):
+def test_any_other_input_is_refused(change, iris_like):
     X, y = iris_like
     predictor = NeuralClassifier(**SMALL).fit(X, y).predictor()
     with pytest.raises(ValueError, match=r"X=.* is not allowed: give a floating ndarray .*, 4\)"):
@@ -67,7 +67,7 @@ def test_categories_and_transformers_need_predict_proba(iris_like, iris_like_tab
         NeuralClassifier(**SMALL, preprocessor=StandardScaler()).fit(*iris_like).predictor()
 
 
-def test_it_is_frozen_pickles_and_serves_many_threads(iris_like):
+def test_a_predictor_is_frozen_can_be_pickled_and_serves_many_threads(iris_like):
     X, y = iris_like
     clf = DistilledClassifier(**SMALL).fit(X, y, teacher_proba=np.eye(3)[y] * 0.7 + 0.1)
     predictor = pickle.loads(pickle.dumps(clf.student_.predictor()))
@@ -80,7 +80,7 @@ def test_it_is_frozen_pickles_and_serves_many_threads(iris_like):
             np.testing.assert_array_equal(answer, expected)
 
 
-def test_many_rows_of_float32_are_answered_in_float32(iris_like):
+def test_many_rows_of_float32_are_computed_in_float32(iris_like):
     X, y = iris_like
     clf = NeuralClassifier(**SMALL, activation="selu").fit(X, y)
     many = np.tile(X, (20, 1))
@@ -90,7 +90,7 @@ def test_many_rows_of_float32_are_answered_in_float32(iris_like):
     np.testing.assert_allclose(single.sum(axis=1), 1, atol=1e-12)
 
 
-def test_what_overflows_float32_is_answered_in_float64(iris_like):
+def test_rows_that_overflow_float32_are_computed_in_float64(iris_like):
     X, y = iris_like
     clf = NeuralClassifier(**SMALL).fit(X, y)
     many = np.tile(X, (20, 1)).astype(np.float32)

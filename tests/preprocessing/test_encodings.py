@@ -26,31 +26,31 @@ same = np.testing.assert_array_equal
 SCALINGS = ["standard", "robust"]
 
 
-def view_of(X, n_bins=4, weight=None, scaling="robust", thresholds=None):
+def preprocessor_of(X, n_bins=4, weight=None, scaling="robust", thresholds=None):
     encoding = PiecewiseLinear(n_bins) if thresholds is None else TeacherBins(n_bins)
     return fit_preprocessor(scaling, X, None, weight, encoding=encoding, thresholds=thresholds)
 
 
-def components(view, X):
-    """What stands behind the scaled numbers."""
-    return view.transform(X)[:, len(view.numeric) :]
+def components(fitted, X):
+    """The components, without the scaled numbers."""
+    return fitted.transform(X)[:, len(fitted.numeric) :]
 
 
 def same_bins(bins, others):
-    assert (bins is None) == (others is None)  # a column of one value has none
+    assert (bins is None) == (others is None)  # a column of one value has no bins
     if bins is not None:
         same(bins.left, others.left)
         same(bins.width, others.width)
 
 
-def edges_of(view):
+def edges_of(fitted):
     """The edges of each numeric column, in its own unit."""
-    bins, found = view.bins, []
-    for j in range(len(view.numeric)):
+    bins, found = fitted.bins, []
+    for j in range(len(fitted.numeric)):
         of_column = bins.column == j
         left, width = bins.left[of_column], bins.width[of_column]
         edges = np.append(left, left[-1:] + width[-1:])
-        found.append(edges * view.scale[j] + view.centre[j])
+        found.append(edges * fitted.scale[j] + fitted.centre[j])
     return found
 
 
@@ -75,26 +75,26 @@ def test_components_are_the_formula_between_quantiles(scaling, n_bins):
     shares = np.arange(n_bins + 1) / n_bins
     edges = np.quantile(X, shares, axis=0, method="inverted_cdf")
     expected = [encoded(new[:, j], edges[:, j]) for j in range(3)]
-    view = view_of(X, n_bins, scaling=scaling)
-    close(components(view, new), np.concatenate(expected, axis=1), rtol=1e-9, atol=1e-12)
-    assert view.n_features == 3 + 3 * n_bins
+    fitted = preprocessor_of(X, n_bins, scaling=scaling)
+    close(components(fitted, new), np.concatenate(expected, axis=1), rtol=1e-9, atol=1e-12)
+    assert fitted.n_features == 3 + 3 * n_bins
 
 
 @pytest.mark.parametrize("scaling", SCALINGS)
 def test_the_scaled_number_stands_in_front(scaling):
     X = skewed()
     same(
-        view_of(X, scaling=scaling).transform(X)[:, :3],
+        preprocessor_of(X, scaling=scaling).transform(X)[:, :3],
         fit_preprocessor(scaling, X, None).transform(X),
     )
 
 
-def test_a_linear_layer_behind_it_is_any_broken_line():
+def test_a_linear_layer_of_the_components_is_any_piecewise_linear_function():
     x = np.sort(skewed(n_columns=1), axis=0)
-    view = view_of(x, n_bins=6)
-    edges = edges_of(view)[0]
+    fitted = preprocessor_of(x, n_bins=6)
+    edges = edges_of(fitted)[0]
     heights = np.random.RandomState(0).standard_normal(7)
-    line = heights[0] + components(view, x) @ np.diff(heights)
+    line = heights[0] + components(fitted, x) @ np.diff(heights)
     close(line, np.interp(x.ravel(), edges, heights), atol=1e-9)
 
 
@@ -107,32 +107,32 @@ columns = st.integers(2, 40).flatmap(
 
 
 @given(columns, st.integers(1, 6))
-def test_components_rise_from_0_to_1_and_no_two_rows_change_places(column, n_bins):
+def test_components_rise_from_0_to_1_and_keep_the_order_of_the_rows(column, n_bins):
     values, _ = column
-    view = view_of(values[:, None], n_bins)
+    fitted = preprocessor_of(values[:, None], n_bins)
     order = np.sort(np.concatenate([values, [-1e9, 1e9, 0.5]]))[:, None]
-    ramps = components(view, order)
+    ramps = components(fitted, order)
     assert ((ramps >= 0) & (ramps <= 1)).all()
     assert (np.diff(ramps, axis=0) >= 0).all()
     same(ramps[0], 0)
     same(ramps[-1], 1)
-    # A bin is left before the next one is entered.
+    # A component is 1 before the next one rises.
     assert ((ramps[:, 1:] == 0) | (ramps[:, :-1] >= 1 - 1e-9)).all()
 
 
 def test_components_are_continuous():
     X = skewed(n_columns=1)
-    view = view_of(X)
-    x = np.concatenate(edges_of(view))[:, None]
+    fitted = preprocessor_of(X)
+    x = np.concatenate(edges_of(fitted))[:, None]
     step = 1e-9 * np.abs(x)
-    close(view.transform(x - step), view.transform(x + step), atol=1e-6)
+    close(fitted.transform(x - step), fitted.transform(x + step), atol=1e-6)
 
 
 @given(columns, st.sampled_from([1.0, 0.1, 1 / 3, 1e-8, 1e8]), st.integers(1, 6))
 def test_weight_k_is_the_row_k_times(column, unit, n_bins):
     values, counts = column
-    weighted = view_of(values[:, None], n_bins, counts * unit)
-    repeated = view_of(np.repeat(values, counts)[:, None], n_bins)
+    weighted = preprocessor_of(values[:, None], n_bins, counts * unit)
+    repeated = preprocessor_of(np.repeat(values, counts)[:, None], n_bins)
     same_bins(weighted.bins, repeated.bins)
 
 
@@ -142,32 +142,32 @@ def test_the_order_of_the_rows_does_not_matter(column, random):
     order = list(range(len(values)))
     random.shuffle(order)
     for weight in (None, counts / 3):
-        there = view_of(values[order, None], 3, None if weight is None else weight[order])
-        here = view_of(values[:, None], 3, weight)
+        there = preprocessor_of(values[order, None], 3, None if weight is None else weight[order])
+        here = preprocessor_of(values[:, None], 3, weight)
         same_bins(there.bins, here.bins)
 
 
 def test_rows_without_weight_do_not_count():
     X = skewed()
     weight = np.repeat([1.0, 0.0], [60, 41])
-    same(view_of(X, weight=weight).bins.left, view_of(X[:60]).bins.left)
+    same(preprocessor_of(X, weight=weight).bins.left, preprocessor_of(X[:60]).bins.left)
 
 
 @pytest.mark.parametrize("scaling", SCALINGS)
 def test_few_different_values_are_the_edges(scaling):
     rare = np.repeat([0.0, 1.0, 2.0, 7.0], [90, 8, 1, 1])
     flags = np.arange(100) % 2.0
-    view = view_of(np.column_stack([rare, flags, np.full(100, 3.0)]), scaling=scaling)
-    assert [len(edges) for edges in edges_of(view)] == [4, 2, 0]
-    close(edges_of(view)[0], [0, 1, 2, 7])
-    close(edges_of(view)[1], [0, 1])
-    assert view.n_features == 3 + 3 + 1
+    fitted = preprocessor_of(np.column_stack([rare, flags, np.full(100, 3.0)]), scaling=scaling)
+    assert [len(edges) for edges in edges_of(fitted)] == [4, 2, 0]
+    close(edges_of(fitted)[0], [0, 1, 2, 7])
+    close(edges_of(fitted)[1], [0, 1])
+    assert fitted.n_features == 3 + 3 + 1
 
 
-def test_a_value_that_weighs_as_much_as_a_bin_has_an_edge_and_leaves_the_bins_to_the_others():
+def test_a_value_with_the_weight_of_a_bin_is_an_edge_and_the_others_share_the_remaining_bins():
     x = np.concatenate([np.zeros(900), np.arange(1.0, 101.0)])
     expected = [0, 1, 12, 23, 34, 45, 56, 67, 78, 89, 100]
-    close(edges_of(view_of(x[:, None], n_bins=10))[0], expected)
+    close(edges_of(preprocessor_of(x[:, None], n_bins=10))[0], expected)
 
 
 @pytest.mark.parametrize("scaling", SCALINGS)
@@ -175,47 +175,47 @@ def test_missing_numbers_are_left_out_and_become_the_centre(scaling):
     X = skewed()
     gaps = X.copy()
     gaps[50:60] = np.nan
-    view = view_of(gaps, scaling=scaling)
-    without = view_of(np.delete(X, np.s_[50:60], axis=0), scaling=scaling)
-    close(view.bins.left, without.bins.left, rtol=1e-12, atol=1e-12)
-    same(view.transform(gaps[50:51]), view.transform(view.centre[None]))
+    fitted = preprocessor_of(gaps, scaling=scaling)
+    without = preprocessor_of(np.delete(X, np.s_[50:60], axis=0), scaling=scaling)
+    close(fitted.bins.left, without.bins.left, rtol=1e-12, atol=1e-12)
+    same(fitted.transform(gaps[50:51]), fitted.transform(fitted.centre[None]))
 
 
 def test_columns_without_numbers_have_no_bins():
     X = np.column_stack([np.full(20, np.nan), np.arange(20.0)])
-    view = view_of(X)
-    assert view.n_features == 2 + 4
-    assert np.isfinite(view.transform(X)).all()
+    fitted = preprocessor_of(X)
+    assert fitted.n_features == 2 + 4
+    assert np.isfinite(fitted.transform(X)).all()
 
 
 @pytest.mark.parametrize("scaling", SCALINGS)
 def test_values_far_away_and_close_together(scaling):
     steps = np.arange(101.0)
     X = np.column_stack([1e7 + steps / 64, steps * 1e-100, steps * 1e100])
-    view = view_of(X, scaling=scaling)
+    fitted = preprocessor_of(X, scaling=scaling)
     for x in (X, -X, X * [1, 1e150, 1e90], np.full((1, 3), np.inf), np.full((1, 3), -np.inf)):
-        seen = view.transform(x)[:, 3:]
+        seen = fitted.transform(x)[:, 3:]
         assert np.isfinite(seen).all()
         assert ((seen >= 0) & (seen <= 1)).all()
     expected = encoded(X[:, 0], X[[0, 25, 50, 75, 100], 0])
-    close(components(view, X)[:, :4], expected, atol=1e-6)
+    close(components(fitted, X)[:, :4], expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.int64])
-def test_other_types_are_as_float64(dtype):
+def test_every_dtype_gives_the_same_as_float64(dtype):
     X = (skewed() * [10, 1, 1e5]).astype(dtype)
-    view, exact = view_of(X), view_of(X.astype(float))
-    same(view.bins.left, exact.bins.left)
-    same(view.transform(X), exact.transform(X.astype(float)))
+    fitted, exact = preprocessor_of(X), preprocessor_of(X.astype(float))
+    same(fitted.bins.left, exact.bins.left)
+    same(fitted.transform(X), exact.transform(X.astype(float)))
 
 
 @pytest.mark.parametrize("weight", [None, np.arange(60) % 4 / 7.0], ids=["even", "weighted"])
 @pytest.mark.parametrize("density", [0.05, 0.5, 1.0])
 @pytest.mark.parametrize("scaling", SCALINGS)
-def test_sparse_rows_are_as_dense_ones(weight, density, scaling):
+def test_sparse_rows_are_encoded_as_dense_ones(weight, density, scaling):
     X = sparse.random(60, 5, density=density, format="csr", random_state=0)
     X.data = np.round(X.data, 1) - 0.3
-    of_sparse, of_dense = (view_of(rows, 5, weight, scaling) for rows in (X, X.toarray()))
+    of_sparse, of_dense = (preprocessor_of(rows, 5, weight, scaling) for rows in (X, X.toarray()))
     close(of_sparse.bins.left, of_dense.bins.left, rtol=1e-9, atol=1e-12)
     close(of_sparse.transform(X), of_dense.transform(X.toarray()), rtol=1e-9, atol=1e-12)
 
@@ -231,36 +231,36 @@ def letters_and_numbers(n_rows=80):
     return frame, y
 
 
-def test_categories_of_a_table_stay_as_they_are():
+def test_categories_of_a_table_do_not_change():
     frame, _ = letters_and_numbers()
     table = read_table(frame)
-    plain, view = fit_preprocessor("robust", table, None), view_of(table)
-    seen = view.transform(table)
-    assert view.n_features == seen.shape[1] == plain.n_features + 8
+    plain, fitted = fit_preprocessor("robust", table, None), preprocessor_of(table)
+    seen = fitted.transform(table)
+    assert fitted.n_features == seen.shape[1] == plain.n_features + 8
     same(np.delete(seen, np.s_[2:10], axis=1), plain.transform(table))
     numbers = frame[["x", "z"]].to_numpy()
-    same(seen[:, 2:10], components(view_of(numbers), numbers))
+    same(seen[:, 2:10], components(preprocessor_of(numbers), numbers))
 
 
-def test_blocks_are_as_all_rows_at_once():
+def test_blocks_give_the_same_rows_as_one_call():
     X = skewed()
-    view = view_of(X)
-    blocks = [seen for _, seen in view.blocks(X, most=7)]
-    same(np.concatenate(blocks), view.transform(X))
-    same(view.transform(X[4:5]), view.transform(X)[4:5])
+    fitted = preprocessor_of(X)
+    blocks = [seen for _, seen in fitted.blocks(X, most=7)]
+    same(np.concatenate(blocks), fitted.transform(X))
+    same(fitted.transform(X[4:5]), fitted.transform(X)[4:5])
 
 
 def test_thresholds_are_the_edges():
     X = np.tile(np.arange(11.0)[:, None], (1, 3))
     thresholds = {0: ([2.5, 7.5], [1.0, 2.0]), 2: ([99.0, -99.0], [1.0, 1.0])}
-    view = view_of(X, n_bins=8, thresholds=thresholds)
-    edges = edges_of(view)
+    fitted = preprocessor_of(X, n_bins=8, thresholds=thresholds)
+    edges = edges_of(fitted)
     close(edges[0], [0, 2.5, 7.5, 10])
-    assert len(edges[1]) == len(edges[2]) == 0  # never split; split where no value is
-    assert view.n_features == 3 + 3
+    assert len(edges[1]) == len(edges[2]) == 0  # no thresholds; thresholds outside of the values
+    assert fitted.n_features == 3 + 3
 
 
-def test_many_thresholds_are_taken_at_quantiles_of_their_gains():
+def test_many_thresholds_are_reduced_to_quantiles_weighted_by_gain():
     x = np.arange(101.0)
     thresholds, gains = np.arange(100) + 0.5, np.repeat([1.0, 3.0], 50)
     close(TeacherBins(4).edges(x, x, (thresholds, gains)), [0, 49.5, 66.5, 83.5, 100], atol=1)
@@ -282,30 +282,30 @@ def tiny(kind=NeuralClassifier, *args, **params):
 def test_the_fitted_classifier_holds_and_keeps_its_bins(dtype, preset):
     frame, y = letters_and_numbers()
     clf = tiny(numeric_encoding="piecewise_linear", dtype=dtype, preset=preset).fit(frame, y)
-    view = clf.network_.preprocessor
-    assert isinstance(view, ColumnPreprocessor)
-    assert view.bins.column.tolist() == [0] * 12 + [1] * 12
+    fitted = clf.network_.preprocessor
+    assert isinstance(fitted, ColumnPreprocessor)
+    assert fitted.bins.column.tolist() == [0] * 12 + [1] * 12
     copied = pickle.loads(pickle.dumps(clf))
     same(copied.predict_proba(frame), clf.predict_proba(frame))
     close(clf.predict_proba(frame.iloc[5:6]), clf.predict_proba(frame)[5:6], rtol=1e-12)
     same(clone(clf).fit(frame, y).predict_proba(frame), clf.predict_proba(frame))
     import torch
 
-    seen = torch.tensor(view.transform(read_table(frame)), dtype=getattr(torch, dtype))
+    seen = torch.tensor(fitted.transform(read_table(frame)), dtype=getattr(torch, dtype))
     logits = clf.module_(seen).detach().numpy()
     close(logits, clf.network_.logits(read_table(frame)), rtol=1e-3, atol=1e-4)
 
 
-def test_a_view_of_a_time_before_bins_still_answers():
+def test_a_preprocessor_pickled_before_there_were_bins_still_transforms():
     X = skewed()
-    view = fit_preprocessor("robust", X, None)
-    expected = view.transform(X)
-    vars(view).pop("bins")
-    same(view.transform(X), expected)
-    assert view.n_features == 3
+    fitted = fit_preprocessor("robust", X, None)
+    expected = fitted.transform(X)
+    vars(fitted).pop("bins")
+    same(fitted.transform(X), expected)
+    assert fitted.n_features == 3
 
 
-def test_the_predictor_knows_bins(iris_like):
+def test_the_predictor_uses_bins(iris_like):
     X, y = iris_like
     clf = tiny(numeric_encoding="piecewise_linear").fit(X, y)
     same(clf.predictor()(X), clf.predict_proba(X))
@@ -319,7 +319,7 @@ def test_partial_fit_and_warm_start_keep_the_bins_of_the_first_rows(iris_like):
     assert clf.fit(X * 9, y).network_.preprocessor.bins is bins
 
 
-def test_a_custom_module_sees_the_components(iris_like):
+def test_a_custom_module_gets_the_components(iris_like):
     import torch
 
     X, y = iris_like
@@ -328,7 +328,7 @@ def test_a_custom_module_sees_the_components(iris_like):
     assert clf.module_.in_features == X.shape[1] * 4
 
 
-def test_steps_are_learned_that_a_line_cannot_have():
+def test_with_bins_a_linear_model_learns_steps():
     x = np.random.RandomState(0).uniform(0, 6, size=(400, 1))
     y = (x.ravel() % 2 > 1).astype(int)
     line = tiny(hidden_layer_sizes=(), max_epochs=30)
@@ -346,8 +346,8 @@ def test_grids_over_encodings_and_their_bins(iris_like):
     start = tiny(numeric_encoding=PiecewiseLinear())
     search = GridSearchCV(start, grid, cv=2, error_score="raise").fit(X, y)
     n_bins = search.best_params_["numeric_encoding__n_bins"]
-    view = search.best_estimator_.network_.preprocessor
-    assert view.n_features == X.shape[1] * (1 + n_bins)
+    fitted = search.best_estimator_.network_.preprocessor
+    assert fitted.n_features == X.shape[1] * (1 + n_bins)
 
 
 @pytest.mark.parametrize(
@@ -364,13 +364,13 @@ def test_grids_over_encodings_and_their_bins(iris_like):
     ],
     ids=str,
 )
-def test_what_cannot_be_used_is_refused(iris_like, params, error, message):
+def test_unusable_encodings_are_refused(iris_like, params, error, message):
     with pytest.raises(error, match=message):
         tiny(**params).fit(*iris_like)
 
 
 @pytest.mark.parametrize("current", [None, "piecewise_linear"])
-def test_settings_need_an_object(current):
+def test_parameters_of_an_encoding_need_an_object(current):
     with pytest.raises(ValueError, match=r"numeric_encoding as an object.*skkd\.preprocessing"):
         tiny(numeric_encoding=current).set_params(numeric_encoding__n_bins=3)
     with pytest.raises(TypeError, match=r"skkd\.preprocessing"):
@@ -410,7 +410,7 @@ def test_a_teacher_in_a_pipeline_has_the_same_bins(iris_like):
         close((edges - scaled.mean_[j]) / scaled.scale_[j], expected, atol=1e-9)
 
 
-def test_the_table_of_the_callers_is_what_the_teacher_is_probed_with():
+def test_the_teacher_is_probed_with_the_callers_table():
     from sklearn.compose import make_column_transformer
     from sklearn.impute import SimpleImputer
     from sklearn.preprocessing import OneHotEncoder
@@ -424,7 +424,7 @@ def test_the_table_of_the_callers_is_what_the_teacher_is_probed_with():
     same(clf.student_.predict_proba(frame), clf.predict_proba(frame))
 
 
-def test_a_teacher_fitted_here_has_its_own_thresholds(iris_like):
+def test_a_teacher_that_is_fitted_in_fit_has_its_own_thresholds(iris_like):
     X, y = iris_like
     clf = teach(RandomForestClassifier(3, max_depth=2), X, y, fit_teacher=True)
     found = thresholds_of(clf.teacher_, X)
@@ -432,7 +432,7 @@ def test_a_teacher_fitted_here_has_its_own_thresholds(iris_like):
 
 
 @pytest.mark.parametrize("has_teacher", [True, False])
-def test_without_trees_it_warns_and_takes_quantiles(iris_like, has_teacher):
+def test_a_teacher_without_trees_warns_and_gives_quantiles(iris_like, has_teacher):
     X, y = iris_like
     line = LogisticRegression().fit(X, y)
     clf = tiny(DistilledClassifier, numeric_encoding=TeacherBins(5))

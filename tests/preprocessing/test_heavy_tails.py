@@ -1,4 +1,4 @@
-"""Which columns have heavy tails, and the normal scores that a network sees of them."""
+"""Which columns have heavy tails, and their normal scores."""
 
 import pickle
 
@@ -21,7 +21,7 @@ same = np.testing.assert_array_equal
 
 
 def heavy_columns(X, weight=None, scaling="robust"):
-    """Positions of the columns that are seen as normal scores."""
+    """Positions of the columns that become normal scores."""
     return list(fit_scaling(scaling, blocks, X, np.arange(X.shape[1]), weight).normal_scores)
 
 
@@ -29,7 +29,7 @@ def blocks(rows, weight):
     yield rows, weight
 
 
-def view_of(X, weight=None):
+def preprocessor_of(X, weight=None):
     return fit_preprocessor("robust", X, None, weight)
 
 
@@ -37,15 +37,15 @@ def long_tailed(n_rows=400, n_columns=3, seed=0):
     return np.sinh(5 * np.random.default_rng(seed).standard_normal((n_rows, n_columns)))
 
 
-# Which columns
-# -------------
+# Which columns have heavy tails
+# -----------------------------
 
 
 @pytest.mark.parametrize("n_rows", [100, 200, 700, 1000])
 @pytest.mark.parametrize("unit", [None, 1.0, 0.1, 1 / 3, 1.1])
 @pytest.mark.parametrize("factor", [1.0, 0.1, 1e-7, 3.0])
 @pytest.mark.parametrize("extra", [0, 1])
-def test_it_takes_more_than_a_hundredth_beyond_eight_widths(n_rows, unit, factor, extra):
+def test_a_tail_needs_more_than_a_hundredth_beyond_eight_widths(n_rows, unit, factor, extra):
     distance = np.zeros(n_rows)
     distance[: n_rows // 100 + extra] = FAR + 0.001
     distance[-1] = 1e6  # the furthest
@@ -72,12 +72,12 @@ def test_distributions(name, expected):
 
 
 @pytest.mark.parametrize("share", [0.001, 0.02, 0.2])
-def test_two_values_are_never_far_apart(share):
+def test_a_column_of_two_values_has_no_tail(share):
     x = (np.arange(1000) < 1000 * share) * 1e6
     assert heavy_columns(x[:, None]) == []
 
 
-def test_over_one_value_the_median_distance_of_the_others_is_the_measure():
+def test_without_a_quartile_distance_the_median_distance_of_the_others_is_the_unit():
     x = np.zeros(100)
     x[:9] = [-1, 1, 2, 2, 2, 3, 40, 50, 60]
     assert heavy_columns(x[:, None]) == [0]
@@ -87,14 +87,14 @@ def test_over_one_value_the_median_distance_of_the_others_is_the_measure():
     assert heavy_columns(x[:, None]) == []
 
 
-def test_only_robust_scaling_asks_for_tails():
+def test_only_robust_scaling_computes_normal_scores():
     X = long_tailed()
     assert heavy_columns(X) == [0, 1, 2]
     assert heavy_columns(X, scaling="standard") == []
 
 
-# What is seen of them
-# --------------------
+# Their normal scores
+# -------------------
 
 
 def test_scores_are_the_quantiles_of_the_normal_distribution_at_the_middle_ranks():
@@ -116,36 +116,38 @@ def test_increasing_functions_of_a_column_have_the_same_scores(increasing):
     close(of_function.transform(increasing(x)), scores.transform(x), atol=0.15)
 
 
-def test_a_network_sees_the_clipped_scores_and_of_other_columns_what_it_saw():
+def test_heavy_tailed_columns_become_clipped_scores_and_others_do_not_change():
     X = np.column_stack([long_tailed()[:, 0], np.random.default_rng(1).normal(size=400)])
-    seen = view_of(X).transform(X)
+    seen = preprocessor_of(X).transform(X)
     same(seen[:, 0], smooth_clip(NormalScores.fit(X[:, 0]).transform(X[:, 0])))
-    same(seen[:, [1]], view_of(X[:, [1]]).transform(X[:, [1]]))
+    same(seen[:, [1]], preprocessor_of(X[:, [1]]).transform(X[:, [1]]))
 
 
-def test_order_stays_and_all_is_bounded():
+def test_scores_keep_the_order_and_are_bounded():
     X = np.sort(long_tailed(n_columns=1), axis=0)
-    view = view_of(X)
-    seen = view.transform(X)[:, 0]
+    fitted = preprocessor_of(X)
+    seen = fitted.transform(X)[:, 0]
     assert (np.diff(seen) >= 0).all()
     assert len(np.unique(seen)) > 390
-    assert np.abs(view.transform(np.array([[-1e300], [1e300]]))).max() < CLIP
+    assert np.abs(fitted.transform(np.array([[-1e300], [1e300]]))).max() < CLIP
 
 
 def test_missing_values_and_the_median_are_zero():
     X = long_tailed()
     X[::7, 1] = np.nan
     for rows in (X, read_table(X)):
-        view = view_of(rows)
-        assert list(view.normal_scores) == [0, 1, 2]
-        same(view.transform(rows)[::7, 1], 0.0)
-    same(view_of(X).transform(view.centre[None]), 0.0)
+        fitted = preprocessor_of(rows)
+        assert list(fitted.normal_scores) == [0, 1, 2]
+        same(fitted.transform(rows)[::7, 1], 0.0)
+    same(preprocessor_of(X).transform(fitted.centre[None]), 0.0)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.int64])
-def test_any_dtype_is_seen_as_in_float64(dtype):
+def test_every_dtype_gives_the_same_as_float64(dtype):
     X = long_tailed().clip(-1e9, 1e9).astype(dtype)
-    same(view_of(X).transform(X), view_of(X.astype(float)).transform(X.astype(float)))
+    same(
+        preprocessor_of(X).transform(X), preprocessor_of(X.astype(float)).transform(X.astype(float))
+    )
 
 
 with_far_values = st.lists(
@@ -159,39 +161,43 @@ with_far_values = st.lists(
 def test_weight_k_is_the_row_k_times_and_sparse_is_dense(rows, unit):
     values, counts = (np.array(part) for part in zip(*rows, strict=True))
     repeated = np.repeat(values, counts)[:, None]
-    expected = view_of(repeated).transform(values[:, None])
-    close(view_of(values[:, None], counts * unit).transform(values[:, None]), expected, atol=1e-12)
+    expected = preprocessor_of(repeated).transform(values[:, None])
+    close(
+        preprocessor_of(values[:, None], counts * unit).transform(values[:, None]),
+        expected,
+        atol=1e-12,
+    )
     column = sparse.csr_array(values[:, None])
-    close(view_of(column, counts * unit).transform(column), expected, atol=1e-12)
-    close(view_of(sparse.csr_array(repeated)).transform(column), expected, atol=1e-12)
+    close(preprocessor_of(column, counts * unit).transform(column), expected, atol=1e-12)
+    close(preprocessor_of(sparse.csr_array(repeated)).transform(column), expected, atol=1e-12)
 
 
 @pytest.mark.parametrize("make", [np.asarray, sparse.csr_array])
-def test_rows_of_weight_0_are_as_not_there(make):
+def test_rows_of_weight_0_do_not_count(make):
     X = np.abs(long_tailed())
     X[X < 0.5] = 0.0
     weight = np.ones(len(X))
     weight[::5] = 0.0
-    expected = view_of(X[weight > 0]).transform(X)
+    expected = preprocessor_of(X[weight > 0]).transform(X)
     X_there = X.copy()
     X_there[weight == 0] = 1e300
-    close(view_of(make(X_there), weight).transform(X), expected, atol=1e-12)
+    close(preprocessor_of(make(X_there), weight).transform(X), expected, atol=1e-12)
 
 
-def test_a_view_with_scores_survives_pickling():
+def test_a_preprocessor_with_scores_survives_pickling():
     X = long_tailed()
-    view = view_of(X)
-    same(pickle.loads(pickle.dumps(view)).transform(X), view.transform(X))
+    fitted = preprocessor_of(X)
+    same(pickle.loads(pickle.dumps(fitted)).transform(X), fitted.transform(X))
 
 
-def test_bins_stay_between_values_not_ranks():
+def test_bins_have_edges_at_values_not_at_ranks():
     X = long_tailed(n_columns=1)
-    view = fit_preprocessor("robust", X, None, encoding=PiecewiseLinear(n_bins=2))
+    fitted = fit_preprocessor("robust", X, None, encoding=PiecewiseLinear(n_bins=2))
     lowest, median, highest = np.quantile(X, [0, 0.5, 1], method="inverted_cdf")
     expected = np.column_stack(
         [(X - lowest) / (median - lowest), (X - median) / (highest - median)]
     )
-    close(view.transform(X)[:, 1:], expected.clip(0, 1), atol=1e-12)
+    close(fitted.transform(X)[:, 1:], expected.clip(0, 1), atol=1e-12)
 
 
 def test_a_network_learns_from_exponentially_long_tails():
@@ -200,6 +206,6 @@ def test_a_network_learns_from_exponentially_long_tails():
     y = np.abs(X).max(axis=1) > 1.5
     X = np.sinh(4 * X)
     clf = NeuralClassifier((32,), max_epochs=60, random_state=0)
-    assert clf.fit(X[:400], y[:400]).score(X[400:], y[400:]) > 0.93  # with the clip alone .90
+    assert clf.fit(X[:400], y[:400]).score(X[400:], y[400:]) > 0.93  # .90 with clipping alone
     clf.set_params(preprocessor="standard").fit(X[:400], y[:400])
     assert clf.score(X[400:], y[400:]) < 0.9

@@ -1,4 +1,4 @@
-"""Categories that come as another type at prediction mean what they meant, or a warning says so."""
+"""Categories of another type are matched when predicting; a column without a match warns."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ TINY = {"hidden_layer_sizes": (8,), "max_epochs": 20, "learning_rate": 0.05, "ra
 N = 40
 Y = np.arange(N) % 2
 
-#: Name to the two categories of a column as fit sees them, and as they are asked about.
+#: Name to the two categories of a column in fit, and the same two when predicting.
 PAIRS = {
     "text, ints": (["1", "2"], [1, 2]),
     "text, floats": (["1", "2"], [1.0, 2.0]),
@@ -55,7 +55,9 @@ IN_CONTAINERS = {
     "pyarrow": lambda c: pa.table({"c": c}),
 }
 
-of_every_container = pytest.mark.parametrize("ask", IN_CONTAINERS.values(), ids=list(IN_CONTAINERS))
+of_every_container = pytest.mark.parametrize(
+    "container", IN_CONTAINERS.values(), ids=list(IN_CONTAINERS)
+)
 nameless = pytest.mark.filterwarnings("ignore:X does not have valid feature names")
 
 
@@ -71,12 +73,12 @@ def fitted_on(two, **settings):
 
 @nameless
 @of_every_container
-@pytest.mark.parametrize(("known", "asked"), PAIRS.values(), ids=list(PAIRS))
-def test_categories_mean_the_same_in_another_type(known, asked, ask):
+@pytest.mark.parametrize(("known", "given"), PAIRS.values(), ids=list(PAIRS))
+def test_categories_mean_the_same_in_another_type(known, given, container):
     clf = fitted_on(known)
     expected = clf.predict_proba(pd.DataFrame({"c": known}))
     assert expected.argmax(axis=1).tolist() == [0, 1]
-    np.testing.assert_array_equal(clf.predict_proba(ask(asked)), expected)
+    np.testing.assert_array_equal(clf.predict_proba(container(given)), expected)
 
 
 @nameless
@@ -87,21 +89,21 @@ def test_categories_mean_the_same_in_a_sparse_matrix(known):
     np.testing.assert_array_equal(clf.predict_proba(sparse.csr_array([[1.0], [2.0]])), expected)
 
 
-def test_a_gap_beside_numbers_stays_a_gap():
+def test_a_missing_value_beside_numbers_stays_missing():
     frame = pd.DataFrame({"c": ["1", "2", None, "2"] * 10})
     clf = NeuralClassifier(**TINY).fit(frame, Y)
-    asked = pd.DataFrame({"c": [1.0, np.nan]})
-    np.testing.assert_array_equal(clf.predict_proba(asked), clf.predict_proba(frame.iloc[[0, 2]]))
+    given = pd.DataFrame({"c": [1.0, np.nan]})
+    np.testing.assert_array_equal(clf.predict_proba(given), clf.predict_proba(frame.iloc[[0, 2]]))
 
 
 @nameless
-def test_what_is_ambiguous_is_unknown():
+def test_ambiguous_categories_are_unknown():
     clf = NeuralClassifier(**TINY).fit(pd.DataFrame({"c": ["1", "01", "2", "x"] * 10}), Y)
     unknown = clf.predict_proba(pd.DataFrame({"c": ["else", "2"]}))
     np.testing.assert_array_equal(clf.predict_proba(np.array([[1], [2]])), unknown)
 
 
-def test_text_stays_what_it_is_written():
+def test_texts_match_only_as_they_are_written():
     clf = NeuralClassifier(**TINY).fit(pd.DataFrame({"c": repeated(["1", "2"])}), Y)
     unknown, _ = clf.predict_proba(pd.DataFrame({"c": ["else", "2"]}))
     of_others, _ = clf.predict_proba(pd.DataFrame({"c": ["1.0", "2"]}))
@@ -121,11 +123,11 @@ UNKNOWN = {
 
 @nameless
 @of_every_container
-@pytest.mark.parametrize(("known", "asked"), UNKNOWN.values(), ids=list(UNKNOWN))
-def test_a_column_without_a_known_category_is_warned_of(known, asked, ask):
+@pytest.mark.parametrize(("known", "given"), UNKNOWN.values(), ids=list(UNKNOWN))
+def test_a_column_without_a_known_category_is_warned_of(known, given, container):
     clf = fitted_on(known)
     with pytest.warns(UserWarning, match="no value of column 'c' of X is a category that fit knew"):
-        clf.predict(ask(asked))
+        clf.predict(container(given))
 
 
 def test_a_column_with_a_known_category_is_not_warned_of():
@@ -135,7 +137,7 @@ def test_a_column_with_a_known_category_is_not_warned_of():
 
 
 @pytest.mark.parametrize("method", ["predict_proba", "predict_log_proba", "decision_function"])
-def test_every_method_that_answers_warns(method):
+def test_every_predicting_method_warns(method):
     clf = fitted_on(["a", "b"])
     with pytest.warns(UserWarning, match="fit knew 'a', 'b'"):
         getattr(clf, method)(pd.DataFrame({"c": ["x"]}))
@@ -161,7 +163,7 @@ def test_validation_rows_of_another_type_are_matched():
     assert numbers.history_[-1]["valid_loss"] == same.history_[-1]["valid_loss"]
 
 
-def test_a_student_matches_and_warns_as_well():
+def test_a_student_matches_categories_and_warns_too():
     rows = pd.DataFrame({"c": repeated("12")})
     teacher = make_pipeline(OrdinalEncoder(), HistGradientBoostingClassifier()).fit(rows, Y)
     student = DistilledClassifier(teacher, alpha=1.0, augment=None, **TINY).fit(rows, Y)
@@ -183,14 +185,14 @@ def test_rare_categories_are_not_taken_for_unknown_ones():
 
 @nameless
 @of_every_container
-def test_wide_integers_are_different_categories(ask):
+def test_wide_integers_are_different_categories(container):
     ids = [2**53, 2**53 + 1]
-    if ask is IN_CONTAINERS["array"]:
-        assert ask(ids).dtype == np.int64
-    clf = NeuralClassifier(**TINY, categorical_features=[0]).fit(ask(repeated(ids)), Y)
-    assert clf.predict(ask(ids)).tolist() == [0, 1]
+    if container is IN_CONTAINERS["array"]:
+        assert container(ids).dtype == np.int64
+    clf = NeuralClassifier(**TINY, categorical_features=[0]).fit(container(repeated(ids)), Y)
+    assert clf.predict(container(ids)).tolist() == [0, 1]
     with_words = fitted_on(ids)
-    assert with_words.predict(ask(ids)).tolist() == [0, 1]
+    assert with_words.predict(container(ids)).tolist() == [0, 1]
 
 
 def test_wide_integers_with_gaps_are_different_categories():
@@ -199,7 +201,7 @@ def test_wide_integers_with_gaps_are_different_categories():
     assert clf.predict(ids.iloc[:2]).tolist() == [0, 1]
 
 
-def test_changing_the_parameter_after_fit_changes_no_answer():
+def test_changing_the_parameter_after_fit_changes_no_prediction():
     ids = pd.DataFrame({"c": [2**53, 2**53 + 1] * 20})
     clf = NeuralClassifier(**TINY, categorical_features=["c"]).fit(ids, Y)
     before = clf.predict_proba(ids)

@@ -48,7 +48,7 @@ def letters(values):
 
 
 class Spy(TransformerMixin, BaseEstimator):
-    """Remembers what it was fitted on."""
+    """A transformer that keeps what it was fitted on."""
 
     def fit(self, X, y=None, sample_weight=None):
         self.fitted_on_ = {"X": X, "y": y, "sample_weight": sample_weight}
@@ -69,14 +69,14 @@ both_scalings = pytest.mark.parametrize("scaling", SCALINGS)
 def test_numbers_are_imputed_by_the_mean_and_standardised_as_scikit_learn_does():
     X, new = numbers(), numbers(seed=1)
     expected = make_pipeline(SimpleImputer(), StandardScaler()).fit(X)
-    view = fit_preprocessor("standard", X, None)
-    # The imputer comes before the scaler there, so the deviations count imputed rows.
+    fitted = fit_preprocessor("standard", X, None)
+    # In the pipeline the deviations include imputed values.
     scale = np.nanstd(X, axis=0)
-    close(view.centre, expected[0].statistics_, rtol=1e-12)
-    close(view.transform(new), (expected[0].transform(new) - view.centre) / scale, atol=1e-9)
+    close(fitted.centre, expected[0].statistics_, rtol=1e-12)
+    close(fitted.transform(new), (expected[0].transform(new) - fitted.centre) / scale, atol=1e-9)
 
 
-def test_complete_numbers_are_standard_scalers():
+def test_complete_numbers_are_transformed_as_by_standard_scaler():
     X, new = numbers(missing=0), numbers(seed=1, missing=0)
     close(
         fit_preprocessor("standard", X, None).transform(new), StandardScaler().fit(X).transform(new)
@@ -84,29 +84,29 @@ def test_complete_numbers_are_standard_scalers():
 
 
 @both_scalings
-def test_categories_are_one_hot_encoders(scaling):
+def test_categories_are_transformed_as_by_one_hot_encoder(scaling):
     values, new = letters(["b", "a", "c", "a"]), letters(["c", "b", "a", "unknown"])
     encoder = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
     expected = encoder.fit(values.reshape(-1, 1)).transform(new.reshape(-1, 1))
-    view = fit_preprocessor(scaling, Table([values], ["c"]), None)
-    np.testing.assert_array_equal(view.transform(Table([new], ["c"])), expected)
-    assert view.n_features == 3
+    fitted = fit_preprocessor(scaling, Table([values], ["c"]), None)
+    np.testing.assert_array_equal(fitted.transform(Table([new], ["c"])), expected)
+    assert fitted.n_features == 3
 
 
 def test_numeric_columns_come_first_then_the_categories():
     table = Table([letters(["a", "b"]), np.array([1.0, 3.0])], ["c", "n"])
-    view = fit_preprocessor("standard", table, None)
-    np.testing.assert_array_equal(view.transform(table), [[-1, 1, 0], [1, 0, 1]])
+    fitted = fit_preprocessor("standard", table, None)
+    np.testing.assert_array_equal(fitted.transform(table), [[-1, 1, 0], [1, 0, 1]])
 
 
 @pytest.mark.parametrize("as_table", [False, True], ids=["array", "table"])
 def test_mean_and_deviation_are_weighted(as_table):
     X, weight = numbers(missing=0), np.arange(40.0)
     rows = read_table(X) if as_table else X
-    view = fit_preprocessor("standard", rows, None, weight)
+    fitted = fit_preprocessor("standard", rows, None, weight)
     mean = np.average(X, axis=0, weights=weight)
-    close(view.centre, mean)
-    close(view.scale, np.sqrt(np.average((X - mean) ** 2, axis=0, weights=weight)))
+    close(fitted.centre, mean)
+    close(fitted.scale, np.sqrt(np.average((X - mean) ** 2, axis=0, weights=weight)))
 
 
 @both_scalings
@@ -128,7 +128,7 @@ def test_weight_two_is_the_row_twice(kind, scaling):
 
 @both_scalings
 @pytest.mark.parametrize("weighted", [False, True])
-def test_sparse_rows_are_seen_as_dense_ones(weighted, scaling):
+def test_sparse_rows_are_transformed_as_dense_ones(weighted, scaling):
     X = sparse.random_array((30, 5), density=0.3, rng=0, format="csr")
     weight = np.arange(1.0, 31) if weighted else None
     dense, of_sparse = (
@@ -141,9 +141,9 @@ def test_sparse_rows_are_seen_as_dense_ones(weighted, scaling):
 @both_scalings
 def test_unix_time_stamps_keep_their_distinct_values(scaling):
     seconds = 1.7e9 + np.arange(120.0)
-    view = fit_preprocessor(scaling, seconds[:, None], None)
+    fitted = fit_preprocessor(scaling, seconds[:, None], None)
     assert len(np.unique(seconds.astype(np.float32))) < 10
-    assert len(np.unique(transform_in_blocks(view, seconds[:, None], np.float32))) == 120
+    assert len(np.unique(transform_in_blocks(fitted, seconds[:, None], np.float32))) == 120
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -157,12 +157,12 @@ def test_a_classifier_learns_from_time_stamps(preset):
 
 @pytest.mark.parametrize("weight", [None, np.array([0.1, 0.3, 7, 1e-3, 2])], ids=["", "weighted"])
 @pytest.mark.parametrize("make", [np.asarray, read_table, sparse.csr_array])
-def test_constant_columns_are_zero_and_stay_harmless(weight, make):
+def test_constant_columns_are_zero_and_stay_bounded(weight, make):
     X = np.column_stack([np.full(5, 0.1), np.arange(5.0)])
-    view = fit_preprocessor("standard", make(X), None, weight)
-    seen = view.transform(make(np.array([[0.1, 0.0], [2.1, 90.0], [5e3, 90.0]])))
+    fitted = fit_preprocessor("standard", make(X), None, weight)
+    seen = fitted.transform(make(np.array([[0.1, 0.0], [2.1, 90.0], [5e3, 90.0]])))
     close(seen[:, 0], smooth_clip(np.array([0.0, 2.0, 5e3])), atol=1e-12)
-    assert seen[1, 1] > 9  # of a column with a width, nothing is clipped
+    assert seen[1, 1] > 9  # a column with a width is not clipped
 
 
 @pytest.mark.parametrize("kind", ["array", "table", "sparse", "image"])
@@ -181,38 +181,38 @@ def test_columns_without_any_value_are_zero(kind):
 
 @pytest.mark.parametrize("value", [np.finfo(float).max, -np.finfo(float).max, 1e300])
 def test_the_largest_numbers_do_not_overflow(value):
-    view = fit_preprocessor("standard", np.array([[0.0], [1e-9]]), None)
-    seen = transform_in_blocks(view, np.array([[value]]), np.float32)
+    fitted = fit_preprocessor("standard", np.array([[0.0], [1e-9]]), None)
+    seen = transform_in_blocks(fitted, np.array([[value]]), np.float32)
     assert np.isfinite(seen).all()
     assert np.sign(seen) == np.sign(value)
 
 
 @both_scalings
 def test_unknown_categories_are_zeros(scaling):
-    view = fit_preprocessor(scaling, Table([letters(["a", "b"])], ["c"]), None)
-    assert not view.transform(Table([letters(["z", None])], ["c"])).any()
+    fitted = fit_preprocessor(scaling, Table([letters(["a", "b"])], ["c"]), None)
+    assert not fitted.transform(Table([letters(["z", None])], ["c"])).any()
 
 
 @both_scalings
-def test_missing_is_a_category_if_the_fit_saw_it(scaling):
-    view = fit_preprocessor(scaling, Table([letters(["a", None, "a"])], ["c"]), None)
+def test_missing_is_a_category_if_it_was_in_the_rows_of_fit(scaling):
+    fitted = fit_preprocessor(scaling, Table([letters(["a", None, "a"])], ["c"]), None)
     np.testing.assert_array_equal(
-        view.transform(Table([letters([None, "a"])], ["c"])), [[0, 1], [1, 0]]
+        fitted.transform(Table([letters([None, "a"])], ["c"])), [[0, 1], [1, 0]]
     )
 
 
-def test_a_categorical_column_with_nothing_but_gaps_later_is_missing():
+def test_a_categorical_column_of_missing_values_alone_is_missing():
     X = np.array([["a"], [None]], dtype=object)
-    view = fit_preprocessor("standard", read_table(X), None)
-    np.testing.assert_array_equal(view.transform(read_table(X[1:])), [[0, 1]])
+    fitted = fit_preprocessor("standard", read_table(X), None)
+    np.testing.assert_array_equal(fitted.transform(read_table(X[1:])), [[0, 1]])
 
 
 def test_beyond_the_limit_rare_and_unknown_categories_share_an_indicator():
     common = [f"common {i:03}" for i in range(MAX_CATEGORIES - 1)]
     values = letters(common * 2 + [f"rare {i}" for i in range(50)])
-    view = fit_preprocessor("standard", Table([values], ["c"]), None)
-    assert view.n_features == MAX_CATEGORIES
-    seen = view.transform(Table([letters(["rare 0", "rare 49", "new", common[0]])], ["c"]))
+    fitted = fit_preprocessor("standard", Table([values], ["c"]), None)
+    assert fitted.n_features == MAX_CATEGORIES
+    seen = fitted.transform(Table([letters(["rare 0", "rare 49", "new", common[0]])], ["c"]))
     np.testing.assert_array_equal(seen.argmax(axis=1), [MAX_CATEGORIES - 1] * 3 + [0])
     assert (seen.sum(axis=1) == 1).all()
 
@@ -228,10 +228,10 @@ def test_images_are_standardised_by_channel(scaling):
     X = numbers(missing=0).reshape(5, 4, 3, 2) * np.array([1, 2, 3, 4]).reshape(4, 1, 1)
     mean = X.mean(axis=(0, 2, 3), keepdims=True)
     std = X.std(axis=(0, 2, 3), keepdims=True)
-    view = fit_preprocessor(scaling, X, None)
-    assert isinstance(view, ChannelPreprocessor)
-    close(view.transform(X), (X - mean) / std, rtol=1e-10, atol=1e-12)
-    assert view.n_features == 24
+    fitted = fit_preprocessor(scaling, X, None)
+    assert isinstance(fitted, ChannelPreprocessor)
+    close(fitted.transform(X), (X - mean) / std, rtol=1e-10, atol=1e-12)
+    assert fitted.n_features == 24
 
 
 def test_missing_pixels_become_the_mean_of_their_channel():
@@ -243,7 +243,7 @@ def test_missing_pixels_become_the_mean_of_their_channel():
 
 
 @pytest.mark.parametrize("dtype", [bool, np.uint8, np.int64, np.float16, np.float32])
-def test_images_of_any_dtype_are_seen_alike(dtype):
+def test_images_of_every_dtype_are_transformed_alike(dtype):
     X = np.random.RandomState(0).randint(2, size=(6, 2, 3, 3)).astype(dtype)
     expected = fit_preprocessor("standard", X.astype(np.float64), None).transform(
         X.astype(np.float64)
@@ -252,12 +252,12 @@ def test_images_of_any_dtype_are_seen_alike(dtype):
 
 
 @pytest.mark.parametrize("make", [np.asarray, sparse.csr_array], ids=["dense", "sparse"])
-def test_without_a_preprocessor_numbers_pass_as_they_are(make):
+def test_without_a_preprocessor_numbers_do_not_change(make):
     X = np.array([[0.0, 2.0], [3.0, 0.0]])
-    view = fit_preprocessor(None, make(X), None)
-    assert isinstance(view, PassThrough)
-    assert view.n_features == 2
-    np.testing.assert_array_equal(view.transform(make(X)), X)
+    fitted = fit_preprocessor(None, make(X), None)
+    assert isinstance(fitted, PassThrough)
+    assert fitted.n_features == 2
+    np.testing.assert_array_equal(fitted.transform(make(X)), X)
 
 
 @pytest.mark.parametrize(("dtype", "value"), [("float32", 1e39), ("float64", np.inf)])
@@ -313,14 +313,14 @@ def test_a_transformer_takes_rows_of_any_kind(iris_like, make):
     close(clf.fit(make(X), y).predict_proba(make(X)), expected, rtol=1e-5)
 
 
-def test_what_a_transformer_returns_must_be_finite_numbers(iris_like):
+def test_a_transformer_must_return_finite_numbers(iris_like):
     X, y = iris_like
     X[3, 0] = np.nan
     with pytest.raises(ValueError, match="what preprocessor returns contains NaN"):
         tiny(preprocessor=StandardScaler()).fit(X, y)
 
 
-def test_a_transformer_fits_as_it_does_outside(iris_like):
+def test_a_transformer_is_fitted_as_it_is_on_its_own(iris_like):
     X, y = iris_like
     scaled = MinMaxScaler().fit(X)
     inside = tiny(preprocessor=MinMaxScaler()).fit(X, y).predict_proba(X)
@@ -334,7 +334,7 @@ def test_a_transformer_fits_as_it_does_outside(iris_like):
     ids=["standard", "robust", "None", "transformer"],
 )
 @pytest.mark.parametrize("kind", ["array", "table", "sparse", "image"])
-def test_blocks_give_the_same_rows_as_one_piece(monkeypatch, preprocessor, kind):
+def test_blocks_give_the_same_rows_as_one_call(monkeypatch, preprocessor, kind):
     if (kind, preprocessor) == ("table", None) or (kind == "image" and preprocessor):
         preprocessor = "standard"
     X = numbers(50, missing=0)
@@ -348,12 +348,12 @@ def test_blocks_give_the_same_rows_as_one_piece(monkeypatch, preprocessor, kind)
     whole = fit_preprocessor(preprocessor, rows, None)
     expected = whole.transform(rows)
     monkeypatch.setattr(preprocessing, "BLOCK_BYTES", 8 * 3 * 7)
-    view = fit_preprocessor(preprocessor, rows, None)
-    sizes = [len(seen) for _, seen in view.blocks(rows)]
+    fitted = fit_preprocessor(preprocessor, rows, None)
+    sizes = [len(seen) for _, seen in fitted.blocks(rows)]
     assert len(sizes) >= 5
     assert sum(sizes) == 50
-    assert max(len(seen) for _, seen in view.blocks(rows, most=4)) == 4
-    close(transform_in_blocks(view, rows, np.float64), expected, rtol=1e-9, atol=1e-12)
+    assert max(len(seen) for _, seen in fitted.blocks(rows, most=4)) == 4
+    close(transform_in_blocks(fitted, rows, np.float64), expected, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -394,18 +394,18 @@ def test_categorical_features_are_not_for_sparse_rows():
 
 
 @pytest.mark.parametrize("dtype", [np.int8, np.int64, np.float32, object])
-def test_requested_columns_of_numbers_are_encoded(dtype):
+def test_numeric_columns_declared_categorical_are_encoded(dtype):
     X = np.array([[3, 1], [5, 2], [3, 3], [7, 4]]).astype(dtype)
     clf = tiny(categorical_features=[0]).fit(X, [0, 1, 0, 1])
-    view = clf.network_.preprocessor
-    assert isinstance(view, ColumnPreprocessor)
-    assert view.n_features == 4
+    fitted = clf.network_.preprocessor
+    assert isinstance(fitted, ColumnPreprocessor)
+    assert fitted.n_features == 4
     np.testing.assert_array_equal(
-        view.transform(np.array([[5, 2.5], [4, 2.5]])), [[0, 0, 1, 0], [0] * 4]
+        fitted.transform(np.array([[5, 2.5], [4, 2.5]])), [[0, 0, 1, 0], [0] * 4]
     )
 
 
-def test_columns_of_a_table_are_requested_by_name(iris_like_table):
+def test_columns_of_a_table_are_declared_categorical_by_name(iris_like_table):
     X, y = iris_like_table
     X = X.assign(code=np.arange(90) % 4)
     widths = [
@@ -415,7 +415,7 @@ def test_columns_of_a_table_are_requested_by_name(iris_like_table):
     assert widths[1:] == [widths[0] + 3] * 3
 
 
-def test_numbers_that_turn_into_names_are_refused_by_the_name_of_their_column(iris_like_table):
+def test_numeric_columns_that_hold_text_later_are_refused_by_name(iris_like_table):
     X, y = iris_like_table
     clf = tiny().fit(X, y)
     with pytest.raises(ValueError, match="column 'length' held numbers in fit and .* now: 'long'"):
@@ -429,12 +429,12 @@ def test_a_transformer_without_transform_is_refused():
 
 def test_categories_match_in_float32_and_float64(iris_like):
     codes = np.array([0.1, 0.2, 0.3, 20_000_001.0])[np.arange(90) % 4].reshape(-1, 1)
-    view = ColumnPreprocessor.fit(codes, categorical=[0])
+    fitted = ColumnPreprocessor.fit(codes, categorical=[0])
     fractions = codes[codes[:, 0] < 1]
     np.testing.assert_array_equal(
-        view.transform(fractions), view.transform(fractions.astype(np.float32))
+        fitted.transform(fractions), fitted.transform(fractions.astype(np.float32))
     )
-    assert view.transform(codes).sum(axis=1).tolist() == [1.0] * 90
+    assert fitted.transform(codes).sum(axis=1).tolist() == [1.0] * 90
 
 
 def test_a_transformer_takes_any_sparse_format(iris_like):
@@ -475,7 +475,7 @@ def preprocessor_of_numbers(X, **settings):
     return fit_preprocessor("robust", X, np.zeros(len(X)), **settings)
 
 
-def test_views_see_the_same_whatever_the_units():
+def test_inputs_are_the_same_for_all_units():
     X = numbers()
     assert preprocessor_of_numbers(X).has_same_inputs_as(preprocessor_of_numbers(3 * X + 1))
     encoding = PiecewiseLinear(n_bins=4)
@@ -486,9 +486,9 @@ def test_views_see_the_same_whatever_the_units():
     assert ChannelPreprocessor.fit(images).has_same_inputs_as(ChannelPreprocessor.fit(images + 1))
 
 
-def test_views_differ_by_columns_bins_and_categories():
+def test_inputs_differ_by_columns_bins_and_categories():
     X = np.column_stack([numbers(missing=0), np.arange(40.0) % 3])
-    view = preprocessor_of_numbers(X)
+    fitted = preprocessor_of_numbers(X)
     of_category = preprocessor_of_numbers(X, categorical=(3,))
     assert of_category.has_same_inputs_as(preprocessor_of_numbers(X[:20], categorical=(3,)))
     bins = preprocessor_of_numbers(X, encoding=PiecewiseLinear(n_bins=4))
@@ -501,13 +501,13 @@ def test_views_differ_by_columns_bins_and_categories():
         PassThrough(4),
     ]
     for other in others:
-        assert not view.has_same_inputs_as(other)
+        assert not fitted.has_same_inputs_as(other)
     assert not bins.has_same_inputs_as(
         preprocessor_of_numbers(few, encoding=PiecewiseLinear(n_bins=4))
     )
     assert not of_category.has_same_inputs_as(preprocessor_of_numbers(X % 2, categorical=(3,)))
 
 
-def test_what_a_transformer_makes_is_never_the_same():
-    view = fit_preprocessor(StandardScaler(), numbers(missing=0), np.zeros(40))
-    assert not view.has_same_inputs_as(view)
+def test_inputs_from_a_transformer_are_never_the_same():
+    fitted = fit_preprocessor(StandardScaler(), numbers(missing=0), np.zeros(40))
+    assert not fitted.has_same_inputs_as(fitted)

@@ -29,7 +29,7 @@ def fitted_to(rows, weight=None, numeric=None):
 
 
 def seen(X, fitted_on=None, weight=None):
-    """What a network sees of X."""
+    """The inputs of a network for X."""
     return fit_preprocessor(
         "robust", X if fitted_on is None else fitted_on, None, weight
     ).transform(X)
@@ -102,7 +102,7 @@ def test_constant_columns_are_infinitely_wide_and_ignored(value, weight):
     assert (seen(np.array([[value], [2.1], [-1e300], [np.nan]]), X, weight) == 0).all()
 
 
-def test_a_classifier_does_not_see_a_column_that_was_constant(iris_like):
+def test_a_column_that_was_constant_in_fit_changes_no_prediction(iris_like):
     X, y = iris_like
     X[:, 2] = 5.0
     clf = NeuralClassifier((4,), max_epochs=3, random_state=0).fit(X, y)
@@ -159,7 +159,7 @@ def test_a_table_equals_the_array(weighted):
     same(seen(read_table(X), weight=weight), seen(X, weight=weight))
 
 
-def test_only_the_numeric_columns_count():
+def test_only_the_numeric_columns_are_scaled():
     X = skewed()
     X[::10, 0] += np.arange(1000, 1005)
     whole = robust(X)
@@ -193,7 +193,7 @@ def test_smooth_clip_is_monotone(x):
     assert (np.diff(clipped) >= -ROUNDING * np.abs(clipped[1:])).all()
 
 
-def test_smooth_clip_tells_moderate_values_apart_and_leaves_those_around_zero():
+def test_smooth_clip_keeps_moderate_values_distinct_and_hardly_changes_those_near_zero():
     x = np.linspace(-100, 100, 2001)
     assert (np.diff(smooth_clip(x.copy())) > 0).all()
     small = np.linspace(-0.01, 0.01, 101)
@@ -207,7 +207,7 @@ def test_smooth_clip_works_in_place():
 
 
 @pytest.mark.parametrize("kind", ["array", "table", "sparse"])
-def test_what_a_network_sees_is_scaled_then_clipped(kind):
+def test_inputs_are_scaled_then_clipped(kind):
     X = skewed()
     make = {"array": np.asarray, "table": read_table, "sparse": sparse.csr_array}[kind]
     centre, scale = robust(X)
@@ -218,12 +218,12 @@ def test_what_a_network_sees_is_scaled_then_clipped(kind):
     ("offset", "factor", "tolerance"),
     [(0.0, 1e-9, 1e-12), (0.0, 1e12, 1e-12), (1e7, 1.0, 1e-7), (1e7, 1e3, 1e-9), (-1e7, 1.0, 1e-7)],
 )
-def test_neither_units_nor_offsets_change_what_the_network_sees(offset, factor, tolerance):
+def test_neither_units_nor_offsets_change_the_inputs(offset, factor, tolerance):
     X = skewed() / [1, 100, 1e-3]
     close(seen(offset + factor * X), seen(X), rtol=0, atol=tolerance)
 
 
-def test_a_mirrored_column_is_seen_mirrored():
+def test_a_mirrored_column_gives_mirrored_inputs():
     X = skewed(41)  # of 4 n + 1 rows the quartiles are mirrored, too
     close(seen(-X), -seen(X), rtol=1e-12)
 
@@ -267,13 +267,13 @@ def test_the_largest_numbers_do_not_overflow(value):
         close(clipped, np.sign(value) * CLIP)
 
 
-def test_rows_as_far_apart_as_numbers_go_are_finite():
+def test_the_most_distant_numbers_have_a_finite_scale():
     largest = np.finfo(float).max
     X = np.array([[-largest], [0.0], [1.0], [largest]])
     assert np.isfinite(seen(X)).all()
 
 
-def test_partial_fit_sees_columns_that_begin_constant():
+def test_partial_fit_uses_columns_that_were_constant_at_first():
     rng = np.random.default_rng(0)
     X = rng.standard_normal((400, 2))
     y = X[:, 0] > 0
@@ -284,7 +284,7 @@ def test_partial_fit_sees_columns_that_begin_constant():
     assert clf.score(X[20:], y[20:]) > 0.9
 
 
-def test_a_column_without_any_number_in_fit_is_never_seen():
+def test_a_column_without_any_number_in_fit_changes_no_prediction():
     rng = np.random.default_rng(0)
     X = rng.standard_normal((300, 2))
     y = X[:, 1] > 0
