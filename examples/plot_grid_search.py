@@ -2,18 +2,18 @@
 A grid search, and what a frozen teacher leaks into it
 ======================================================
 
-Every setting of a :class:`~skkd.DistilledClassifier` is a constructor parameter, so
-``GridSearchCV`` searches it like any other classifier: on a table with strings and missing
-values, with a teacher that is a whole pipeline. One setting decides whether the scores mean
-anything: ``fit_teacher=True``.
+Every parameter of a :class:`~skkd.DistilledClassifier` is a constructor parameter, so
+``GridSearchCV`` searches it like those of any other classifier. Here the table has strings and
+missing values, and the teacher is a pipeline. The scores are honest only with
+``fit_teacher=True``.
 """
 
 # %%
-# A table as they come
-# --------------------
-# The breast cancer data of scikit-learn, with a few columns cut into words and one value
-# in ten removed. ``--quick`` takes a smaller grid, fewer folds and trees; ``--out`` says
-# where the picture goes.
+# A table with strings and missing values
+# ---------------------------------------
+# The breast cancer data of scikit-learn, with a few columns cut into words and one value in ten
+# removed. ``--quick`` takes a smaller grid, fewer folds and trees; ``--out`` is the path of the
+# picture.
 
 import argparse
 import importlib.util
@@ -58,10 +58,10 @@ X, y = table()
 print(X.iloc[:4, :4].to_string())
 
 # %%
-# A teacher that wants the table
+# A teacher that takes the table
 # ------------------------------
-# It encodes and imputes for itself, and is handed the table as it is. The network has a
-# view of its own and needs no help either.
+# The teacher encodes and imputes for itself, and gets the table as it is. The student has a
+# preprocessor of its own, so it gets the same table.
 
 is_word = make_column_selector(dtype_exclude="number")
 teacher = make_pipeline(
@@ -75,13 +75,12 @@ teacher = make_pipeline(
 # %%
 # The search
 # ----------
-# Nothing is fitted yet: with ``fit_teacher=True`` each fold fits a teacher of its own, on
-# its training rows. That a teacher is needed once per fold, not once per candidate, is the
-# library's business: what it has learnt of a fold is remembered.
+# Nothing is fitted yet. With ``fit_teacher=True`` each fold fits a teacher on its training rows.
+# skkd fits it once per fold, not once per candidate, because fitted teachers are cached.
 #
-# ``lr_decay`` takes a name or an object, and an object's own settings are searched as
-# ``lr_decay__gamma``: hence a list of two grids. ``preset="plain"`` makes the student a small
-# network without ornaments, in which nothing acts but what is set here.
+# ``lr_decay`` takes a name or an object. The parameters of an object are searched as
+# ``lr_decay__gamma``, which is why there is a list of two grids. ``preset="plain"`` makes the
+# student a small network without dropout, label smoothing and the like, unless they are set here.
 
 student = DistilledClassifier(
     teacher,
@@ -113,9 +112,9 @@ for name, value in sorted(search.best_params_.items()):
 print(f"log-loss in cross-validation: {-search.best_score_:.3f}")
 
 # %%
-# What it found, by temperature and alpha: means over initialisations and schedules, with
-# the standard deviation over folds. Candidates that differ by much less than this spread
-# are equals, whichever of them the search calls best.
+# The results by temperature and alpha: means over initialisations and schedules, with the standard
+# deviation over folds. Candidates that differ by much less than this standard deviation are equally
+# good, whichever is called best by the search.
 
 found = pd.DataFrame(search.cv_results_)
 found["log-loss"] = -found["mean_test_score"]
@@ -128,11 +127,10 @@ print(heat.round(3).to_string())
 # %%
 # The same on noise
 # -----------------
-# Now labels that are tossed coins, half of each side, on 150 rows of the table. No
-# classifier can be right more often than one time in two. A **frozen** teacher that was
-# fitted on all rows has seen the held-out rows of every fold, and tells: its students score
-# better than chance on labels that cannot be learnt. A teacher fitted in each fold has
-# nothing to tell.
+# Now the labels are coin flips, half of them heads, on 150 rows of the table. The best accuracy
+# that any classifier can expect is one half. A **frozen** teacher that was fitted on all rows has
+# seen the held-out rows of every fold, and passes that on: its students score better than chance on
+# labels that cannot be learnt. A teacher fitted in each fold has not seen them.
 
 noise_student = DistilledClassifier(
     alpha=1.0,
@@ -168,7 +166,7 @@ print(on_noise.agg(["mean", "std"]).round(3).to_string())
 # %%
 # The picture
 # -----------
-# On the right a point is one toss of 150 coins, a bar the mean of all.
+# On the right a point is one draw of 150 coin flips, and a bar is the mean of all.
 
 
 def draw_heat(axes):

@@ -2,18 +2,18 @@
 Initialisation decides whether a deep network can learn at all
 ==============================================================
 
-Weights have to differ, or all units of a layer stay the same unit for ever. And they have
-to be of the right size, or the signal dies out, or blows up, on its way through the layers:
-Xavier and He know the size from the number of inputs, a fixed width does not.
+Weights have to differ between units, or all units of a layer stay the same for ever. Weights also
+need the right size, or the signal vanishes or explodes on its way through the layers. Xavier and He
+compute the size from the number of inputs. A fixed width does not depend on it.
 """
 
 # %%
 # Symmetry has to be broken
 # -------------------------
-# A network with one hidden layer of 16 units on handwritten digits of 8 by 8 pixels, begun
-# with zeros, with one constant, and with He's scheme. For the first two skkd has a warning,
-# which we catch and print. All networks here are textbook ones, ``preset="plain"``: the
-# default preset draws its biases at random, and they would tell the units apart as well.
+# A network with one hidden layer of 16 units learns handwritten digits of 8 by 8 pixels. It starts
+# with zeros, with one constant, or with He's scheme. For the first two skkd raises a warning, which
+# is caught and printed. All networks here have ``preset="plain"``: the default preset draws its
+# biases at random, so that they would make the units differ, too.
 
 import argparse
 import tempfile
@@ -80,8 +80,8 @@ for name, init in {"zeros": Zeros(), "constant": Constant(0.1), "He": He()}.item
 print(f"\nthe warning: {fit_quietly(plain((16,), init='zeros', max_epochs=1))[1][0]}\n")
 
 # %%
-# The weights of six of the units, after training, as pictures: red pixels excite a unit,
-# blue ones inhibit it.
+# The weights of six of the units after training, as pictures: weights of red pixels are positive,
+# those of blue ones negative.
 
 figure, grid = plt.subplots(3, 6, figsize=(7.2, 4), layout="constrained")
 figure.suptitle("Units that start equal stay equal: six of 16 after training", fontsize=11)
@@ -97,9 +97,9 @@ save(figure, "symmetry.png")
 # %%
 # The signal on its way
 # ---------------------
-# Ten hidden layers of 64 units, before any training. The root mean square of the
-# activations says how much of the signal arrives in a layer. (Zeros let nothing through:
-# they have no place on a logarithmic axis.)
+# Ten hidden layers of 64 units, before training. The root mean square of the activations measures
+# how much of the signal reaches a layer. (With zeros it is 0, which a logarithmic axis cannot
+# show.)
 
 LAYERS = (64,) * 10
 schemes = {
@@ -159,7 +159,7 @@ save(figure, "signal.png")
 # %%
 # And does it learn?
 # ------------------
-# The same networks, trained by Adam. The dotted line is the loss of a guess, ``log(10)``.
+# The same networks, trained by Adam. The dotted line is the loss of guessing, ``log(10)``.
 
 deep = partial(plain, batch_size=64, max_epochs=EPOCHS, n_iter_no_change=None)
 figure, panels = plt.subplots(1, 2, figsize=(7.6, 4), sharey=True, layout="constrained")
@@ -193,12 +193,12 @@ for name, pair in learnt.items():
 save(figure, "training.png")
 
 # %%
-# Biases, and ReLUs that are dead
-# -------------------------------
-# A ReLU that is zero for every row passes no gradient and cannot come back: it is dead. A
-# small positive bias is said to keep it alive. Six hidden layers with He's weights and
-# biases that all start at one value, before training, after it, and after a training with
-# ten times the learning rate.
+# Biases, and dead ReLUs
+# ----------------------
+# A ReLU that is zero for every row has no gradient and cannot recover: it is dead. A small positive
+# bias is said to prevent this. Here are six hidden layers with He's weights and biases that all
+# start at one value: before training, after it, and after training with ten times the learning
+# rate.
 
 
 def dead_share(network):
@@ -251,28 +251,28 @@ save(figure, "dead_units.png")
 # %%
 # What to see
 # -----------
-# **Symmetry.** The units of the constant are one picture sixteen times: equal weights get
-# equal gradients, and no training ever parts them. The network is one of a single unit, and
-# no better than that. Zeros are worse: nothing reaches the output, so no gradient comes back
-# and only its biases learn. One random draw makes sixteen different units.
+# **Symmetry.** With the constant all sixteen units have the same picture: equal weights get equal
+# gradients, so training never makes them differ. The network is no better than one with a single
+# unit. Zeros are worse: the output does not depend on the input, so no gradient reaches the
+# weights, and only the biases of the output learn. One random draw gives sixteen different units.
 #
-# **Size.** A uniform or normal scheme of a fixed width is right for one number of inputs
-# only. Too narrow, and each layer takes the same share away until nothing is left; too wide,
-# and ReLU layers multiply it. He keeps the signal level through ReLUs. Xavier does not know
-# that a ReLU drops half of what comes, and loses a little in each layer; with tanh, for which
-# it was made, it sinks slowly to where tanh is nearly linear.
+# **Size.** A uniform or normal scheme of a fixed width suits one number of inputs only. If it is
+# too narrow, each layer shrinks the signal until nothing is left. If it is too wide, ReLU layers
+# multiply it. He keeps the signal level through ReLUs. Xavier does not account for the half of the
+# signal that a ReLU drops, and loses a little in each layer. With tanh, for which it was made, the
+# signal falls slowly to where tanh is nearly linear.
 #
-# **A level line is not everything**: with tanh the widest scheme looks perfect, but its units
-# sit at -1 and 1, where tanh is flat and gradients are small.
+# **A level signal is not enough**: with tanh the widest scheme looks perfect, but its units are at
+# -1 and 1, where tanh is flat and gradients are small.
 #
-# **Learning** follows the signal. Where it has vanished the loss stays that of a guess, or
-# nearly so. Where it explodes the loss begins in the hundreds, and most epochs go into undoing
-# that. Xavier and He learn equally fast, *with either activation*; on test rows Xavier is even
-# a little ahead, with ReLUs too. Ten layers are not deep enough for what it loses there to
-# matter: the theory tells good from hopeless, not good from better.
+# **Learning** depends on the signal. Where it has vanished the loss stays nearly that of guessing.
+# Where it explodes the loss starts in the hundreds, and most epochs are spent on reducing it.
+# Xavier and He learn equally fast, *with either activation*; on test rows Xavier is even a little
+# ahead, with ReLUs, too. With ten layers its loss of signal is still too small to matter: the
+# theory separates good schemes from hopeless ones, but not good ones from better ones.
 #
-# **Biases.** A negative start kills units from the beginning, and the network hardly learns.
-# But between zero and a small positive bias we see no difference: with weights of the right
-# size hardly any unit is dead at the start. What does kill units is a high learning rate,
-# though here the network has enough others, and is no less accurate for it. So zeros are a
-# good default, and where many units die it is the rate to look at first.
+# **Biases.** With negative biases many units are dead from the start, and the network hardly
+# learns. Between zero and a small positive bias there is no difference: with weights of the right
+# size hardly any unit is dead at the start. A high learning rate does make units die, though here
+# the network has enough others, and is no less accurate. So zeros are a good default. If many units
+# die, lower the learning rate first.

@@ -1,21 +1,20 @@
 """
-A falling learning rate ends the rattle of a high one
-=====================================================
+A falling learning rate ends the fluctuation of a high one
+==========================================================
 
-A high learning rate crosses the landscape quickly but cannot settle: each batch throws
-the weights about by as much as the rate is large. A low one settles but takes its time.
-A schedule begins with the one and ends with the other. Below is every schedule of
-:mod:`skkd.schedules`, and then what five of them do to a training.
+A high learning rate makes fast progress, but the loss keeps fluctuating: each batch changes the
+weights in proportion to the rate. A low rate converges, but slowly. A schedule starts with a high
+rate and ends with a low one. This example shows every schedule of :mod:`skkd.schedules`, and then
+the effect of five of them on training.
 """
 
 # %%
 # All schedules
 # -------------
-# ``Schedule.simulate`` gives the factors of the learning rate batch by batch, without
-# training anything; here over 100 epochs of 10 batches. "By epoch" schedules stand still
-# within an epoch, "by batch" ones move with every batch, and any of them can stand behind
-# a warm-up. Any can be searched in a grid, as ``lr_decay`` or by its own settings
-# (``lr_decay__gamma``).
+# ``Schedule.simulate`` computes the factors of the learning rate batch by batch, without training;
+# here over 100 epochs of 10 batches. "By epoch" schedules are constant within an epoch, "by batch"
+# ones change with every batch. Each can follow a warm-up. A grid can search them as ``lr_decay``,
+# and their parameters as ``lr_decay__gamma``.
 
 import argparse
 import tempfile
@@ -100,13 +99,12 @@ for axes in rows[-1]:
 save(figure, "schedules.png")
 
 # %%
-# One training, six ways through it
-# ---------------------------------
-# Two half moons with so much noise that nobody can tell them apart everywhere: the batches
-# contradict each other to the end, so there is something to settle. Everything but the rate
-# is the same: a plain network, SGD without momentum, batches of 16, 30 epochs. A rate of 1.0
-# is good to begin with and far too high to end with; 0.1 is what one would choose as a
-# constant.
+# One network, six schedules
+# --------------------------
+# Two half moons with so much noise that they overlap: the gradients of the batches differ to the
+# end, so a high rate does not converge. Everything but the rate is the same: a plain network, SGD
+# without momentum, batches of 16, 30 epochs. A rate of 1.0 is good at the beginning and far too
+# high at the end; 0.1 is a usual constant rate.
 
 X, y = make_moons(3000, noise=0.3, random_state=0)
 X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.5, random_state=0)
@@ -145,8 +143,8 @@ seeds = range(2 if args.quick else 10)
 results = {name: np.array([curves_of(*arm, seed) for seed in seeds]) for name, arm in arms.items()}
 
 # %%
-# The *rattle* is how much the loss jumps about during the last ten epochs (the standard
-# deviation from epoch to epoch, averaged over the seeds).
+# The column "rattle" is the fluctuation of the loss: its standard deviation over the last ten
+# epochs, averaged over the seeds.
 
 print(f"\n{len(seeds)} seeds, test rows after the last epoch")
 print(f"{'':14}{'log-loss':>9}{'worst':>8}{'rattle':>9}{'accuracy':>10}")
@@ -158,8 +156,8 @@ for name, curves in results.items():
 print()
 
 # %%
-# Thin lines are single seeds, thick ones their median; the pale red line is the first
-# panel's median again. The shaded ground is the learning rate.
+# Thin lines are single seeds, thick ones their median. The pale red line repeats the median of the
+# first panel. The grey area is the learning rate.
 
 every_epoch = np.arange(1, EPOCHS + 1)
 every_batch = np.arange(EPOCHS * batches_per_epoch) / batches_per_epoch
@@ -192,22 +190,21 @@ save(figure, "training.png")
 # %%
 # What to see
 # -----------
-# **The constant 1.0 rattles** to the end: where it stops is a matter of luck, as the thin
+# **The constant 1.0 fluctuates** to the end: the final loss is a matter of luck, as the thin
 # lines show.
 #
-# **Step, exponential and cosine settle.** They rattle as long as their rate is high, sink
-# below the constant when it falls, and then every seed ends in nearly the same place. The
-# step shows it best: the loss drops within an epoch of the rate. Which of the three it is
-# matters little here.
+# **Step, exponential and cosine converge.** Their loss fluctuates while the rate is high and falls
+# below that of the constant rate when the rate falls. In the end all seeds have nearly the same
+# loss. The step shows it best: the loss drops within an epoch of the rate. The three differ little
+# here.
 #
-# **The constant 0.1 is the honest rival.** It rattles far less, but begins more slowly and
-# ends in between: better than the high rate, not as good as the schedules.
+# **The constant 0.1 is the fair comparison.** It fluctuates far less, but begins more slowly. In
+# the end it is better than the high rate, and not as good as the schedules.
 #
-# **The cyclic rate breathes.** The loss rises about each peak of the rate and is lowest in
-# the valleys. Stop in one, as here (30 epochs are three whole cycles); a moment chosen
-# blindly would lose what was gained.
+# **The cyclic rate** raises the loss around each of its peaks, and the loss is lowest where the
+# rate is lowest. Stop there, as here (30 epochs are three whole cycles); at another time the gain
+# would be lost.
 #
-# In accuracy the differences are small, since the moons overlap whatever one does: it is the
-# probabilities that a falling rate improves. The price is that a schedule has to know the
-# length of the training beforehand: NeuralClassifier stops by itself only where the rate is
-# constant.
+# In accuracy the differences are small, because the moons overlap: a falling rate improves the
+# probabilities. Its price is that a schedule needs the number of epochs beforehand:
+# NeuralClassifier stops by itself only if the rate is constant.

@@ -2,18 +2,18 @@
 A big slow classifier becomes a small fast network
 ==================================================
 
-A forest of 500 trees takes megabytes on disk and many milliseconds for one answer. A
-:class:`~skkd.DistilledClassifier` learns from the forest's probabilities and gives a
-small network that can be shipped in its place. This script measures what is won and
-what is lost, on two real data sets, beside the comparison that matters most: the **same
-network trained on the labels alone**.
+A forest of 500 trees takes megabytes on disk, and many milliseconds to predict one row. A
+:class:`~skkd.DistilledClassifier` learns from the forest's probabilities. The result is a small
+network that can replace the forest. This script measures size, time and accuracy on two real data
+sets. It also measures the most important baseline: the **same network trained on the labels
+alone**.
 """
 
 # %%
 # Set up
 # ------
 # Everything is repeated over several splits of the data. ``--quick`` takes fewer splits,
-# trees and epochs; ``--out`` says where the picture goes.
+# trees and epochs; ``--out`` is the path of the picture.
 
 import argparse
 import importlib.util
@@ -55,12 +55,12 @@ DATA = {"digits": load_digits, "breast cancer": load_breast_cancer}
 # Two teachers, and students with one hidden layer of 16 or of 64 units. Each student has
 # a **twin**: the same network, seed, rows, number of steps and schedule, but no teacher.
 # The schedule runs to its end for both: holding rows out for early stopping made the twins
-# worse on sets as small as these. ``preset="plain"`` is the network of the textbooks; the
-# default preset would give both of them much more than a hidden layer.
+# worse on data sets as small as these. ``preset="plain"`` is the network of the textbooks; the
+# default preset would change much more than the hidden layer.
 #
-# The forest says 0 where no tree voted for a class. At a temperature above 1 the
-# ``proba_floor`` under such zeros decides how soft they become. ``augment=None``: no rows are
-# made up, so that student and twin see the same.
+# The forest predicts 0 if no tree votes for a class. At a temperature above 1 ``proba_floor``,
+# which replaces such zeros, decides how soft they become. With ``augment=None`` there are no
+# synthetic rows, so student and twin learn from the same rows.
 
 TEACHERS = {
     "forest": lambda seed: RandomForestClassifier(N_TREES, random_state=seed),
@@ -71,7 +71,7 @@ TAUGHT = {"temperature": 2, "alpha": 0.9, "augment": None, "proba_floor": 1e-3}
 
 
 def network(units, seed):
-    """The settings that a student and its twin share."""
+    """The parameters that a student and its twin share."""
     return {
         "preset": "plain",
         "hidden_layer_sizes": (units,),
@@ -86,9 +86,9 @@ def network(units, seed):
 # %%
 # What is measured
 # ----------------
-# Besides accuracy and log-loss on test rows: how often a model agrees with the teacher,
-# the size of its pickle, and how long ``predict_proba`` takes for one row (every time
-# another one) and for 10,000. Times are medians, and everybody has one thread.
+# Accuracy and log-loss on test rows, how often a model agrees with the teacher, the size of its
+# pickle, and how long ``predict_proba`` takes for one row (a different row each time) and for
+# 10,000. Times are medians, and all models have one thread.
 
 limits = threadpool_limits(1)
 
@@ -136,15 +136,15 @@ for data, seed in tqdm(runs, desc="forests and boosting", unit="split"):
             results[data, name, model_name].append(measures)
 
 # %%
-# Taught by a better network
-# --------------------------
-# A forest has little to tell a network that is already as good. Hinton's classical case
-# is another: a bag of large networks that has seen more than the student ever will. Here
-# only a quarter of the digits has labels. The bag also sees each image shifted by half a
-# pixel in eight directions; its student of 128 units sees the plain images, and learns
-# what shifts do from the bag's opinion alone. ``weight_decay`` is the one that was best
-# for the twin on other splits. The last model is fair to labels once more: no bag, but
-# the shifted images, in as many steps.
+# A teacher that is a better network
+# ----------------------------------
+# A forest teaches little to a network that is already as accurate. Hinton's classical case is
+# different: a bag of large networks that was trained on more than the student. Here only a quarter
+# of the digits has labels. The bag is also trained on each image shifted by half a pixel in eight
+# directions. Its student of 128 units is trained on the original images, and learns the effect of
+# shifts from the bag's soft labels alone. ``weight_decay`` is the value that was best for the twin
+# on other splits. The last model is a further baseline: it has no teacher, but is trained on the
+# shifted images, with as many steps.
 
 BAG_TAUGHT = {"temperature": 4, "alpha": 0.9, "augment": None, "proba_floor": 1e-5}
 
@@ -232,8 +232,8 @@ def print_table():
 print_table()
 
 # %%
-# And split by split, because two networks that share a split and a seed are best compared
-# there: what the teacher adds to the same network.
+# The gain of the teacher, split by split: networks that share a split and a seed are compared with
+# each other.
 
 
 def gain(key, column="accuracy"):
@@ -254,18 +254,17 @@ for key in distilled:
     )
 
 # %%
-# A forest's probabilities are timid, and its students inherit that: see the log-loss of the
-# digits. In accuracy a student keeps up with its forest or its boosting, but so does the
-# twin: from the teacher's own rows a network learns as much by itself, give or take what
-# differs from split to split, and on breast cancer the twin is often the better of the
-# two. Distilling pays where the teacher is better than the twin: the student of the bag of
-# networks has the lower log-loss. Where one can train on the shifted images themselves,
-# labels alone do as well; a teacher is for what cannot be put into rows.
+# A forest's probabilities are not certain enough, and neither are those of its students: see the
+# log-loss of the digits. In accuracy a student is as good as its forest or its boosting, but so is
+# the twin, within the spread over splits. The network learns as much from the labels of these rows
+# as from the teacher. On breast cancer the twin is often better. Distilling helps if the teacher is
+# better than the twin: the student of the bag of networks has the lower log-loss. A network that is
+# trained on the shifted images themselves does as well without a teacher.
 
 # %%
-# Ship it
-# -------
-# ``student_`` is the network without the teacher, plain numbers that predict in NumPy.
+# Deploy it
+# ---------
+# ``student_`` is the network without the teacher. It consists of arrays, and predicts with NumPy.
 
 path = Path(tempfile.mkdtemp()) / "student.pickle"
 path.write_bytes(pickle.dumps(student.student_))
@@ -277,7 +276,7 @@ print("the loaded student answers as before:", same)
 # %%
 # The picture
 # -----------
-# Five teachers and their students. The line on a mark is the standard deviation over the
+# Five teachers and their students. The line on each mark is the standard deviation over the
 # splits.
 
 TEACHER, STUDENT = "#d95f02", "#1f5fa8"

@@ -1,19 +1,20 @@
 """
-BatchNorm, dropout and label smoothing each cure one ailment
-============================================================
+BatchNorm, dropout and label smoothing each solve one problem
+=============================================================
 
-BatchNorm makes a deep network indifferent to how its weights, its input and its learning
-rate were chosen. Dropout keeps it from learning wrong labels by heart. Label smoothing keeps
-it from being too sure. Each picture also shows where there is nothing to cure.
+BatchNorm makes a deep network less sensitive to its weights, its input and its learning rate.
+Dropout keeps it from memorising wrong labels. Label smoothing keeps it from being too certain. Each
+picture also shows a case in which the method does not help.
 """
 
 # %%
 # BatchNorm: two modes
 # --------------------
-# In training BatchNorm standardises each unit by the mean and the variance of the *batch*, so
-# the answer for a row depends on which rows happen to be beside it. For inference it keeps
-# running averages, and a row gets one answer. Both modes of one fitted network
-# (``preset="plain"``, as everywhere below: no regulariser but the one that is looked at):
+# In training BatchNorm standardises each unit by the mean and the variance of the *batch*, so the
+# output for a row depends on the other rows of its batch. For inference it keeps running averages,
+# so the output depends on the row alone. The figure shows both modes of one fitted network. It has
+# ``preset="plain"``, like all networks below, so that each has only the regulariser that is
+# studied:
 
 import argparse
 import tempfile
@@ -60,13 +61,13 @@ deep = partial(
     max_epochs=10,
 )
 
-# Scaled here, so that the torch module below can be fed with the very same rows.
+# Scaled here, so that the torch module below gets the same rows.
 scaler = StandardScaler().fit(X_train)
 clf = deep(batch_norm=True, preprocessor=None, random_state=0)
 clf.fit(scaler.transform(X_train), y_train)
 rows = torch.tensor(scaler.transform(X_test), dtype=torch.float32)
 proba = clf.predict_proba(rows.numpy())
-row = np.argmin(np.abs(proba.max(axis=1) - 0.95))  # rather sure, not entirely
+row = np.argmin(np.abs(proba.max(axis=1) - 0.95))  # rather certain, but not entirely
 label = proba[row].argmax()
 running_mean = clf.module_.batch_norm1.running_mean[0].item()
 
@@ -103,9 +104,10 @@ figure.legend(*panels[1].get_legend_handles_labels(), loc="outside lower center"
 save(figure, "batch_norm_modes.png")
 
 # %%
-# BatchNorm: what it makes indifferent
-# ------------------------------------
-# Six hidden layers, with and without it: the same budget, one setting spoilt at a time.
+# BatchNorm: less sensitivity
+# ---------------------------
+# Six hidden layers with and without BatchNorm: the same number of epochs, one parameter varied at a
+# time.
 
 thin = slice(None, None, 2) if args.quick else slice(None)
 ruined = {
@@ -148,11 +150,11 @@ panels[0].legend(loc="lower left")
 save(figure, "batch_norm.png")
 
 # %%
-# Two worlds: right labels, and wrong ones
-# ----------------------------------------
-# A wide network and only 300 rows. In the *clean* world all labels are right; in the *noisy*
-# one three in ten are drawn at random, of the training rows and of the test rows alike, so
-# that nobody can be right more often than about 73 times in 100.
+# Clean and noisy labels
+# ----------------------
+# A wide network and only 300 rows. In the *clean* data all labels are right. In the *noisy* data
+# three in ten are drawn at random, in training rows and test rows alike, so that the best possible
+# accuracy is about 73 per cent.
 
 worlds = {"clean": 0.0, "noisy": 0.3}
 N_ROWS = 300
@@ -166,7 +168,7 @@ wide = partial(
     batch_size=32,
     max_epochs=30,
     n_iter_no_change=None,
-    preprocessor=None,  # pixels are alike: between 0 and 1 will do
+    preprocessor=None,  # all pixels lie between 0 and 1
 )
 
 
@@ -177,7 +179,7 @@ def world_rows(noise, seed):
 
 
 def fit_wide(noise, seed, **settings):
-    """The fitted network, and what is known of its training and of its test rows."""
+    """Measures of a fitted network on its training and test rows."""
     X_train, X_test, y_train, y_test = world_rows(noise, seed)
     clf = wide(random_state=seed, **settings).fit(X_train, y_train)
     proba, logits = clf.predict_proba(X_test), np.sort(clf.decision_function(X_test), axis=1)
@@ -206,8 +208,8 @@ smoothed = {
 # Dropout
 # -------
 # In training each hidden unit is dropped with probability ``p``, and what remains is scaled
-# by ``1 / (1 - p)``; in inference all are there. On the left both modes of one network, for
-# one row: each training pass is another network, inference is roughly their consensus.
+# by ``1 / (1 - p)``; in inference no unit is dropped. On the left both modes of one network, for
+# one row: each training pass is another network, and inference is roughly their average.
 
 X_train, X_test, y_train, y_test = world_rows(noise=0.3, seed=0)
 clf = wide(dropout=0.4, random_state=0).fit(X_train, y_train)
@@ -239,9 +241,9 @@ save(figure, "dropout.png")
 # %%
 # Label smoothing
 # ---------------
-# The targets are ``1 - eps + eps / 10`` and ``eps / 10`` in place of 1 and 0, so the logits
-# have somewhere to stop. A network is *calibrated* if it is right in 80 of the 100 cases of
-# which it is 80 % sure: on the dotted line. Dots are as large as the share of test rows.
+# The targets are ``1 - eps + eps / 10`` and ``eps / 10`` in place of 1 and 0, so the best logits
+# are finite. A network is *calibrated* if it is right in 80 of 100 cases in which its confidence is
+# 80 %: this is the dotted line. The area of a dot is the share of test rows.
 
 BINS = np.linspace(0, 1, 11)
 
@@ -304,26 +306,26 @@ print()
 # %%
 # What to see
 # -----------
-# **BatchNorm, two modes.** In a batch of two a row has hardly an opinion of its own: each unit
-# only knows which of the two is higher. The larger the batch, the closer its mean is to the
-# running one, which inference uses. This noise is why small batches and BatchNorm do not go
+# **BatchNorm, two modes.** In a batch of two the output hardly depends on the row itself: each unit
+# only shows which of the two rows is higher. The larger the batch, the closer its mean is to the
+# running average, which inference uses. This noise is why small batches and BatchNorm do not go
 # together, and why skkd merges a last batch of one row with the one before.
 #
-# **BatchNorm, deep.** Weights too narrow for any signal to pass, an input a thousand times
-# too large or too small, a learning rate that ruins the plain network: with it the network
-# learns all the same. It does not forgive everything: weights that start very wide learn
-# slowly, for the same step is small beside them. And *where all is well chosen it gains
-# little or nothing*: He's weights, standardised input and a moderate rate do as well. At a
-# low rate it is even behind. It is an insurance, not an engine.
+# **BatchNorm, deep.** With BatchNorm the network learns in spite of weights too narrow for any
+# signal to pass, an input a thousand times too large or too small, or a learning rate that is too
+# high for the plain network. It does not correct everything: weights that start very wide learn
+# slowly, because the same step is small in comparison. And *with good parameters it gains little or
+# nothing*: He's weights, standardised input and a moderate rate do as well. At a low rate it is
+# even behind. It protects from poor parameters, and does not raise accuracy.
 #
-# **Dropout.** The network learns the wrong labels by heart, and training accuracy stands far
-# above what is possible on test rows. Dropout brings the two together from both sides. With
-# clean labels there is nothing to forget: the gap is small, and dropout does not help. In
-# either world too much of it hurts.
+# **Dropout.** The network memorises the wrong labels, and its training accuracy is far above what
+# is possible on test rows. Dropout lowers the one and raises the other. With clean labels there is
+# little to gain: the gap is small, and dropout does not help. Too much of it hurts with both kinds
+# of labels.
 #
-# **Label smoothing.** The gap between the logits is smaller, so the network is less sure of
-# everything. In the noisy world it had been far too sure, and comes nearer to the dotted
-# line: better log-loss, better calibration, and about the same accuracy. In the clean world
-# it had been calibrated already, and smoothing makes it too modest: more accurate by a hair,
-# but with a clearly worse log-loss. So smooth where the labels can be wrong; if it is
-# probabilities that count, look at the curve first.
+# **Label smoothing.** The gap between the logits is smaller, so the network is less certain of
+# everything. With noisy labels it was far too certain, and comes nearer to the dotted line: better
+# log-loss, better calibration, and about the same accuracy. With clean labels it was calibrated
+# already, and smoothing makes it not certain enough: slightly more accurate, but with a clearly
+# worse log-loss. So smooth where labels may be wrong. If probabilities matter, look at the
+# calibration curve first.

@@ -1,22 +1,22 @@
 """
-A temperature shows what a teacher knows about wrong answers
+A temperature shows what a teacher knows about wrong classes
 ============================================================
 
-A good teacher is almost certain of most digits it is shown, and then its probabilities say
-hardly more than the label does. What else it knows hides in the small ones: that this 8
-looks a little like a 3 and not at all like a 6. A temperature ``T`` brings that out,
+A good teacher is almost certain of most digits, and then its probabilities contain hardly more than
+the label does. The rest of its knowledge is in the small probabilities: that this 8 looks a little
+like a 3 and not at all like a 6. A temperature ``T`` makes them larger,
 
 .. math:: \\mathrm{softmax}(t / T)_k = p_k^{1/T} \\,/\\, \\textstyle\\sum_j p_j^{1/T}
 
-for a teacher with logits ``t`` or probabilities ``p``. Whether it pays depends on the
-teacher: it does for networks, and a forest's exact zeros can turn it into a trap.
+for a teacher with logits ``t`` or probabilities ``p``. Whether it helps depends on the
+teacher: it does with networks, but can do harm with the exact zeros of a forest.
 """
 
 # %%
 # Two teachers and one student
 # ----------------------------
 # A bag of four networks and a forest learn from 1000 handwritten digits of 8 by 8 pixels.
-# Both are right about 97 times in 100.
+# Both have an accuracy of about 97 per cent.
 
 import argparse
 import tempfile
@@ -77,10 +77,10 @@ X_train, X_test, y_train, y_test = split(seed=0)
 bag, forest = fit_teachers(seed=0)
 
 # %%
-# A forest's answer is a share of its trees, and many are exactly zero. A zero stays zero at
-# every temperature, so ``proba_floor`` lifts it first. The floor is then an opinion: with
-# 200 trees the smallest share that is not zero is 0.005, and a floor of 1e-7 claims that
-# no vote is fifty thousand times less likely than one vote.
+# A forest's probability is a share of its trees, and many are exactly zero. A zero stays zero at
+# every temperature, so ``proba_floor`` replaces it first. The floor is then an assumption: with 200
+# trees the smallest share that is not zero is 0.005, and a floor of 1e-7 claims that no vote is
+# fifty thousand times less likely than one vote.
 
 answers = {
     "networks": (bag, 1e-7, "tab:blue"),
@@ -96,9 +96,9 @@ print(f"of the forest's probabilities for test rows {zeros:.0%} are exactly zero
 # %%
 # One digit at four temperatures
 # ------------------------------
-# Of the test digits that both teachers get right, and of which the forest is sure that they
-# are not at least three others, the one whose second guess the networks think most likely.
-# Crosses mark the forest's exact zeros.
+# The digit is one that both teachers get right, and of which the forest excludes at least three
+# classes. Among these it is the one whose second most likely class has the highest probability in
+# the bag of networks. Crosses mark the forest's exact zeros.
 
 certain = (probabilities["forest, floor 1e-7"] == 0).numpy()
 right = (bag.predict(X_test) == y_test) & (forest.predict(X_test) == y_test)
@@ -133,13 +133,13 @@ save(figure, "digit.png")
 # Entropy, and the factor T^2
 # ---------------------------
 # The entropy of the soft labels grows with ``T``, towards that of a uniform distribution,
-# ``log(10)``. The gradient that a student with logits ``z`` feels from them shrinks as
+# ``log(10)``. The gradient for a student with logits ``z`` shrinks as
 # ``1/T^2``, which the factor ``T^2`` of the distillation loss undoes; what is left tends to
 # ``(z - t) / K`` for centred logits of K classes, the gradient of a squared error between
 # logits [1]_. The student here is a small network that was trained on 150 labels.
 
 STUDENT = {
-    "preset": "plain",  # the textbook's network: its labels are not smoothed, for one
+    "preset": "plain",  # among other things without label smoothing
     "hidden_layer_sizes": (32,),
     "learning_rate": 0.01,
     "lr_decay": "cosine",
@@ -202,8 +202,8 @@ for T in (1, 4, 20, 100):
     print(f"{T:4}{size(gradient):25.3f}{size(gradient - limit) / size(limit):24.1%}")
 
 # %%
-# What the student makes of it
-# ----------------------------
+# The effect on the student
+# -------------------------
 # The student gets 150 of the teachers' 1000 rows, and no label: ``alpha=1``. Beside it the
 # same network learns from the 150 labels alone. Every seed draws new rows, new teachers and
 # new students; all of them train for the same number of steps.
@@ -216,7 +216,7 @@ def evaluate(classifier, X_test, y_test):
 
 
 def run(seed):
-    """Accuracy and log-loss by who taught, an array of shape (n_temperatures, 2) each."""
+    """Accuracy and log-loss by teacher, an array of shape (n_temperatures, 2) each."""
     X_train, X_test, y_train, y_test = split(seed)
     bag, forest = fit_teachers(seed=seed)
     X_few, _, y_few, _ = train_test_split(
@@ -250,9 +250,9 @@ for column, what in enumerate(("accuracy", "log-loss")):
 print()
 
 # %%
-# The seeds differ more than the students do, because some draws of 150 rows are luckier than
-# others. So each student is compared with the one that learned from the labels of the same
-# rows: dots are means over the seeds, bars standard deviations of that difference.
+# The seeds differ more than the students do, because some draws of 150 rows are better than others.
+# So each student is compared with the network that learned from the labels of the same rows: dots
+# are means over the seeds, bars standard deviations of that difference.
 
 figure, panels = plt.subplots(1, 2, figsize=(7.6, 3.6), sharex=True, layout="constrained")
 figure.suptitle("A temperature helps networks teach; with a tiny floor it ruins the forest")
@@ -272,28 +272,27 @@ save(figure, "student.png")
 # %%
 # What to see
 # -----------
-# **The digit.** At T = 1 the networks name the digit and a single rival; at 2 and 4 one reads
-# which others it resembles; at 10 all bars are nearly alike, though their order stays. With
-# the small floor the forest's soft labels look well at first, but as ``T`` grows the gap
-# between "no vote" and "one vote" becomes their main message, as large as the one between
-# the digit and all the others. The floor of 0.01 closes it.
+# **The digit.** At T = 1 the networks give probability to the digit and one other class. At 2 and 4
+# one can see which others it resembles. At 10 all bars are nearly alike, though their order stays.
+# With the small floor the forest's soft labels look well at first. But as ``T`` grows, the gap
+# between "no vote" and "one vote" becomes as large as that between the digit and all the others.
+# The floor of 0.01 closes it.
 #
-# **The entropy.** Cool networks are much surer than the forest, so a temperature has more to
-# bring out. From T = 20 on all of them are almost uniform: what is left is in the tiny
-# differences, and only the factor ``T^2`` makes it heard. With it the gradient settles at
-# its limit, and ``alpha`` means the same at T = 4 and at T = 100. The length is there early;
-# the direction takes longer, as the table says.
+# **The entropy.** At a low temperature the networks are much more certain than the forest, so a
+# higher one shows more. From T = 20 on all of them are almost uniform: the information is in tiny
+# differences, and only the factor ``T^2`` keeps their gradient large enough. With it the gradient
+# converges, and ``alpha`` means the same at T = 4 and at T = 100. The length converges early, the
+# direction later, as the table shows.
 #
-# **The student.** Taught by the networks it beats the one that saw labels, and by more when
-# warm; from T = 4 on it hardly matters how warm. (Hinton et al. found an optimum between 2.5
-# and 4 for very small students. It does not show here.)
+# **The student.** With the networks as teacher the student is better than the network that learned
+# from labels, and more so at a higher temperature. From T = 4 on the temperature hardly matters.
+# (Hinton et al. found an optimum between 2.5 and 4 for very small students. It does not show here.)
 #
-# The forest is as accurate as the networks, yet its student gains little at best, and with
-# the larger floor its log-loss is worse than that of labels alone: the student copies the
-# forest's lack of confidence. With the floor of 1e-7, which is the default, raising ``T``
-# does harm: the student learns by heart for which digits no tree happened to vote. So with
-# a forest stay at T = 1, or raise ``proba_floor`` to about the vote of a tree along with the
-# temperature.
+# The forest is as accurate as the networks, yet its student gains little at best. With the larger
+# floor its log-loss is worse than that of labels alone: the student copies the forest's lack of
+# confidence. With the floor of 1e-7, which is the default, raising ``T`` does harm: the student
+# memorises for which digits no tree happened to vote. So with a forest stay at T = 1, or raise
+# ``proba_floor`` to about the vote of a tree along with the temperature.
 #
 # .. [1] Hinton, Vinyals and Dean (2015), "Distilling the knowledge in a neural network",
 #    arXiv:1503.02531.

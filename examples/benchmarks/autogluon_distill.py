@@ -2,11 +2,11 @@
 Distillation by AutoGluon, on the splits of distillation.py
 ===========================================================
 
-``python examples/benchmarks/autogluon_distill.py FOLDER`` fits AutoGluon's predictor, lets
-it teach its own network (`TabularPredictor.distill`), and writes both, and the network that
-the predictor itself fitted to the labels, into the journals of
+``python examples/benchmarks/autogluon_distill.py FOLDER`` fits AutoGluon's predictor, distils
+it into a network of its own (`TabularPredictor.distill`), and measures both. It also measures the
+network that the predictor itself fitted to the labels. All are written into the journals of
 ``examples/benchmarks/distillation.py``, whose report then shows them. It does nothing without
-AutoGluon, and needs no skkd: the two may ask for different versions of torch. Enough is
+AutoGluon, and does not need skkd, which may require another version of torch. Install it with
 ``pip install "autogluon.tabular[catboost,lightgbm,xgboost]" torch``.
 """
 
@@ -31,13 +31,13 @@ def as_table(X, y=None):
     """A DataFrame with named columns, and the labels among them."""
     if isinstance(X, pd.DataFrame):
         table = X.copy()
-    else:  # as the rows that it makes: its networks see ties at an edge of float32 otherwise
+    else:  # like the rows that it makes: otherwise rounding to float32 makes ties
         table = pd.DataFrame(X.astype(np.float64)).add_prefix("x")
     return table if y is None else table.assign(label=np.asarray(y))
 
 
 def fit_predictor(train, folder, options):
-    """A predictor of which nothing is asked but its defaults."""
+    """A predictor with its defaults."""
     from autogluon.tabular import TabularPredictor
 
     predictor = TabularPredictor(label="label", path=str(folder), verbosity=0)
@@ -46,8 +46,8 @@ def fit_predictor(train, folder, options):
 
 
 def distill(predictor, split, options):
-    """The name of the network that the predictor taught."""
-    np.random.seed(split)  # decides the made rows
+    """The name of the network that the predictor was distilled into."""
+    np.random.seed(split)  # decides the synthetic rows
     names = predictor.distill(
         hyperparameters={"NN_TORCH": {"ag_args_fit": {"num_cpus": options.threads}}},
         time_limit=options.time_limit,
@@ -59,7 +59,7 @@ def distill(predictor, split, options):
 
 
 def ask(predictor, X, y, model):
-    """Scores of a model, and its seconds once it lies in memory."""
+    """Scores of a model, and its seconds of predicting once it is in memory."""
     predictor.persist([model], max_memory=None)
     start = perf_counter()
     p = predictor.predict_proba(X, model=model)
@@ -77,7 +77,7 @@ def measure(table, split, options):
         start = perf_counter()
         predictor = fit_predictor(train, folder / "predictor", options)
         fits = {TEACHER: perf_counter() - start}
-        models = {TEACHER: predictor.model_best}  # the one that `distill` asks
+        models = {TEACHER: predictor.model_best}  # the model that `distill` uses as teacher
         board = predictor.leaderboard().set_index("model")
         if NETWORK in board.index:
             models[TWIN], fits[TWIN] = NETWORK, board.loc[NETWORK, "fit_time"]

@@ -1,12 +1,12 @@
 """
-Defaults: NeuralClassifier() beside the neighbours' defaults
+Defaults: NeuralClassifier() and other classifiers' defaults
 ============================================================
 
-Ten tables, five splits each, every classifier as it comes out of the box. Five of the
-tables were looked at when skkd's defaults were chosen; the other five report.
+Ten tables, five splits each, every classifier with its defaults. Five of the tables were used
+to choose skkd's defaults, the other five were not.
 
 ``python examples/benchmarks/defaults.py FOLDER`` prints the tables and draws the picture of
-the docs. What is done already is read from ``--out`` and not done again. pytabkit and
+the docs. Measurements that exist already are read from ``--out``. pytabkit and
 LightGBM are left out where they are not installed.
 """
 
@@ -35,10 +35,10 @@ from skkd import NeuralClassifier
 
 YARDSTICK = "RealMLP-TD-S"
 
-#: These train where `--device` says.
+#: These train on the device of `--device`.
 NETWORKS = ("NeuralClassifier", "RealMLP", "without: ")
 
-#: The picture ends here: gradient boosting fails on the rare classes of shuttle.
+#: Upper limit of the picture: gradient boosting fails on the rare classes of shuttle.
 MOST = 4
 
 
@@ -84,7 +84,7 @@ def numbers(scaler):
 
 
 def as_float32(X):
-    """What torch takes."""
+    """A table as torch accepts it."""
     return np.asarray(X, dtype=np.float32)
 
 
@@ -121,7 +121,7 @@ CONTENDERS = {
     "skorch": skorch_net,
 }
 
-#: What the ablation leaves out of the defaults, one at a time.
+#: What the ablation changes in the defaults, one at a time.
 ABLATIONS = {
     "standard scaling": {"preprocessor": "standard"},
     "ReLU": {"activation": "relu"},
@@ -186,7 +186,7 @@ def maker(contender):
 
 
 def as_categories(*tables):
-    """Strings as categories, missing ones as one of their own."""
+    """Strings as categories, missing values as a category of their own."""
     text = tables[0].select_dtypes(exclude="number").columns
     known = {name: sorted(set(tables[0][name].fillna("missing"))) for name in text}
     return [
@@ -216,7 +216,7 @@ def by_split(results, value):
 
 
 def beside(results, value, yardstick):
-    """Means of everybody and of the yardstick, by contender and table, of splits that both have."""
+    """Means of each contender and of the reference, by table, over splits that both have."""
     own = by_split(results, value)
     own = own[own[yardstick].notna()]
     reference = pd.DataFrame({who: own[yardstick].where(own[who].notna()) for who in own.columns})
@@ -224,7 +224,7 @@ def beside(results, value, yardstick):
 
 
 def mean_ranks(results):
-    """Of the errors, over the splits that everybody has."""
+    """Mean ranks of the errors, over the splits that all contenders have."""
     errors = by_split(results, "error").dropna()
     return errors.groupby("table").mean().rank(axis=1).mean()
 
@@ -253,12 +253,12 @@ def summary(results, tables):
 
 
 def timed(results):
-    """The lines whose seconds compare: on the CPU, all under the same load."""
+    """The lines whose seconds can be compared: on the CPU, all under the same load."""
     return results[(results["device"] == "cpu") & results["timed"]]
 
 
 def time_ratio(results, who, yardstick):
-    """Median over tables of the time to fit over the yardstick's, of the splits that both have."""
+    """Median over tables of the time to fit over the reference's, on splits that both have."""
     seconds = by_split(timed(results), "fit").reindex(columns=list({who, yardstick}))
     return (seconds[who] / seconds[yardstick]).groupby("table").mean().median()
 

@@ -1,16 +1,16 @@
 """
-Distillation: students beside their twins that learn from labels alone
-======================================================================
+Distillation: students and their twins, which learn from labels alone
+=====================================================================
 
-Eight tables, four teachers, two sizes of student. ``DistilledClassifier(teacher)`` as it
-comes out of the box meets the same network without a teacher: with `NeuralClassifier`'s
-defaults, and with as many steps of the optimiser, the same encoding and its own best epoch;
-the better of the two counts. Four of the tables were looked at when the defaults were
-chosen; the other four report.
+Eight tables, four teachers, two sizes of student. ``DistilledClassifier(teacher)`` with its
+defaults is compared with the same network without a teacher, its twin. There are two twins: one
+with `NeuralClassifier`'s defaults, and one with as many steps of the optimiser, the same encoding
+and its own best epoch. The better of the two counts. Four of the tables were used to choose the
+defaults, the other four were not.
 
-``python examples/benchmarks/distillation.py FOLDER`` prints the tables and draws the picture
-of the docs. What is done already is read from ``--out`` and not done again, teachers
-included: that folder grows to tens of gigabytes. ``--jobs 2`` has a process for each table.
+``python examples/benchmarks/distillation.py FOLDER`` prints the tables and draws the picture of the
+docs. Measurements and teachers that exist already are read from ``--out``: that folder grows to
+tens of gigabytes. ``--jobs 2`` runs two tables at a time.
 """
 
 import argparse
@@ -53,7 +53,7 @@ from skkd.preprocessing import SelectiveBins, without_teacher
 from skkd.teachers.cache import forget
 from skkd.training.batches import batch_bounds
 
-#: The arms: settings of DistilledClassifier besides its defaults.
+#: The arms: parameters of DistilledClassifier that are not its defaults.
 VARIANTS = {
     "distilled": {},
     "labels only": {"alpha": 0.0},
@@ -70,7 +70,7 @@ VARIANTS = {
     "plain": {"preset": "plain"},
 }
 
-#: What the equal-steps twin takes over from a student, besides the encoding of numbers.
+#: Parameters that the twin of equal steps copies from a student, besides the encoding.
 ENCODING = ("preprocessor", "categorical_features")
 
 
@@ -81,7 +81,7 @@ ENCODING = ("preprocessor", "categorical_features")
 
 @dataclass
 class Split:
-    """Rows, and where results go."""
+    """The rows of a split, and the journal of the results."""
 
     table: str
     split: int
@@ -96,7 +96,7 @@ class Split:
     def fit_and_ask(self, clf):
         """Fit a classifier; its numbers and its probabilities of the test rows."""
         X_train, _, y_train, y_test = self.rows
-        forget()  # what a teacher said to another student
+        forget()  # not the cached predictions of a teacher
         start = perf_counter()
         clf.fit(X_train, y_train)
         seconds = perf_counter() - start
@@ -110,12 +110,12 @@ class Split:
 
     @property
     def common(self):
-        """Settings of every network."""
+        """Parameters of every network."""
         return {"n_threads": self.threads, "random_state": self.split}
 
 
 def the_teacher(place, name):
-    """The fitted teacher, from disk where it is there, and its probabilities."""
+    """The fitted teacher, from disk if it exists there, and its probabilities."""
     key = place.key("teacher", teacher=name)
     path = place.out / "teachers" / f"{place.table}-{place.split}-{name}.joblib"
     found = place.journal.find(**key)
@@ -146,25 +146,25 @@ def steps_per_epoch(batch_size, n_rows):
 
 
 def steps_of(fitted, n_rows):
-    """Steps of the optimiser of a fit; a first fit that only chooses does not count."""
+    """Steps of the optimiser in the final fit."""
     if hasattr(fitted, "n_steps_"):
         return int(fitted.n_steps_)
     return fitted.n_iter_ * steps_per_epoch(fitted.batch_size, n_rows)
 
 
 def rows_of_training(classifier, n_rows):
-    """Those that early stopping does not hold out."""
+    """The number of rows that early stopping does not hold out."""
     share = classifier.validation_fraction if classifier.early_stopping else 0
     return n_rows - math.ceil(share * n_rows)
 
 
 def seconds_of_asking(fitted):
-    """The teacher's own part of a fit, if it is known."""
+    """The teacher's part of the time of a fit, if it is known."""
     return getattr(fitted, "teacher_seconds_", None)
 
 
 def encoding_of(student):
-    """What a student sees of X, as far as it is not the default and asks no teacher."""
+    """The student's encoding, if it is not the default and needs no teacher."""
     known, defaults = student.get_params(deep=False), NeuralClassifier().get_params()
     seen = {name: known[name] for name in ENCODING if known[name] != defaults[name]}
     encoding = without_teacher(student.numeric_encoding_)
@@ -178,7 +178,7 @@ def size_in_kb(classifier):
 
 
 def measure_student(place, student, name, arm, teacher, p_teacher):
-    """A distilled student and its twins, all beside its teacher."""
+    """Measure a student, its twins and its teacher."""
     key = place.key("distilled", student=student, teacher=name, arm=arm)
     settings = {"hidden_layer_sizes": sizes(student), **place.common, **VARIANTS[arm]}
     clf = DistilledClassifier(teacher, **settings)
@@ -212,7 +212,7 @@ def twin_of_defaults(place, student):
 
 
 def twin_of_equal_steps(place, student, n_steps, encoding):
-    """As many steps, rounded up to epochs, and a rate that falls until their end."""
+    """A twin with as many steps, rounded up to epochs, and a rate that falls to the end."""
     keeps_best = {"early_stopping": True, "n_iter_no_change": None}
     twin = NeuralClassifier(sizes(student), **keeps_best, **encoding, **place.common)
     n_rows = rows_of_training(twin, len(place.rows[2]))
@@ -236,9 +236,9 @@ def measure_twin(place, key, twin):
 
 
 def measure_mean(place, student, arm, teachers):
-    """Student minus twin in the mean over teachers: its sum and sum of squares over rows.
+    """Student minus twin, in the mean over teachers: its sum and sum of squares over rows.
 
-    Teachers share twin and test rows: their differences are no independent ones.
+    Teachers share twin and test rows, so their differences are not independent.
     """
     key = place.key("mean", student=student, arm=arm, teachers=sorted(teachers))
     if place.journal.has(**key):
@@ -247,7 +247,7 @@ def measure_mean(place, student, arm, teachers):
     totals = {}
     for name in teachers:
         found = place.journal.find(**place.key("distilled", student=student, teacher=name, arm=arm))
-        if found is None:  # measured elsewhere: its probabilities are not here
+        if found is None:  # measured on another machine: its probabilities are missing
             return
         line, p = found
         for of, twin in line["twins"].items():
@@ -264,7 +264,7 @@ def measure_mean(place, student, arm, teachers):
 
 
 def run_table(options, table):
-    """All that is wanted of a table and not in its journal yet."""
+    """Measure what the journal of a table does not hold yet."""
     journal = Journal(options.out, table)
     total = options.splits * len(options.teachers) * len(options.students) * len(options.arms)
     with tqdm(total=total, desc=table, unit="student", mininterval=1) as progress:
@@ -308,7 +308,7 @@ def run_in_processes(options):
 
 
 def arguments_of(options):
-    """The command line that has these options."""
+    """These options as arguments of the command line."""
     words = [str(options.folder)] if options.folder else []
     for name, value in vars(options).items():
         if name != "folder" and value is not None:
@@ -317,7 +317,7 @@ def arguments_of(options):
 
 
 def known_arms(wanted):
-    """Those whose parameters there are."""
+    """The arms whose parameters exist."""
     arms = []
     for arm in wanted:
         try:
@@ -345,7 +345,7 @@ def parse():
 
 
 def warm_up():
-    """What only the first fit of a process takes."""
+    """One fit, because the first fit of a process takes longer."""
     X, y = load_digits(return_X_y=True)
     NeuralClassifier(8, max_epochs=2).fit(X[:300], y[:300]).predict_proba(X)
 

@@ -2,8 +2,8 @@
 Tables and picture of the distillation benchmark
 ================================================
 
-What is compared is a **pair**: a table, a teacher and a size of student, over all splits.
-Its twin is the one with the higher test accuracy over all splits, which is against us.
+A **pair** is a table, a teacher and a size of student, over all splits. Its twin is the one with
+the higher test accuracy over all splits, which favours the twins.
 """
 
 from itertools import product
@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from distillation_scores import DECIDING, REPORTED, difference
 
-#: Fewer pairs whose teacher leads make no claim.
+#: The smallest number of pairs, whose teacher leads, that a claim is based on.
 FEWEST_PAIRS = 6
 
 #: Ticks of the picture, whose scale is linear from -1 to 1 point and logarithmic beyond.
@@ -59,7 +59,7 @@ def pairs(lines, arm, options):
 
 
 def pair(splits):
-    """One student, its better twin and how they and the teacher differ, over splits."""
+    """One student, its better twin, and their differences from the teacher, over splits."""
     n_rows = sum(line["n_test"] for line in splits)
 
     def pooled(get):
@@ -90,7 +90,7 @@ def pair(splits):
 
 
 def gap_closed(some):
-    """The share of the teachers' lead over the twins that the students keep, and of how many."""
+    """The share of the teachers' lead over twins that students keep, and the number of pairs."""
     leading = some[some["leads"]]
     share = leading["gain"].sum() / leading["lead"].sum() if len(leading) else np.nan
     return share, len(leading)
@@ -133,7 +133,7 @@ def means_over_teachers(lines, arm, options):
 
 
 def report(lines, arm, options):
-    """Print what the journals say of an arm."""
+    """Print the results of an arm."""
     table = pairs(lines, arm, options)
     if not len(table):
         print(f"\n{arm}: nothing is measured")
@@ -150,7 +150,7 @@ def report(lines, arm, options):
 
 
 def groups(tables):
-    """Tables that decided, tables that report, and others."""
+    """Tables used for the choice, tables that were not, and others."""
     rest = [table for table in tables if table not in (*DECIDING, *REPORTED)]
     return {"deciding": DECIDING, "reported": REPORTED, "other": rest}
 
@@ -243,7 +243,7 @@ def summary(some, means, options):
 
 
 def worse_in_words(means, some, student):
-    """The tables where students are worse, by how much; or how near the others are."""
+    """The tables where students are worse, and by how much; or how close the others are."""
     if not len(means):
         return "not measured for all teachers"
     of = means[(means["student"] == student) & means["table"].isin(some["table"])]
@@ -284,7 +284,7 @@ def contenders(table, lines, options):
 
 
 def draw(lines, arm, options, path):
-    """From twin to student, for each pair, beside the teacher."""
+    """Draw twin, student and teacher of each pair."""
     import matplotlib.pyplot as plt
 
     table = pairs(lines, arm, options)
@@ -349,7 +349,7 @@ def draw_pairs(ax, some, heights):
             (twin, height),
             arrowprops={"arrowstyle": "-|>", "color": color, "alpha": alpha, "shrinkA": 0},
         )
-        ax.plot(student, height, alpha=0)  # an arrow alone does not widen the axes
+        ax.plot(student, height, alpha=0)  # an arrow does not extend the axes
     ax.plot([], [], "o", color="grey", markersize=4, label="twin, labels alone")
     ax.plot([], [], color="tab:blue", marker=">", markersize=5, label="student, better")
     ax.plot([], [], color="tab:red", marker=">", markersize=5, label="student, worse")

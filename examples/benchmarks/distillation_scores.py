@@ -2,9 +2,9 @@
 Scores, comparisons and journals of the distillation benchmark
 ==============================================================
 
-A journal holds numbers alone; the probabilities that they come from lie beside it, for
-comparisons that are asked for later. Nothing here needs skkd: contenders that cannot live
-beside it are measured in an environment of their own.
+A journal holds numbers alone. The probabilities that they come from are stored beside it, for
+later comparisons. This module does not need skkd: contenders that cannot be installed together
+with it are measured in an environment of their own.
 """
 
 import json
@@ -19,12 +19,12 @@ from tables import load_split
 DECIDING = ("letter", "satimage", "spambase", "covertype")
 REPORTED = ("magic", "pendigits", "connect4", "adult")
 
-#: In place of the real tables, where their files are missing.
+#: Used if the files of the real tables are missing.
 BUNDLED = {"digits": load_digits, "breast_cancer": load_breast_cancer, "wine": load_wine}
 
 FLOOR = 1e-7
 
-#: What tells one line of a journal from another.
+#: The key of a line of a journal.
 KEY = ("kind", "table", "split", "student", "teacher", "arm", "epochs", "encoding", "teachers")
 
 
@@ -34,7 +34,7 @@ KEY = ("kind", "table", "split", "student", "teacher", "arm", "epochs", "encodin
 
 
 def tables_at(folder, wanted):
-    """The tables that are wanted, or those of scikit-learn where there are no files."""
+    """The tables of the command line, or those of scikit-learn if there are no files."""
     if set(wanted) <= set(BUNDLED) or (folder is not None and folder.is_dir()):
         return wanted
     print("no folder of tables: scikit-learn's own take their place, which prove nothing")
@@ -78,7 +78,7 @@ def scores(p, truth):
 
 
 def fidelity(teacher, student, truth):
-    """How close a student is to its teacher, and the rows that one of them alone gets right."""
+    """How close a student is to its teacher, and how many rows only one of them gets right."""
     kl = (teacher * (np.log(teacher) - np.log(student))).sum(axis=1)
     return {
         "agreement": float((teacher.argmax(axis=1) == student.argmax(axis=1)).mean()),
@@ -88,7 +88,7 @@ def fidelity(teacher, student, truth):
 
 
 def only_one_right(one, other, truth):
-    """McNemar's counts: rows that only the one gets right, and only the other."""
+    """McNemar's counts: rows that only the first gets right, and rows that only the second does."""
     one, other = is_right(one, truth), is_right(other, truth)
     return [int((one & ~other).sum()), int((other & ~one).sum())]
 
@@ -128,7 +128,7 @@ class Journal:
         return _key(key) in self.lines
 
     def add(self, line, p=None):
-        """Note a line, and keep the probabilities it came from, if there are any."""
+        """Write a line, and store its probabilities, if there are any."""
         if p is not None:
             self.answers.mkdir(exist_ok=True)
             np.save(self._path_of_answers(line), p.astype(np.float32))
@@ -146,7 +146,7 @@ def _key(line):
 
 
 def read(path):
-    """The lines of a journal; one that was cut off counts as missing."""
+    """The lines of a journal; an incomplete line counts as missing."""
     lines = []
     for text in path.read_text().splitlines() if path.exists() else ():
         try:

@@ -2,8 +2,8 @@
 The teachers of the distillation benchmark
 ==========================================
 
-Each takes a table as it is, strings and missing values included, and is kept on disk once
-it is fitted: students and contenders share it.
+Each accepts a table with strings and missing values. A fitted teacher is stored on disk, because
+students and contenders share it.
 """
 
 from time import perf_counter
@@ -23,13 +23,13 @@ from sklearn.preprocessing import FunctionTransformer, OrdinalEncoder
 
 from skkd import NeuralClassifier
 
-#: Networks in the bag, and their epochs: the default would choose them in a first fit.
+#: Networks in the bag, and their epochs: the default would choose the epochs in a first fit.
 N_NETWORKS = 10
 NETWORK_EPOCHS = 30
 
 
 def forest(X, seed, threads):
-    """500 trees; categories as codes, missing ones a code of their own."""
+    """500 trees; categories as codes, missing values as a code of their own."""
     trees = RandomForestClassifier(500, n_jobs=threads, random_state=seed)
     if not isinstance(X, pd.DataFrame):
         return trees
@@ -41,7 +41,7 @@ def forest(X, seed, threads):
 
 
 def boosting(X, seed, threads):
-    """Gradient boosting, which knows categories and missing values."""
+    """Gradient boosting, which handles categories and missing values."""
     trees = HistGradientBoostingClassifier(random_state=seed)
     if not isinstance(X, pd.DataFrame):
         return trees
@@ -54,7 +54,7 @@ def as_categories(X):
 
 
 def stack(X, seed, threads):
-    """Forest and boosting, combined by a logistic regression on answers out of fold."""
+    """Forest and boosting, combined by a logistic regression on out-of-fold predictions."""
     parts = [("forest", forest(X, seed, threads)), ("boosting", boosting(X, seed, threads))]
     return StackingClassifier(parts, LogisticRegression(max_iter=1000), cv=3)
 
@@ -84,7 +84,7 @@ TEACHERS = {"forest": forest, "boosting": boosting, "stack": stack, "networks": 
 
 
 def fit_teacher(path, name, X, y, seed, threads):
-    """Fit a teacher and keep it at a path.
+    """Fit a teacher and store it at a path.
 
     Returns
     -------

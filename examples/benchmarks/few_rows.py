@@ -1,14 +1,14 @@
 """
-Few rows: is a teacher worth it, and may it be fitted anew?
-===========================================================
+Few rows: does a teacher help, and does it help to fit it again?
+================================================================
 
-On a small table little can be held out to decide by, and a frozen teacher knows what is.
-A thousand rows are drawn from each of six tables. On them learn ``NeuralClassifier()``, a
-student of a frozen teacher, and one with ``fit_teacher=True``, of which clones are fitted
-without the held-out rows, to choose by (its seconds are with those of the fits).
+On a small table few rows can be held out, and a frozen teacher has seen them. A thousand rows are
+drawn from each of six tables. Compared are ``NeuralClassifier()``, a student of a frozen teacher,
+and a student with ``fit_teacher=True``. For the latter clones of the teacher are fitted without the
+held-out rows (its seconds include those fits).
 
 ``python examples/benchmarks/few_rows.py FOLDER`` prints the table of the guide's page on
-students. What is done already is read from ``--out`` and not done again.
+students. Measurements that exist already are read from ``--out``.
 """
 
 import argparse
@@ -36,7 +36,7 @@ MOST_TEST_ROWS = 10_000
 
 
 def draw(folder, table, n_rows, seed):
-    """So many training rows, all classes among them, and test rows."""
+    """A given number of training rows, with all classes, and test rows."""
     X_train, X_test, y_train, y_test = load_split(folder, table, seed)
     parts = []
     for X, y, n in ((X_train, y_train, n_rows), (X_test, y_test, MOST_TEST_ROWS)):
@@ -74,7 +74,7 @@ def measure(folder, table, n_rows, seed, size):
 
 
 def report(results):
-    """Leads over the untaught network: points of accuracy, and log-loss."""
+    """Print gains over the network without a teacher: points of accuracy, and log-loss."""
     draws = ["table", "rows", "seed", "size"]
     untaught = results[results["who"] == "untaught"].set_index(draws)
     taught = results[results["who"] != "untaught"].join(

@@ -2,11 +2,11 @@
 Noisy labels: early stopping, a teacher, or both
 ================================================
 
-Adult's incomes can be told from its columns in six cases of seven at best, and a network
-that is trained for long learns the seventh by heart. A forest teaches students on 4,000
-rows, and the same networks learn from labels alone; 16,281 rows test them. First plain
-networks, then those of the default preset, whose dropout, smoothed labels and schedule are
-at work here, too. Prints the table of the guide's page on distillation.
+Adult's incomes can be predicted from its columns in six cases of seven at best, and a network that
+is trained for long memorises the seventh. A forest is the teacher of students on 4,000 rows, and
+the same networks learn from labels alone; 16,281 rows test them. First there are plain networks,
+then those of the default preset, with its dropout, smoothed labels and schedule. Prints the table
+of the guide's page on distillation.
 
 ``python examples/benchmarks/noisy_table.py adult.csv.gz`` takes a minute or two. The file
 has the columns of UCI's Adult, their missing values as ``?``, and a column `split`.
@@ -34,7 +34,7 @@ SETTINGS = {
     "defaults, early stopping": STOPPED,
 }
 
-#: The loss of the textbook, without a choice.
+#: The loss of the textbook, without any choice on held-out rows.
 TEXTBOOK = {"alpha": 0.5, "augment": None}
 
 
@@ -55,7 +55,7 @@ def make_forest():
 
 
 def accuracies(X, y, X_test, y_test, seed):
-    """Of the teacher, and of student and untaught network under each of the settings."""
+    """Accuracies of the teacher, and of student and network without teacher for each setting."""
     forest = make_forest().fit(X, y)
     yield "forest", "teacher", forest.score(X_test, y_test)
     for name, settings in SETTINGS.items():

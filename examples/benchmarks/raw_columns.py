@@ -1,11 +1,11 @@
 """
-Raw columns: does it matter in what units the numbers come?
-===========================================================
+Raw columns: do the units of the numbers matter?
+================================================
 
-``NeuralClassifier()`` on variants of the same tables: standardised beforehand, as they come,
-each column in a unit of its own, with an offset of ten million, and with a heavy tail. Prints
-errors in per cent and how much more they are than on standardised columns, with its standard
-error over the test rows of all splits (which share rows, so that it is rather too small).
+``NeuralClassifier()`` on variants of the same tables: standardised beforehand, unchanged, each
+column in a unit of its own, with an offset of ten million, and with a heavy tail. Prints errors in
+per cent and their difference from standardised columns, with its standard error over the test rows
+of all splits. (Splits share rows, so it is rather too small.)
 
 ``python examples/benchmarks/raw_columns.py FOLDER`` takes twenty minutes on one core.
 """
@@ -44,7 +44,7 @@ def as_they_come(raw, scaled, rng):
 
 
 def other_units(raw, scaled, rng):
-    """From millionths to millions."""
+    """Units from millionths to millions."""
     return raw * 10 ** rng.uniform(-6, 6, raw.shape[1])
 
 
@@ -53,7 +53,7 @@ def offset(raw, scaled, rng):
 
 
 def heavy_tail(raw, scaled, rng):
-    """The order stays; four standard deviations become 1490."""
+    """A heavy tail in the same order: four standard deviations become 1490."""
     return np.sign(scaled) * np.expm1(2 * np.abs(scaled)) / 2
 
 
@@ -72,7 +72,7 @@ VARIANTS = {
 
 
 def right_answers(folder, table, split, threads):
-    """By variant, which test rows the network is right on."""
+    """For each variant, the test rows on which the network is right."""
     *parts, y_train, y_test = load_split(folder, table, split)
     raw = [part.astype(np.float64) for part in parts]
     scaler = StandardScaler().fit(raw[0])
@@ -87,7 +87,7 @@ def right_answers(folder, table, split, threads):
 
 
 def lines_of(table, by_split):
-    """A line per variant, over the test rows of all splits."""
+    """One line per variant, over the test rows of all splits."""
     pooled = {name: np.concatenate([one[name] for one in by_split]) for name in VARIANTS}
     for name, is_right in pooled.items():
         extra_errors = pooled[REFERENCE].astype(float) - is_right

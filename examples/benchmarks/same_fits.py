@@ -1,4 +1,4 @@
-"""Prints a hash of what each of many fits leaves behind, to compare two checkouts bit by bit.
+"""Prints a hash of the results of each of many fits, to compare two checkouts bit by bit.
 
     python examples/benchmarks/same_fits.py > before.txt   # in one checkout
     python examples/benchmarks/same_fits.py > after.txt    # in the other
@@ -43,7 +43,7 @@ CHOSEN = (
 
 
 def table(n_rows, n_columns=6, n_classes=3, seed=0):
-    """Overlapping clouds, with columns of unlike scales and codes."""
+    """Overlapping clusters, with columns of different scales and with codes."""
     random_state = np.random.RandomState(seed)
     y = random_state.randint(n_classes, size=n_rows)
     X = random_state.standard_normal((n_rows, n_columns))
@@ -183,7 +183,7 @@ FITS = {
 
 
 def rows_of(estimator):
-    """Rows that a fitted estimator can be asked about."""
+    """Rows that a fitted estimator can predict."""
     if hasattr(estimator, "feature_names_in_"):
         rows = FRAME
         if getattr(estimator, "teacher", None) is OF_FRAME:
@@ -193,7 +193,7 @@ def rows_of(estimator):
 
 
 def contents(estimator):
-    """All that is compared, as bytes."""
+    """All results that are compared, as bytes."""
     yield estimator.predict_proba(rows_of(estimator)).tobytes()
     for record in estimator.history_:
         yield repr(sorted((k, v) for k, v in record.items() if k != "seconds")).encode()
@@ -203,7 +203,7 @@ def contents(estimator):
 
 
 def main(wanted):
-    """Print a line for each fit whose name holds one of the words wanted."""
+    """Print a line for each fit whose name contains one of the given words."""
     for name, fit in FITS.items():
         if wanted and not any(word in name for word in wanted):
             continue

@@ -1,16 +1,15 @@
 """
-How fast networks are fitted and asked: skkd beside its peers
-=============================================================
+Speed of training and prediction: skkd and other libraries
+==========================================================
 
-Everybody trains the same network on the same arrays with Adam, without early stopping, in
-one process and with as many threads (``--threads``), so only the ratios say something about
-another machine. In each round the contenders take turns, and a ratio is the median of the
-rounds' ratios.
+All contenders train the same network on the same arrays with Adam, without early stopping, in one
+process and with the same number of threads (``--threads``). Only the ratios carry over to other
+machines. In each round the contenders take turns, and a ratio is the median of the rounds' ratios.
 
 ``python examples/benchmarks/speed.py`` prints the tables, writes them as CSV and draws the
-picture of the docs. It takes a quarter of an hour: a contest that has taken 100 seconds begins
-no further round. ``--works a b`` and ``--rounds 3`` do less, ``--quick`` does the least: a minute
-of one round. Quiet cores do better.
+picture of the docs. It takes a quarter of an hour: after 100 seconds of a comparison no further
+round is started. ``--works a b`` and ``--rounds 3`` measure less, and ``--quick`` the least: one
+round of a minute. Use idle cores.
 """
 
 import argparse
@@ -49,7 +48,7 @@ from skkd.teachers.agreement import TeacherMismatchWarning
 
 
 def loop_fit(work, rows, epochs, row_loss=None, fused=True, **layers):
-    """The loop of the tutorials: slices, autograd, Adam."""
+    """The training loop of the tutorials: slices, autograd, Adam."""
     X, y = torch.from_numpy(rows.X), torch.from_numpy(rows.y)
     weights = torch.from_numpy(rows.weights).float()
     teacher = torch.from_numpy(rows.answers).log().float()
@@ -83,10 +82,10 @@ def with_teacher(z, y, weights, teacher):
     return distillation_loss(y, z, teacher, temperature=2.0, alpha=0.5)
 
 
-#: The network of the default preset, but for its sizes.
+#: The network of the default preset, except for its sizes.
 LIKE_THE_PRESET = {"dropout": 0.15, "activation": nn.SELU, "feature_scale": True}
 
-#: What is compared with what: name -> (ours, the others).
+#: The comparisons: name -> (skkd, the others).
 CONTESTS = {
     "plain": (
         skkd_fit,
@@ -153,7 +152,7 @@ def fit_times(name, contest, n_rounds):
 
 
 def draw(fits, predictions, path):
-    """The time of a training step per work, above the time of one row's probabilities."""
+    """The time of a training step per task, above the time of one row's probabilities."""
     import matplotlib.pyplot as plt
 
     figure = plt.figure(figsize=(8.2, 5.6), layout="constrained")  # 900 pixels wide
@@ -165,7 +164,7 @@ def draw(fits, predictions, path):
 
 
 def draw_fits(figure, table):
-    """A panel per work: how much of each contender's time skkd takes, per batch."""
+    """A panel per task: skkd's time of a batch over that of each contender."""
     works = list(dict.fromkeys(line["work"] for line in table))
     panels = figure.subplots(1, len(works), sharex=True, sharey=True, squeeze=False)[0]
     for axes, name in zip(panels, works, strict=True):
@@ -207,7 +206,7 @@ def tidy(axes):
 def main():
     options = parsed()
     options.out.mkdir(parents=True, exist_ok=True)
-    warnings.simplefilter("ignore", TeacherMismatchWarning)  # answers at random
+    warnings.simplefilter("ignore", TeacherMismatchWarning)  # a classifier that predicts at random
     warnings.filterwarnings("ignore", message="Stochastic Optimizer")
     contests = [(name, contest) for name in options.works for contest in options.contests]
     tables = {"fits": [], "predictions": [], "others": []}

@@ -1,10 +1,10 @@
 """
-Devices: what a GPU is worth
-============================
+Devices: speed of a GPU
+=======================
 
-Seconds of an epoch of the default preset on the CPU and, where there is one, on the GPU:
-40,000 rows of 50 columns, four classes. The wider the layers and the larger the batches, the
-busier a GPU is.
+Seconds of an epoch of the default preset on the CPU and, if there is one, on the GPU:
+40,000 rows of 50 columns, four classes. Wider layers and larger
+batches use more of a GPU.
 """
 
 import time
@@ -39,7 +39,7 @@ def main():
     gpu = torch.accelerator.current_accelerator(check_available=True)
     devices = ["cpu"] if gpu is None else ["cpu", str(gpu)]
     for device in devices:
-        seconds_per_epoch(X[:1000], y[:1000], (8,), 200, device)  # what only the first fit takes
+        seconds_per_epoch(X[:1000], y[:1000], (8,), 200, device)  # the first fit takes longer
     print("seconds per epoch")
     print(f"{'layers':>16} {'batch':>6}", *(f"{device:>8}" for device in devices))
     for layers, batch_size in SETTINGS:

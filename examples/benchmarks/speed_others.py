@@ -28,7 +28,7 @@ def other_numbers(n_rounds):
 
 
 def whole_fits(n_rounds, epochs=50):
-    """Fits of (a), which has MLPClassifier's own settings, that nothing stops early."""
+    """Whole fits of task (a), with MLPClassifier's own settings and without early stopping."""
     work = WORKS["a"]
     rows = Rows(work)
     fits = {
@@ -43,7 +43,7 @@ def whole_fits(n_rounds, epochs=50):
 
 
 def grid_searches(n_rounds):
-    """A search of 24 short fits of few rows, where what a fit costs besides epochs counts."""
+    """A search of 24 short fits of few rows, in which the fixed cost of a fit matters."""
     rows = Rows(WORKS["a"])
     X, y = rows.X[:600], rows.y[:600]
     decays, rates, batch = np.logspace(-6, -3, 4), (1e-3, 1e-2), 200
@@ -71,7 +71,7 @@ def grid_searches(n_rounds):
 
 
 def imports(n_rounds):
-    """A new process that imports nothing else."""
+    """Time to import in a new process that imports nothing else."""
     codes = (
         "from skkd import NeuralClassifier, DistilledClassifier",
         "from sklearn.neural_network import MLPClassifier",
@@ -91,8 +91,8 @@ def line(what, ours, theirs):
     return {"what": what, **numbers, "skkd's": ratio(ours, theirs)}
 
 
-#: The peak that getrusage tells begins with that of the process that started this one, and
-#: both may have been higher before the fit: Linux knows one's own, and forgets it when told to.
+#: The peak of getrusage includes that of the parent process, and both may have been higher before
+#: the fit. Linux has a peak of this process alone, which can be reset.
 PEAK_OF_A_FIT = """
 import contextlib, sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the parts of ``speed.py`` share: works, rows, fits, and taking turns."""
+"""What the parts of ``speed.py`` share: tasks, rows, fits, and rounds."""
 
 from statistics import median
 from time import perf_counter
@@ -14,7 +14,7 @@ from torch import nn
 from skkd import DistilledClassifier, NeuralClassifier
 
 #: A small, a usual, a deep and a wide network. Each is fitted for a few and for more epochs:
-#: the difference is the time of an epoch, without what a fit costs besides.
+#: the difference is the time of an epoch, without the fixed cost of a fit.
 WORKS = {
     "a": {"shape": (1_797, 64, 10), "hidden": (100,), "batch": 200, "epochs": (10, 110)},
     "b": {"shape": (20_000, 20, 2), "hidden": (100,), "batch": 200, "epochs": (1, 11)},
@@ -25,7 +25,7 @@ RATE, DECAY = 1e-3, 1e-4
 
 
 class Rows:
-    """The arrays of a work, the same for everybody."""
+    """The arrays of a task, the same for all contenders."""
 
     def __init__(self, work):
         n_rows, n_features, self.n_classes = work["shape"]
@@ -39,7 +39,7 @@ class Rows:
 # %%
 # Fits
 # ----
-# Each is a function of a work, its rows and a number of epochs, and returns the fit.
+# Each is a function of a task, its rows and a number of epochs, and returns the fit.
 
 
 def skkd_fit(work, rows, epochs, weighted=False, distilling=False, **settings):
@@ -114,7 +114,7 @@ def module(work, batch_norm=False, dropout=0.0, activation=nn.ReLU, feature_scal
 # Taking turns
 # ------------
 
-#: No round is begun after so many seconds; one there is always.
+#: No further round is started after this many seconds.
 LIMIT = 100
 
 
@@ -125,7 +125,7 @@ def seconds(function):
 
 
 def rounds_of(functions, n_rounds, repeats=1, warm_up=None):
-    """Name -> seconds of each round; every function, or each of `warm_up`, is called before."""
+    """Name -> seconds of each round, after a call of every function, or of each of `warm_up`."""
     start = perf_counter()
     for name in functions if warm_up is None else warm_up:
         functions[name]()

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 #: Rows of a call -> calls of a round.
 SIZES = {1: 50, 100: 20, 100_000: 1}
-#: Whose call would take more seconds is left out.
+#: Contenders whose call would take more seconds are left out.
 LONGEST_CALL = 5
 
 
@@ -62,7 +62,7 @@ def networks(work, rows):
 
 
 def forests(rows):
-    """Name -> function of an array, for the usual teacher."""
+    """Name -> function of an array, for a forest, the usual teacher."""
     forest = RandomForestClassifier(500, n_jobs=2, random_state=0).fit(rows.X, rows.y)
     forest.set_params(n_jobs=1)
     contenders = {"forest of 500": forest.predict_proba}
@@ -75,7 +75,7 @@ def forests(rows):
 
 
 def has(contender, *packages):
-    """Whether its packages are installed; tells of those that are not."""
+    """Whether the packages are installed; prints those that are not."""
     missing = [package for package in packages if find_spec(package) is None]
     if missing:
         tqdm.write(f"{contender} is left out: {' and '.join(missing)} missing")
@@ -102,17 +102,17 @@ def onnx_model(module):
         for name, width in ends
     )
     graph = helper.make_graph(nodes, "network", [begin], [end], arrays)
-    opset = helper.make_opsetid("", 17)  # a common one: any runtime of the last years reads it
+    opset = helper.make_opsetid("", 17)  # a common version, which any recent runtime reads
     return helper.make_model(graph, opset_imports=[opset], ir_version=8)
 
 
 def in_onnx_runtime(model, output):
-    """A model's answers, with as many threads as torch has."""
+    """A model's predictions in ONNX Runtime, with as many threads as torch has."""
     from onnxruntime import InferenceSession, SessionOptions
 
     options = SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
-    # Threads that wait by spinning would slow down whoever comes next.
+    # Threads that wait by spinning would slow down the next contender.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"])
     return lambda X: session.run([output], {"X": X})[0]

@@ -3,7 +3,7 @@ Real tables for the benchmarks, cut into training and test rows
 ===============================================================
 
 The folder of the files is an argument: nothing is downloaded. Split 0 is the official one
-where there is one; the others are stratified draws of the same size.
+if there is one; the others are stratified draws of the same size.
 """
 
 from pathlib import Path
@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import train_test_split
 
-#: Rows to train on, where not all of the training rows or three quarters are meant.
+#: Number of training rows, if it is not that of the official split or three quarters.
 TRAINING_ROWS = {"covertype": 20_000, "fashion_mnist": 10_000}
 FILES = {"covertype": "covertype_100k"}
 DECIDING = ("letter", "satimage", "spambase", "covertype", "fashion_mnist")

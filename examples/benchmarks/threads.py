@@ -1,11 +1,10 @@
 """
-Threads: from which size on two are quicker than one
-====================================================
+Threads: from which size on two are faster than one
+===================================================
 
-`n_threads=None` is decided by the parameters of the network times the rows of a batch,
-because the count decides the last bits of a fit and so must not depend on the machine.
-This benchmark chose the border: it times fits with one and with two threads in turn and
-prints their ratio.
+`n_threads=None` chooses the number of threads by the parameters of the network times the rows of a
+batch. It must not depend on the machine, because it changes the last bits of a fit. This benchmark
+chose the limit: it times fits with one and with two threads in turn and prints their ratio.
 """
 
 import itertools

@@ -1,13 +1,15 @@
 """
-Transfer sets: what they cost, and how real their rows look
+Transfer sets: their cost, and how realistic their rows are
 ===========================================================
 
-Run as ``python transfer.py speed``: how long each sampler takes to learn a table and to
-make four times as many rows, and how much memory; and how much farther the nearest row
-of a random block is than the nearest of all. Run as ``python transfer.py rows FOLDER``
-(a folder with the data sets of ``tables.py``): how well a forest tells the rows from
-real ones that no sampler saw (area under the ROC curve: 0.5 is not at all, 1 is always),
-how many are copies of rows they were made from, and the agreement on them of two forests.
+``python transfer.py speed`` measures how long each sampler takes to learn a table and to make four
+times as many rows, and how much memory; and how much farther the nearest row of a random block is
+than the nearest of all.
+
+``python transfer.py rows FOLDER`` (a folder with the data sets of ``tables.py``) measures how well
+a forest distinguishes the rows from real ones that no sampler has seen (area under the ROC curve:
+0.5 is not at all, 1 is always), how many are copies of rows they were made from, and how often two
+forests agree on them.
 """
 
 import sys
@@ -74,7 +76,7 @@ def speed():
 
 
 def distances():
-    """The nearest of a random block, against the nearest of all rows."""
+    """Distance of the nearest row of a random block over that of the nearest of all rows."""
     print("   rows columns  block rows  mean distance  of all = 1")
     for n_rows, n_columns in TABLES:
         points = embed(Attributes(mixed_table(n_rows, n_columns)), np.arange(n_rows))
@@ -98,7 +100,7 @@ def forest(seed, n_trees=100):
 
 
 def area_of_a_judge(real, made):
-    """How well a forest tells made rows from real ones."""
+    """How well a forest distinguishes synthetic rows from real ones."""
     rows = np.concatenate([real, made])
     is_made = np.repeat([0, 1], [len(real), len(made)])
     judge = forest(seed=0).set_params(columntransformer="passthrough")
@@ -108,13 +110,13 @@ def area_of_a_judge(real, made):
 
 
 def share_of_copies(X, made):
-    """The share of made rows that equal one of X."""
+    """The share of synthetic rows that equal one of X."""
     known = {row.tobytes() for row in np.ascontiguousarray(X)}
     return np.mean([row.tobytes() in known for row in np.ascontiguousarray(made)])
 
 
 def as_codes(*tables):
-    """Tables as arrays, their names and gaps as codes of one and the same list."""
+    """Tables as arrays; strings and missing values become codes, which all tables share."""
     codes = []
     for name in tables[0].columns:
         cells = np.concatenate([np.asarray(table[name], dtype=object) for table in tables])

@@ -52,7 +52,7 @@ def test_the_lists_of_the_readme_name_real_parameters():
     theirs = set(MLPClassifier().get_params())
     section = README.partition("## From MLPClassifier")[2]
     kept = names_in(section.partition("keep their names")[0])
-    added = names_in(section.partition("What MLPClassifier has not:")[2].partition(".")[0])
+    added = names_in(section.partition("`MLPClassifier` does not have:")[2].partition(".")[0])
     assert len(kept) > 5
     assert len(added) > 5
     assert set(kept) <= ours & theirs

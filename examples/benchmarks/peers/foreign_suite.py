@@ -1,8 +1,8 @@
-"""Run a test suite of another library against skkd, and print what came out of it.
+"""Run a test suite of another library against skkd, and print the results.
 
-The suite is taken from where it is installed; nothing of it is copied. It runs in a process
-of its own, with a pytest plugin that puts a class of skkd in the place of the library's own.
-A test that fails is "not applicable" if a documented rule tells why; any other is a failure.
+The installed suite is run; nothing of it is copied. It runs in a process of its own, with a pytest
+plugin that replaces a class of the library by one of skkd. A failed test is "not applicable" if a
+documented rule gives the reason. Any other failed test is a failure.
 """
 
 import argparse
@@ -23,15 +23,15 @@ PASSED, FAILED, SKIPPED, NOT_APPLICABLE = "passed", "failed", "skipped", "not ap
 
 @dataclass
 class Row:
-    """What became of one test."""
+    """The outcome of one test."""
 
     test: str  #: as "module.Class.name[parameters]"
     outcome: str  #: "passed", "failed", "skipped" or "not applicable"
-    reason: str = ""  #: of a rule, or the first line of the failure
+    reason: str = ""  #: the reason of a rule, or the first line of the failure
 
 
 def run_suite(path_or_module, plugin, not_applicable, *arguments):
-    """Run a suite and tell what became of each of its tests.
+    """Run a suite and return the outcome of each of its tests.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ def _first_line(message):
 
 
 def print_table(rows):
-    """Print the failures one by one, the other tests by their reason, and how many there are."""
+    """Print each failure, the other tests by reason, and their numbers."""
     for row in rows:
         if row.outcome == FAILED:
             print(f"failed          {row.test}: {row.reason}")

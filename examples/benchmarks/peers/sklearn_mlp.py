@@ -2,10 +2,10 @@
 
     python examples/benchmarks/peers/sklearn_mlp.py [-k EXPRESSION]
 
-The tests are those of the installed scikit-learn. This file is the script and, in the process
-that runs the tests, the pytest plugin that puts an adapter in the place of MLPClassifier: its
-parameters become those of a NeuralClassifier as the migration table of the README says, and
-its fitted attributes are read from there.
+The tests are those of the installed scikit-learn. This file is the script. It is also the pytest
+plugin of the process that runs the tests, and replaces MLPClassifier by an adapter: its parameters
+are translated to those of a NeuralClassifier as the table of the README says, and its fitted
+attributes are those of the NeuralClassifier.
 """
 
 import warnings
@@ -20,7 +20,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skkd import NeuralClassifier
 
-#: Found in "test: first line of the failure"; the first that fits counts.
+#: Patterns are searched in "test: first line of the failure"; the first match counts.
 NOT_APPLICABLE = {
     "regressors do not exist yet": "regressors do not exist yet",
     "multilabel|'multilabel-indicator'": "several labels per row do not exist yet",
@@ -50,7 +50,7 @@ OPTIMIZERS = {"sgd": "sgd", "adam": "adam", "lbfgs": torch.optim.LBFGS}
 
 
 class MLPClassifier(ClassifierMixin, BaseEstimator):
-    """What a test takes for scikit-learn's: a NeuralClassifier with its parameters."""
+    """A NeuralClassifier with the parameters of scikit-learn's MLPClassifier."""
 
     def __init__(
         self,
@@ -119,7 +119,7 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):
             "random_state": self.random_state,
             "tol": self.tol,
             "verbose": int(self.verbose),
-            "warm_start": True,  # it keeps the state of the optimiser, which is read below
+            "warm_start": True,  # it stores the state of the optimiser, which is read below
             "momentum": self.momentum,
             "nesterov": self.nesterovs_momentum,
             "early_stopping": self.early_stopping,
@@ -169,7 +169,7 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):
 
     @property
     def is_cut_off(self):
-        """Whether a limit ended the fit, which MLPClassifier warns of and skkd does not."""
+        """Whether a limit ended the fit. MLPClassifier warns then, and skkd does not."""
         if self.n_iter_ >= self.max_iter:
             return True
         return self.solver == "lbfgs" and self.of_lbfgs("func_evals") >= self.max_fun
@@ -223,14 +223,14 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):
 
 
 class MLPRegressor(BaseEstimator):
-    """It stands where scikit-learn's own would pass the tests of it."""
+    """A placeholder, so that scikit-learn's own class is not tested."""
 
     def __init__(self, **params):
         raise NotImplementedError("regressors do not exist yet")
 
 
 def pytest_configure(config):
-    """Put the adapter in the place of MLPClassifier before any test is collected."""
+    """Replace MLPClassifier by the adapter before any test is collected."""
     sklearn.neural_network.MLPClassifier = MLPClassifier
     sklearn.neural_network.MLPRegressor = MLPRegressor
 

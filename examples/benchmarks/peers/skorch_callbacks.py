@@ -2,11 +2,11 @@
 
     python examples/benchmarks/peers/skorch_callbacks.py [-k EXPRESSION]
 
-The tests are those of the installed skorch. This file is the script and, in the process
-that runs the tests, the pytest plugin that puts skkd in the place of skorch's nets. They
-look into a net, so what a :class:`Net` does not know is looked up in the net inside of
-skkd that trained last; and skorch writes into the callbacks that it is given, where skkd
-writes into copies, so what a copy has learned is written back.
+The tests are those of the installed skorch. This file is the script. It is also the pytest plugin
+of the process that runs the tests, and replaces skorch's nets by skkd. The tests read attributes of
+nets: attributes that a :class:`Net` does not have are read from the net inside of skkd that was
+trained last. skorch changes the callbacks that it is given, while skkd changes copies, so the state
+of the copies is written back.
 """
 
 import copy
@@ -25,7 +25,7 @@ from skorch.utils import data_from_dataset
 import skkd.training.loop  # noqa: F401  (before the nets of skorch are replaced)
 from skkd import NeuralClassifier
 
-#: Found in "test: first line of the failure"; the first that fits counts.
+#: Patterns are searched in "test: first line of the failure"; the first match counts.
 NOT_APPLICABLE = {
     "skkd has no net before fit|test_subzero_at_fails|'initialize_module'": (
         "looks into a net, or loads into it, before it is trained: skkd builds it in fit"
@@ -52,7 +52,7 @@ NOT_APPLICABLE = {
 if find_spec("safetensors") is None:  # then they fail in skorch, too
     NOT_APPLICABLE[r"\[safetensors\]"] = "safetensors is not installed"
 
-#: Of what skorch's modules give. Those of classifiers end in a softmax.
+#: Logits from the output of skorch's modules. Those of classifiers end in a softmax.
 LOGITS = {
     "classifier": lambda module, inputs, probabilities: probabilities.log(),
     "regressor": lambda module, inputs, number: torch.cat([number, -number], dim=1),
@@ -76,7 +76,7 @@ class Build:
 
 
 class Inside(Callback):
-    """Shows the net inside of skkd, and gives it a `score` that a test has put on ours."""
+    """Stores the net inside of skkd, with a `score` that a test has set on ours."""
 
     def __init__(self, outside):
         self.outside_ = outside  # an underscore: no parameter
@@ -88,7 +88,7 @@ class Inside(Callback):
 
 
 class Net:
-    """What a test takes for a skorch net: a NeuralClassifier with skorch's defaults."""
+    """A NeuralClassifier with the interface and the defaults of a skorch net."""
 
     kind = "classifier"
 
@@ -124,23 +124,23 @@ class Net:
         )
 
     def set_params(self, **params):
-        """Named callbacks and their parameters go to skkd."""
+        """Set parameters; named callbacks and their parameters are set on skkd."""
         self.classifier.set_params(callbacks=self.callbacks, **params)
         self.callbacks = self.classifier.callbacks
         return self
 
     def fit(self, X, y=None):
-        """Fit, which begins anew unless it is a warm start."""
+        """Fit, from new weights unless it is a warm start."""
         return (self if self.warm_start else self.initialize()).partial_fit(X, y)
 
     def initialize(self):
-        """Begin anew in the next call: skkd builds no net before it has rows."""
+        """Start from new weights in the next call: skkd builds no net before it has rows."""
         vars(self).pop("inside", None)
         self.classifier = clone(self.classifier.set_params(callbacks=None))
         return self
 
     def partial_fit(self, X, y=None):
-        """Go on for `max_epochs` epochs."""
+        """Train for `max_epochs` further epochs."""
         arrays, held_out = self._split(X, y)
         given = self.callbacks if self.callbacks == "disable" else [*self.callbacks, Inside(self)]
         self.classifier.set_params(
@@ -214,9 +214,9 @@ def _arrays(dataset):
 
 
 def pytest_configure(config):
-    """Put skkd in the place of skorch's nets before any test is collected.
+    """Replace skorch's nets by skkd before any test is collected.
 
-    Only as names of the package: inside of skkd they are needed as they are.
+    Only the names in the package are replaced: skkd itself needs the originals.
     """
     skorch.NeuralNetClassifier = Net
     skorch.NeuralNetRegressor = Regressor
