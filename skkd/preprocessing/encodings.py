@@ -257,7 +257,7 @@ ENCODINGS = {
 }
 
 
-def resolve_encoding(name, value, has_teacher=True):
+def resolve_encoding(name: str, value: Any, has_teacher: bool = True) -> PiecewiseLinear | None:
     """Return the encoding for the value of a parameter, after a check of its own parameters.
 
     Parameters
@@ -297,7 +297,7 @@ def resolve_encoding(name, value, has_teacher=True):
     return value
 
 
-def without_teacher(value):
+def without_teacher(value: Any) -> Any:
     """Return an encoding that needs no teacher: the same one, or quantiles for thresholds.
 
     Parameters
