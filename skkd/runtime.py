@@ -70,7 +70,7 @@ def threads_of_fit(n_threads: int) -> Iterator[None]:
             _threads_before = torch.get_num_threads()
             _threads_of_fits = n_threads
         _fits_running += 1
-    _here.n_threads = n_threads  # also read by a fit inside this one
+    _here.n_threads = n_threads  # read by a fit inside this one
     try:
         torch.set_num_threads(n_threads)
         yield
@@ -207,6 +207,6 @@ def resolve_device(device: str, fall_back: bool = False) -> torch.device:
                 f"device={device!r} is not allowed: give 'cpu', 'auto' or a device that "
                 f"torch finds here ({error})."
             ) from error
-        warn(f"device={device!r} is not here: predicting on the CPU.")
+        warn(f"device={device!r} is not available: predicting on the CPU.")
         return torch.device("cpu")
     return resolved

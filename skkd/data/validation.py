@@ -483,7 +483,7 @@ def _numeric_if_possible(table: Table) -> Any:
 
 
 def count_rows(X: Any) -> int:
-    """Return the number of rows of any container that scikit-learn knows."""
+    """Return the number of rows of any container that scikit-learn accepts."""
     return _num_samples(X)
 
 

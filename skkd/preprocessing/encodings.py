@@ -128,14 +128,14 @@ class PiecewiseLinear(DocLinkMixin, BaseEstimator):
 class SelectiveBins(PiecewiseLinear):
     """Bins for two kinds of columns alone, for which a scaled number is not enough.
 
-    ================================  ==================================================
-    column                            bins
-    ================================  ==================================================
-    three to eight different values,  an edge at each value: they are codes or counts
-    all whole numbers
-    one value in three quarters of    at most `n_bins`: scaling leaves the other values
-    the rows or more                  in a small part of the range
-    ================================  ==================================================
+    ===============================================  =======================================
+    column                                           bins
+    ===============================================  =======================================
+    three to eight different values, all whole       an edge at each value, which is a code
+                                                     or a count
+    one value in three quarters of the rows or more  at most `n_bins`, for the other values,
+                                                     which share a small part of the range
+    ===============================================  =======================================
 
     All other columns have no bins. For each kind, its columns have none either if the table
     has fewer than 25 rows for each of their bins: these are too few to learn from.
@@ -257,7 +257,7 @@ ENCODINGS = {
 }
 
 
-def resolve_encoding(name, value, has_teacher=True):
+def resolve_encoding(name: str, value: Any, has_teacher: bool = True) -> PiecewiseLinear | None:
     """Return the encoding for the value of a parameter, after a check of its own parameters.
 
     Parameters
@@ -297,7 +297,7 @@ def resolve_encoding(name, value, has_teacher=True):
     return value
 
 
-def without_teacher(value):
+def without_teacher(value: Any) -> Any:
     """Return an encoding that needs no teacher: the same one, or quantiles for thresholds.
 
     Parameters

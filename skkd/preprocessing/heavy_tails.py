@@ -1,7 +1,7 @@
 r"""Normal scores: a scale for columns with heavy tails that depends on ranks alone.
 
-Linear scaling that fits the middle of such a column puts its tails so far out that the
-network can hardly distinguish the values in them. The normal score of a value is
+If such a column is scaled to fit its middle and then clipped, all values of its tails become
+nearly equal. Normal scores keep them apart. The score of a value x is
 
 .. math:: s(x) = \frac{\Phi^{-1}(F(x))}{\Phi^{-1}(3/4) - \Phi^{-1}(1/4)}
 

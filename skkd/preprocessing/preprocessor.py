@@ -449,8 +449,8 @@ class ColumnPreprocessor(Preprocessor):
                 known = [c for c in encoder.categories if c is not None][:3]
                 column = encoder.column if names is None else repr(names[encoder.column])
                 warn(
-                    f"no value of column {column} of {argument} is a category that fit knew, and "
-                    f"all count as unknown: it holds {value!r}, fit knew "
+                    f"no value of column {column} of {argument} is a category that was in fit, so "
+                    f"all count as unknown: it holds {value!r}, fit had "
                     f"{', '.join(map(repr, known)) or 'no value'}. Give it the values, and the "
                     "type, that it had in fit."
                 )

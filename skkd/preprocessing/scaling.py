@@ -5,9 +5,9 @@
 "robust"    median                      distance between the quartiles
 ==========  ==========================  ============================================
 
-Robust scaling is followed by :func:`smooth_clip`. Together they were the best of eight ways
-to scale in Holzmüller et al. (2024), "Better by default", arXiv:2407.04491, table B.2. They
-suit columns with some outliers. Columns with heavy tails
+Robust scaling is followed by :func:`smooth_clip`. Together they made the difference among
+eight ways to scale in Holzmüller et al. (2024), "Better by default", arXiv:2407.04491, table
+B.2. They suit columns with some outliers. Columns with heavy tails
 (:mod:`skkd.preprocessing.heavy_tails`) are replaced by normal scores, which are clipped too.
 """
 
