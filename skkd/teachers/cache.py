@@ -68,7 +68,7 @@ class _Record:
 
 @dataclass
 class _Fitted:
-    """A teacher that was fitted here, its fingerprint after the call, and its answer."""
+    """A teacher that this process fitted, its fingerprint after the call, and its answer."""
 
     teacher: Any
     state: str
@@ -276,7 +276,7 @@ def _look_for_changes(record: _Record, teacher: Any) -> None:
 
 
 def _note_state(record: _Record, teacher: Any) -> None:
-    """Take the state after a call as unchanged: the call itself may move a counter, say."""
+    """Take the state after a call as unchanged: the call itself may change a counter."""
     if not record.n_series and record.state is not None:
         record.state = fingerprint(teacher)
 

@@ -139,8 +139,8 @@ def _content_of(thing: Any) -> tuple | None:
 def _content_of_function(function: types.FunctionType) -> tuple:
     cells = [_content_of_cell(cell) for cell in function.__closure__ or ()]
     reads = {} if _is_library(function.__module__) else _globals_read_by(function)
-    settings = (function.__defaults__, function.__kwdefaults__, vars(function))
-    return (function.__qualname__, function.__code__, settings, cells, reads)
+    defaults = (function.__defaults__, function.__kwdefaults__, vars(function))
+    return (function.__qualname__, function.__code__, defaults, cells, reads)
 
 
 def _content_of_cell(cell: types.CellType) -> Any:

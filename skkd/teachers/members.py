@@ -83,7 +83,7 @@ def members_of(teacher: Any) -> list[tuple[Any, float]]:
 
 
 def is_fitted(teacher: Any) -> bool:
-    """Whether a teacher can predict now, as far as can be found out.
+    """Whether a teacher can predict now. If that cannot be found out, it counts as fitted.
 
     Parameters
     ----------

@@ -342,7 +342,7 @@ def known_classes(answers: "list[MemberLabels]", own_classes: np.ndarray) -> np.
         raise ValueError(
             f"y holds {shortened(in_order(own - known))}, which no teacher knows "
             f"({shortened(in_order(known))}): "
-            "on_class_mismatch='teacher' wants labels that a teacher knows, 'intersect' those of y."
+            "on_class_mismatch='teacher' needs labels that a teacher knows, 'intersect' those of y."
         )
     found = np.unique(read_labels(list(known), "the teachers' classes_"))
     as_own = found.astype(own_classes.dtype) if own_classes.dtype.kind in "iuf" else found

@@ -81,7 +81,7 @@ class HowToAsk:
 
     @property
     def is_out_of_sample(self) -> bool:
-        """Whether soft labels come from models that have not seen the row."""
+        """Whether soft labels come from models that were not fitted on the row."""
         return self.source in ("out_of_bag", "out_of_fold")
 
     @property

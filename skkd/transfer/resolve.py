@@ -19,7 +19,7 @@ __all__ = ["SAMPLERS", "Foreign", "resolve_augment"]
 SAMPLERS: dict[str, type[Sampler]] = {"munge": Munge, "spunge": Spunge, "gibbs": Gibbs}
 
 
-def resolve_augment(augment, besides=()):
+def resolve_augment(augment: Any, besides: tuple = ()) -> Any:
     """The sampler that makes the rows of a transfer set.
 
     Parameters

@@ -27,7 +27,7 @@ CLOCKED_ROWS = 500
 TIMES, MOST = 10, 100_000
 
 
-def auto_size(n_rows):
+def auto_size(n_rows: int) -> int:
     """The number of synthetic rows for `augment_size="auto"`.
 
     Parameters
@@ -48,7 +48,7 @@ def auto_size(n_rows):
 
 
 class Labeller(Protocol):
-    """What a transfer set needs of a teacher: see :class:`skkd.teachers.teacher.Teacher`."""
+    """The methods of a teacher that a transfer set uses: see :class:`skkd.teachers.teacher.Teacher`."""
 
     def soft_labels(self, X: Any, are_made: bool = False) -> np.ndarray:
         """Probabilities of rows, of shape (n_rows, n_classes)."""
