@@ -1,9 +1,11 @@
-"""The parameter `callbacks`: those that run, their parameters by name, copies of them."""
+"""The parameter `callbacks`: enabled callbacks, their parameters by name, and copies."""
 
 import copy
 import functools
 import inspect
 import types
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from skkd.checks import refuse
 
@@ -16,17 +18,17 @@ __all__ = [
     "with_parameters",
 ]
 
-#: Of a named callback's parameters: ``callbacks__<name>`` and ``callbacks__<name>__<parameter>``.
+#: Prefix of ``callbacks__<name>`` and ``callbacks__<name>__<parameter>``.
 PREFIX = "callbacks__"
 
 
-def is_named(entry):
+def is_named(entry: Any) -> bool:
     """Whether an entry of the list is a pair (name, callback)."""
     return isinstance(entry, tuple) and len(entry) == 2
 
 
-def running(callbacks):
-    """The entries of the list but for disabled ones, of which a pair has None or "disable".
+def running(callbacks: Any) -> list:
+    """The enabled entries: disabled ones are pairs with None or "disable".
 
     Parameters
     ----------
@@ -53,17 +55,17 @@ def running(callbacks):
     return [entry for entry in callbacks if not (is_named(entry) and _is_disabled(entry[1]))]
 
 
-def _is_disabled(callback):
+def _is_disabled(callback: Any) -> bool:
     return callback is None or (isinstance(callback, str) and callback == "disable")
 
 
-def _named(callbacks):
-    """The callbacks of the pairs in a list, by name; nothing if it is no list."""
+def _named(callbacks: Any) -> dict[str, Any]:
+    """The named callbacks of a list, by name; empty if it is no list."""
     entries = callbacks if isinstance(callbacks, (list, tuple)) else ()
     return dict(entry for entry in entries if is_named(entry) and isinstance(entry[0], str))
 
 
-def parameters_by_name(callbacks):
+def parameters_by_name(callbacks: Any) -> dict[str, Any]:
     """The named callbacks and their parameters, as `get_params` gives them.
 
     Parameters
@@ -74,7 +76,7 @@ def parameters_by_name(callbacks):
     -------
     dict of str to object
     """
-    found = {}
+    found: dict[str, Any] = {}
     for name, callback in _named(callbacks).items():
         found[PREFIX + name] = callback
         if hasattr(callback, "get_params") and not inspect.isclass(callback):
@@ -83,17 +85,17 @@ def parameters_by_name(callbacks):
     return found
 
 
-def with_parameters(callbacks, parameters):
-    """The list with other named callbacks, or with other parameters of these.
+def with_parameters(callbacks: Any, parameters: Mapping[str, Any]) -> list:
+    """A new list, in which some named callbacks are replaced or get other parameters.
 
-    The list is a new one; the parameters are set in the callbacks themselves, as
-    scikit-learn does with the steps of a pipeline.
+    Parameters are set in the callbacks themselves, as scikit-learn does with the steps of a
+    pipeline.
 
     Parameters
     ----------
     callbacks : list of callbacks, of (name, callback) or of classes; "disable" or None
     parameters : dict of str to object
-        ``callbacks__<name>``: a callback, or None or "disable", which disable it;
+        ``callbacks__<name>``: a callback; None or "disable" disables it.
         ``callbacks__<name>__<parameter>``: the value of a parameter.
 
     Returns
@@ -101,7 +103,7 @@ def with_parameters(callbacks, parameters):
     list
     """
     named = _named(callbacks)
-    settings = {}
+    settings: dict[str, dict[str, Any]] = {}
     for key, value in parameters.items():
         name, _, parameter = key.removeprefix(PREFIX).partition("__")
         if name not in named:
@@ -115,28 +117,28 @@ def with_parameters(callbacks, parameters):
     return [(entry[0], named[entry[0]]) if is_named(entry) else entry for entry in callbacks]
 
 
-def _allowed_names(named):
+def _allowed_names(named: Mapping[str, Any]) -> str:
     if not named:
-        return "it in a callback that has a name: callbacks=[(name, callback), ...]"
+        return "it for a callback with a name: callbacks=[(name, callback), ...]"
     return "it for one of the named callbacks, " + ", ".join(map(repr, named))
 
 
-def _with_settings(name, callback, values):
+def _with_settings(name: str, callback: Any, values: Mapping[str, Any]) -> Any:
     if inspect.isclass(callback):
         return callback(**values)
     if _is_disabled(callback):
         key, value = next(iter(values.items()))
-        allowed = f"{PREFIX}{name} as a callback first, which is {callback!r}"
+        allowed = f"it after {PREFIX}{name} is set to a callback; it is {callback!r}"
         refuse(f"{PREFIX}{name}__{key}", value, allowed)
     callback.set_params(**values)
     return callback
 
 
-def copies_of_callbacks(callbacks):
-    """Shallow copies of skorch callbacks, which write into themselves.
+def copies_of_callbacks(callbacks: Any) -> list:
+    """Shallow copies of skorch callbacks, because callbacks change their own attributes.
 
-    Shallow, so that the writers and the lists that a callback was given stay the
-    user's; together, so that a callback that knows another one knows its copy.
+    They are shallow, so that writers and lists that the user gave to a callback are shared. A
+    callback that refers to another one of the list refers to its copy.
 
     Parameters
     ----------
@@ -145,7 +147,7 @@ def copies_of_callbacks(callbacks):
     Returns
     -------
     list
-        Without those that are None or "disable".
+        Without disabled callbacks.
     """
     entries = running(callbacks)
     originals = [entry[1] if is_named(entry) else entry for entry in entries]
@@ -160,13 +162,13 @@ def copies_of_callbacks(callbacks):
     ]
 
 
-def link_as(callbacks, copies):
-    """Let copies of callbacks know each other as the originals do.
+def link_as(callbacks: Any, copies: Any) -> None:
+    """Make copies of callbacks refer to each other as the originals do.
 
     Parameters
     ----------
     callbacks, copies : list of callbacks, of (name, callback) or of classes
-        In the same order. A list of anything else is left as it is.
+        In the same order. Anything that is no list is left as it is.
     """
     if not isinstance(callbacks, (list, tuple)):
         return
@@ -183,8 +185,8 @@ def link_as(callbacks, copies):
                     setattr(copied, name, linked)
 
 
-def _linked(value, copy_of):
-    """A value with copies in place of the callbacks in it; the value itself if it has none."""
+def _linked(value: Any, copy_of: Mapping[int, Any]) -> Any:
+    """The value with callbacks replaced by their copies; the value itself if it has none."""
     if id(value) in copy_of:
         return copy_of[id(value)]
     if type(value) not in _CONTAINERS:
@@ -196,8 +198,8 @@ def _linked(value, copy_of):
     return value if is_same else put_together(value, linked)
 
 
-#: How to get at what another callback may be in, and how to put it together again.
-_CONTAINERS = {
+#: Types that may hold a callback: how to take a value apart, and how to rebuild it.
+_CONTAINERS: dict[type, tuple[Callable, Callable]] = {
     list: (list, lambda value, parts: parts),
     tuple: (list, lambda value, parts: tuple(parts)),
     dict: (dict.values, lambda value, parts: dict(zip(value, parts, strict=True))),

@@ -1,9 +1,9 @@
 """Forward and backward passes of the built-in network, by hand.
 
-For small networks half of a training step is not arithmetic but the bookkeeping of
-autograd. Here each kind of layer is a pair of functions, forward and backward, in one
-table: :data:`PASSES`. A new kind of layer is a new row there. What they compute is what
-autograd computes, up to rounding.
+For small networks autograd's bookkeeping takes half of the time of a training step. Here
+each kind of layer has a forward and a backward function instead, in one table:
+:data:`PASSES`. A new kind of layer is a new row there. The gradients are those of autograd,
+up to rounding.
 
 =========  =====================================  ======================================
 Linear     z = x W^T + b                          dW = dz^T x, db = sum dz, dx = dz W
@@ -13,6 +13,9 @@ relu ...   z = f(x)                               dx = dz f'(x), torch's own ker
 Dropout    z = x m, m = mask / (1 - p)            dx = dz m
 =========  =====================================  ======================================
 """
+
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
@@ -30,7 +33,7 @@ class Backprop:
     Parameters
     ----------
     module : skkd.modules.MLP
-        Its parameters' `grad` is written to, never allocated anew.
+        Its parameters' `grad` is overwritten in place.
     gradient : callable
         (logits, targets) -> (one loss per row, its derivative by the logits).
     weighted : bool, default=True
@@ -49,7 +52,7 @@ class Backprop:
     tensor([-0.6667,  0.3333,  0.3333])
     """
 
-    def __init__(self, module, gradient, weighted=True):
+    def __init__(self, module: MLP, gradient: Callable, weighted: bool = True) -> None:
         self.gradient = gradient
         self.weighted = weighted
         for parameter in module.parameters():
@@ -59,13 +62,15 @@ class Backprop:
         self.passes = [*(PASSES[type(layer)](layer) for layer in hidden), last(output)]
 
     @staticmethod
-    def is_possible(module):
-        """Whether every layer has a row in the table, and all parameters are trained."""
+    def is_possible(module: nn.Module) -> bool:
+        """Whether every layer is in the table, and all parameters are trained."""
         known = type(module) is MLP and all(type(layer) in PASSES for layer in module)
         return known and all(parameter.requires_grad for parameter in module.parameters())
 
-    def __call__(self, X, targets):
-        """Write the gradients of a batch; the losses of its rows, and their logits."""
+    def __call__(
+        self, X: torch.Tensor, targets: dict[str, torch.Tensor]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Compute the gradients of a batch; returns the losses of its rows, and their logits."""
         logits = X
         for layer in self.passes:
             logits = layer.forward(logits)
@@ -82,19 +87,19 @@ class Backprop:
 
 
 class LinearPass:
-    def __init__(self, layer):
-        # Detached, they share memory with the parameters, and autograd is never asked.
+    def __init__(self, layer: Any) -> None:
+        # Detached, they share memory with the parameters but need no autograd.
         self.weight, self.grad = layer.weight.detach(), layer.weight.grad
         self.bias = None if layer.bias is None else layer.bias.detach()
         self.bias_grad = None if layer.bias is None else layer.bias.grad
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         self.x = x
         if self.bias is None:
             return x @ self.weight.t()
         return torch.addmm(self.bias, x, self.weight.t())
 
-    def backward(self, d, wants_input=True):
+    def backward(self, d: torch.Tensor, wants_input: bool = True) -> torch.Tensor | None:
         torch.mm(d.t(), self.x, out=self.grad)
         if self.bias is not None:
             torch.sum(d, 0, out=self.bias_grad)
@@ -102,37 +107,40 @@ class LinearPass:
 
 
 class ScaledLinearPass(LinearPass):
-    """A first layer; its input is data, whose gradient nobody asks for."""
+    """A first layer: the gradient of its input, the data, is never needed."""
 
-    def __init__(self, layer):
+    def __init__(self, layer: Any) -> None:
         super().__init__(layer)
         self.unscaled = self.weight
         self.scale, self.scale_grad = layer.scale.detach(), layer.scale.grad
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         self.weight = self.unscaled * self.scale
         return super().forward(x)
 
-    def backward(self, d, wants_input=False):
+    def backward(self, d: torch.Tensor, wants_input: bool = False) -> torch.Tensor | None:
         super().backward(d, wants_input=False)
         torch.sum(self.grad * self.unscaled, 0, out=self.scale_grad)
         self.grad.mul_(self.scale)
+        return None
 
 
 class OutputPass(LinearPass):
-    """Logits class by class, as the loss reads them: for few classes that is quicker."""
+    """The last layer. Its logits lie class by class in memory: faster for few classes."""
 
-    def forward(self, x):
+    bias: torch.Tensor
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         self.x = x
         return torch.addmm(self.bias.unsqueeze(1), self.weight, x.t()).t()
 
 
 class BatchNormPass:
-    def __init__(self, layer):
+    def __init__(self, layer: Any) -> None:
         self.layer = layer
         self.weight, self.bias = layer.weight.detach(), layer.bias.detach()
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         norm = self.layer
         norm.num_batches_tracked.add_(1)
         self.x = x
@@ -148,7 +156,7 @@ class BatchNormPass:
         )
         return z
 
-    def backward(self, d):
+    def backward(self, d: torch.Tensor) -> torch.Tensor:
         norm = self.layer
         d, of_weight, of_bias = aten.native_batch_norm_backward(
             d,
@@ -168,38 +176,38 @@ class BatchNormPass:
 
 
 class DropoutPass:
-    def __init__(self, layer):
+    def __init__(self, layer: Any) -> None:
         self.layer = layer
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         self.mask = self.layer.mask(x)
         return x * self.mask
 
-    def backward(self, d):
+    def backward(self, d: torch.Tensor) -> torch.Tensor:
         return d.mul_(self.mask)
 
 
-def activation_pass(forward, backward):
-    """The pass of an activation.
+def activation_pass(forward: Callable, backward: Callable) -> type:
+    """The forward and backward pass of an activation, as a class.
 
     Parameters
     ----------
     forward : callable
-        (layer, x) -> z; it may overwrite x if `backward` reads z alone.
+        (layer, x) -> z; it may overwrite x if `backward` does not use x.
     backward : callable
         (layer, dz, x, z) -> dx.
     """
 
     class ActivationPass:
-        def __init__(self, layer):
+        def __init__(self, layer: Any) -> None:
             self.layer = layer
 
-        def forward(self, x):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
             self.x = x
             self.z = forward(self.layer, x)
             return self.z
 
-        def backward(self, d):
+        def backward(self, d: torch.Tensor) -> torch.Tensor:
             return backward(self.layer, d, self.x, self.z)
 
     return ActivationPass
@@ -207,7 +215,7 @@ def activation_pass(forward, backward):
 
 SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805
 
-PASSES = {
+PASSES: dict[type[nn.Module], Any] = {
     nn.Linear: LinearPass,
     ScaledLinear: ScaledLinearPass,
     nn.BatchNorm1d: BatchNormPass,
@@ -227,7 +235,7 @@ PASSES = {
         lambda layer, x: layer(x),
         lambda layer, d, x, z: aten.leaky_relu_backward(d, x, layer.negative_slope, False),
     ),
-    # By their own values, which spares the exponential.
+    # From z, which saves the exponential.
     nn.ELU: activation_pass(
         lambda layer, x: layer(x),
         lambda layer, d, x, z: aten.elu_backward(d, layer.alpha, 1, 1, True, z),

@@ -1,8 +1,11 @@
 """Rows in memory as batches of tensors.
 
-Rows are sliced a batch at a time, never fetched one by one: for data in memory that is
-up to fifty times faster than torch's DataLoader.
+Each batch is one slice of the rows, which for data in memory is up to fifty times faster than
+torch's DataLoader, which fetches them one by one.
 """
+
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,97 +16,99 @@ from skkd.preprocessing.preprocessor import transform_in_blocks
 
 __all__ = ["Batches", "Rows", "batch_bounds"]
 
-#: Most bytes of shuffled rows that are gathered at once.
+#: Shuffled rows are gathered in groups of at most so many bytes.
 GATHERED_BYTES = 2**21
 
 
 class Rows(Dataset):
-    """Rows as the network sees them, with their targets.
+    """Preprocessed rows with their targets.
 
     Parameters
     ----------
     X : ndarray of shape (n_rows, ...) or sparse matrix of shape (n_rows, n_columns)
-        Dense rows have passed the preprocessor; sparse ones pass it batch by batch.
+        Dense rows are preprocessed already; sparse rows are preprocessed batch by batch.
     targets : dict of str to ndarray of shape (n_rows, ...)
-        "labels" (codes), "weights" and whatever else the loss reads.
+        "labels" (codes), "weights" and further targets of the loss.
     preprocessor : Preprocessor, default=None
         Only for sparse rows.
     dtype : torch.dtype
-        Of the batches and of every floating target.
+        Of the batches and of all floating-point targets.
     device : torch.device
     n_labelled : int, default=None
-        Only so many come in every pass. The others, a transfer set, take turns: as many
-        of them in each pass, at most.
+        The first so many rows come in every pass. The others are a transfer set, of which
+        each pass has at most as many, in turn.
     fresh_rows : callable, default=None
-        () -> Rows in place of those others for the next pass, as many, or None to keep them.
+        () -> Rows that replace the transfer set in the next pass, of the same number, or None
+        to keep it.
     prepare : callable, default=None
-        Targets as tensors -> targets as the loss likes them best.
+        Targets as tensors -> targets in the form that the loss needs.
     """
 
     def __init__(
         self,
-        X,
-        targets,
+        X: Any,
+        targets: dict[str, np.ndarray],
         *,
-        preprocessor=None,
-        dtype=torch.float32,
-        device="cpu",
-        n_labelled=None,
-        fresh_rows=None,
-        prepare=None,
-    ):
+        preprocessor: Any = None,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+        n_labelled: int | None = None,
+        fresh_rows: Callable[[], "Rows | None"] | None = None,
+        prepare: Callable[[dict], dict] | None = None,
+    ) -> None:
         self.n_labelled = n_labelled
         self.fresh_rows = fresh_rows
         self.n_passes = 0
-        self.turn = 0  #: how many of the others have had theirs
+        self.turn = 0  #: where the next pass begins in the transfer set
         self.dtype = dtype
         self.device = device
         self.preprocessor = preprocessor
-        self.X = X if sparse.issparse(X) else self._tensor(X)
+        self.X: Any = X if sparse.issparse(X) else self._tensor(X)
         self.targets = {name: self._tensor(target) for name, target in targets.items()}
-        if fresh_rows is not None:  # others are written over these, which the caller may keep
-            self.X = self.X.copy() if sparse.issparse(X) else self.X.clone()
+        if fresh_rows is not None:  # a copy, because fresh rows will overwrite it
+            self.X = X.copy() if sparse.issparse(X) else self.X.clone()
             self.targets = {name: target.clone() for name, target in self.targets.items()}
         if prepare is not None:
             self.targets = prepare(self.targets)
 
     @property
-    def y(self):
-        """Codes of the labels, for skorch callbacks that score."""
+    def y(self) -> torch.Tensor:
+        """Codes of the labels, for skorch callbacks that compute scores."""
         return self.targets["labels"]
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.X.shape[0]
 
     @property
-    def n_per_pass(self):
-        """How many rows one pass has."""
+    def n_per_pass(self) -> int:
+        """Number of rows in one pass."""
         n_labelled = len(self) if self.n_labelled is None else self.n_labelled
         return n_labelled + min(len(self) - n_labelled, n_labelled)
 
-    def begin_pass(self):
-        """Get other rows in place of those without labels, for each pass but the first."""
+    def begin_pass(self) -> None:
+        """Replace the transfer set by fresh rows, if there are any, except in the first pass."""
         if self.fresh_rows is not None and self.n_passes > 0:
-            self._replace_others(self.fresh_rows())
+            self._replace_transfer_set(self.fresh_rows())
 
-    def next_pass(self):
-        """The rows of the next pass: all labelled ones, and those of the others whose turn it is.
+    def next_pass(self) -> torch.Tensor:
+        """Indices of the next pass: all labelled rows, and the next ones of the transfer set.
 
         Returns
         -------
         torch.Tensor of int64 of shape (n_per_pass,)
         """
         self.n_passes += 1
-        n_others = len(self) - self.n_labelled
-        n_new = self.n_per_pass - self.n_labelled
-        others = self.n_labelled + (self.turn + torch.arange(n_new)) % n_others
+        n_labelled = len(self) if self.n_labelled is None else self.n_labelled
+        n_others = len(self) - n_labelled
+        n_new = self.n_per_pass - n_labelled
+        others = n_labelled + (self.turn + torch.arange(n_new)) % n_others
         self.turn = (self.turn + n_new) % n_others
-        labelled = torch.arange(self.n_labelled)
-        # In turns, for those who do not shuffle: no batch without labels.
-        places = torch.cat([labelled / self.n_labelled, torch.arange(n_new) / max(n_new, 1)])
+        labelled = torch.arange(n_labelled)
+        # Mixed evenly: without shuffling, too, no batch lacks labels.
+        places = torch.cat([labelled / n_labelled, torch.arange(n_new) / max(n_new, 1)])
         return torch.cat([labelled, others])[places.argsort(stable=True)]
 
-    def _replace_others(self, others):
+    def _replace_transfer_set(self, others: "Rows | None") -> None:
         if others is None:
             return
         if sparse.issparse(self.X):
@@ -113,12 +118,12 @@ class Rows(Dataset):
         for name, target in self.targets.items():
             target[self.n_labelled :] = others.targets[name]
 
-    def __getitem__(self, row):
+    def __getitem__(self, row: int) -> tuple[torch.Tensor, torch.Tensor]:
         X, targets = self.take(torch.tensor([row]))
         return X[0], targets["labels"][0]
 
-    def take(self, rows):
-        """Batch of some rows (a slice or a tensor of indices): X and the targets."""
+    def take(self, rows: slice | torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """X and targets of some rows, given by a slice or a tensor of indices."""
         targets = {name: _pick(target, rows) for name, target in self.targets.items()}
         if sparse.issparse(self.X):
             picked = self.X[rows if isinstance(rows, slice) else rows.cpu().numpy()]
@@ -126,7 +131,7 @@ class Rows(Dataset):
             return self._tensor(transform_in_blocks(self.preprocessor, picked, dtype)), targets
         return _pick(self.X, rows), targets
 
-    def _tensor(self, array):
+    def _tensor(self, array: np.ndarray) -> torch.Tensor:
         array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
         if not array.flags.writeable:  # torch would warn about a read-only array
             array = array.copy()
@@ -134,8 +139,8 @@ class Rows(Dataset):
         return torch.from_numpy(array).to(device=self.device, dtype=dtype)
 
 
-def _pick(tensor, rows):
-    """Some rows of a tensor; for indices twice as fast as ``tensor[rows]``."""
+def _pick(tensor: torch.Tensor, rows: slice | torch.Tensor) -> torch.Tensor:
+    """Some rows of a tensor; with indices twice as fast as ``tensor[rows]``."""
     return tensor[rows] if isinstance(rows, slice) else tensor.index_select(0, rows)
 
 
@@ -146,33 +151,41 @@ class Batches:
     ----------
     rows : Rows
     batch_size : int
-        Labelled rows of a batch, more or less; those of a transfer set come on top, so
-        that a pass has as many batches with them as without.
+        Labelled rows per batch, about. Rows of a transfer set are added to them, so that a pass
+        has as many batches with a transfer set as without.
     generator : torch.Generator, default=None
-        Shuffles the rows anew in each pass; None keeps their order. A single batch
-        of all rows is never shuffled: its order means nothing.
+        Shuffles the rows in each pass; None keeps their order. A single batch of all rows is
+        not shuffled, because its order has no effect.
     takes_turns : bool, default=True
-        Whether a pass has no more of a transfer set than labelled rows; otherwise it has
-        all rows, and nobody's turn is over.
+        Whether a pass has at most as many rows of a transfer set as labelled rows; otherwise
+        it has all rows, and the place in the transfer set stays as it is.
     """
 
-    def __init__(self, rows, batch_size, generator=None, takes_turns=True):
+    def __init__(
+        self,
+        rows: Rows,
+        batch_size: int,
+        generator: torch.Generator | None = None,
+        takes_turns: bool = True,
+    ) -> None:
         self.rows = rows
         self.dataset = rows
         self.generator = generator
         self.takes_turns = takes_turns and rows.n_labelled is not None
         self.n_rows = rows.n_per_pass if self.takes_turns else len(rows)
-        n_steering = rows.n_labelled if self.takes_turns else len(rows)
+        n_counted = len(rows)
+        if self.takes_turns and rows.n_labelled is not None:
+            n_counted = rows.n_labelled
         self.bounds = [
-            (start * self.n_rows // n_steering, stop * self.n_rows // n_steering)
-            for start, stop in batch_bounds(n_steering, batch_size)
+            (start * self.n_rows // n_counted, stop * self.n_rows // n_counted)
+            for start, stop in batch_bounds(n_counted, batch_size)
         ]
         self.batch_size = max(stop - start for start, stop in self.bounds)
 
     def __len__(self):
         return len(self.bounds)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[tuple[torch.Tensor, dict[str, torch.Tensor]]]:
         is_shuffled = self.generator is not None and len(self.bounds) > 1
         if not self.takes_turns and not is_shuffled:
             for start, stop in self.bounds:
@@ -191,8 +204,8 @@ class Batches:
             for part, of_targets in zip(X.split(sizes), parts, strict=True):
                 yield part, dict(zip(targets, of_targets, strict=True))
 
-    def _groups(self):
-        """Batches that are gathered at once, as lists of bounds: a call for each would be slow."""
+    def _groups(self) -> Iterator[list[tuple[int, int]]]:
+        """Bounds of batches, in groups: gathering several batches at once is faster."""
         n_batches = 1
         if not sparse.issparse(self.rows.X):
             row_bytes = self.rows.X[0].numel() * self.rows.X.element_size()
@@ -201,8 +214,8 @@ class Batches:
             yield self.bounds[i : i + n_batches]
 
 
-def batch_bounds(n_rows, batch_size):
-    """First and last row of each batch; a remainder of one row joins the batch before.
+def batch_bounds(n_rows: int, batch_size: int) -> list[tuple[int, int]]:
+    """Start and stop of each batch; a remainder of one row joins the batch before it.
 
     BatchNorm cannot train on a single row, and no row may be dropped.
 

@@ -1,23 +1,28 @@
-"""From a dataset to a fitted network: module, recipe, training."""
+"""Fit a network to a dataset: build the module and the recipe, and train."""
 
 import inspect
 import math
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 from scipy import sparse
+from torch import nn
 
 from skkd.callbacks import copies_of_callbacks
 from skkd.checks import refuse, warn
 from skkd.config import (
+    Config,
     check_arguments,
     check_numbers_in,
     check_options_of,
     check_size_of_layers,
 )
+from skkd.data.dataset import Dataset
 from skkd.inference.module_network import ModuleNetwork, build_module
 from skkd.inference.network import Network
 from skkd.initializers import (
@@ -28,7 +33,11 @@ from skkd.initializers import (
     warn_of_equal_units,
 )
 from skkd.modules import MLP, Dropout, rate_factors
-from skkd.preprocessing.preprocessor import TransformerPreprocessor, transform_in_blocks
+from skkd.preprocessing.preprocessor import (
+    Preprocessor,
+    TransformerPreprocessor,
+    transform_in_blocks,
+)
 from skkd.progress import ProgressBar
 from skkd.runtime import (
     default_n_threads,
@@ -42,36 +51,37 @@ from skkd.schedules import resolve_schedule
 from skkd.training.batches import Rows
 from skkd.training.loop import Plateau, Recipe, fit_network
 from skkd.training.optimizers import class_of, make_optimizer
+from skkd.training.result import TrainingResult
 from skkd.training.softmax_check import warn_of_probabilities
 
 __all__ = ["fit_dataset", "warn_if_diverged"]
 
-#: Sparse rows that need fewer bytes than this when dense are made dense at once.
+#: Sparse rows are made dense at once if they then need at most so many bytes.
 DENSE_BYTES = 2**26
 
-#: Rows that a custom module is shown first, to see what it gives.
-SHOWN = 64
+#: Number of rows on which the output of a custom module is checked.
+CHECKED_ROWS = 64
 
-#: Epochs after which a training loss tells something, and how many times as high as that of
-#: ignorance no noise is.
-ENOUGH_TO_SETTLE, FAR_OUT = 5, 10
+#: Training has diverged if after at least `FEWEST_EPOCHS` the loss is more than `MOST_TIMES` times
+#: that of a network that gives each row the same probabilities.
+FEWEST_EPOCHS, MOST_TIMES = 5, 10
 
 
 def fit_dataset(
-    config,
-    criterion,
-    preprocessor,
-    train,
-    valid,
+    config: Config,
+    criterion: Any,
+    preprocessor: Preprocessor,
+    train: Dataset,
+    valid: Dataset | None,
     *,
-    n_classes,
-    n_epochs,
-    seed,
-    previous=None,
-    before_epoch=None,
-    on_epoch=None,
-    title=None,
-):
+    n_classes: int,
+    n_epochs: int,
+    seed: int,
+    previous: TrainingResult | None = None,
+    before_epoch: Callable[[], Any] | None = None,
+    on_epoch: Callable | None = None,
+    title: str | None = None,
+) -> TrainingResult:
     """Fit a network to a dataset.
 
     Parameters
@@ -83,34 +93,36 @@ def fit_dataset(
     train, valid : skkd.data.dataset.Dataset; `valid` may be None
     n_classes, n_epochs, seed : int
     previous : TrainingResult, default=None
-        To go on from: its weights and, where it has one, its training state.
+        The training to continue: its weights and, if it has one, its training state.
     before_epoch : callable, default=None
         Called without arguments when an epoch begins.
     on_epoch : callable, default=None
         (record, result) -> whether to stop; `result` is a function that returns the
-        TrainingResult as of now.
+        current TrainingResult.
     title : str, default=None
-        Of the progress bar.
+        Title of the progress bar.
 
     Returns
     -------
     skkd.training.result.TrainingResult
     """
     if config.batch_norm and config.module is None and len(train) == 1:
-        refuse("batch_norm", True, "False for a single row (n_samples=1): it has none to compare")
+        refuse("batch_norm", True, "False for a single row (n_samples=1): it needs several rows")
     device = resolve_device(config.device)
     dtype = getattr(torch, config.dtype)
     generator = torch.Generator().manual_seed(seed)
     batch_size = _batch_size(config.batch_size, train.n_labelled or len(train))
     with _runtime(config, device, seed, n_threads=1):
-        module, as_network = _build(config, preprocessor, n_classes, generator, dtype, batch_size)
+        module, as_network = _build_module(
+            config, preprocessor, n_classes, generator, dtype, batch_size
+        )
         module.to(device)
         rows = _to_rows(train, preprocessor, dtype, device, criterion.prepared)
-        watched = None if valid is None else _to_rows(valid, preprocessor, dtype, device)
+        valid_rows = None if valid is None else _to_rows(valid, preprocessor, dtype, device)
         _check_logits(module, rows, n_classes)
         _set_weights(module, config, previous)
         if previous is None and config.module is not None:
-            warn_of_probabilities(module, rows.take(slice(0, SHOWN))[0])
+            warn_of_probabilities(module, rows.take(slice(0, CHECKED_ROWS))[0])
         recipe = _recipe(config, criterion, as_network, n_epochs, batch_size, generator, valid)
 
     state = previous.training_state if previous else {}
@@ -118,56 +130,58 @@ def fit_dataset(
     n_threads = _n_threads(config, module, batch_size)
     with (
         _runtime(config, device, seed + 1, n_threads),
-        _listeners(config, n_epochs, on_epoch, title, n_before) as listeners,
+        _after_epoch(config, n_epochs, on_epoch, title, n_before) as after_epoch,
     ):
-        _go_on_drawing(config, state, generator, device)
+        _restore_generators(config, state, generator, device)
         _give_dropout_a_generator(module, generator, device)
         recipe = replace(
             recipe,
             goes_on=previous is not None,
             before_epoch=before_epoch,
-            listeners=listeners,
+            after_epoch=after_epoch,
         )
-        return fit_network(module, rows, watched, recipe, state)
+        return fit_network(module, rows, valid_rows, recipe, state)
 
 
-def warn_if_diverged(result, criterion, n_classes, learning_rate):
-    """Warn where a training has ended far above the loss of a network that knows nothing.
+def warn_if_diverged(
+    result: TrainingResult, criterion: Any, n_classes: int, learning_rate: float
+) -> None:
+    """Warn if the final loss is far above that of a network that learned nothing.
 
     Parameters
     ----------
     result : TrainingResult
-        If it kept its best epoch, that one's loss of held-out labels counts, the lowest of
-        all epochs if that was before the first. There is no warning after few epochs, nor
-        for a `criterion` that knows no bound.
+        If the best epoch was kept, the lowest loss on held-out labels counts, else the training
+        loss of the last epoch. There is no warning after few epochs, nor for a `criterion`
+        without a bound.
     criterion : criterion
         As in :func:`fit_dataset`.
     n_classes : int
     learning_rate : float
     """
-    if len(result.history) < ENOUGH_TO_SETTLE:
+    if len(result.history) < FEWEST_EPOCHS:
         return
     name, record = "train_loss", result.history[-1]
     of_ignorance = criterion.of_ignorance(n_classes)
     if result.best_epoch is not None:
         name, of_ignorance = "valid_loss", math.log(n_classes)
         record = min(result.history, key=lambda record: record["valid_loss"])
-    if record[name] > FAR_OUT * of_ignorance:
+    if record[name] > MOST_TIMES * of_ignorance:
         kept = " The weights are those it began with." if result.best_epoch == 0 else ""
-        warn(  # without the loss, which would make it another warning in each fold
-            f"training has diverged, or is far from its end: {name} is over {FAR_OUT} times as "
-            f"high as that of a network that says the same of each row.{kept} Lower "
+        warn(  # the text has no loss, so that Python shows it only once for all folds
+            f"training has diverged, or is far from its end: {name} is over {MOST_TIMES} times "
+            f"that of a network with the same output for each row.{kept} Lower "
             f"learning_rate={learning_rate!r}, clip with max_grad_norm, scale the input if it is "
             "not, or train for longer."
         )
 
 
 @contextmanager
-def _runtime(config, device, seed, n_threads):
-    """Threads fixed, gradients on and, for a custom module, the global generator its own.
+def _runtime(config: Config, device: torch.device, seed: int, n_threads: int) -> Iterator[None]:
+    """Fix the number of threads, enable gradients and, for a custom module, seed torch.
 
-    In this order: a thread that holds the generator must not wait for threads of torch,
-    because a fit that has them may ask for the generator, to predict in a callback.
+    The order avoids a deadlock: a thread that holds the global generator must not wait for
+    torch's threads, because a fit that has these may need the generator to predict in a callback.
     """
     with ExitStack() as stack:
         stack.enter_context(threads_of_fit(n_threads))
@@ -178,21 +192,23 @@ def _runtime(config, device, seed, n_threads):
 
 
 @contextmanager
-def _listeners(config, n_epochs, on_epoch, title, n_before):
-    """What is called after every epoch: (record, result) -> whether to stop."""
-    listeners = []
+def _after_epoch(
+    config: Config, n_epochs: int, on_epoch: Callable | None, title: str | None, n_before: int
+) -> Iterator[list[Callable]]:
+    """The functions that are called after each epoch: progress bar and `on_epoch`."""
+    functions: list[Callable] = []
     with ExitStack() as stack:
         if config.verbose:
             bar = ProgressBar(n_epochs, int(config.verbose), title, n_before)
             stack.enter_context(closing(bar))
-            listeners.append(lambda record, result: bar.on_epoch_end(record))
+            functions.append(lambda record, result: bar.on_epoch_end(record))
         if on_epoch is not None:
-            listeners.append(on_epoch)
-        yield listeners
+            functions.append(on_epoch)
+        yield functions
 
 
-def _set_weights(module, config, previous):
-    """Weights of an earlier training, or a custom module's as `init` asks."""
+def _set_weights(module: nn.Module, config: Config, previous: TrainingResult | None) -> None:
+    """Load the weights of an earlier training, or initialise a custom module as `init` says."""
     if previous is not None:
         _load_weights(module, previous.network.state)
         return
@@ -201,20 +217,24 @@ def _set_weights(module, config, previous):
     warn_of_equal_units(module)
 
 
-def _go_on_drawing(config, state, generator, device):
-    """Let the generators go on from where an earlier training left them."""
+def _restore_generators(
+    config: Config, state: dict, generator: torch.Generator, device: torch.device
+) -> None:
+    """Set the generators to their states at the end of an earlier training."""
     if "generator" in state:
         generator.set_state(torch.tensor(state["generator"], device="cpu"))
     if config.module is not None and "global_generator" in state:
         torch.set_rng_state(torch.tensor(state["global_generator"], device="cpu"))
-        if device.type != "cpu":  # other masks than in the training before
+        if device.type != "cpu":  # so that dropout masks differ from the earlier ones
             seed_generator_of(device, int(torch.randint(2**62, (), device="cpu")))
 
 
-def _give_dropout_a_generator(module, generator, device):
-    """On a GPU, one of the GPU.
+def _give_dropout_a_generator(
+    module: nn.Module, generator: torch.Generator, device: torch.device
+) -> None:
+    """On a GPU, give the dropout layers a generator of the GPU.
 
-    Its seed is drawn only where there is dropout: else the rows come in the CPU's order.
+    Its seed is drawn only if there is dropout; otherwise the rows keep the order of the CPU.
     """
     layers = [layer for layer in module.modules() if isinstance(layer, Dropout)]
     if device.type == "cpu" or not layers:
@@ -225,33 +245,40 @@ def _give_dropout_a_generator(module, generator, device):
         layer.generator = of_device
 
 
-def _generator_states(config, generator):
-    """What `_go_on_drawing` goes on from, as arrays."""
+def _generator_states(config: Config, generator: torch.Generator) -> dict[str, np.ndarray]:
+    """The states of the generators, for `_restore_generators`."""
     states = {"generator": generator.get_state().numpy().copy()}
     if config.module is not None:
         states["global_generator"] = torch.get_rng_state().numpy().copy()
     return states
 
 
-def _batch_size(batch_size, n_rows):
-    """No more than there are rows; "auto" takes at least 32 batches of an epoch, if it can."""
+def _batch_size(batch_size: int | str, n_rows: int) -> int:
+    """At most the number of rows; "auto" is a 32nd of them, from 32 to 256."""
     if batch_size == "auto":
         batch_size = min(max(n_rows // 32, 32), 256)
     return min(int(batch_size), n_rows)
 
 
-def _n_threads(config, module, batch_size):
+def _n_threads(config: Config, module: nn.Module, batch_size: int) -> int:
     if config.n_threads is not None:
         return int(config.n_threads)
     return default_n_threads(sum(p.numel() for p in module.parameters()), batch_size)
 
 
-def _build(config, preprocessor, n_classes, generator, dtype, batch_size):
-    """A module to train, and what makes a network of its state dict."""
+def _build_module(
+    config: Config,
+    preprocessor: Any,
+    n_classes: int,
+    generator: torch.Generator,
+    dtype: torch.dtype,
+    batch_size: int,
+) -> tuple[nn.Module, Callable[[dict], Any]]:
+    """A module to train, and a function that makes a network of its state dict."""
     if config.module is None:
         sizes = tuple(map(int, config.layer_sizes))
         check_size_of_layers(sizes, preprocessor.n_features, n_classes)
-        architecture = {
+        architecture: dict[str, Any] = {
             "n_features": preprocessor.n_features,
             "n_classes": n_classes,
             "hidden_layer_sizes": sizes,
@@ -276,8 +303,8 @@ def _build(config, preprocessor, n_classes, generator, dtype, batch_size):
     )
 
 
-def _module_arguments(config, preprocessor, n_classes):
-    """module__* and, where the factory takes them, the widths of input and output."""
+def _module_arguments(config: Config, preprocessor: Any, n_classes: int) -> dict[str, Any]:
+    """The arguments of a custom module: module__* and, if it takes them, its widths."""
     arguments = dict(config.module_options)
     check_options_of(config.module, arguments, "module__")
     takes = inspect.signature(config.module).parameters
@@ -288,7 +315,7 @@ def _module_arguments(config, preprocessor, n_classes):
     return arguments
 
 
-def _initialize_layers_(module, config):
+def _initialize_layers_(module: nn.Module, config: Config) -> None:
     weight_init = resolve_init("init", config.init, config.activation)
     bias_init = resolve_bias_init("bias_init", config.bias_init)
     for layer in module.modules():
@@ -296,12 +323,12 @@ def _initialize_layers_(module, config):
             initialize_(layer, weight_init, bias_init)
 
 
-def _load_weights(module, state):
+def _load_weights(module: nn.Module, state: dict[str, np.ndarray]) -> None:
     shapes = {name: tuple(array.shape) for name, array in state.items()}
     wanted = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
     if shapes != wanted:
         raise ValueError(
-            "the network to go on from has other layers than the parameters ask for: set "
+            "the network of the last fit has other layers than the parameters ask for: set "
             "warm_start=False, or keep hidden_layer_sizes, batch_norm, feature_scale, module "
             "and preset as they were."
         )
@@ -309,8 +336,15 @@ def _load_weights(module, state):
     module.load_state_dict(tensors)
 
 
-def _to_rows(dataset, preprocessor, dtype, device, prepare=None, stays_sparse=None):
-    """A dataset as tensors; large sparse rows stay sparse until their batch."""
+def _to_rows(
+    dataset: Dataset,
+    preprocessor: Any,
+    dtype: torch.dtype,
+    device: torch.device,
+    prepare: Callable[[dict], dict] | None = None,
+    stays_sparse: bool | None = None,
+) -> Rows:
+    """A dataset as tensors; large sparse rows are made dense batch by batch."""
     numpy_dtype = np.dtype(str(dtype).removeprefix("torch."))
     if stays_sparse is None:
         stays_sparse = (
@@ -319,7 +353,7 @@ def _to_rows(dataset, preprocessor, dtype, device, prepare=None, stays_sparse=No
             and len(dataset) * preprocessor.n_features * numpy_dtype.itemsize > DENSE_BYTES
         )
 
-    def fresh_rows():
+    def fresh_rows() -> Rows | None:
         others = dataset.fresh_rows.next()
         if others is None:
             return None
@@ -342,8 +376,8 @@ def _to_rows(dataset, preprocessor, dtype, device, prepare=None, stays_sparse=No
     )
 
 
-def _check_logits(module, rows, n_classes):
-    """Refuse a module whose output is not one logit per class."""
+def _check_logits(module: nn.Module, rows: Rows, n_classes: int) -> None:
+    """Raise an error if the output of a custom module is not one logit per class."""
     if isinstance(module, MLP):
         return
     X, _ = rows.take(slice(0, 2))
@@ -364,12 +398,22 @@ def _check_logits(module, rows, n_classes):
         )
 
 
-def _recipe(config, criterion, as_network, n_epochs, batch_size, generator, valid):
+def _recipe(
+    config: Config,
+    criterion: Any,
+    as_network: Callable[[dict], Any],
+    n_epochs: int,
+    batch_size: int,
+    generator: torch.Generator,
+    valid: Dataset | None,
+) -> Recipe:
+    """The recipe of the training loop."""
     schedule = resolve_schedule("lr_decay", config.lr_decay)
     stops_on_validation = bool(config.early_stopping and valid is not None)
     stops_on_training = not config.early_stopping and schedule.is_constant
     watches = stops_on_validation or stops_on_training
-    patience = None if schedule.plateau else config.n_iter_no_change  # the rate falls instead
+    # A schedule that watches the loss lowers the rate instead of stopping.
+    patience = None if schedule.plateau else config.n_iter_no_change
     return Recipe(
         criterion=criterion,
         as_network=as_network,
@@ -390,7 +434,7 @@ def _recipe(config, criterion, as_network, n_epochs, batch_size, generator, vali
     )
 
 
-def _make_optimizer(config, module):
+def _make_optimizer(config: Config, module: Any) -> torch.optim.Optimizer:
     options = config.optimizer_options
     check_options_of(class_of(config.optimizer), options, "optimizer__")
     check_numbers_in(options, "optimizer__")

@@ -1,16 +1,18 @@
-"""The engine: one network fitted by skorch's loop.
+"""The training loop: one network fitted by skorch.
 
-skorch runs the epochs, keeps the history that its callbacks read, and takes any
-callback of its own; it lives inside of :func:`fit_network` and nothing of it stays.
-Its row-wise DataLoader is replaced by slices (:mod:`skkd.training.batches`), and what it does
-around every batch is left out where nobody listens.
+skorch runs the epochs, keeps the history that its callbacks read, and calls skorch callbacks. It
+is used inside of :func:`fit_network` only; no skorch object is kept. Its row-wise DataLoader is
+replaced by slices (:mod:`skkd.training.batches`), and its work around each batch is skipped
+unless a callback needs it.
 """
 
 import dis
 import time
+from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,6 +25,7 @@ from torch import nn
 from skkd.losses import cross_entropy
 from skkd.modules import MLP, Dropout
 from skkd.runtime import seeded_global_generator
+from skkd.schedules import Schedule
 from skkd.training.backprop import Backprop
 from skkd.training.batches import Batches, Rows
 from skkd.training.optimizers import kind_of, load_state, penalty_of, quick_step_of, state_as_arrays
@@ -30,59 +33,59 @@ from skkd.training.result import TrainingResult
 
 __all__ = ["Plateau", "Recipe", "fit_network"]
 
-#: What skorch's history calls the entries of our records.
+#: Entries of our records, and their names in skorch's history.
 SKORCH_NAMES = {"seconds": "dur", "learning_rate": "lr", "valid_accuracy": "valid_acc"}
 
-#: Entries that are there only where rows are held out.
+#: Entries that exist only if rows are held out.
 OF_HELD_OUT = ("valid_loss", "valid_acc")
 
 
 @dataclass
 class Recipe:
-    """How to train: everything but the network and the rows."""
+    """How to train: everything except the network and the rows."""
 
-    criterion: object  #: (logits, targets) -> one loss per row
-    as_network: object  #: the module's state dict, as arrays -> fitted network
-    generator_states: object  #: () -> dict of what random numbers go on from
-    make_optimizer: object  #: module -> torch.optim.Optimizer
-    schedule: object  #: skkd.schedules.Schedule
-    dropout_schedule: object  #: the same, of the probability of the built-in dropout
+    criterion: Callable  #: (logits, targets) -> one loss per row
+    as_network: Callable[[dict], Any]  #: the module's state dict, as arrays -> fitted network
+    generator_states: Callable[[], dict]  #: states of the generators, to continue from
+    make_optimizer: Callable[[nn.Module], torch.optim.Optimizer]
+    schedule: Schedule  #: of the learning rate
+    dropout_schedule: Schedule  #: of the probability of the built-in dropout
     learning_rate: float
     batch_size: int
     max_epochs: int
-    schedule_epochs: int  #: length of the schedule, also where calls run one epoch each
+    schedule_epochs: int  #: length of the schedule, also if each call runs one epoch
     shuffle_generator: torch.Generator | None  #: None keeps the rows in order
-    weight_decay: float = 0.0  #: for an optimiser that has none of its own
+    weight_decay: float = 0.0  #: for an optimiser without its own
     max_grad_norm: float | None = None
     plateau: "Plateau | None" = None  #: when to stop early
     goes_on: bool = False  #: whether the weights come from an earlier training
-    keep_best: bool = False  #: give back the weights of the best validation epoch
+    keep_best: bool = False  #: whether to return the weights of the best validation epoch
     callbacks: list = field(default_factory=list)  #: skorch callbacks
-    before_epoch: object = None  #: called without arguments when an epoch begins
-    #: (record, result) -> stop? `result` is a function that returns that of now
-    listeners: list = field(default_factory=list)
+    before_epoch: Callable[[], Any] | None = None  #: called when an epoch begins
+    #: Each is called after an epoch: (record, result) -> whether to stop. `result` is a
+    #: function that returns the current TrainingResult.
+    after_epoch: list[Callable] = field(default_factory=list)
 
 
 class Plateau:
-    """Tells when a loss has stopped improving.
+    """Detects that a loss has stopped improving.
 
     Parameters
     ----------
     tol : float
-        Smaller improvements do not count as any.
+        Smaller improvements do not count.
     patience : int or None
-        Epochs in a row without improvement, after which `reached` is True. None
-        never stops.
+        After so many epochs in a row without improvement `reached` is True; with None never.
     """
 
-    def __init__(self, tol, patience):
+    def __init__(self, tol: float, patience: int | None) -> None:
         self.tol = tol
         self.patience = patience
         self.best = float("inf")
         self.epochs_without_improvement = 0
 
-    def update(self, loss):
-        """Take note of an epoch's loss; True if it is the lowest so far."""
+    def update(self, loss: float) -> bool:
+        """Record the loss of an epoch; True if it is the lowest so far."""
         improved = loss < self.best - self.tol
         self.epochs_without_improvement = 0 if improved else self.epochs_without_improvement + 1
         is_best = loss < self.best
@@ -90,11 +93,18 @@ class Plateau:
         return is_best
 
     @property
-    def reached(self):
+    def reached(self) -> bool:
+        """Whether the loss has stopped improving."""
         return self.patience is not None and self.epochs_without_improvement >= self.patience
 
 
-def fit_network(module, train, valid, recipe, previous=None):
+def fit_network(
+    module: nn.Module,
+    train: Rows,
+    valid: Rows | None,
+    recipe: Recipe,
+    previous: dict | None = None,
+) -> TrainingResult:
     """Train a module in place.
 
     Parameters
@@ -103,10 +113,10 @@ def fit_network(module, train, valid, recipe, previous=None):
         Returns logits of shape (n_rows, n_classes).
     train : skkd.training.batches.Rows
     valid : skkd.training.batches.Rows or None
-        Watched after each epoch; only its labels and weights matter.
+        Its loss is computed after each epoch, from labels and weights only.
     recipe : Recipe
     previous : dict, default=None
-        The training state of an earlier call, to go on from.
+        The training state of an earlier call, to continue from.
 
     Returns
     -------
@@ -117,7 +127,7 @@ def fit_network(module, train, valid, recipe, previous=None):
     ValueError
         At the end of the epoch in which the loss is no longer finite.
     KeyboardInterrupt
-        As the user asked; skorch would swallow it.
+        On Ctrl-C, which skorch alone would catch.
     """
     train = _SkorchRows(train)
     split = None if valid is None else predefined_split(_SkorchRows(valid))
@@ -133,11 +143,11 @@ def fit_network(module, train, valid, recipe, previous=None):
             net.decay = previous.get("decay") or net.decay
         net.earlier_epochs = previous.get("history", [])
         if net.callbacks_:
-            net.go_on_as_callbacks_left_it(previous)
+            net.restore_changes_of_callbacks(previous)
     net.notify("on_train_begin", X=train, y=None)
     net.find_lowest_losses()
-    if recipe.keep_best:
-        net.begin_with_weights_as_they_are(valid)
+    if recipe.keep_best and valid is not None:
+        net.keep_starting_weights(valid)
     with suppress(_TrainingEnds):
         net.fit_loop(train)
     net.notify("on_train_end", X=train, y=None)
@@ -146,20 +156,20 @@ def fit_network(module, train, valid, recipe, previous=None):
     return net.result()
 
 
-def state_dict_as_arrays(module):
-    """A module's state dict as NumPy arrays of their own."""
+def state_dict_as_arrays(module: nn.Module) -> dict[str, np.ndarray]:
+    """A copy of a module's state dict as NumPy arrays."""
     return {name: t.detach().cpu().numpy().copy() for name, t in module.state_dict().items()}
 
 
-def plain_history(history):
-    """The epochs of skorch's history as plain data, without seconds and without most batches."""
+def plain_history(history: Any) -> list[dict]:
+    """The history of skorch as plain data, without seconds; of the batches only the last."""
     return [
         {**_plain_items(epoch), "batches": [_plain_items(b) for b in epoch["batches"][-1:]]}
         for epoch in history
     ]
 
 
-def _plain_items(row):
+def _plain_items(row: dict) -> dict:
     values = {k: v.item() if isinstance(v, np.generic) else v for k, v in row.items()}
     return {k: v for k, v in values.items() if isinstance(v, (int, float, str)) and k != "dur"}
 
@@ -169,31 +179,31 @@ class _TrainingEnds(Exception):
 
 
 class _SkorchRows(Rows, Dataset):
-    """Rows that skorch's callbacks recognise as a data set of theirs."""
+    """Rows as a data set of skorch, for its callbacks."""
 
-    def __init__(self, rows):
-        vars(self).update(vars(rows))
+    def __init__(self, rows: Rows) -> None:
+        self.__dict__.update(vars(rows))
 
 
 class _WeightedLoss(nn.Module):
     """The weighted losses of a batch's rows; a step lowers their mean.
 
-    The weights have mean 1 over all rows, and a batch divides by its number of rows:
-    dividing by its own sum of weights would blow up batches of light rows.
+    The weights have mean 1 over all rows, and the sum over a batch is divided by its number of
+    rows. Dividing by its sum of weights would give rows of small weight too large steps.
     """
 
-    def __init__(self, row_loss):
+    def __init__(self, row_loss: Callable) -> None:
         super().__init__()
         self.row_loss = row_loss
 
-    def forward(self, logits, targets):
+    def forward(self, logits: torch.Tensor, targets: dict[str, torch.Tensor]) -> torch.Tensor:
         return targets["weights"] * self.row_loss(logits, targets)
 
 
 class _Net(NeuralNetClassifier):
-    """skorch's net: our batches, our rates, our records."""
+    """skorch's net with our batches, learning rates and records."""
 
-    def __init__(self, module, recipe, **kwargs):
+    def __init__(self, module: nn.Module, recipe: Recipe, **kwargs: Any) -> None:
         super().__init__(
             module,
             criterion=_WeightedLoss(recipe.criterion),
@@ -202,46 +212,47 @@ class _Net(NeuralNetClassifier):
             callbacks=recipe.callbacks,
             predict_nonlinearity=partial(torch.softmax, dim=-1),
             device=str(next((p.device for p in module.parameters()), "cpu")),
-            verbose=1,  # only callbacks speak: PrintLog, EarlyStopping
+            verbose=1,  # only callbacks print: PrintLog, EarlyStopping
             **kwargs,
         )
         self.recipe = recipe
 
     @property
-    def _default_callbacks(self):
+    def _default_callbacks(self) -> list:
         return []
 
-    def initialize(self):
+    def initialize(self) -> "_Net":
         super().initialize()
         self.epochs_done = 0
         self.n_steps = 0
         plateau = self.recipe.schedule.plateau
         self.decay = plateau and plateau.begin()
-        self.records = []
-        self.epochs_of_skorch = []  # the same, as its history has them
-        self.earlier_epochs = []  # of its history, as far as they are not in it
-        self.best_state = None
-        self.best_epoch = None
+        self.records: list[dict] = []
+        self.epochs_of_skorch: list[dict] = []  # the same epochs in skorch's history
+        self.earlier_epochs: list[dict] = []  # epochs of earlier calls, not in skorch's history
+        self.best_state: dict[str, torch.Tensor] | None = None
+        self.best_epoch: int | None = None
         self.stop_requested = False
-        self.differentiate = self.quick_step = None
-        heard = ("on_batch_begin", "on_batch_end", "on_grad_computed")
+        self.differentiate: Callable | None = None
+        self.quick_step: Callable[[], None] | None = None
+        batch_hooks = ("on_batch_begin", "on_batch_end", "on_grad_computed")
         self.trained = list(self.module_.parameters())
         self.dropouts = [(m, m.p) for m in self.module_.modules() if isinstance(m, Dropout)]
-        self.somebody_hears_batches = any(
+        self.callbacks_watch_batches = any(
             getattr(type(callback), name, None) is not getattr(Callback, name)
             for _, callback in self.callbacks_
-            for name in heard
+            for name in batch_hooks
         )
         return self
 
-    def initialize_optimizer(self, *args, **kwargs):
+    def initialize_optimizer(self, *args: Any, **kwargs: Any) -> "_Net":
         self.optimizer_ = self.recipe.make_optimizer(self.module_)
         self.penalty = penalty_of(self.optimizer_, self.recipe.weight_decay)
         self.options_made = [dict(group) for group in self.optimizer_.param_groups]
         return self
 
-    def go_on_as_callbacks_left_it(self, previous):
-        """Take up the history of an earlier call, and what its callbacks have changed."""
+    def restore_changes_of_callbacks(self, previous: dict) -> None:
+        """Restore the history of an earlier call, and the settings that its callbacks changed."""
         self.history.extend({**e, "batches": list(e["batches"])} for e in self.earlier_epochs)
         self.earlier_epochs = []  # a callback may shorten or change them
         if "frozen" in previous:
@@ -252,22 +263,25 @@ class _Net(NeuralNetClassifier):
             for group, options in zip(self.optimizer_.param_groups, changed, strict=True):
                 group.update(options)
 
-    def find_lowest_losses(self):
-        """The lowest losses of the epochs in skorch's history, which a callback may have loaded."""
+    def find_lowest_losses(self) -> None:
+        """Set the lowest losses in skorch's history, which a callback may have loaded."""
         self.lowest = {
             name: min((epoch[name] for epoch in self.history if name in epoch), default=np.inf)
             for name in ("train_loss", "valid_loss")
         }
 
-    def get_iterator(self, dataset, training=False):
-        if not isinstance(dataset, Rows):  # of a callback's own
+    def get_iterator(self, dataset: Any, training: bool = False) -> Any:
+        if not isinstance(dataset, Rows):  # a data set of a callback
             return super().get_iterator(dataset, training)
         if training:
             return Batches(dataset, self.recipe.batch_size, self.recipe.shuffle_generator)
         return Batches(dataset, max(self.recipe.batch_size, 1024), takes_turns=False)
 
-    def notify(self, method_name, **cb_kwargs):
-        """Call our own hook, then the callbacks', in which stopping is no Ctrl-C."""
+    def notify(self, method_name: str, **cb_kwargs: Any) -> None:
+        """Call our own hook, then those of the callbacks.
+
+        A KeyboardInterrupt that a callback raises itself only stops the training.
+        """
         getattr(self, method_name)(self, **cb_kwargs)
         for _, callback in self.callbacks_:
             try:
@@ -277,26 +291,26 @@ class _Net(NeuralNetClassifier):
                     raise
                 self.stop_requested = True
             except (KeyError, ValueError) as error:
-                self._refuse_to_watch_nothing(callback, error)
+                self._explain_missing_entry(callback, error)
                 raise
         if method_name == "on_epoch_end" and self.stop_requested:
             raise _TrainingEnds
 
-    def _refuse_to_watch_nothing(self, callback, error):
-        """Say why what a callback watches is not there."""
+    def _explain_missing_entry(self, callback: Any, error: Exception) -> None:
+        """Raise a clearer error if the history lacks the entry that a callback watches."""
         monitor = str(getattr(callback, "monitor", "")).removesuffix("_best")
         watches = f"callbacks: {type(callback).__name__} watches {monitor!r}, "
         if monitor in SKORCH_NAMES:
-            known_as = SKORCH_NAMES[monitor]
-            raise ValueError(f"{watches}which skorch's callbacks know as {known_as!r}.") from error
+            name = SKORCH_NAMES[monitor]
+            raise ValueError(f"{watches}which skorch's callbacks know as {name!r}.") from error
         if monitor in OF_HELD_OUT and self.train_split is None:
             raise ValueError(
-                f"{watches}but no rows are held out: have it monitor 'train_loss', or in fit set "
-                "early_stopping=True, or give X_val and y_val."
+                f"{watches}but no rows are held out: let it monitor 'train_loss', set "
+                "early_stopping=True, or pass X_val and y_val to fit."
             ) from error
 
-    def begin_with_weights_as_they_are(self, valid):
-        """Let the weights that training begins with be those of epoch 0, the best so far.
+    def keep_starting_weights(self, valid: Rows) -> None:
+        """Keep the weights before the first epoch as those of epoch 0, the best so far.
 
         Nothing else changes: no generator, no buffer, no mode. The patience of a first fit
         counts from its first epoch.
@@ -304,33 +318,35 @@ class _Net(NeuralNetClassifier):
         self.best_epoch = 0
         self._keep_weights()
         module, was_training = self.module_, self.module_.training
-        draws = type(module) is not MLP  # a module of one's own may draw or write anything
+        draws = type(module) is not MLP  # a custom module may draw random numbers
         with seeded_global_generator(device=self.device) if draws else nullcontext():
-            self.loss_at_start, _ = self._validate(self.get_iterator(valid), announced=False)
+            self.loss_at_start, _ = self._validate(self.get_iterator(valid), calls_hooks=False)
         module.train(was_training)
         module.load_state_dict(self.best_state)
-        if self.recipe.goes_on:
+        if self.recipe.goes_on and self.recipe.plateau is not None:
             self.recipe.plateau.update(self.loss_at_start)
 
-    def on_epoch_begin(self, net, **kwargs):
+    def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
         super().on_epoch_begin(net, **kwargs)
         if self.recipe.before_epoch is not None:
             self.recipe.before_epoch()
         self.epoch_began = time.perf_counter()
-        self.epoch_record = {"epoch": len(self.records) + 1}
+        self.epoch_record: dict[str, Any] = {"epoch": len(self.records) + 1}
 
-    def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
-        """One pass over the batches; with `training`, one step for each."""
+    def run_single_epoch(
+        self, iterator: Any, training: bool, prefix: str, step_fn: Any, **fit_params: Any
+    ) -> None:
+        """Run one pass over the batches; with `training`, one step for each."""
         if iterator is None:
             return
         self.history.record(f"{prefix}_batch_count", len(iterator))
         if training:
             self._train_epoch(iterator)
         else:
-            loss, accuracy = self._validate(iterator, announced=self.somebody_hears_batches)
+            loss, accuracy = self._validate(iterator, calls_hooks=self.callbacks_watch_batches)
             self.epoch_record |= {"valid_loss": loss, "valid_accuracy": accuracy}
 
-    def on_epoch_end(self, net, **kwargs):
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
         super().on_epoch_end(net, **kwargs)
         record = self.epoch_record
         record["seconds"] = time.perf_counter() - self.epoch_began
@@ -340,14 +356,14 @@ class _Net(NeuralNetClassifier):
         self._record_for_skorch(record)
         self._watch_plateau(record)
         self._lower_rate(record)
-        for listener in self.recipe.listeners:
-            self.stop_requested |= bool(listener(record, self.result))
+        for after_epoch in self.recipe.after_epoch:
+            self.stop_requested |= bool(after_epoch(record, self.result))
 
-    def _train_epoch(self, batches):
+    def _train_epoch(self, batches: Batches) -> None:
         self.module_.train()
-        batches.rows.begin_pass()  # before a batch is drawn: it may ask the teacher
+        batches.rows.begin_pass()  # may call the teacher, so before a batch is drawn
         self._choose_how_to_differentiate(batches.rows)
-        step = self._announced_step if self.somebody_hears_batches else self._step
+        step = self._step_with_hooks if self.callbacks_watch_batches else self._step
         losses = []
         for number, (X, targets) in enumerate(batches):
             self._follow_schedules(number, len(batches))
@@ -356,18 +372,18 @@ class _Net(NeuralNetClassifier):
                 rate = group["lr"] / group.get("rate_factor", 1.0)
                 self.epoch_record["learning_rate"] = float(rate)
             losses.append(step(X, targets)[0])
-        if not self.somebody_hears_batches:
-            self.history.new_batch()  # skorch's Checkpoint looks at the last one
+        if not self.callbacks_watch_batches:
+            self.history.new_batch()  # skorch's Checkpoint reads the last one
         self.epochs_done += 1
         self.n_steps += len(batches)
         total = torch.cat(losses).double().sum()
         self.epoch_record["train_loss"] = float(total) / batches.rows.n_per_pass  # waits for a GPU
 
-    def _choose_how_to_differentiate(self, rows):
-        """How gradients come about: by hand where that is possible, else by autograd.
+    def _choose_how_to_differentiate(self, rows: Rows) -> None:
+        """Compute gradients by hand if that is possible, else by autograd.
 
-        With callbacks it is chosen anew in each epoch: one may have frozen or replaced
-        something.
+        With callbacks this is decided again in each epoch, because a callback may have frozen
+        or replaced a layer.
         """
         if self.differentiate is not None and not self.callbacks_:
             return
@@ -377,8 +393,8 @@ class _Net(NeuralNetClassifier):
             weighted = rows.fresh_rows is not None or bool((rows.targets["weights"] != 1).any())
             self.differentiate = Backprop(self.module_, gradient, weighted)
 
-    def _follow_schedules(self, batch, n_batches):
-        """Set the learning rate, and the probabilities of dropout, for a batch."""
+    def _follow_schedules(self, batch: int, n_batches: int) -> None:
+        """Set the learning rate and the dropout probabilities for a batch."""
         done = self.epochs_done * n_batches + batch
         recipe = self.recipe
         if not recipe.schedule.is_constant:  # else callbacks such as LRScheduler may set it
@@ -391,28 +407,33 @@ class _Net(NeuralNetClassifier):
             for layer, probability in self.dropouts:
                 layer.p = probability * factor
 
-    def _step(self, X, targets):
-        """One step of the optimiser; the losses before it, and the logits."""
+    def _step(
+        self, X: torch.Tensor, targets: dict[str, torch.Tensor]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Make one step of the optimiser; returns the losses before it, and the logits."""
         if self.quick_step is not None:
-            outcome = self._losses_and_gradients(X, targets)
+            losses_and_logits = self._losses_and_gradients(X, targets)
             self.quick_step()
-            return outcome
-        outcomes = []
+            return losses_and_logits
+        results = []
 
-        def closure():
-            outcomes.append(self._losses_and_gradients(X, targets))
-            loss = outcomes[-1][0].mean()
+        def closure() -> Any:
+            results.append(self._losses_and_gradients(X, targets))
+            loss = results[-1][0].mean()
             return loss if self.penalty is None else loss + self._penalize()
 
         self.optimizer_.step(closure)
-        if not self.somebody_hears_batches:
+        if not self.callbacks_watch_batches:
             self.quick_step = quick_step_of(self.optimizer_)
-        return outcomes[0]  # some optimisers, such as LBFGS, ask more than once
+        return results[0]  # some optimisers, such as LBFGS, call it several times
 
-    def _losses_and_gradients(self, X, targets):
-        """Losses and logits of a batch; the gradients are left in the parameters, clipped."""
+    def _losses_and_gradients(
+        self, X: torch.Tensor, targets: dict[str, torch.Tensor]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Losses and logits of a batch; sets the gradients of the parameters, clipped."""
+        assert self.differentiate is not None
         losses, logits = self.differentiate(X, targets)
-        if self.somebody_hears_batches:
+        if self.callbacks_watch_batches:
             self.notify(
                 "on_grad_computed",
                 named_parameters=list(self.module_.named_parameters()),
@@ -423,13 +444,16 @@ class _Net(NeuralNetClassifier):
             nn.utils.clip_grad_norm_(self.trained, self.recipe.max_grad_norm)
         return losses, logits
 
-    def _penalize(self):
-        """Add the gradients of the L2 penalty, after clipping, as SGD does; its value."""
+    def _penalize(self) -> torch.Tensor:
+        """Add the gradients of the L2 penalty after clipping, as SGD does; returns its value."""
+        assert self.penalty is not None
         self.penalty.add_gradient()
         return self.penalty.value()
 
-    def _autograd(self, X, targets):
-        """Losses and logits of a batch; the gradients are left in the parameters."""
+    def _autograd(
+        self, X: torch.Tensor, targets: dict[str, torch.Tensor]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Losses and logits of a batch; sets the gradients of the parameters."""
         for parameter in self.trained:
             parameter.grad = None
         logits = self.module_(X)
@@ -437,7 +461,10 @@ class _Net(NeuralNetClassifier):
         losses.mean().backward()
         return losses.detach(), logits.detach()
 
-    def _announced_step(self, X, targets):
+    def _step_with_hooks(
+        self, X: torch.Tensor, targets: dict[str, torch.Tensor]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The same as `_step`, with the callbacks' hooks for batches."""
         batch = (X, targets["labels"])
         self.notify("on_batch_begin", batch=batch, training=True)
         losses, logits = self._step(X, targets)
@@ -447,13 +474,13 @@ class _Net(NeuralNetClassifier):
         self.notify("on_batch_end", batch=batch, training=True, loss=loss, y_pred=logits)
         return losses, logits
 
-    def _validate(self, batches, announced):
-        """Weighted log-loss and accuracy of true labels, whatever is trained on."""
+    def _validate(self, batches: Batches, calls_hooks: bool) -> tuple[float, float]:
+        """Weighted log-loss and accuracy of true labels, whatever the training loss is."""
         self.module_.eval()
-        loss = hits = weight = 0.0
+        loss, hits, weight = 0.0, 0.0, 0.0
         for X, targets in batches:
             batch = (X, targets["labels"])
-            if announced:
+            if calls_hooks:
                 self.notify("on_batch_begin", batch=batch, training=False)
             with torch.no_grad():
                 logits = self.module_(X)
@@ -463,7 +490,7 @@ class _Net(NeuralNetClassifier):
             loss += float((weights * row_loss).sum())
             hits += float((weights * is_hit).sum())
             weight += float(weights.sum())
-            if announced:
+            if calls_hooks:
                 self.history.record_batch("valid_loss", float(row_loss.mean()))
                 self.history.record_batch("valid_batch_size", len(X))
                 self.notify(
@@ -471,7 +498,7 @@ class _Net(NeuralNetClassifier):
                 )
         return loss / weight, hits / weight
 
-    def _refuse_infinite_loss(self, record):
+    def _refuse_infinite_loss(self, record: dict) -> None:
         for name in ("train_loss", "valid_loss"):
             value = record.get(name, 0.0)
             if not abs(value) < float("inf"):
@@ -481,8 +508,8 @@ class _Net(NeuralNetClassifier):
                     "clip with max_grad_norm, or scale the input."
                 )
 
-    def _record_for_skorch(self, record):
-        """What skorch's callbacks expect to find in the net's history."""
+    def _record_for_skorch(self, record: dict) -> None:
+        """Write the entries that skorch's callbacks expect into the net's history."""
         for name, value in record.items():
             if name != "epoch":  # which skorch counts over all calls
                 self.history.record(SKORCH_NAMES.get(name, name), value)
@@ -491,8 +518,8 @@ class _Net(NeuralNetClassifier):
                 self.history.record(f"{name}_best", record[name] < self.lowest[name])
                 self.lowest[name] = min(record[name], self.lowest[name])
 
-    def result(self):
-        """What training results in as of now."""
+    def result(self) -> TrainingResult:
+        """The result of the training up to now."""
         return TrainingResult(
             network=self.recipe.as_network(state_dict_as_arrays(self.module_)),
             history=list(self.records_with_scores()),
@@ -511,8 +538,8 @@ class _Net(NeuralNetClassifier):
             n_steps=self.n_steps,
         )
 
-    def _options_that_callbacks_changed(self):
-        """Of each of the optimiser's groups of parameters: rates, for example."""
+    def _options_that_callbacks_changed(self) -> list[dict]:
+        """Changed settings, for example rates, of each parameter group of the optimiser."""
         is_ours = {"params"} if self.recipe.schedule.is_constant else {"params", "lr"}
         return [
             {
@@ -525,8 +552,8 @@ class _Net(NeuralNetClassifier):
             for group, made in zip(self.optimizer_.param_groups, self.options_made, strict=True)
         ]
 
-    def records_with_scores(self):
-        """Our records, with the numbers that callbacks such as EpochScoring added."""
+    def records_with_scores(self) -> list[dict]:
+        """Our records with the numbers that callbacks such as EpochScoring added."""
         ours = {"epoch", "train_loss", "valid_loss", *SKORCH_NAMES.values()}
         for record, row in zip(self.records, self.epochs_of_skorch, strict=True):
             for name, value in row.items():
@@ -534,7 +561,8 @@ class _Net(NeuralNetClassifier):
                     record[name] = float(value)
         return self.records
 
-    def _watch_plateau(self, record):
+    def _watch_plateau(self, record: dict) -> None:
+        """Stop early if the loss has stopped improving, and keep the best weights."""
         plateau = self.recipe.plateau
         if plateau is None:
             return
@@ -545,23 +573,24 @@ class _Net(NeuralNetClassifier):
             self._keep_weights()
         self.stop_requested |= plateau.reached
 
-    def _lower_rate(self, record):
-        """Where a schedule watches the loss: lower the rate, or stop, if that stands still."""
+    def _lower_rate(self, record: dict) -> None:
+        """Lower the rate or stop, if the schedule watches the loss and it stopped improving."""
         if self.decay:
             loss = record.get("valid_loss", record["train_loss"])
             self.decay = self.recipe.schedule.plateau.after_epoch(self.decay, loss)
             self.stop_requested |= self.decay["is_over"]
 
-    def _keep_weights(self):
+    def _keep_weights(self) -> None:
         self.best_state = {k: v.detach().clone() for k, v in self.module_.state_dict().items()}
 
 
-def _raised_by(callback, interrupt):
-    """Whether a callback itself raised KeyboardInterrupt, which is how skorch's stop.
+def _raised_by(callback: Any, interrupt: KeyboardInterrupt) -> bool:
+    """Whether a callback itself raised KeyboardInterrupt, as skorch's callbacks do to stop.
 
-    A real Ctrl-C arrives somewhere below it, or at an instruction that raises nothing.
+    A real Ctrl-C arrives in a function that the callback calls, or at an instruction that is
+    no raise.
     """
-    traceback = interrupt.__traceback__
+    traceback: Any = interrupt.__traceback__
     depth = 0
     while traceback.tb_next is not None:
         traceback, depth = traceback.tb_next, depth + 1

@@ -1,7 +1,9 @@
 """Optimisers by name or by class, and their state as plain arrays."""
 
 import inspect
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +23,7 @@ __all__ = [
     "state_as_arrays",
 ]
 
-OPTIMIZERS = {
+OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     "sgd": torch.optim.SGD,
     "adam": torch.optim.Adam,
     "adamw": torch.optim.AdamW,
@@ -30,20 +32,20 @@ OPTIMIZERS = {
 
 
 def make_optimizer(
-    optimizer,
-    module,
+    optimizer: "str | type[torch.optim.Optimizer]",
+    module: torch.nn.Module,
     *,
-    learning_rate,
-    weight_decay=0.0,
-    momentum=0.0,
-    nesterov=False,
-    rate_factors=None,
-    options=None,
-):
-    """An optimiser for the parameters of a module.
+    learning_rate: float,
+    weight_decay: float = 0.0,
+    momentum: float = 0.0,
+    nesterov: bool = False,
+    rate_factors: dict[torch.nn.Parameter, float] | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> torch.optim.Optimizer:
+    """Make an optimiser for the parameters of a module.
 
-    Weight decay acts on weights alone, not on biases nor on BatchNorm's scales. A class
-    that has none gets its L2 from the loss: see :func:`penalty_of`.
+    Weight decay applies to weights only, not to biases and BatchNorm's scales. For a class
+    without weight decay the L2 penalty is a part of the loss: see :func:`penalty_of`.
 
     Parameters
     ----------
@@ -53,13 +55,13 @@ def make_optimizer(
     learning_rate : float
     weight_decay : float, default=0.0
     momentum : float, default=0.0
-        Of "sgd" and "rmsprop".
+        Used by "sgd" and "rmsprop".
     nesterov : bool, default=False
-        Of "sgd", where momentum is not 0.
+        Used by "sgd" if momentum is not 0.
     rate_factors : dict of torch.nn.Parameter to float, default=None
-        Of the learning rate, kept in the groups of parameters as "rate_factor". They
-        leave decoupled weight decay as it is. Without effect for a class without weight
-        decay, such as LBFGS, which takes no groups.
+        Factors of the learning rate, kept in the parameter groups as "rate_factor". They do
+        not change decoupled weight decay. Without effect for a class without weight
+        decay, such as LBFGS, which has no parameter groups.
     options : dict, default=None
         Further arguments of the class, for example ``betas``.
 
@@ -73,16 +75,16 @@ def make_optimizer(
     >>> optimizer.param_groups[0]["lr"]
     0.01
     """
-    settings = {"lr": learning_rate}
+    settings: dict[str, Any] = {"lr": learning_rate}
     if optimizer in ("sgd", "rmsprop"):
         settings["momentum"] = momentum
     if optimizer == "sgd":
         settings["nesterov"] = nesterov and momentum > 0
     options = options or {}
     if optimizer in ("sgd", "adam", "adamw") and not {"foreach", "differentiable"} & {*options}:
-        # One fused kernel per step: the same formula, a few times less overhead.
+        # One fused kernel per step: the same formula with a few times less overhead.
         settings["fused"] = True
-    optimizer_class = class_of(optimizer)
+    optimizer_class: Any = class_of(optimizer)
     settings |= options
     parameters = [p for p in module.parameters() if p.requires_grad]
     if not has_weight_decay(optimizer_class):
@@ -90,7 +92,7 @@ def make_optimizer(
     is_decoupled = issubclass(optimizer_class, torch.optim.AdamW) or options.get(
         "decoupled_weight_decay"
     )
-    groups = {}
+    groups: dict[tuple[float, bool], list[torch.nn.Parameter]] = {}
     for parameter in parameters:
         factor = (rate_factors or {}).get(parameter, 1.0)
         groups.setdefault((factor, _is_weight(parameter)), []).append(parameter)
@@ -110,7 +112,9 @@ def make_optimizer(
     )
 
 
-def _made(optimizer_class, parameters, settings, options):
+def _made(
+    optimizer_class: type, parameters: Any, settings: dict, options: dict
+) -> torch.optim.Optimizer:
     """An optimiser, or an error that names it and the user's options."""
     try:
         return optimizer_class(parameters, **settings)
@@ -122,13 +126,13 @@ def _made(optimizer_class, parameters, settings, options):
         return refuse("optimizer", optimizer_class, allowed, kind)
 
 
-def _is_weight(parameter):
-    """Whether it is decayed: biases and BatchNorm's scales are vectors."""
+def _is_weight(parameter: torch.Tensor) -> bool:
+    """Whether weight decay applies: biases and BatchNorm's scales are vectors."""
     return parameter.ndim > 1
 
 
-def has_weight_decay(optimizer_class):
-    """Whether a class of optimisers has a weight decay of its own.
+def has_weight_decay(optimizer_class: type[torch.optim.Optimizer]) -> bool:
+    """Whether a class of optimisers has its own weight decay.
 
     Parameters
     ----------
@@ -148,7 +152,7 @@ def has_weight_decay(optimizer_class):
 
 @dataclass(frozen=True)
 class L2Penalty:
-    """``weight_decay / 2 * sum w^2`` as a part of the loss.
+    """The penalty ``weight_decay / 2 * sum w^2`` as a part of the loss.
 
     Parameters
     ----------
@@ -165,17 +169,17 @@ class L2Penalty:
     (2.25, 2.5)
     """
 
-    weights: list
+    weights: list[torch.nn.Parameter]
     weight_decay: float
 
-    def value(self):
-        """What the penalty adds to the loss, as a tensor."""
+    def value(self) -> Any:
+        """The value of the penalty, as a tensor."""
         return sum(w.detach().square().sum() for w in self.weights) * (self.weight_decay / 2)
 
-    def add_gradient(self):
+    def add_gradient(self) -> None:
         """Add its gradient, ``weight_decay * w``, to the gradients of the weights.
 
-        As SGD does, a weight without a gradient is left out.
+        A weight without a gradient is left out, as in SGD.
         """
         for weight in self.weights:
             if weight.grad is None:
@@ -186,10 +190,10 @@ class L2Penalty:
             weight.grad.add_(weight.detach(), alpha=self.weight_decay)
 
 
-def penalty_of(optimizer, weight_decay):
-    """The L2 penalty that the loss needs because the optimiser has no weight decay.
+def penalty_of(optimizer: torch.optim.Optimizer, weight_decay: float) -> L2Penalty | None:
+    """The L2 penalty of the loss, for an optimiser without weight decay.
 
-    Its gradient is the one that SGD's ``weight_decay`` adds: for the same weights.
+    Its gradient is the one that SGD's ``weight_decay`` adds, for the same weights.
 
     Parameters
     ----------
@@ -199,7 +203,7 @@ def penalty_of(optimizer, weight_decay):
     Returns
     -------
     L2Penalty or None
-        None for an optimiser that has its own weight decay, and for ``weight_decay=0``.
+        None for an optimiser with its own weight decay, and for ``weight_decay=0``.
 
     Examples
     --------
@@ -216,8 +220,8 @@ def penalty_of(optimizer, weight_decay):
     return L2Penalty(weights, weight_decay) if weights else None
 
 
-def class_of(optimizer):
-    """The class that a name means, or the class itself.
+def class_of(optimizer: "str | type[torch.optim.Optimizer]") -> type[torch.optim.Optimizer]:
+    """The optimiser class of a name, or the class itself.
 
     Parameters
     ----------
@@ -235,8 +239,8 @@ def class_of(optimizer):
     return OPTIMIZERS[optimizer] if isinstance(optimizer, str) else optimizer
 
 
-def kind_of(optimizer):
-    """What decides which moments an optimiser keeps: its class and its switches.
+def kind_of(optimizer: torch.optim.Optimizer) -> str:
+    """The class and the switches of an optimiser, which decide what moments it keeps.
 
     Parameters
     ----------
@@ -256,12 +260,12 @@ def kind_of(optimizer):
     return " ".join([type(optimizer).__name__, *switches])
 
 
-def quick_step_of(optimizer):
-    """The fused kernel of an optimiser that has made a step, without what surrounds it.
+def quick_step_of(optimizer: torch.optim.Optimizer) -> Callable[[], None] | None:
+    """A function that calls the fused kernel of an optimiser directly, after its first step.
 
-    ``optimizer.step()`` gathers its tensors and its settings anew in every step, which
-    takes longer than the arithmetic of a small network. The rate is still read from the
-    groups of parameters, each time.
+    ``optimizer.step()`` gathers tensors and settings again in every step, which takes longer
+    than the arithmetic of a small network. The learning rate is still read from the parameter
+    groups in each step.
 
     Parameters
     ----------
@@ -270,7 +274,7 @@ def quick_step_of(optimizer):
     Returns
     -------
     callable without arguments, or None
-        The same step, to the bit. None for other optimisers and settings.
+        The same step, bit for bit. None for other optimisers and settings.
 
     Examples
     --------
@@ -281,10 +285,12 @@ def quick_step_of(optimizer):
     >>> quick_step_of(optimizer)()
     """
     bind = _KERNELS.get(type(optimizer))
+    if bind is None:
+        return None
     switches = ("amsgrad", "maximize", "differentiable", "capturable")
     for group in optimizer.param_groups:
         is_plain = group.get("fused") and not any(group.get(name) for name in switches)
-        if bind is None or not is_plain or isinstance(group["lr"], torch.Tensor):
+        if not is_plain or isinstance(group["lr"], torch.Tensor):
             return None
     states = [[optimizer.state[p] for p in group["params"]] for group in optimizer.param_groups]
     if not all(p.grad is not None for group in optimizer.param_groups for p in group["params"]):
@@ -294,7 +300,7 @@ def quick_step_of(optimizer):
 
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
 
-    def quick_step():
+    def quick_step() -> None:
         if any(p.grad is None for p in parameters):  # a module that does not use all of them
             optimizer.step()
             return
@@ -306,8 +312,8 @@ def quick_step_of(optimizer):
     return quick_step
 
 
-def _counts_in_one_tensor(states):
-    """Make the parameters' counts of steps views of one tensor, for a single addition."""
+def _counts_in_one_tensor(states: Iterable[dict]) -> torch.Tensor | None:
+    """Turn the step counts of the parameters into slices of one tensor, for a single addition."""
     counted = [state for state in states if "step" in state]
     if not counted:
         return None
@@ -317,7 +323,9 @@ def _counts_in_one_tensor(states):
     return counts
 
 
-def _bind_adam(group, states, kernel=None):
+def _bind_adam(
+    group: dict[str, Any], states: list[dict], kernel: Callable | None = None
+) -> Callable[[], None]:
     """One step of Adam for a group of parameters."""
     kernel = kernel or torch._fused_adam_
     params = [p.detach() for p in group["params"]]
@@ -327,7 +335,7 @@ def _bind_adam(group, states, kernel=None):
     beta1, beta2 = group["betas"]
     settings = {name: group[name] for name in ("weight_decay", "eps", "amsgrad", "maximize")}
 
-    def step():
+    def step() -> None:
         grads = [p.grad for p in group["params"]]
         kernel(
             *(params, grads, means, squares, [], counts),
@@ -340,39 +348,42 @@ def _bind_adam(group, states, kernel=None):
     return step
 
 
-def _bind_adamw(group, states):
+def _bind_adamw(group: dict[str, Any], states: list[dict]) -> Callable[[], None]:
+    """One step of AdamW for a group of parameters."""
     return _bind_adam(group, states, torch._fused_adamw_)
 
 
-def _bind_sgd(group, states):
+def _bind_sgd(group: dict[str, Any], states: list[dict]) -> Callable[[], None]:
     """One step of SGD for a group of parameters."""
     params = [p.detach() for p in group["params"]]
     buffers = [state["momentum_buffer"] for state in states] if group["momentum"] else []
     names = ("weight_decay", "momentum", "dampening", "nesterov", "maximize")
     settings = {name: group[name] for name in names}
 
-    def step():
+    def step() -> None:
         grads = [p.grad for p in group["params"]]
         torch._fused_sgd_(params, grads, buffers, lr=group["lr"], is_first_step=False, **settings)
 
     return step
 
 
-_KERNELS = {
+_KERNELS: dict[type, Callable[[dict[str, Any], list[dict]], Callable[[], None]]] = {
     torch.optim.Adam: _bind_adam,
     torch.optim.AdamW: _bind_adamw,
     torch.optim.SGD: _bind_sgd,
 }
 
 
-def state_as_arrays(optimizer, parameters):
+def state_as_arrays(
+    optimizer: torch.optim.Optimizer, parameters: list[torch.nn.Parameter]
+) -> dict[int, Any]:
     """Moments and step counts of an optimiser, as NumPy arrays.
 
     Parameters
     ----------
     optimizer : torch.optim.Optimizer
     parameters : list of torch.nn.Parameter
-        In an order that does not depend on the optimiser's groups.
+        In an order that does not depend on the parameter groups.
 
     Returns
     -------
@@ -387,17 +398,21 @@ def state_as_arrays(optimizer, parameters):
     return {position[index]: arrays[index] for index in arrays}
 
 
-def load_state(optimizer, state, parameters):
-    """Give an optimiser the moments and step counts of :func:`state_as_arrays`.
+def load_state(
+    optimizer: torch.optim.Optimizer,
+    state: dict[int, Any],
+    parameters: list[torch.nn.Parameter],
+) -> None:
+    """Load the moments and step counts of :func:`state_as_arrays` into an optimiser.
 
-    Its own settings (rates, decay) stay as they are, and its groups may be others.
+    Its settings (rates, decay) stay as they are, and its parameter groups may differ.
 
     Parameters
     ----------
     optimizer : torch.optim.Optimizer
     state : dict
     parameters : list of torch.nn.Parameter
-        In the order of the call that gave `state`.
+        In the same order as for :func:`state_as_arrays`.
     """
     tensors = _map_leaves(
         state,
@@ -409,13 +424,14 @@ def load_state(optimizer, state, parameters):
     optimizer.load_state_dict({"state": by_index, "param_groups": groups})
 
 
-def _positions(optimizer, parameters):
-    """Where in a list the parameters of an optimiser are, in the order of its groups."""
+def _positions(optimizer: torch.optim.Optimizer, parameters: list[torch.nn.Parameter]) -> list[int]:
+    """Positions in a list of the parameters of an optimiser, in the order of its groups."""
     position = {parameter: i for i, parameter in enumerate(parameters)}
     return [position[p] for group in optimizer.param_groups for p in group["params"]]
 
 
-def _map_leaves(tree, function):
+def _map_leaves(tree: Any, function: Callable[[Any], Any]) -> Any:
+    """Nested dicts and lists with a function applied to all other values."""
     if isinstance(tree, dict):
         return {key: _map_leaves(value, function) for key, value in tree.items()}
     if isinstance(tree, (list, tuple)):

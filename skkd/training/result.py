@@ -1,4 +1,4 @@
-"""What a training results in."""
+"""The result of a training."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -8,20 +8,19 @@ __all__ = ["TrainingResult"]
 
 @dataclass
 class TrainingResult:
-    """A fitted network, how it was trained, and what a later training goes on from.
+    """A fitted network, the history of its training, and the state for continuing it.
 
     Parameters
     ----------
     network : skkd.inference.network.Network or ModuleNetwork
     history : list of dict of float
-        A record per epoch, from the beginning or of one call.
+        One record per epoch of this training, or of all since the beginning.
     best_epoch : int or None
-        The epoch whose weights were kept, counted as in `history`; 0 for the weights that
-        training began with.
+        The epoch whose weights were kept, as counted in `history`; 0 for the initial weights.
     training_state : dict
         "optimizer", "moments", "epochs_done", "place" and the states of generators.
     n_steps : int, default=0
-        Of the optimiser, from the beginning or in one call.
+        Number of optimiser steps in these epochs.
     """
 
     network: Any
@@ -31,7 +30,7 @@ class TrainingResult:
     n_steps: int = 0
 
     def preceded_by(self, earlier: "TrainingResult | None") -> "TrainingResult":
-        """The same, together with the training that it went on from.
+        """The result of two trainings, of which this one continued the earlier one.
 
         Parameters
         ----------

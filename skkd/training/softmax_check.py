@@ -1,6 +1,7 @@
-"""Whether a custom module takes the softmax itself, which the loss would take again."""
+"""A check for custom modules that end with a softmax, which the loss would apply again."""
 
 from contextlib import ExitStack
+from typing import Any
 
 import torch
 from torch import nn
@@ -9,15 +10,15 @@ from skkd.checks import warn
 
 __all__ = ["warn_of_probabilities"]
 
-#: Fewer rows of two logits may sum to one by chance.
+#: With fewer rows, two logits per row may sum to one by chance.
 FEWEST_ROWS = 8
 
 
-def warn_of_probabilities(module, X):
+def warn_of_probabilities(module: nn.Module, X: torch.Tensor) -> None:
     """Warn where the outputs of a module are probabilities, or their logarithms.
 
-    Outputs that are the same for each row tell nothing, unless a softmax layer has made
-    them: a last layer that starts at a constant has such.
+    Outputs that are equal in all rows count only if a softmax layer made them: a last layer
+    with constant initial weights gives equal outputs, too.
 
     Parameters
     ----------
@@ -45,27 +46,27 @@ def warn_of_probabilities(module, X):
         )
 
 
-def _are_probabilities(rows):
+def _are_probabilities(rows: torch.Tensor) -> bool:
     ones = torch.ones_like(rows[:, 0])
     sums_to_one = torch.allclose(rows.sum(dim=1), ones, rtol=0, atol=1e-4)
     return sums_to_one and bool(((rows >= 0) & (rows <= 1)).all())
 
 
-def _outputs_and_softmax(module, X):
-    """The outputs of a module, and the softmax layer that they come from, or None."""
-    found = []
+def _outputs_and_softmax(module: nn.Module, X: torch.Tensor) -> tuple[torch.Tensor, str | None]:
+    """The outputs of a module, and the name of the softmax layer that made them, or None."""
+    found: list[tuple[nn.Module, torch.Tensor]] = []
 
-    def note(layer, inputs, output):
+    def record(layer: nn.Module, inputs: Any, output: torch.Tensor) -> None:
         found.append((layer, output))
 
-    layers = {
+    layers: dict[nn.Module, str] = {
         layer: f"{type(layer).__name__}{f' ({name!r})' if name else ''}"
         for name, layer in module.named_modules()
         if isinstance(layer, (nn.Softmax, nn.LogSoftmax))
     }
     with torch.no_grad(), ExitStack() as hooks:
         for layer in layers:
-            hooks.callback(layer.register_forward_hook(note).remove)
+            hooks.callback(layer.register_forward_hook(record).remove)
         outputs = module.eval()(X)
     made = [layers[layer] for layer, output in found if output is outputs]
     return outputs.double(), made[-1] if made else None

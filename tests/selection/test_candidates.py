@@ -273,9 +273,8 @@ def test_the_bar_says_which_transfer_set_was_better_but_not_clearly(capsys, monk
     clf = DistilledClassifier(Knows(), verbose=1, **QUICK).fit(X, y)
     assert min(clf.candidate_losses_, key=clf.candidate_losses_.get) == "transfer set"
     assert clf.candidate_ == "teacher"
-    assert (
-        "selected teacher, 4 epochs (transfer set is not clearly better)" in capsys.readouterr().err
-    )
+    shown = capsys.readouterr().err
+    assert "selected teacher, 4 epochs (transfer set is not clearly better)" in shown
 
 
 @pytest.mark.parametrize("n_folds", [1, 2])

@@ -130,7 +130,7 @@ def n_epochs(clf, X, y):
         ([EpochTimer()], "callbacks__EpochTimer__x", r"a name: callbacks=\[\(name, callback\)"),
         (None, "callbacks__a__x", r"a name: callbacks=\[\(name, callback\)"),
         ("disable", "callbacks__a", r"a name: callbacks=\[\(name, callback\)"),
-        ([("a", None)], "callbacks__a__x", "callbacks__a as a callback first, which is None"),
+        ([("a", None)], "callbacks__a__x", "callbacks__a is set to a callback; it is None"),
     ],
 )
 def test_a_name_that_is_not_there_is_refused_with_those_that_are(callbacks, name, message):

@@ -841,7 +841,7 @@ def test_looking_at_the_initial_weights_changes_no_other_fit_by_a_bit(
     def does_not_look(net, valid):
         net.loss_at_start = float("inf")
 
-    monkeypatch.setattr(_Net, "begin_with_weights_as_they_are", does_not_look)
+    monkeypatch.setattr(_Net, "keep_starting_weights", does_not_look)
     plain = stopped_early(case, *iris_like, **params)
     assert looked.best_epoch_ == plain.best_epoch_
     assert without_seconds(looked.history_) == without_seconds(plain.history_)
