@@ -9,21 +9,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
+from skkd.activations import ACTIVATIONS
 from skkd.callbacks import copies_of_callbacks
 from skkd.checks import check_flag, check_integer, check_number, check_option, is_auto, refuse
-from skkd.inference.network import ACTIVATIONS
 from skkd.initializers import resolve_bias_init, resolve_init
+from skkd.losses import resolve_teacher_loss
+from skkd.optimizers import OPTIMIZERS
 from skkd.preprocessing.encodings import resolve_encoding
 from skkd.preprocessing.scaling import SCALINGS
 from skkd.presets import NARROW, layer_sizes, with_preset
 from skkd.schedules import resolve_schedule
 
 __all__ = ["Config", "DistilledConfig", "check_options_of"]
-
-OPTIMIZERS = ("sgd", "adam", "adamw", "rmsprop")
-
-#: The names in `skkd.losses.TEACHER_LOSSES`, which is not read before torch is needed.
-TEACHER_LOSSES = ("kl", "reverse_kl", "jensen_shannon", "logit_mse", "brier")
 
 SOFT_LABELS = ("auto", "in_sample", "out_of_bag", "out_of_fold")
 
@@ -135,7 +132,7 @@ class DistilledConfig(Config):
     teacher: Any = None
     temperature: float = 1.0
     alpha: float | str = "auto"
-    teacher_loss: str = "kl"
+    teacher_loss: Any = "kl"
     augment: Any = "auto"
     augment_size: int | str = "auto"
     augment_seconds: float | None = None
@@ -293,7 +290,7 @@ def _check_runtime(config):
 def _check_teaching(config: "DistilledConfig") -> None:
     check_number("temperature", config.temperature, low=0, low_open=True)
     _check_or_auto(check_number, "alpha", config.alpha, "a number in [0, 1]", low=0, high=1)
-    check_option("teacher_loss", config.teacher_loss, TEACHER_LOSSES)
+    resolve_teacher_loss("teacher_loss", config.teacher_loss)
     check_option("soft_labels", config.soft_labels, SOFT_LABELS)
     check_flag("calibrate_teacher", config.calibrate_teacher)
     check_number("proba_floor", config.proba_floor, low=0, high=1, low_open=True, high_open=True)

@@ -14,38 +14,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-__all__ = ["ACTIVATIONS", "Dense", "Network", "log_softmax", "softmax"]
+from skkd.activations import ACTIVATIONS
+
+__all__ = ["Dense", "Network", "log_softmax", "softmax"]
 
 #: Rows that pass through the layers together: few enough for the cache, and enough for
 #: threads of NumPy's, which small products keep waiting for each other.
 BLOCK_ROWS = 4096
-
-
-def logistic(x):
-    """``1 / (1 + exp(-x))``, without overflow."""
-    return 0.5 * (1 + np.tanh(0.5 * x))
-
-
-def softplus(x):
-    """``log(1 + exp(x))``, without overflow."""
-    return np.logaddexp(0, x)
-
-
-def elu(x):
-    """``x`` above zero, ``exp(x) - 1`` below."""
-    return np.where(x > 0, x, np.expm1(np.minimum(x, 0)))
-
-
-def selu(x):
-    """ELU, scaled so that activations normalise themselves (arXiv:1706.02515)."""
-    scale, alpha = 1.0507009873554805, 1.6732632423543772
-    return scale * np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0)))
-
-
-def gelu(x):
-    """``x Phi(x)`` in the tanh approximation of arXiv:1606.08415."""
-    bounded = np.clip(x, -1e3, 1e3)  # tanh is +-1 long before; the cube must not overflow
-    return 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (bounded + 0.044715 * bounded**3)))
 
 
 #: Up to so many rows, making blocks takes as long as answering.
@@ -56,20 +31,6 @@ MANY_ROWS = 1000
 
 #: The smallest normal number.
 TINY = np.finfo(np.float64).tiny
-
-#: Each may overwrite its argument.
-ACTIVATIONS = {
-    "identity": lambda x: x,
-    "logistic": logistic,
-    "tanh": np.tanh,
-    "relu": lambda x: np.maximum(x, 0, out=x),
-    "leaky_relu": lambda x: np.maximum(x, 0.01 * x),
-    "elu": elu,
-    "selu": selu,
-    "gelu": gelu,
-    "silu": lambda x: x * logistic(x),
-    "mish": lambda x: x * np.tanh(softplus(x)),
-}
 
 
 def log_softmax(logits):
@@ -138,7 +99,7 @@ class Dense:
     def __call__(self, x):
         x = x @ self.weight
         x += self.bias
-        return ACTIVATIONS[self.activation](x)
+        return ACTIVATIONS[self.activation].numpy(x)
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,8 +2,8 @@
 
 For small networks half of a training step is not arithmetic but the bookkeeping of
 autograd. Here each kind of layer is a pair of functions, forward and backward, in one
-table: :data:`PASSES`. A new kind of layer is a new row there. What they compute is what
-autograd computes, up to rounding.
+table: :data:`PASSES`. A new kind of layer is a new row there; activations come from
+:mod:`skkd.activations`. What they compute is what autograd computes, up to rounding.
 
 =========  =====================================  ======================================
 Linear     z = x W^T + b                          dW = dz^T x, db = sum dz, dx = dz W
@@ -17,6 +17,7 @@ Dropout    z = x m, m = mask / (1 - p)            dx = dz m
 import torch
 from torch import nn
 
+from skkd.activations import ACTIVATIONS
 from skkd.modules import MLP, Dropout, ScaledLinear
 
 __all__ = ["PASSES", "Backprop"]
@@ -179,16 +180,15 @@ class DropoutPass:
         return d.mul_(self.mask)
 
 
-def activation_pass(forward, backward):
+def activation_pass(activation):
     """The pass of an activation.
 
     Parameters
     ----------
-    forward : callable
-        (layer, x) -> z; it may overwrite x if `backward` reads z alone.
-    backward : callable
-        (layer, dz, x, z) -> dx.
+    activation : skkd.activations.Activation
     """
+    backward = activation.backward
+    forward = activation.forward or (lambda layer, x: layer(x))
 
     class ActivationPass:
         def __init__(self, layer):
@@ -200,50 +200,19 @@ def activation_pass(forward, backward):
             return self.z
 
         def backward(self, d):
-            return backward(self.layer, d, self.x, self.z)
+            return backward(aten, self.layer, d, self.x, self.z)
 
     return ActivationPass
 
-
-SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805
 
 PASSES = {
     nn.Linear: LinearPass,
     ScaledLinear: ScaledLinearPass,
     nn.BatchNorm1d: BatchNormPass,
     Dropout: DropoutPass,
-    nn.Identity: activation_pass(lambda layer, x: x, lambda layer, d, x, z: d),
-    nn.ReLU: activation_pass(
-        lambda layer, x: x.relu_(),
-        lambda layer, d, x, z: aten.threshold_backward(d, z, 0),
-    ),
-    nn.Sigmoid: activation_pass(
-        lambda layer, x: x.sigmoid_(), lambda layer, d, x, z: aten.sigmoid_backward(d, z)
-    ),
-    nn.Tanh: activation_pass(
-        lambda layer, x: x.tanh_(), lambda layer, d, x, z: aten.tanh_backward(d, z)
-    ),
-    nn.LeakyReLU: activation_pass(
-        lambda layer, x: layer(x),
-        lambda layer, d, x, z: aten.leaky_relu_backward(d, x, layer.negative_slope, False),
-    ),
-    # By their own values, which spares the exponential.
-    nn.ELU: activation_pass(
-        lambda layer, x: layer(x),
-        lambda layer, d, x, z: aten.elu_backward(d, layer.alpha, 1, 1, True, z),
-    ),
-    nn.SELU: activation_pass(
-        lambda layer, x: torch.selu_(x),
-        lambda layer, d, x, z: aten.elu_backward(d, SELU_ALPHA, SELU_SCALE, 1, True, z),
-    ),
-    nn.GELU: activation_pass(
-        lambda layer, x: layer(x),
-        lambda layer, d, x, z: aten.gelu_backward(d, x, approximate=layer.approximate),
-    ),
-    nn.SiLU: activation_pass(
-        lambda layer, x: layer(x), lambda layer, d, x, z: aten.silu_backward(d, x)
-    ),
-    nn.Mish: activation_pass(
-        lambda layer, x: layer(x), lambda layer, d, x, z: aten.mish_backward(d, x)
-    ),
+    **{
+        type(activation.module()): activation_pass(activation)
+        for activation in ACTIVATIONS.values()
+        if activation.backward is not None
+    },
 }
