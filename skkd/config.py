@@ -13,6 +13,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from skkd.activations import ACTIVATIONS
 from skkd.callbacks import copies_of_callbacks
 from skkd.checks import (
     check_flag,
@@ -23,8 +24,9 @@ from skkd.checks import (
     is_listed,
     refuse,
 )
-from skkd.inference.network import ACTIVATIONS
 from skkd.initializers import resolve_bias_init, resolve_init
+from skkd.losses import resolve_teacher_loss
+from skkd.optimizers import OPTIMIZERS
 from skkd.preprocessing.encodings import resolve_encoding
 from skkd.preprocessing.scaling import SCALINGS
 from skkd.presets import NARROW, layer_sizes, with_preset
@@ -38,11 +40,6 @@ __all__ = [
     "check_options_of",
     "check_size_of_layers",
 ]
-
-OPTIMIZERS = ("sgd", "adam", "adamw", "rmsprop")
-
-#: The keys of `skkd.losses.TEACHER_LOSSES`, repeated here because that module imports torch.
-TEACHER_LOSSES = ("kl", "reverse_kl", "jensen_shannon", "logit_mse", "brier")
 
 SOFT_LABELS = ("auto", "in_sample", "out_of_bag", "out_of_fold")
 
@@ -153,7 +150,7 @@ class DistilledConfig(Config):
     teacher: Any = None
     temperature: float = 1.0
     alpha: float | str = "auto"
-    teacher_loss: str = "kl"
+    teacher_loss: Any = "kl"
     augment: Any = "auto"
     augment_size: int | str = "auto"
     augment_seconds: float | None = None
@@ -388,7 +385,7 @@ def _check_runtime(config: Config) -> None:
 def _check_teaching(config: "DistilledConfig") -> None:
     check_number("temperature", config.temperature, low=0, high=1e15, low_open=True)
     _check_or_auto(check_number, "alpha", config.alpha, "a number in [0, 1]", low=0, high=1)
-    check_option("teacher_loss", config.teacher_loss, TEACHER_LOSSES)
+    resolve_teacher_loss("teacher_loss", config.teacher_loss)
     check_option("soft_labels", config.soft_labels, SOFT_LABELS)
     check_flag("calibrate_teacher", config.calibrate_teacher)
     check_number("proba_floor", config.proba_floor, low=0, high=1, low_open=True, high_open=True)

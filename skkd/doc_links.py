@@ -12,6 +12,7 @@ DOCS_URL = ""
 PUBLIC = (
     "skkd",
     "skkd.initializers",
+    "skkd.losses",
     "skkd.preprocessing",
     "skkd.schedules",
     "skkd.transfer",

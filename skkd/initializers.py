@@ -33,6 +33,7 @@ import numbers
 
 from sklearn.base import BaseEstimator
 
+from skkd.activations import ACTIVATIONS
 from skkd.checks import check_instance, check_number, check_option, refuse, warn
 from skkd.doc_links import DocLinkMixin
 
@@ -414,20 +415,6 @@ INITIALIZERS = {
     "orthogonal": Orthogonal(),
 }
 
-#: What init="auto" means for a layer that feeds an activation.
-AUTO = {
-    "identity": Xavier("uniform"),
-    "logistic": Xavier("uniform"),
-    "tanh": Xavier("uniform"),
-    "relu": He("uniform"),
-    "leaky_relu": He("uniform", negative_slope=0.01),
-    "elu": He("uniform"),
-    "selu": LeCun("normal"),
-    "gelu": He("uniform"),
-    "silu": He("uniform"),
-    "mish": He("uniform"),
-}
-
 
 def fans(tensor):
     """Inputs of a unit, and units that an input feeds.
@@ -558,10 +545,18 @@ def resolve_init(name, value, activation):
     """
     if isinstance(value, str):
         check_option(name, value, ("auto", *INITIALIZERS))
-        return AUTO[activation] if value == "auto" else INITIALIZERS[value]
+        return _auto_init(activation) if value == "auto" else INITIALIZERS[value]
     check_instance(name, value, Initializer, "a scheme's name or an object of skkd.initializers")
     value.check()
     return value
+
+
+def _auto_init(activation):
+    """What "auto" means for a layer that feeds an activation."""
+    known = ACTIVATIONS[activation]
+    if known.init == "he":
+        return He(negative_slope=known.negative_slope)
+    return INITIALIZERS[known.init]
 
 
 def resolve_bias_init(name, value):

@@ -18,22 +18,13 @@ from collections import OrderedDict
 import torch
 from torch import Tensor, nn
 
+from skkd import activations
 from skkd.initializers import initialize_, resolve_bias_init, resolve_init
 
 __all__ = ["ACTIVATIONS", "MLP", "Dropout", "ScaledLinear", "rate_factors"]
 
-ACTIVATIONS = {
-    "identity": nn.Identity,
-    "logistic": nn.Sigmoid,
-    "tanh": nn.Tanh,
-    "relu": nn.ReLU,
-    "leaky_relu": nn.LeakyReLU,
-    "elu": nn.ELU,
-    "selu": nn.SELU,
-    "gelu": lambda: nn.GELU(approximate="tanh"),
-    "silu": nn.SiLU,
-    "mish": nn.Mish,
-}
+#: Functions that make the torch module of an activation, by its name in `skkd.activations`.
+ACTIVATIONS = {name: activation.module for name, activation in activations.ACTIVATIONS.items()}
 
 
 class Dropout(nn.Module):

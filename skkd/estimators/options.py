@@ -34,6 +34,7 @@ OBJECTS = {
     "dropout_decay": "skkd.schedules",
     "init": "skkd.initializers",
     "bias_init": "skkd.initializers",
+    "teacher_loss": "skkd.losses",
     "numeric_encoding": "skkd.preprocessing",
     "augment": "skkd.transfer",
 }

@@ -9,49 +9,23 @@ same logits alone and among others, which would differ by 1e-6 in float32, and n
 overflows in the layers. The one exception is many rows at once that are float32 already.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from skkd.activations import ACTIVATIONS
 from skkd.preprocessing.preprocessor import Preprocessor
 
 if TYPE_CHECKING:
     from skkd.modules import MLP
 
-__all__ = ["ACTIVATIONS", "Dense", "Network", "log_softmax", "softmax"]
+__all__ = ["Dense", "Network", "log_softmax", "softmax"]
 
 #: Rows that pass through the layers together: few enough for the cache of the processor, and
 #: enough for NumPy's threads, which wait for each other in small matrix products.
 BLOCK_ROWS = 4096
-
-
-def logistic(x: np.ndarray) -> np.ndarray:
-    """``1 / (1 + exp(-x))``, without overflow."""
-    return 0.5 * (1 + np.tanh(0.5 * x))
-
-
-def softplus(x: np.ndarray) -> np.ndarray:
-    """``log(1 + exp(x))``, without overflow."""
-    return np.logaddexp(0, x)
-
-
-def elu(x: np.ndarray) -> np.ndarray:
-    """``x`` above zero, ``exp(x) - 1`` below."""
-    return np.where(x > 0, x, np.expm1(np.minimum(x, 0)))
-
-
-def selu(x: np.ndarray) -> np.ndarray:
-    """ELU, scaled so that activations normalise themselves (arXiv:1706.02515)."""
-    scale, alpha = 1.0507009873554805, 1.6732632423543772
-    return scale * np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0)))
-
-
-def gelu(x: np.ndarray) -> np.ndarray:
-    """``x Phi(x)`` in the tanh approximation of arXiv:1606.08415."""
-    bounded = np.clip(x, -1e3, 1e3)  # tanh is +-1 long before; the cube must not overflow
-    return 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (bounded + 0.044715 * bounded**3)))
 
 
 #: Up to so many rows are not divided into blocks, which would take as long as the layers.
@@ -62,20 +36,6 @@ MANY_ROWS = 1000
 
 #: The smallest normal number.
 TINY = np.finfo(np.float64).tiny
-
-#: Activations by name; each may overwrite its argument.
-ACTIVATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "identity": lambda x: x,
-    "logistic": logistic,
-    "tanh": np.tanh,
-    "relu": lambda x: np.maximum(x, 0, out=x),
-    "leaky_relu": lambda x: np.maximum(x, 0.01 * x),
-    "elu": elu,
-    "selu": selu,
-    "gelu": gelu,
-    "silu": lambda x: x * logistic(x),
-    "mish": lambda x: x * np.tanh(softplus(x)),
-}
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
@@ -144,7 +104,7 @@ class Dense:
     def __call__(self, x: np.ndarray) -> np.ndarray:
         x = x @ self.weight
         x += self.bias
-        return ACTIVATIONS[self.activation](x)
+        return ACTIVATIONS[self.activation].numpy(x)
 
 
 @dataclass(frozen=True, eq=False)

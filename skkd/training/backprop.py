@@ -2,8 +2,8 @@
 
 For small networks autograd's bookkeeping takes half of the time of a training step. Here
 each kind of layer has a forward and a backward function instead, in one table:
-:data:`PASSES`. A new kind of layer is a new row there. The gradients are those of autograd,
-up to rounding.
+:data:`PASSES`. A new kind of layer is a new row there; activations come from
+:mod:`skkd.activations`. The gradients are those of autograd, up to rounding.
 
 =========  =====================================  ======================================
 Linear     z = x W^T + b                          dW = dz^T x, db = sum dz, dx = dz W
@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from skkd.activations import ACTIVATIONS, Activation
 from skkd.modules import MLP, Dropout, ScaledLinear
 
 __all__ = ["PASSES", "Backprop"]
@@ -187,16 +188,15 @@ class DropoutPass:
         return d.mul_(self.mask)
 
 
-def activation_pass(forward: Callable, backward: Callable) -> type:
+def activation_pass(activation: Activation) -> type:
     """The forward and backward pass of an activation, as a class.
 
     Parameters
     ----------
-    forward : callable
-        (layer, x) -> z; it may overwrite x if `backward` does not use x.
-    backward : callable
-        (layer, dz, x, z) -> dx.
+    activation : skkd.activations.Activation
     """
+    backward: Any = activation.backward
+    forward = activation.forward or (lambda layer, x: layer(x))
 
     class ActivationPass:
         def __init__(self, layer: Any) -> None:
@@ -208,50 +208,19 @@ def activation_pass(forward: Callable, backward: Callable) -> type:
             return self.z
 
         def backward(self, d: torch.Tensor) -> torch.Tensor:
-            return backward(self.layer, d, self.x, self.z)
+            return backward(aten, self.layer, d, self.x, self.z)
 
     return ActivationPass
 
-
-SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805
 
 PASSES: dict[type[nn.Module], Any] = {
     nn.Linear: LinearPass,
     ScaledLinear: ScaledLinearPass,
     nn.BatchNorm1d: BatchNormPass,
     Dropout: DropoutPass,
-    nn.Identity: activation_pass(lambda layer, x: x, lambda layer, d, x, z: d),
-    nn.ReLU: activation_pass(
-        lambda layer, x: x.relu_(),
-        lambda layer, d, x, z: aten.threshold_backward(d, z, 0),
-    ),
-    nn.Sigmoid: activation_pass(
-        lambda layer, x: x.sigmoid_(), lambda layer, d, x, z: aten.sigmoid_backward(d, z)
-    ),
-    nn.Tanh: activation_pass(
-        lambda layer, x: x.tanh_(), lambda layer, d, x, z: aten.tanh_backward(d, z)
-    ),
-    nn.LeakyReLU: activation_pass(
-        lambda layer, x: layer(x),
-        lambda layer, d, x, z: aten.leaky_relu_backward(d, x, layer.negative_slope, False),
-    ),
-    # From z, which saves the exponential.
-    nn.ELU: activation_pass(
-        lambda layer, x: layer(x),
-        lambda layer, d, x, z: aten.elu_backward(d, layer.alpha, 1, 1, True, z),
-    ),
-    nn.SELU: activation_pass(
-        lambda layer, x: torch.selu_(x),
-        lambda layer, d, x, z: aten.elu_backward(d, SELU_ALPHA, SELU_SCALE, 1, True, z),
-    ),
-    nn.GELU: activation_pass(
-        lambda layer, x: layer(x),
-        lambda layer, d, x, z: aten.gelu_backward(d, x, approximate=layer.approximate),
-    ),
-    nn.SiLU: activation_pass(
-        lambda layer, x: layer(x), lambda layer, d, x, z: aten.silu_backward(d, x)
-    ),
-    nn.Mish: activation_pass(
-        lambda layer, x: layer(x), lambda layer, d, x, z: aten.mish_backward(d, x)
-    ),
+    **{
+        type(activation.module()): activation_pass(activation)
+        for activation in ACTIVATIONS.values()
+        if activation.backward is not None
+    },
 }

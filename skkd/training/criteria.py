@@ -1,31 +1,25 @@
-"""What a network learns from: the training loss of each row, and its derivative.
+"""Training losses: one value per row, and its derivative by the logits.
 
 Called, a criterion gives one loss per row, for autograd to differentiate. `gradient`
-gives the same losses and, by hand, their derivative by the logits. That of the
-cross-entropy ``CE(y, z)`` is ``softmax(z) - y``; those of the losses of a teacher are,
-with ``p = softmax(z/T)``, ``q = softmax(t/T)`` and ``m = (q + p) / 2``,
-
-================  ===========================  =========================
-"kl"              T (p - q)
-"reverse_kl"      T p (g - sum_j p_j g_j)      g = log p - log q
-"jensen_shannon"  T p (g - sum_j p_j g_j)      g = (log p - log m) / 2
-"brier"           T p (g - sum_j p_j g_j)      g = 2 (p - q)
-"logit_mse"       (z - mean(z) - t + mean(t)) / K
-================  ===========================  =========================
-
-where ``g`` is, up to a constant, the derivative of the loss by ``p``, divided by ``T^2``.
+gives the same losses and their derivative by the logits. That of the cross-entropy
+``CE(y, z)`` is ``softmax(z) - y``; those of the losses of a teacher belong to their
+objects in :mod:`skkd.losses`.
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import torch
+from torch import Tensor
 
 from skkd.losses import (
-    TEACHER_LOSSES,
+    ForwardKL,
+    TeacherLoss,
     cross_entropy,
     distillation_loss,
     one_hot,
+    resolve_teacher_loss,
     smooth_labels,
 )
 
@@ -52,7 +46,7 @@ class LabelLoss:
 
     label_smoothing: float = 0.0
 
-    def __call__(self, logits, targets):
+    def __call__(self, logits: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
         """One loss per row.
 
         Parameters
@@ -66,15 +60,15 @@ class LabelLoss:
         """
         return cross_entropy(self.labels(logits, targets), logits)
 
-    def prepared(self, targets):
-        """Targets of all rows, with what is the same in each pass; here they are as they were."""
+    def prepared(self, targets: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Targets of all rows, with what is the same in each pass computed once: here nothing."""
         return targets
 
-    def of_ignorance(self, n_classes):
-        """What a network that says the same of each row need not exceed: ``log K``."""
+    def of_ignorance(self, n_classes: int) -> float:
+        """The loss of a network that deems all classes equally likely: ``log K``."""
         return math.log(n_classes)
 
-    def gradient(self, logits, targets):
+    def gradient(self, logits: Tensor, targets: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """The losses, and their derivative by the logits.
 
         Parameters
@@ -99,7 +93,7 @@ class LabelLoss:
         share = derivative.new_full((1, 1), epsilon - 1).expand(index.shape)
         return losses, derivative.scatter_add_(0, index, share).t()
 
-    def labels(self, logits, targets):
+    def labels(self, logits: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
         """The labels as codes, or smoothed as probabilities."""
         if self.label_smoothing == 0:
             return targets["labels"]
@@ -115,8 +109,8 @@ class TaughtLoss:
     ----------
     temperature, alpha : float
     label_smoothing : float, default=0.0
-    teacher_loss : str, default="kl"
-        A name in :data:`skkd.losses.TEACHER_LOSSES`.
+    teacher_loss : str or skkd.losses.TeacherLoss, default="kl"
+        A name in :data:`skkd.losses.TEACHER_LOSSES`, or a loss with settings.
 
     Examples
     --------
@@ -130,18 +124,24 @@ class TaughtLoss:
     temperature: float
     alpha: float
     label_smoothing: float = 0.0
-    teacher_loss: str = "kl"
+    teacher_loss: str | TeacherLoss = "kl"
+    distance: TeacherLoss = field(init=False, repr=False, compare=False)  #: its object
 
-    def __call__(self, logits, targets):
+    def __post_init__(self) -> None:
+        loss = resolve_teacher_loss("teacher_loss", self.teacher_loss)
+        object.__setattr__(self, "distance", loss)
+
+    def __call__(self, logits: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
         """One loss per row.
 
         Parameters
         ----------
         logits : torch.Tensor of shape (n_rows, n_classes)
         targets : dict
-            "labels", codes of shape (n_rows,); "teacher_logits", finite; and, where the
-            weight of the teacher differs between rows, "alpha", of shape (n_rows,). Where
-            it is 1 the label is any code: it does not matter. Or :meth:`prepared`.
+            "labels", codes of shape (n_rows,); "teacher_logits", finite; "weights" of the
+            rows, if any, for a teacher loss that compares rows; and, where the weight of
+            the teacher differs between rows, "alpha", of shape (n_rows,). Where it is 1 the
+            label may be any code. Or the result of :meth:`prepared`.
 
         Returns
         -------
@@ -156,20 +156,21 @@ class TaughtLoss:
             targets["teacher_logits"],
             temperature=self.temperature,
             alpha=targets.get("alpha", self.alpha),
-            teacher_loss=self.teacher_loss,
+            teacher_loss=self.distance,
+            sample_weight=targets.get("weights"),
         )
 
-    def of_ignorance(self, n_classes):
-        """What a network that says the same of each row need not exceed, inf if unknown."""
-        if self.alpha > 0 and self.teacher_loss != "kl":
+    def of_ignorance(self, n_classes: int) -> float:
+        """A bound of the loss of a network that deems all classes equally likely, or inf."""
+        if self.alpha > 0 and type(self.distance) is not ForwardKL:
             return math.inf
         return max(1.0, self.temperature**2) * math.log(n_classes)
 
-    def prepared(self, targets):
+    def prepared(self, targets: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Targets of all rows, with what is the same in each pass computed once.
 
-        At T = 1 that is all but the student: both terms are the cross-entropy with one
-        mixture of label and soft label, up to a constant.
+        With KL at T = 1 the two terms are, up to a constant, one cross-entropy, with a
+        mixture of label and soft label. All but the student's part is computed here.
 
         Parameters
         ----------
@@ -180,9 +181,10 @@ class TaughtLoss:
         -------
         dict
             With "mixture", of shape (n_rows, n_classes), and "constant", of shape (n_rows,),
-            in place of the teacher's; or the same, where they are no mixture.
+            in place of "teacher_logits" and "alpha"; for other losses the same as given.
         """
-        if "mixture" in targets or self.temperature != 1 or self.teacher_loss != "kl":
+        is_one_term = self.temperature == 1 and type(self.distance) is ForwardKL
+        if "mixture" in targets or not is_one_term:
             return targets
         others = {k: v for k, v in targets.items() if k not in ("alpha", "teacher_logits")}
         alpha = targets.get("alpha", self.alpha)
@@ -197,7 +199,7 @@ class TaughtLoss:
             mixture.add_(share, alpha=self.label_smoothing / len(mixture))
         return {**others, "mixture": mixture.t().contiguous(), "constant": constant}
 
-    def gradient(self, logits, targets):
+    def gradient(self, logits: Tensor, targets: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """The losses, and their derivative by the logits.
 
         Parameters
@@ -214,11 +216,13 @@ class TaughtLoss:
         if "mixture" in targets:
             return _by_mixture(logits, targets)
         alpha = targets.get("alpha", self.alpha)
-        losses, derivative = self._of_teacher(logits, targets["teacher_logits"], alpha)
-        varies = isinstance(alpha, torch.Tensor)
-        if bool((alpha < 1).any()) if varies else alpha < 1:
+        losses, derivative = self.distance.with_gradient(
+            targets["teacher_logits"], logits, self.temperature, alpha, targets.get("weights")
+        )
+        has_labels = (alpha < 1).any() if isinstance(alpha, Tensor) else alpha < 1
+        if has_labels:
             of_labels, by_labels = LabelLoss(self.label_smoothing).gradient(logits, targets)
-            if varies:
+            if isinstance(alpha, Tensor):
                 losses.addcmul_(of_labels, 1 - alpha)
                 derivative.addcmul_(by_labels, (1 - alpha).unsqueeze(1))
             else:
@@ -226,21 +230,8 @@ class TaughtLoss:
                 derivative.add_(by_labels, alpha=1 - alpha)
         return losses, derivative
 
-    def _of_teacher(self, logits, teacher_logits, alpha):
-        """The term of the teacher, alpha times, and its derivative."""
-        T = self.temperature
-        if self.teacher_loss != "kl":
-            losses = TEACHER_LOSSES[self.teacher_loss](teacher_logits, logits, T).mul_(alpha)
-            derivative = DERIVATIVES[self.teacher_loss](teacher_logits, logits, T)
-            return losses, derivative.mul_(alpha).t()
-        log_q = _log_softmax_by_class(teacher_logits / T)
-        log_p = _log_softmax_by_class(logits / T)
-        q = log_q.exp()
-        losses = (q * log_q.sub_(log_p)).sum(0).mul_(alpha * T**2)
-        return losses, log_p.exp_().sub_(q).mul_(alpha * T).t()
 
-
-def _by_mixture(logits, targets):
+def _by_mixture(logits: Tensor, targets: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
     """Both terms at once: the derivative is p minus a mixture of the labels and q."""
     log_p = _log_softmax_by_class(logits)
     mixture = targets["mixture"].t()
@@ -248,41 +239,6 @@ def _by_mixture(logits, targets):
     return losses, log_p.exp_().sub_(mixture).t()
 
 
-def _by_reverse_kl(teacher_logits, logits, T):
-    log_q, log_p = _log_softmax_by_class(teacher_logits / T), _log_softmax_by_class(logits / T)
-    return _through_softmax(log_p.exp(), log_p - log_q).mul_(T)
-
-
-def _by_jensen_shannon(teacher_logits, logits, T):
-    log_q, log_p = _log_softmax_by_class(teacher_logits / T), _log_softmax_by_class(logits / T)
-    log_m = torch.logaddexp(log_q, log_p).sub_(math.log(2))
-    return _through_softmax(log_p.exp(), log_p - log_m).mul_(T / 2)
-
-
-def _by_brier(teacher_logits, logits, T):
-    q = _log_softmax_by_class(teacher_logits / T).exp_()
-    p = _log_softmax_by_class(logits / T).exp_()
-    return _through_softmax(p, p - q).mul_(2 * T)
-
-
-def _by_logit_mse(teacher_logits, logits, T):
-    difference = (logits - teacher_logits).t()
-    return (difference - difference.mean(0)).div_(len(difference))
-
-
-#: Derivatives by the logits, of shape (n_classes, n_rows).
-DERIVATIVES = {
-    "reverse_kl": _by_reverse_kl,
-    "jensen_shannon": _by_jensen_shannon,
-    "logit_mse": _by_logit_mse,
-    "brier": _by_brier,
-}
-
-
-def _through_softmax(p, g):
-    return p * (g - (p * g).sum(0))
-
-
-def _log_softmax_by_class(logits):
+def _log_softmax_by_class(logits: Tensor) -> Tensor:
     """Of shape (n_classes, n_rows): over the first axis torch is ten times faster."""
     return torch.log_softmax(logits.t(), 0)

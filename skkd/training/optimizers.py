@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from skkd import optimizers
 from skkd.checks import refuse
 
 __all__ = [
@@ -23,11 +24,9 @@ __all__ = [
     "state_as_arrays",
 ]
 
+#: The classes by name, of the table in `skkd.optimizers`.
 OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
-    "sgd": torch.optim.SGD,
-    "adam": torch.optim.Adam,
-    "adamw": torch.optim.AdamW,
-    "rmsprop": torch.optim.RMSprop,
+    name: named.torch_class() for name, named in optimizers.OPTIMIZERS.items()
 }
 
 
@@ -76,14 +75,15 @@ def make_optimizer(
     0.01
     """
     settings: dict[str, Any] = {"lr": learning_rate}
-    if optimizer in ("sgd", "rmsprop"):
-        settings["momentum"] = momentum
-    if optimizer == "sgd":
-        settings["nesterov"] = nesterov and momentum > 0
     options = options or {}
-    if optimizer in ("sgd", "adam", "adamw") and not {"foreach", "differentiable"} & {*options}:
-        # One fused kernel per step: the same formula with a few times less overhead.
-        settings["fused"] = True
+    if isinstance(optimizer, str):
+        named = optimizers.OPTIMIZERS[optimizer]
+        if named.takes_momentum:
+            settings["momentum"] = momentum
+        if named.takes_nesterov:
+            settings["nesterov"] = nesterov and momentum > 0
+        if named.is_fused and not {"foreach", "differentiable"} & {*options}:
+            settings["fused"] = True
     optimizer_class: Any = class_of(optimizer)
     settings |= options
     parameters = [p for p in module.parameters() if p.requires_grad]

@@ -31,7 +31,6 @@ LATE_UPWARDS = {("inference", "modules")}  # a fitted network as a torch module,
 
 #: Files that import torch: all others wait for a fit, or do without.
 WITH_TORCH = {
-    "losses",
     "modules",
     "runtime",
     "training.backprop",
@@ -61,11 +60,16 @@ def layer_of(name):
 
 
 def imports_of(path):
-    """(dotted name, whether it is imported inside of a function) of each import of a file."""
+    """(dotted name, whether it waits for a call) of each import of a file.
+
+    Those for types alone wait for ever.
+    """
     tree = ast.parse(path.read_text(encoding="utf-8"))
     late = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            late.update(id(inner) for inner in ast.walk(node))
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             late.update(id(inner) for inner in ast.walk(node))
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
