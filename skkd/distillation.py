@@ -237,7 +237,7 @@ class TeacherSupervision:
         )
         clone = clone.with_classes(self.classes)
         soft_labels = mixed(members, self.classes, self.config.on_class_mismatch)
-        assert train.index is not None
+        assert train.index is not None and held_out.index is not None
         in_clone = np.searchsorted(index, train.index)
         train = self._with_soft_labels(train, soft_labels[in_clone])
         held_out = self._with_soft_labels(held_out, clone.soft_labels(picked(X, held_out.index)))

@@ -83,8 +83,10 @@ class Schedule(DocLinkMixin, BaseEstimator):
     #: Whether the factor is always 1.
     is_constant = False
 
-    #: What lowers the rate when the loss stands still: a PlateauDecay, or None.
-    plateau = None
+    @property
+    def plateau(self):
+        """What lowers the rate when the loss stands still: a PlateauDecay, or None."""
+        return None
 
     def factor(self, done, total):
         """Factor of the learning rate at a point of training.

@@ -170,7 +170,7 @@ class LabelSupervision:
 
     def __init__(self, config: Config, data: FitInput) -> None:
         self.config = config
-        if data.needs_all_classes:
+        if data.needs_all_classes and data.classes is not None:
             check_same_classes(np.unique(data.y), data.classes)
         self.classes, codes = encode(data.y, data.classes)
         self.targets = {"labels": codes}

@@ -321,7 +321,8 @@ def class_weights(
         factors[present] = counts.sum() / (present.sum() * counts[present])
     elif class_weight is None or isinstance(class_weight, dict):
         for weight in (class_weight or {}).values():
-            if not isinstance(weight, numbers.Real) or not 0 <= weight <= LARGEST_NUMBER:
+            number: Any = weight  # the abstract classes of `numbers` do not compare with int
+            if not isinstance(weight, numbers.Real) or not 0 <= number <= LARGEST_NUMBER:
                 refuse("class_weight", class_weight, "finite weights >= 0")
         factors = compute_class_weight(class_weight, classes=classes, y=classes[codes])
     else:

@@ -185,9 +185,7 @@ class Preprocessor:
         """
         return self.inputs is not None and self.inputs == other.inputs
 
-    def warn_of_unknown(
-        self, rows: Any, names: Sequence[str] | None = None, argument: str = "X"
-    ) -> None:
+    def warn_of_unknown(self, rows: Any, names: Any = None, argument: str = "X") -> None:
         """Warn of each categorical column without a known category; here there is none."""
 
     def blocks(self, rows: Any, most: int | None = None) -> Iterator[tuple[slice, np.ndarray]]:
@@ -429,9 +427,7 @@ class ColumnPreprocessor(Preprocessor):
             )
         return numbers
 
-    def warn_of_unknown(
-        self, rows: Any, names: Sequence[str] | None = None, argument: str = "X"
-    ) -> None:
+    def warn_of_unknown(self, rows: Any, names: Any = None, argument: str = "X") -> None:
         """Warn of each categorical column that holds no known category.
 
         Parameters

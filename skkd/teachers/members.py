@@ -77,7 +77,8 @@ def members_of(teacher: Any) -> list[tuple[Any, float]]:
     for _, weight in teacher:
         if not isinstance(weight, numbers.Real) or isinstance(weight, bool):
             refuse("teacher", teacher, f"{allowed} (not of (name, teacher))", TypeError)
-        if not 0 < weight <= LARGEST_NUMBER:
+        number: Any = weight  # the abstract classes of `numbers` do not compare with int
+        if not 0 < number <= LARGEST_NUMBER:
             refuse("teacher", teacher, allowed)
     return [(unwrapped(member), float(weight)) for member, weight in teacher]
 

@@ -297,8 +297,8 @@ def _build_module(
         )
         return module, partial(Network, preprocessor, architecture)
     arguments = _module_arguments(config, preprocessor, n_classes)
-    module = build_module(config.module, arguments, config.dtype)
-    return module, lambda state: ModuleNetwork(
+    custom = build_module(config.module, arguments, config.dtype)
+    return custom, lambda state: ModuleNetwork(
         preprocessor, config.module, arguments, state, config.dtype, config.device, batch_size
     )
 

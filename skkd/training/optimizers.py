@@ -113,7 +113,7 @@ def make_optimizer(
 
 
 def _made(
-    optimizer_class: type, parameters: Any, settings: dict, options: dict
+    optimizer_class: type, parameters: Any, settings: dict, options: Mapping[str, Any]
 ) -> torch.optim.Optimizer:
     """An optimiser, or an error that names it and the user's options."""
     try:
