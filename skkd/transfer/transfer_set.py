@@ -48,7 +48,7 @@ def auto_size(n_rows: int) -> int:
 
 
 class Labeller(Protocol):
-    """The methods of a teacher that a transfer set uses: see :class:`skkd.teachers.teacher.Teacher`."""
+    """The methods that a transfer set uses of a :class:`skkd.teachers.teacher.Teacher`."""
 
     def soft_labels(self, X: Any, are_made: bool = False) -> np.ndarray:
         """Probabilities of rows, of shape (n_rows, n_classes)."""
