@@ -11,14 +11,11 @@ overflows in the layers. The one exception is many rows at once that are float32
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from skkd.preprocessing.preprocessor import Preprocessor
-
-if TYPE_CHECKING:
-    from skkd.modules import MLP
 
 __all__ = ["ACTIVATIONS", "Dense", "Network", "log_softmax", "softmax"]
 
@@ -222,7 +219,7 @@ class Network:
         scaled = {name: a / a.dtype.type(self.temperature) for name, a in output.items()}
         return self.state | scaled
 
-    def module(self) -> "MLP":
+    def module(self) -> Any:
         """Build a new torch module with the fitted weights, in eval mode."""
         import torch
 
