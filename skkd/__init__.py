@@ -4,8 +4,8 @@ From the bottom up; each imports from those above it in this list, and from noth
 
     checks doc_links forks           errors, warnings; links to the docs; torch after a fork
     runtime progress                 threads, seeds, devices; progress bars
-    losses schedules                 the formulas of the course; what a parameter's names mean
-    activations initializers         the same, of a network's layers and of their start
+    losses schedules                 the formulas of the course: losses, learning-rate decay
+    activations initializers         each activation with its derivative; how weights start
     optimizers                       the names of optimisers
     data                             the caller's rows, labels, weights: checked, read, split
     preprocessing                    what the network sees of X

@@ -11,7 +11,7 @@ StepDecay             gamma^floor(e / step_size)                        by epoch
 MultiStepDecay        gamma^(milestones passed at e)                    by epoch
 ExponentialDecay      gamma^e                                           by epoch
 CosineDecay           end + (1 - end)/2 (1 + cos(pi e/E))               by batch
-CosineRestarts        the same, begun anew after each period            by batch
+CosineRestarts        the same, started again after each period         by batch
 LinearDecay           start + (end - start) e/E                         by batch
 FlatCosine            1, and from the middle on a cosine to 0           by batch
 CosLog                (1 - cos(2 pi log2(1 + (2^cycles - 1) e/E))) / 2  by batch
@@ -296,7 +296,7 @@ class CosineDecay(Schedule):
 
 
 class CosineRestarts(Schedule):
-    """Cosine decay that begins anew, each period longer than the last (SGDR).
+    """Cosine decay that starts again after each period; each is longer than the last (SGDR).
 
     Parameters
     ----------

@@ -198,7 +198,7 @@ def test_bars_of_several_threads_take_turns(monkeypatch, fresh_lock):
 
     class Slow(Screen):
         def write(self, text):
-            lines.append(threading.get_ident())
+            lines.append(threading.current_thread())  # an id may be used again
             time.sleep(1e-5)
 
     monkeypatch.setattr(sys, "stderr", Slow(0, None))

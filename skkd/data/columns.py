@@ -154,7 +154,7 @@ def quantiles(
 
 
 def _stored_and_zero(rows: Any, j: int, weight: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """Stored values of a sparse column, and one zero for all others, with their weights."""
+    """Stored values and weights of a sparse column; one zero has the weight of all others."""
     stored = slice(rows.indptr[j], rows.indptr[j + 1])
     values = np.append(rows.data[stored], 0.0)
     if weight is None:

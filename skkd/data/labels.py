@@ -75,7 +75,7 @@ def plain_values(labels: Any) -> list:
     Parameters
     ----------
     labels : array-like of shape (n_labels,)
-        As for :func:`read_labels`, but their types may differ.
+        As for :func:`read_labels`, but one array may hold several types.
 
     Returns
     -------

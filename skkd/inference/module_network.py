@@ -3,14 +3,11 @@
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from skkd.preprocessing.preprocessor import Preprocessor
-
-if TYPE_CHECKING:
-    import torch
 
 __all__ = ["ModuleNetwork", "build_module"]
 
@@ -18,7 +15,7 @@ __all__ = ["ModuleNetwork", "build_module"]
 _modules: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 
-def build_module(factory: Callable, arguments: dict[str, Any], dtype: str) -> "torch.nn.Module":
+def build_module(factory: Callable, arguments: dict[str, Any], dtype: str) -> Any:
     """Build a module with the user's factory, on the CPU, and convert it to a dtype.
 
     Parameters
@@ -98,7 +95,7 @@ class ModuleNetwork:
                 logits.append(module(x).double().cpu().numpy())
         return np.concatenate(logits)
 
-    def module(self) -> "torch.nn.Module":
+    def module(self) -> Any:
         """Build a new torch module with the fitted weights, in eval mode, on the CPU."""
         import torch
 
@@ -111,7 +108,7 @@ class ModuleNetwork:
         )
         return module.eval()
 
-    def _shared_module(self) -> tuple["torch.nn.Module", "torch.device"]:
+    def _shared_module(self) -> tuple[Any, Any]:
         found = _modules.get(self)
         if found is None:
             from skkd.runtime import generator_lock, resolve_device

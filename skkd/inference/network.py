@@ -11,15 +11,12 @@ overflows in the layers. The one exception is many rows at once that are float32
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from skkd.activations import ACTIVATIONS
 from skkd.preprocessing.preprocessor import Preprocessor
-
-if TYPE_CHECKING:
-    from skkd.modules import MLP
 
 __all__ = ["Dense", "Network", "log_softmax", "softmax"]
 
@@ -182,7 +179,7 @@ class Network:
         scaled = {name: a / a.dtype.type(self.temperature) for name, a in output.items()}
         return self.state | scaled
 
-    def module(self) -> "MLP":
+    def module(self) -> Any:
         """Build a new torch module with the fitted weights, in eval mode."""
         import torch
 

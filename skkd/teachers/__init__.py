@@ -1,4 +1,8 @@
-"""Teachers: how each kind of model is asked, cloned and fitted, and how its answers are kept."""
+"""Teachers: how each kind of model is asked, cloned and fitted, and how its answers are kept.
+
+``teacher`` is what a fit holds; ``predict_proba`` asks each kind of model; ``answers`` and
+``soft_labels`` read, check and align what it returns.
+"""
 
 from skkd.teachers.agreement import TeacherMismatchWarning, WeakTeacherWarning
 from skkd.teachers.cache import forget

@@ -86,7 +86,7 @@ class HowToAsk:
 
     @property
     def options(self) -> dict[str, Any]:
-        """Arguments of :func:`skkd.teachers.predict_proba.ask`, and where answers are stored."""
+        """Keyword arguments of each call: batch size, progress bar, and where answers are kept."""
         return {
             "batch_size": self.batch_size,
             "progress": self.shows_progress,

@@ -425,7 +425,7 @@ def load_state(
 
 
 def _positions(optimizer: torch.optim.Optimizer, parameters: list[torch.nn.Parameter]) -> list[int]:
-    """Positions in a list of the parameters of an optimiser, in the order of its groups."""
+    """Where in `parameters` each parameter of the optimiser is, in the order of its groups."""
     position = {parameter: i for i, parameter in enumerate(parameters)}
     return [position[p] for group in optimizer.param_groups for p in group["params"]]
 
