@@ -1,4 +1,4 @@
-"""The README runs and names what is there; public names are documented in numpydoc."""
+"""The README's code runs and its names exist; public names have numpydoc docstrings."""
 
 import importlib
 import inspect
@@ -21,7 +21,7 @@ PYTHON_BLOCKS = re.findall(r"^```python\n(.*?)^```$", README, flags=re.MULTILINE
 TABLE = re.findall(r"^\| (.*) \| (.*) \|$", README, flags=re.MULTILINE)[1:]
 
 
-def test_python_blocks_of_the_readme_run_one_after_the_other(capsys):
+def test_python_blocks_of_the_readme_run_in_order(capsys):
     names = {"__name__": "__readme__"}
     for code in PYTHON_BLOCKS:
         exec(compile(code, "README.md", "exec"), names)
@@ -92,7 +92,7 @@ def sections_of(thing):
 
 def documented(section):
     """The names that a Parameters or Attributes section describes."""
-    section = "\n".join(section).replace("\\\n", "").splitlines()  # a list may go on below
+    section = "\n".join(section).replace("\\\n", "").splitlines()  # lists may be continued
     heads = [line.partition(" : ")[0] for line in section if line and not line.startswith(" ")]
     return [name.strip() for head in heads for name in head.split(",")]
 
@@ -139,7 +139,7 @@ def test_public_methods_have_docstrings(thing):
 
 
 def classes_with_an_html_view():
-    """(class, the name of its page) of all public ones that scikit-learn draws."""
+    """(class, name of its page) of all public classes with scikit-learn's HTML view."""
     for module in (skkd, *(getattr(skkd, name) for name in skkd.__all__ if name.islower())):
         for name in module.__all__:
             public = getattr(module, name)
@@ -150,7 +150,7 @@ def classes_with_an_html_view():
 @pytest.mark.parametrize(("public", "page"), list(classes_with_an_html_view()))
 def test_the_html_view_of_a_public_class_links_to_its_page(public, page, monkeypatch):
     thing = public(*([skkd.schedules.Constant()] if public is skkd.schedules.WarmUp else []))
-    assert thing._get_doc_link() == ""  # no dead host as long as the pages are not published
+    assert thing._get_doc_link() == ""  # no link while the pages are not published
     monkeypatch.setattr(doc_links, "DOCS_URL", "https://docs.example.org")
     address = f"https://docs.example.org/api/generated/{page}.html"
     assert thing._get_doc_link() == address
