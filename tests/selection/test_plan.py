@@ -41,9 +41,7 @@ def calls(monkeypatch):
     """The later calls of `fit_dataset`, in their order."""
     made, fit_dataset = [], fitting.fit_dataset
 
-    def recorded(
-        settings, row_loss, preprocessor, train, valid, *, n_epochs, previous=None, **others
-    ):
+    def recorded(config, criterion, preprocessor, train, valid, *, n_epochs, previous=None, **rest):
         how = {"n_epochs": n_epochs, "previous": previous, **rest}
         again = partial(fit_dataset, config, criterion, preprocessor, train, valid, **how)
         made.append(Call(train.n_labelled or len(train), n_epochs, previous, again(), again))
