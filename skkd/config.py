@@ -300,7 +300,7 @@ def _check_network(config: Config) -> None:
         refuse(
             "dropout",
             config.dropout,
-            f"a number, or a sequence of {len(sizes)}, one for each layer",
+            f"a number, or one for each of {len(sizes)} layers",
         )
     if resolve_schedule("dropout_decay", config.dropout_decay).plateau:
         allowed = "a schedule that does not depend on the loss"

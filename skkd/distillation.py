@@ -136,7 +136,7 @@ class TeacherSupervision:
         return self._criterion(self.alpha)
 
     def candidates(self, data: FitData, can_select: bool) -> list[Candidate]:
-        """The teacher, labels alone and a transfer set, as `alpha` and `augment` say."""
+        """The teacher, labels alone and a transfer set, depending on `alpha` and `augment`."""
         can_select = can_select and not self.goes_on
         is_alpha_auto = is_auto(self.config.alpha)
         if self.alpha == 0:

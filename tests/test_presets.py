@@ -1,4 +1,4 @@
-"""What "auto" means: the values of a preset, and nothing that the user says otherwise."""
+"""The values of "auto": those of a preset, unless the user sets others."""
 
 import re
 
@@ -102,7 +102,7 @@ def test_a_preset_decides_about_parameters_that_are_auto_and_about_options_alone
     assert known <= are_auto
     undecided = names_that_are_auto(resolved_by(NeuralClassifier(preset=preset)))
     assert undecided == are_auto - known
-    assert undecided <= {"init", "batch_size"}  # which the layers and the rows decide
+    assert undecided <= {"init", "batch_size"}  # they depend on layers and rows
 
 
 def test_the_tabular_preset_is_the_default():
@@ -146,7 +146,7 @@ def test_a_preset_is_what_its_values_are_when_they_are_spelt_out(preset, iris_li
     (other,) = set(PRESETS) - {preset}
     small = {"hidden_layer_sizes": (WIDE,), "max_epochs": 3, "batch_size": 30, "random_state": 0}
     by_name = NeuralClassifier(preset=preset, **small).fit(X, y)
-    # The betas, which the plain preset leaves to torch.
+    # The betas: the plain preset has torch's.
     spelt_out = {"optimizer__betas": (0.9, 0.999)} | PRESETS[preset] | small
     by_value = NeuralClassifier(preset=other, **spelt_out).fit(X, y)
     assert by_name.loss_curve_ == by_value.loss_curve_
@@ -194,7 +194,7 @@ def test_early_stopping_has_a_schedule_that_does_not_rise_again():
     assert resolved(["lr_decay"], early_stopping=True, lr_decay="coslog") == {"lr_decay": "coslog"}
 
 
-def test_partial_fit_has_a_constant_rate_unless_told_otherwise(iris_like):
+def test_partial_fit_has_a_constant_rate_by_default(iris_like):
     X, y = iris_like
     clf = NeuralClassifier((4,), max_epochs=3, random_state=0)
     for _ in range(3):
@@ -256,7 +256,7 @@ def test_a_grid_over_presets(kind, iris_like):
 
 @both_classifiers
 @pytest.mark.parametrize("preset", ["fancy", None, 1, ["plain"], "auto"], ids=repr)
-def test_an_unknown_preset_is_refused_with_those_that_there_are(preset, kind, iris_like):
+def test_an_unknown_preset_is_refused_with_the_known_ones(preset, kind, iris_like):
     allowed = re.escape(f"preset={preset!r} is not allowed: give one of 'tabular', 'plain'")
     for params in ({}, {"module": TwoLayers}):
         clf = kind(preset=preset, **params)

@@ -267,7 +267,7 @@ class BaseNeuralEstimator(CallbackSupportMixin, DocLinkMixin, BaseEstimator):
         plan: Plan,
         callbacks: EpochCallbacks | None,
     ) -> TrainingResult:
-        """Train on all rows as the plan says."""
+        """Train on all rows according to the plan."""
         from skkd.training import fit  # torch waits until it is needed
 
         columns = given.reader.columns

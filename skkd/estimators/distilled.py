@@ -71,8 +71,8 @@ class DistilledClassifier(NeuralClassifier):
     alpha : float in [0, 1] or "auto", default="auto"
         Weight of the teacher. (The L2 penalty is `weight_decay`.) "auto" compares on held-out
         rows what to learn from, if there are at least 200 rows: labels alone, the teacher with
-        ``alpha=0.5``, and, as `augment` and `X_unlabeled` ask, a transfer set with
-        ``alpha=0.5``. The candidate with the lowest log-loss of true labels is fitted again
+        ``alpha=0.5``, and the teacher with a transfer set, if `augment` or `X_unlabeled`
+        gives one. The candidate with the lowest log-loss of true labels is fitted again
         to all rows, and its probabilities are calibrated on the held-out rows (not with
         `early_stopping` or `module`). With fewer than 200 rows, and for `partial_fit`, "auto"
         is 0.5. See the notes for teachers that have seen the held-out rows.
@@ -123,7 +123,7 @@ class DistilledClassifier(NeuralClassifier):
     memory : str, path, joblib.Memory or None, default=None
         Where the teacher's predictions (with `fit_teacher` also the fitted teachers) are kept
         between processes and sessions, for example for searches with `n_jobs`. They are
-        pickles, and **loading a pickle that somebody else put there runs their code**: a new
+        pickles, and **loading a pickle that another user put there runs their code**: a new
         folder is accessible to you alone, and a folder that others can write to is refused; a
         joblib.Memory is used as it is. With None this process remembers the latest
         predictions: a search calls a teacher once for each set of rows, and with

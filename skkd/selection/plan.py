@@ -189,7 +189,7 @@ def _select(
 
 
 def _bar(config: Config) -> AbstractContextManager[ProgressBar | None]:
-    """A progress bar of the selection, if `verbose` asks for one."""
+    """A progress bar of the selection, if `verbose` is set."""
     if not config.verbose:
         return nullcontext()
     return closing(ProgressBar(None, verbose=1, title="selecting"))

@@ -208,7 +208,7 @@ def _after_epoch(
 
 
 def _set_weights(module: nn.Module, config: Config, previous: TrainingResult | None) -> None:
-    """Load the weights of an earlier training, or initialise a custom module as `init` says."""
+    """Load the weights of an earlier training, or initialise a custom module by `init`."""
     if previous is not None:
         _load_weights(module, previous.network.state)
         return

@@ -1,4 +1,4 @@
-"""Whatever cannot be used gives one clear error, and leaves the classifier as it was."""
+"""Input that cannot be used raises one clear error and leaves the classifier as it was."""
 
 import inspect
 import os
@@ -129,7 +129,7 @@ PARAMETERS = [
 
 
 def shown(value):
-    """A value as its test's name may show it."""
+    """A value as text for the name of its test."""
     return value.__name__ if isinstance(value, type) else str(value)[:12]
 
 
@@ -147,7 +147,7 @@ def test_parameters_out_of_range_are_named_with_what_is_allowed(name, value, err
     assert all(vars(clf)[key] is kept for key, kept in before.items())
 
 
-def test_every_parameter_is_refused_somewhere():
+def test_every_parameter_has_a_refused_value():
     unchecked = {"random_state"}  # scikit-learn's own check
     assert {name for name, *_ in PARAMETERS} >= set(NeuralClassifier().get_params()) - unchecked
     with pytest.raises(ValueError, match="random_state='seed' is not allowed: give an int"):
@@ -158,7 +158,7 @@ def test_every_parameter_is_refused_somewhere():
     ("schedule", "message"),
     [(StepDecay(step_size=0), "step_size=0 is not allowed: give an integer >= 1")],
 )
-def test_settings_of_settings_are_checked_by_fit(schedule, message):
+def test_parameters_of_nested_objects_are_checked_by_fit(schedule, message):
     with pytest.raises(ValueError, match=message):
         tiny(lr_decay=schedule).fit(GOOD_X, GOOD_Y)
 
@@ -307,7 +307,7 @@ def test_strings_in_a_column_that_was_all_missing_are_refused_for_what_it_was(
 
 
 class LikeNA:
-    """As pandas' NA: whether it equals anything is unknown."""
+    """Like pandas' NA: comparisons with it have no truth value."""
 
     def __ne__(self, other):
         return self
@@ -357,7 +357,7 @@ WEIGHTS = {
 
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])
 @pytest.mark.parametrize(("weight", "message"), WEIGHTS.values(), ids=WEIGHTS)
-def test_weights_that_mean_nothing_are_refused(weight, message, method):
+def test_invalid_sample_weights_are_refused(weight, message, method):
     clf = tiny()
     before = dict(vars(clf))
     classes = {} if method == "fit" else {"classes": [0, 1]}
@@ -426,7 +426,7 @@ def test_an_error_in_the_middle_of_training_leaves_everything_as_it_was(method, 
 @pytest.mark.parametrize(
     "method", ["predict", "predict_proba", "predict_log_proba", "decision_function"]
 )
-def test_unfitted_classifiers_say_so(method):
+def test_unfitted_classifiers_raise_not_fitted_error(method):
     with pytest.raises(ValueError, match="This NeuralClassifier instance is not fitted yet"):
         getattr(tiny(), method)(GOOD_X)
     with pytest.raises(ValueError, match="not fitted yet"):
@@ -497,12 +497,12 @@ def test_a_transformers_class_and_its_overflow_name_the_preprocessor(iris_like):
     ("typo", "meant"),
     [("drop_out", "dropout"), ("max_iter", "max_epochs"), ("alpha", "weight_decay")],
 )
-def test_a_misspelt_or_foreign_parameter_is_told_its_name_here(typo, meant):
+def test_the_error_for_a_misspelt_or_foreign_parameter_suggests_a_name(typo, meant):
     with pytest.raises(TypeError, match=f"{typo}.*did you mean {meant}?"):
         NeuralClassifier(**{typo: 0.1})
 
 
-def test_options_that_an_optimizer_or_a_module_has_not_are_named(iris_like):
+def test_unknown_options_of_an_optimizer_or_a_module_are_named(iris_like):
     with pytest.raises(TypeError, match="optimizer__beta=0.9 is not allowed: give one of .*betas"):
         tiny(optimizer__beta=0.9).fit(*iris_like)
     with pytest.raises(TypeError, match="module__widht=3 is not allowed: give one of in_features"):
@@ -546,7 +546,7 @@ def test_no_rows_are_refused_as_scikit_learn_does(rows, preprocessor):
             method(rows())
 
 
-def test_the_docstrings_tell_of_no_rows():
+def test_the_docstrings_mention_the_error_for_no_rows():
     for method in ("predict", "predict_proba", "predict_log_proba", "decision_function"):
         assert "For no rows" in getattr(NeuralClassifier, method).__doc__
 

@@ -1,4 +1,4 @@
-"""What scikit-learn offers to classifiers, with NeuralClassifier as the classifier."""
+"""scikit-learn's meta-estimators and tools, with NeuralClassifier as the classifier."""
 
 import numpy as np
 import pytest
@@ -39,7 +39,7 @@ from skkd import NeuralClassifier
 from skkd.initializers import He, Orthogonal
 from skkd.schedules import CosineDecay, StepDecay
 
-#: Chance is 1/3, the best that the clouds allow about 0.97.
+#: Chance is 1/3; the best possible accuracy on the clouds is about 0.97.
 FAIR = 0.75
 
 BASE = NeuralClassifier((8,), preset="plain", max_epochs=20, learning_rate=0.05, random_state=0)
@@ -75,7 +75,7 @@ def two_classes(data):
 
 
 def assert_fair(clf, X, y):
-    """A fitted classifier knows the labels as they were given, and predicts them well."""
+    """Check that a fitted classifier has the labels as given, and predicts them well."""
     np.testing.assert_array_equal(clf.classes_, np.unique(y))
     assert clf.predict(X).dtype.kind == np.asarray(y).dtype.kind
     assert clf.score(X, y) > FAIR
@@ -237,7 +237,7 @@ def test_self_training_labels_the_unlabelled(data):
     assert (clf.predict(X[:30]) == y[:30]).mean() > FAIR
 
 
-def test_sequential_selection_keeps_a_feature_that_tells_most(clouds):
+def test_sequential_selection_keeps_an_informative_feature(clouds):
     selector = SequentialFeatureSelector(BASE, n_features_to_select=1, cv=2).fit(*clouds)
     assert selector.get_support().sum() == 1
     assert not selector.get_support()[3]
@@ -348,7 +348,7 @@ def test_sample_weights_arrive_through_a_pipeline_and_a_search(routing, data):
     assert make_pipeline(StandardScaler(), clone(BASE)).fit(X, y).score(*data) < 0.9
 
 
-def test_routing_refuses_weights_that_nobody_asked_for(clouds):
+def test_routing_refuses_weights_that_were_not_requested(clouds):
     with config_context(enable_metadata_routing=True):
         search = GridSearchCV(clone(BASE), {"dropout": [0.0]}, cv=2)
         with pytest.raises(ValueError, match="sample_weight"):

@@ -307,7 +307,7 @@ with open(sys.argv[2], "wb") as file:
 """
 
 
-def test_a_loaded_classifier_answers_where_torch_cannot_be_imported(fit, tmp_path):
+def test_a_loaded_classifier_predicts_where_torch_cannot_be_imported(fit, tmp_path):
     cases = {name: fit(name) for name in ANSWERS_WITHOUT_TORCH}
     (tmp_path / "cases").write_bytes(pickle.dumps(cases))
     done = subprocess.run(

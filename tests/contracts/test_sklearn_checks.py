@@ -19,7 +19,7 @@ from sklearn.utils.estimator_checks import (
 
 from skkd import DistilledClassifier, NeuralClassifier
 
-#: The defaults, but for a network that is trained in a moment.
+#: The defaults, but with a network that trains quickly.
 TABULAR = {"hidden_layer_sizes": (32,), "max_epochs": 30}
 
 PLAIN = {"preset": "plain", "learning_rate": 0.03}
@@ -56,11 +56,11 @@ MORE_CONFIGURATIONS = [
     DistilledClassifier(**TREE, batch_norm=True, **FAST),
     DistilledClassifier(**TREE, dropout=0.5, max_epochs=100, **PLAIN),
     DistilledClassifier(**TREE, label_smoothing=0.1, **FAST),
-    # Weights of classes raise what a teacher says of their rows: it must know these.
+    # The checks weight classes heavily: the teacher must be right on the weighted rows.
     DistilledClassifier(DecisionTreeClassifier(random_state=0), fit_teacher=True, **ALONE, **FAST),
     DistilledClassifier(**TREE, early_stopping=True, **FAST),
     DistilledClassifier(**TREE, dtype="float64", batch_size=10**6, **FAST),
-    # Behind a view that fills gaps the network would take what this teacher cannot be fitted on.
+    # A preprocessor that imputes takes missing values, on which this teacher cannot be fitted.
     DistilledClassifier(
         **LINEAR, preset="plain", preprocessor=None, max_epochs=100, learning_rate=0.01
     ),

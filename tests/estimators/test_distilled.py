@@ -56,7 +56,7 @@ def test_alpha_one_ignores_the_labels():
     np.testing.assert_array_equal(one.predict_proba(X), two.predict_proba(X))
 
 
-def test_a_row_of_zeros_among_answers_is_learned_from_its_label():
+def test_a_row_of_zeros_in_teacher_proba_is_learned_from_its_label():
     proba = FOREST.predict_proba(X)
     silent = proba.copy()
     silent[::3] = 0
@@ -152,7 +152,7 @@ def test_cross_validation_and_grids_keep_it_too():
     assert search.best_score_ > 0.8
 
 
-def test_a_teacher_that_a_grid_unfitted_names_the_cure():
+def test_a_teacher_that_a_grid_unfitted_is_refused_with_advice():
     search = GridSearchCV(
         DistilledClassifier(**SMALL), {"teacher": [FOREST]}, cv=2, error_score="raise"
     )
@@ -208,7 +208,7 @@ def test_the_student_is_plain_equal_and_small(settings):
     assert joblib.hash(student) == joblib.hash(pickle.loads(pickle.dumps(student)))
 
 
-def test_partial_fit_is_taught_too():
+def test_partial_fit_learns_from_the_teacher_too():
     student = DistilledClassifier(FOREST, **SMALL)
     for _ in range(20):
         student.partial_fit(X, y, classes=[0, 1, 2])
@@ -228,7 +228,7 @@ def test_partial_fit_is_taught_too():
         ({"memory": 3}, "memory=3 .* a folder, a joblib.Memory or None"),
     ],
 )
-def test_bad_settings_are_refused_and_leave_no_trace(setting, message):
+def test_bad_parameters_are_refused_and_change_nothing(setting, message):
     distilled = DistilledClassifier(**{"teacher": FOREST} | SMALL | setting)
     before = dict(vars(distilled))
     with pytest.raises(ValueError, match=message):
@@ -236,7 +236,7 @@ def test_bad_settings_are_refused_and_leave_no_trace(setting, message):
     assert vars(distilled) == before
 
 
-def test_answers_of_another_length_name_the_likely_cause():
+def test_teacher_proba_of_another_length_is_refused_with_the_likely_cause():
     with pytest.raises(ValueError, match="meta-estimator may have sliced"):
         DistilledClassifier(**SMALL).fit(X, y, teacher_proba=FOREST.predict_proba(X)[:9])
 
@@ -247,7 +247,7 @@ def test_shared_settings_have_the_same_defaults():
     assert {name: of_distilled[name] for name in of_neural} == of_neural
 
 
-def test_a_batch_of_one_class_is_taught_without_a_warning():
+def test_a_batch_of_one_class_does_not_warn():
     student = DistilledClassifier(FOREST, **SMALL).partial_fit(X, y, classes=[0, 1, 2])
     assert student.partial_fit(X[:40], y[:40]).n_iter_ == 2
     assert not hasattr(student.set_params(fit_teacher=True), "partial_fit")
@@ -258,7 +258,7 @@ def test_a_class_is_no_teacher():
         DistilledClassifier(RandomForestClassifier, **SMALL).fit(X, y)
 
 
-def test_answers_in_named_columns_are_aligned_by_name():
+def test_named_columns_of_teacher_proba_are_aligned_by_name():
     words = np.array(["ape", "bee", "cat"])[y]
     proba = FOREST.predict_proba(X)
     plain = DistilledClassifier(**SMALL).fit(X, words, teacher_proba=proba)
@@ -267,7 +267,7 @@ def test_answers_in_named_columns_are_aligned_by_name():
     np.testing.assert_array_equal(plain.predict_proba(X), by_name.predict_proba(X))
 
 
-def test_answers_win_over_a_teacher_which_is_then_not_asked():
+def test_teacher_proba_is_used_instead_of_the_teacher():
     def never(rows):
         raise AssertionError("asked")
 
@@ -331,7 +331,7 @@ def test_the_seed_of_the_network_does_not_depend_on_the_teacher():
     )
 
 
-def test_verbose_shows_how_far_the_teacher_is(capsys):
+def test_verbose_shows_the_progress_of_the_teacher(capsys):
     DistilledClassifier(FOREST, teacher_batch_size=50, verbose=1, **SMALL).fit(X + 1e-9, y)
     shown = capsys.readouterr().err
     assert shown.index("teacher") < shown.index("epoch")
@@ -342,7 +342,7 @@ def test_verbose_shows_how_far_the_teacher_is(capsys):
     [RandomForestClassifier(), LogisticRegression(), HistGradientBoostingClassifier()],
     ids=lambda teacher: type(teacher).__name__,
 )
-def test_tags_are_what_student_and_teacher_both_take(teacher):
+def test_tags_allow_what_student_and_teacher_both_take(teacher):
     both = get_tags(DistilledClassifier(teacher, fit_teacher=True)).input_tags
     of_teacher, of_student = get_tags(teacher).input_tags, get_tags(NeuralClassifier()).input_tags
     for name in ("sparse", "allow_nan", "categorical"):
@@ -350,13 +350,13 @@ def test_tags_are_what_student_and_teacher_both_take(teacher):
         assert getattr(both, name) == expected
 
 
-def test_a_teacher_without_tags_leaves_the_students():
+def test_tags_beside_a_teacher_without_tags_are_the_students():
     tags = get_tags(DistilledClassifier(lambda X: X)).input_tags
     assert tags.sparse and tags.allow_nan and tags.categorical
 
 
 @pytest.mark.parametrize("teacher", [FOREST, lambda X: X, [(FOREST, 1.0)]])
-def test_it_can_be_shown(teacher):
+def test_it_has_a_representation_in_html(teacher):
     copied = clone(DistilledClassifier(teacher))
     assert "FrozenEstimator" in repr(copied)
     assert "DistilledClassifier" in copied._repr_html_()
@@ -384,7 +384,7 @@ def test_the_teacher_gets_the_weights_as_they_are():
     np.testing.assert_allclose(fitted.coef_, by_hand.coef_, rtol=1e-6)
 
 
-def test_settings_of_a_frozen_teacher_are_refused_and_the_users_stay():
+def test_parameters_of_a_frozen_teacher_are_refused_and_stay_as_they_are():
     with pytest.raises(ValueError, match="teacher__max_depth=1 is not allowed.*fit_teacher=True"):
         DistilledClassifier(FOREST).set_params(teacher__max_depth=1)
     assert FOREST.max_depth is None
@@ -407,13 +407,13 @@ def test_labels_that_no_teacher_knows_are_refused_by_name():
     assert shared.fit(X, y).score(X, y) > 0.6
 
 
-def test_a_frozen_teacher_that_turns_out_unfitted_names_the_cure():
+def test_an_unfitted_frozen_teacher_is_refused_with_advice():
     student = DistilledClassifier(FrozenEstimator(RandomForestClassifier()), **SMALL)
     with pytest.raises(ValueError, match="teacher is not fitted"):
         student.fit(X, y)
 
 
-def test_a_frozen_wrapper_without_fitted_attributes_is_asked():
+def test_a_frozen_wrapper_without_fitted_attributes_is_used():
     class Wrapper(BaseEstimator):
         def __init__(self, model=None):
             self.model = model

@@ -27,7 +27,7 @@ def tiny(**params):
 
 
 def exact(**params):
-    """Full batches in float64: rounding is all that differs."""
+    """Full batches in float64, so that results differ by rounding only."""
     return tiny(**{"batch_size": 1000, "dtype": "float64", "max_epochs": 20, **params})
 
 
@@ -93,7 +93,7 @@ def test_every_parameter_has_an_effect(iris_like, name):
 
 
 @pytest.mark.parametrize("name", NO_EFFECT)
-def test_watching_and_the_machine_do_not_change_a_bit(iris_like, name):
+def test_parameters_about_output_and_machine_do_not_change_a_bit(iris_like, name):
     X, y = iris_like
     clf = tiny(dropout=0.3, early_stopping=True)
     plain = clf.fit(X, y).predict_proba(X)
@@ -146,7 +146,7 @@ def test_it_learns(data, score, params):
 @pytest.mark.parametrize(
     "wrap", [lambda value: value, lambda value: (value,)], ids=["as is", "tuple"]
 )
-def test_a_validation_set_of_ones_own_is_watched(iris_like, wrap):
+def test_a_validation_set_of_the_caller_is_recorded(iris_like, wrap):
     X, y = iris_like
     clf = tiny(early_stopping=True).fit(X[:60], y[:60], X_val=wrap(X[60:]), y_val=wrap(y[60:]))
     assert len(clf.history_) == 3
@@ -355,7 +355,7 @@ def images():
     return X[:200].reshape(-1, 1, 8, 8), y[:200]
 
 
-def test_a_network_of_ones_own_takes_images_and_arguments(images):
+def test_a_custom_module_takes_images_and_arguments(images):
     X, y = images
     clf = tiny(module=Convolutions, module__channels=5, max_epochs=8, early_stopping=True)
     assert clf.fit(X, y).score(X, y) > 0.95
@@ -366,7 +366,7 @@ def test_a_network_of_ones_own_takes_images_and_arguments(images):
     close(clf.module_(Z).detach(), clf.decision_function(X), rtol=1e-4, atol=1e-4)
 
 
-def test_custom_modules_answer_in_eval_mode(iris_like):
+def test_custom_modules_predict_in_eval_mode(iris_like):
     def build(n_features, n_classes):
         return torch.nn.Sequential(torch.nn.Dropout(0.5), linear(n_features, n_classes))
 
@@ -480,7 +480,7 @@ def test_torch_tensors_give_arrays_also_under_array_api_dispatch(
 def test_units_that_start_equal_warn_and_stay_equal(iris_like, init):
     with pytest.warns(UserWarning, match="6 units of hidden layer 1 start with equal weights"):
         weight = exact(init=init, bias_init=0.1).fit(*iris_like).network_.state["linear1.weight"]
-    close(weight, np.tile(weight[0], (6, 1)), rtol=1e-6)  # rounding alone tells them apart
+    close(weight, np.tile(weight[0], (6, 1)), rtol=1e-6)  # they differ by rounding only
     weight = exact(init="he_uniform").fit(*iris_like).network_.state["linear1.weight"]
     assert np.ptp(weight, axis=0).min() > 0.1
 

@@ -1,4 +1,4 @@
-"""Fitting an object again: until the new fit ends, others see and use the old one."""
+"""Fitting an object again: until the new fit ends, other threads see and use the old one."""
 
 import threading
 
@@ -45,7 +45,7 @@ ESTIMATORS = {
 
 
 class Looks(Callback):
-    """Notes what the object that is fitted looks like from outside, in each epoch."""
+    """Records the attributes of the object that is being fitted, in each epoch."""
 
     def __init__(self, clf, X, seen):
         self.clf, self.X, self.seen = clf, X, seen
@@ -67,7 +67,7 @@ def fit(clf, X, y):
 @pytest.mark.filterwarnings("ignore::skkd.teachers.WeakTeacherWarning")
 @pytest.mark.parametrize("container", CONTAINERS)
 @pytest.mark.parametrize("kind", ESTIMATORS)
-def test_until_a_fit_ends_the_object_is_the_one_of_the_last_fit(kind, container):
+def test_until_a_fit_ends_the_object_is_that_of_the_last_fit(kind, container):
     X, y = rows(container, 3)
     clf = fit(type(ESTIMATORS[kind])(**ESTIMATORS[kind].get_params(deep=False)), X, y)
     wider, of_wider = (X, y) if clf.warm_start else rows("array", 4)
@@ -135,7 +135,7 @@ def raise_(error):
     raise error("as a user's code does")
 
 
-def test_what_is_set_while_a_fit_runs_is_kept():
+def test_attributes_that_are_set_during_a_fit_are_kept():
     X, y = rows("array", 3)
     clf = NeuralClassifier(**FAST)
 
@@ -147,7 +147,7 @@ def test_what_is_set_while_a_fit_runs_is_kept():
     assert (clf.max_epochs, clf.note, clf.n_iter_) == (7, "mine", 2)
 
 
-def test_threads_that_predict_get_the_answers_of_one_fit_or_the_other():
+def test_threads_that_predict_get_the_result_of_one_fit_or_the_other():
     tables = {width: rows("DataFrame", width, n_rows=40) for width in (3, 4)}
     clf = NeuralClassifier(**FAST | {"max_epochs": 1})
     answers = {width: clf.fit(X, y).predict_proba(X) for width, (X, y) in tables.items()}

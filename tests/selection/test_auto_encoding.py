@@ -1,4 +1,4 @@
-"""What numeric_encoding="auto" does: bins where a number is not enough, and where trees help."""
+"""numeric_encoding="auto": bins for codes and counts, and where they help on held-out rows."""
 
 import numpy as np
 import pytest
@@ -85,7 +85,7 @@ def test_many_heaps_share_the_rows_and_too_many_have_no_bins():
     assert {len(edges) for edges in selective_edges(np.repeat(X, 2, axis=1))} == {0}
 
 
-# ---- what the classifiers make of it ------------------------------------------------------
+# ---- in the classifiers ------------------------------------------------------------------
 
 
 def test_the_default_has_bins_for_codes():
@@ -123,7 +123,7 @@ def test_sparse_rows_and_parts_of_a_table_have_no_bins():
     assert clf.network_.preprocessor.n_features == 2
 
 
-#: It chooses among 4, 13, 30 and 64 epochs.
+#: It selects among 4, 13, 30 and 64 epochs.
 STUDENT = {"augment": None, "lr_decay": "coslog", "random_state": 0}
 
 
@@ -180,18 +180,18 @@ def test_without_a_teachers_weight_a_student_of_trees_is_a_plain_classifier():
     same(untaught.predict_proba(X), alone.predict_proba(X))
 
 
-def test_what_gives_no_more_inputs_is_not_tried(monkeypatch):
-    heard = []
+def test_an_encoding_without_more_inputs_is_not_tried(monkeypatch):
+    compared = []
 
     def recorded(choices, folds, is_seen):
-        heard.append(choices.encodings)
+        compared.append(choices.encodings)
         return choose(choices, folds, is_seen)
 
     monkeypatch.setattr("skkd.selection.plan.choose", recorded)
     codes = np.random.RandomState(0).randint(0, 4, (2000, 3))
     NeuralClassifier((8,), random_state=0).fit(codes, codes[:, 0] > 1)
     NeuralClassifier((8,), random_state=0).fit(codes + stepped(2000)[0], codes[:, 0] > 1)
-    assert [len(encodings) for encodings in heard] == [1, 2]
+    assert [len(encodings) for encodings in compared] == [1, 2]
 
 
 def test_softmax_regression_stays_linear():

@@ -1,4 +1,4 @@
-"""What a network learns from is chosen on held-out rows: labels, a teacher, a transfer set."""
+"""The candidates labels, teacher and transfer set are compared on held-out rows."""
 
 import re
 import warnings
@@ -32,7 +32,7 @@ def truth(X):
 
 
 class Knows:
-    """A teacher that knows the true probabilities."""
+    """A teacher that gives the true probabilities."""
 
     classes_ = np.array([0, 1])
 
@@ -47,7 +47,7 @@ class Contradicts(Knows):
 
 
 class Guesses(Knows):
-    """Its answers have nothing to do with the labels."""
+    """A teacher whose probabilities are independent of the labels."""
 
     def predict_proba(self, X):
         p = np.modf(np.abs(np.asarray(X)[:, 2]) * 1000)[0]
@@ -55,7 +55,7 @@ class Guesses(Knows):
 
 
 class NeverAsked(Knows):
-    """A teacher that may be asked about the rows of `fit` alone."""
+    """A teacher that may only be called with the rows of `fit`."""
 
     def __init__(self, n_rows):
         self.n_rows = n_rows
@@ -99,7 +99,7 @@ class Answers:
         return np.column_stack([np.zeros(len(rows)), np.full(len(rows), right) + noise])
 
 
-def examples(n_rows):
+def dataset_of(n_rows):
     targets = {"labels": np.arange(n_rows) % 5 > 0, "weights": np.ones(n_rows)}
     targets["labels"] = targets["labels"].astype(int)
     return Dataset(np.zeros((n_rows, 1)), targets, index=np.arange(n_rows))
@@ -135,12 +135,12 @@ class KnownFold:
     held_out: Dataset
 
     def dataset(self, name):
-        return examples(50)
+        return dataset_of(50)
 
 
 def folds(fit, candidates, n_folds=1):
     by_name = {candidate.name: candidate for candidate in candidates}
-    return [KnownFold(fit, by_name, examples(400)) for _ in range(n_folds)]
+    return [KnownFold(fit, by_name, dataset_of(400)) for _ in range(n_folds)]
 
 
 def chosen(p_by_name, lengths=(), n_folds=1, is_seen=False, **candidate_settings):
@@ -183,7 +183,7 @@ def test_another_encoding_that_does_not_lead_clearly_and_early_is_given_up(early
     assert calls == [("candidate 0", e, n) for e, n in (("line", 2), ("bins", 2), ("line", 4))]
 
 
-def test_the_lowest_loss_wins_wherever_it_stands():
+def test_the_lowest_loss_wins_in_any_position():
     for order in (["bad", "good"], ["good", "bad"]):
         values = {"bad": [0.02], "good": [0.9]}
         choice, calls = chosen({name: values[name] for name in order})
@@ -209,7 +209,7 @@ def test_a_required_margin_decides_between_equals_and_near_equals():
     assert choice.candidate.name == "two"
 
 
-def test_a_smaller_required_margin_counts_behind_one_that_listens_to_the_teacher():
+def test_a_smaller_required_margin_counts_if_the_best_other_candidate_uses_the_teacher():
     margins = {"alpha": 0.5, "required_margin": 100.0, "required_margin_if_trusted": 1.1}
     values = {"first": [0.5], "better": [0.9]}
     choice, _ = chosen(values, better=margins)
@@ -228,7 +228,7 @@ def test_a_required_margin_counts_in_the_end():
         assert (("one", 3) in calls) == (best == "one")
 
 
-def test_who_is_behind_without_a_required_margin_drops_out():
+def test_a_candidate_that_is_behind_without_a_margin_is_stopped():
     values = {"one": [0.5, 0.5, 0.9], "two": [0.02, 0.6, 0.6]}
     choice, calls = chosen(values, lengths=(1, 2, 3), one={"required_margin": 1.1})
     assert choice.candidate.name == "two"
@@ -236,15 +236,15 @@ def test_who_is_behind_without_a_required_margin_drops_out():
 
 
 def recorded_choices(monkeypatch):
-    """(choices, folds, is_seen) of the fits to come."""
-    heard = []
+    """The arguments (choices, folds, is_seen) of later calls of `choose`."""
+    recorded_calls = []
 
     def recorded(choices, folds, is_seen):
-        heard.append((choices, folds, is_seen))
+        recorded_calls.append((choices, folds, is_seen))
         return choose(choices, folds, is_seen)
 
     monkeypatch.setattr("skkd.selection.plan.choose", recorded)
-    return heard
+    return recorded_calls
 
 
 @pytest.mark.parametrize(
@@ -253,20 +253,20 @@ def recorded_choices(monkeypatch):
     ids=str,
 )
 @pytest.mark.parametrize("own_rows", [False, True])
-def test_only_of_rows_that_the_teacher_may_have_seen_a_transfer_set_must_be_clearly_better(
+def test_a_transfer_set_needs_a_margin_only_if_the_teacher_may_have_seen_the_rows(
     settings, own_rows, monkeypatch
 ):
-    heard = recorded_choices(monkeypatch)
+    recorded_calls = recorded_choices(monkeypatch)
     rows = {"X_val": X[:50], "y_val": y[:50]} if own_rows else {}
     DistilledClassifier(Knows(), **QUICK | settings).fit(X, y, **rows)
-    ((choices, folds, is_seen),) = heard
+    ((choices, folds, is_seen),) = recorded_calls
     assert len(folds) == (1 if own_rows else 3)
     assert is_seen != own_rows
     margins = {one.name: one.required_margin for one in choices.candidates}
     assert margins == {"teacher": 1, "labels": 1, "transfer set": 1 if own_rows else 4 / 3}
 
 
-def test_the_bar_says_which_transfer_set_was_better_but_not_clearly(capsys, monkeypatch):
+def test_the_bar_shows_that_a_transfer_set_was_not_clearly_better(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")  # a bar leaves out what does not fit
     monkeypatch.setattr("skkd.distillation.REQUIRED_MARGIN_IF_TRUSTED", 1e6)
     monkeypatch.setattr("skkd.distillation.REQUIRED_MARGIN", 1e6)
@@ -278,7 +278,7 @@ def test_the_bar_says_which_transfer_set_was_better_but_not_clearly(capsys, monk
 
 
 @pytest.mark.parametrize("n_folds", [1, 2])
-def test_who_has_seen_the_rows_teaches_no_longer_than_labels_are_learned(n_folds):
+def test_a_teacher_that_has_seen_the_rows_is_used_no_longer_than_suits_labels(n_folds):
     values = {"taught": [0.6, 0.7, 0.8, 0.9], "labels": [0.5, 0.6, 0.02, 0.02]}
     how = {"lengths": (1, 2, 3, 4), "n_folds": n_folds, "taught": {"alpha": 0.5}}
     seen, calls = chosen(values, is_seen=True, **how)
@@ -288,7 +288,7 @@ def test_who_has_seen_the_rows_teaches_no_longer_than_labels_are_learned(n_folds
     assert (unseen.candidate.name, unseen.n_epochs) == ("taught", 4)
 
 
-def test_labels_set_the_pace_even_if_they_have_dropped_out():
+def test_labels_limit_the_length_even_after_they_have_lost():
     values = {"labels": [0.6, 0.6, 0.02], "one": [0.7, 0.8, 0.9], "two": [0.65, 0.7, 0.8]}
     how = {"lengths": (1, 2, 3), "is_seen": True, "one": {"alpha": 0.5}, "two": {"alpha": 0.5}}
     choice, calls = chosen(values, **how)
@@ -297,7 +297,7 @@ def test_labels_set_the_pace_even_if_they_have_dropped_out():
     assert all(trial.trainings == [] for trial in choice.trials.values())
 
 
-def test_where_labels_go_on_being_learned_so_does_what_is_taught():
+def test_the_others_train_on_while_labels_improve():
     values = {"taught": [0.6, 0.7, 0.8, 0.9], "labels": [0.5, 0.6, 0.6, 0.6]}
     choice, _ = chosen(values, lengths=(1, 2, 3, 4), is_seen=True, taught={"alpha": 0.5})
     assert (choice.candidate.name, choice.n_epochs) == ("taught", 4)
@@ -322,7 +322,7 @@ def test_without_lengths_the_end_of_training_counts():
     assert set(choice.losses) == {3}
 
 
-def test_two_stay_at_the_last_length_but_two_and_the_better_one_at_the_last_but_one():
+def test_two_candidates_stay_after_the_first_rung_and_the_better_one_after_the_second():
     values = {"one": [0.02] * 5, "two": [0.02, 0.02, 0.7, 0.7, 0.7], "three": [0.75] * 5}
     choice, calls = chosen(values, lengths=(1, 2, 3, 4, 5))
     assert choice.candidate.name == "three"
@@ -335,7 +335,7 @@ def test_two_stay_at_the_last_length_but_two_and_the_better_one_at_the_last_but_
     }
 
 
-def test_nobody_stays_who_would_not_catch_up_if_its_loss_fell_once_more_by_as_much():
+def test_a_candidate_that_would_stay_behind_with_its_last_improvement_again_is_stopped():
     leader = [0.02, 0.02, 0.75, 0.75, 0.75]
     for before, stays in [(0.02, True), (0.6, True), (0.67, False), (0.7, False)]:
         values = {"behind": [0.02, before, 0.7, 0.7, 0.7], "leader": leader}
@@ -345,7 +345,7 @@ def test_nobody_stays_who_would_not_catch_up_if_its_loss_fell_once_more_by_as_mu
         assert (("behind", 4) in calls) == stays
 
 
-def test_a_choice_knows_its_training_as_of_the_length_before():
+def test_a_choice_keeps_its_training_at_the_length_before():
     values = {"one": [0.6, 0.6, 0.7, 0.7, 0.9, 0.1], "two": [0.5] * 6}
     choice, _ = chosen(values, lengths=(2, 4, 5, 6))
     assert choice.n_epochs == 5
@@ -355,7 +355,7 @@ def test_a_choice_knows_its_training_as_of_the_length_before():
     assert all(trial.trainings == [] for trial in choice.trials.values())
 
 
-def test_there_is_none_before_the_first_length_nor_of_several_folds():
+def test_no_training_is_kept_before_the_first_length_nor_with_several_folds():
     first, _ = chosen({"one": [0.9, 0.1, 0.1]}, lengths=(1, 2, 3))
     assert (first.n_epochs, first.start) == (1, None)
     several, _ = chosen({"one": [0.6, 0.7, 0.8]}, lengths=(1, 2, 3), n_folds=2)
@@ -364,7 +364,7 @@ def test_there_is_none_before_the_first_length_nor_of_several_folds():
     assert (only_the_end.n_epochs, only_the_end.start) == (3, None)
 
 
-def test_one_that_learns_slowly_but_leads_at_half_time_runs_to_the_end():
+def test_a_candidate_that_learns_slowly_but_leads_at_half_time_runs_to_the_end():
     values = {"one": [0.5, 0.6, 0.6], "two": [0.02, 0.7, 0.9], "three": [0.01] * 3}
     choice, calls = chosen(values, lengths=(1, 2, 3))
     assert choice.candidate.name == "two"
@@ -372,7 +372,7 @@ def test_one_that_learns_slowly_but_leads_at_half_time_runs_to_the_end():
     assert calls[-1] == ("two", 3)
 
 
-def test_one_for_which_going_on_was_no_use_is_not_trained_on():
+def test_a_candidate_whose_loss_rose_is_not_trained_on():
     values = {"one": [0.6, 0.02, 0.9], "two": [0.5, 0.5, 0.5]}
     choice, calls = chosen(values, lengths=(1, 2, 3))
     assert (choice.candidate.name, choice.n_epochs) == ("one", 1)
@@ -380,18 +380,18 @@ def test_one_for_which_going_on_was_no_use_is_not_trained_on():
     assert choice.is_over
 
 
-def test_one_alone_is_trained_in_one_go():
+def test_a_single_candidate_is_trained_in_one_part():
     _, calls = chosen({"one": [0.5, 0.6, 0.7, 0.8]}, lengths=(1, 2, 3, 4))
     assert calls == [("one", 4)]
 
 
 def test_without_a_transfer_set_the_dataset_is_the_labelled_one():
-    labelled = examples(7)
+    labelled = dataset_of(7)
     assert Candidate("labels", None).dataset(labelled) is labelled
 
 
-def test_with_one_the_labelled_rows_come_first_and_have_the_weight_of_the_teacher():
-    labelled, others = examples(7), examples(5)
+def test_with_a_transfer_set_labelled_rows_come_first_and_have_the_weight_of_the_teacher():
+    labelled, others = dataset_of(7), dataset_of(5)
     others.rows = others.rows + 1
     others = others.with_target("alpha", np.ones(5))
     candidate = Candidate("transfer set", None, alpha=0.3, transfer_set="not made again")
@@ -404,17 +404,17 @@ def test_with_one_the_labelled_rows_come_first_and_have_the_weight_of_the_teache
 
 
 @pytest.mark.parametrize("size", [900, "fresh"])
-def test_a_training_that_goes_on_is_the_one_that_was_never_interrupted(size, monkeypatch):
-    """Whatever it learns from: labels, a teacher, a transfer set (in parts, or fresh)."""
+def test_a_continued_training_equals_one_without_interruption(size, monkeypatch):
+    """For each candidate: labels, a teacher, a transfer set (in parts, or fresh)."""
     differences = {}
 
     def compared(choices, folds, is_seen):
         for candidate in choices.candidates:
             fits = []
             for legs in ([5], [2, 3]):
-                examples, fitted = folds[0].dataset(candidate.name), None
+                dataset, fitted = folds[0].dataset(candidate.name), None
                 for n_epochs in legs:
-                    how = (choices.encodings[0], examples, n_epochs, fitted, None)
+                    how = (choices.encodings[0], dataset, n_epochs, fitted, None)
                     fitted = folds[0].fit(candidate, *how)
                 fits.append(fitted.network.state)
             one, other = fits
@@ -472,7 +472,7 @@ def test_with_a_number_of_epochs_the_labels_alone_are_calibrated_besides():
     )
 
 
-def test_where_the_teacher_knows_more_it_teaches_and_nobody_is_warned():
+def test_a_better_teacher_is_used_without_a_warning():
     X_test, _ = table(1000, seed=1)
     settings = SMALL | {"random_state": 0}
     with warnings.catch_warnings(action="error"):
@@ -486,7 +486,7 @@ def test_where_the_teacher_knows_more_it_teaches_and_nobody_is_warned():
     assert distance(taught) < 0.7 * distance(alone)
 
 
-def test_what_is_chosen_is_the_fit_of_that_choice():
+def test_the_fit_is_that_of_the_selected_candidate():
     auto = DistilledClassifier(Knows(), **QUICK).fit(X, y)
     losses = auto.candidate_losses_
     by_hand = DistilledClassifier(Knows(), alpha=auto.alpha_, **QUICK)
@@ -499,7 +499,9 @@ def test_what_is_chosen_is_the_fit_of_that_choice():
         rtol=1e-3,
         atol=1e-5,
     )
-    assert by_hand.network_.temperature == 1.0  # with a number that of the teacher is kept
+    assert (
+        by_hand.network_.temperature == 1.0
+    )  # with a number the temperature of the teacher is kept
     assert auto.network_.temperature != 1.0
 
 
@@ -508,11 +510,11 @@ def test_what_is_chosen_is_the_fit_of_that_choice():
     ("n_rows", "n_folds"), [(200, 3), (1490, 3), (1500, 2), (2990, 2), (3000, 1)]
 )
 def test_the_smaller_the_table_the_more_often_rows_are_held_out(n_rows, n_folds, monkeypatch):
-    heard = recorded_choices(monkeypatch)
+    recorded_calls = recorded_choices(monkeypatch)
     X, y = table(n_rows)
     clf = DistilledClassifier(Knows(), hidden_layer_sizes=(2,), max_epochs=1, random_state=0)
     clf.fit(X, y)
-    ((_, folds, is_seen),) = heard
+    ((_, folds, is_seen),) = recorded_calls
     assert len(folds) == n_folds
     assert is_seen == (n_folds > 1)
     for fold in folds:
@@ -524,7 +526,7 @@ def test_the_smaller_the_table_the_more_often_rows_are_held_out(n_rows, n_folds,
 
 
 @pytest.mark.parametrize("alpha", [0, 0.0])
-def test_alpha_zero_makes_no_transfer_set_and_asks_about_no_other_rows(alpha):
+def test_alpha_zero_makes_no_transfer_set_and_calls_the_teacher_for_no_other_rows(alpha):
     settings = {"augment": NeverMakes(), "random_state": 0, "max_epochs": 2}
     taught = DistilledClassifier(NeverAsked(len(X)), alpha=alpha, **settings)
     taught.fit(X, y, X_unlabeled=X[:9])
@@ -556,7 +558,7 @@ def test_few_rows_have_the_plain_loss_of_both(n_rows):
 
 
 @pytest.mark.parametrize("augment", ["munge", "auto"])
-def test_few_rows_have_the_transfer_set_that_was_asked_for(augment):
+def test_few_rows_have_a_requested_transfer_set(augment):
     auto = DistilledClassifier(Knows(), augment=augment, augment_size=77, **QUICK)
     auto.fit(X[:100], y[:100], X_unlabeled=X[100:])
     assert auto.alpha_ == 0.5
@@ -564,7 +566,7 @@ def test_few_rows_have_the_transfer_set_that_was_asked_for(augment):
     assert auto.n_transfer_rows_ == 300 + (77 if augment == "munge" else 0)
 
 
-def test_where_too_few_rows_are_held_out_nothing_is_chosen():
+def test_nothing_is_selected_on_too_few_held_out_rows():
     kept = {"X_val": X[:3], "y_val": y[:3]}
     for augment, n_rows in (("auto", 0), ("munge", 50)):
         auto = DistilledClassifier(Knows(), augment=augment, augment_size=50, **QUICK)
@@ -573,7 +575,7 @@ def test_where_too_few_rows_are_held_out_nothing_is_chosen():
         assert auto.candidate_losses_ is None
 
 
-def test_rows_of_ones_own_decide_in_place_of_a_split():
+def test_validation_rows_of_the_caller_replace_the_split_of_the_selection():
     X_val, y_val = table(300, seed=2)
     auto = DistilledClassifier(Knows(), **QUICK).fit(X, y, X_val=X_val, y_val=y_val)
     assert set(auto.candidate_losses_) == {"labels", "teacher", "transfer set"}
@@ -593,7 +595,7 @@ def test_the_same_seed_gives_the_same_student():
 
 @no_mismatch_warning
 @no_warning_of_ours
-def test_a_warm_start_goes_on_with_the_weight_that_was_chosen():
+def test_a_warm_start_keeps_the_weight_that_was_selected():
     clf = DistilledClassifier(Contradicts(), warm_start=True, **QUICK).fit(X, SIMPLE)
     assert clf.alpha_ == 0
     clf.fit(X, SIMPLE)
@@ -604,12 +606,12 @@ def test_a_warm_start_goes_on_with_the_weight_that_was_chosen():
     assert clf.n_iter_ == 8
     assert clf.n_steps_ == alone.n_steps_
     clf.set_params(warm_start=False, teacher=Knows()).fit(X, y)
-    assert clf.alpha_ == 0.5  # a new fit chooses anew
+    assert clf.alpha_ == 0.5  # a new fit selects again
 
 
 @no_mismatch_warning
 @no_warning_of_ours
-def test_partial_fit_has_the_plain_loss_or_goes_on_with_the_weight_that_was_chosen():
+def test_partial_fit_has_the_plain_loss_or_keeps_the_weight_that_was_selected():
     auto = DistilledClassifier(Knows(), **SMALL).partial_fit(X, y, classes=[0, 1])
     fixed = DistilledClassifier(Knows(), alpha=0.5, **SMALL).partial_fit(X, y, classes=[0, 1])
     np.testing.assert_array_equal(auto.predict_proba(X), fixed.predict_proba(X))
@@ -620,7 +622,7 @@ def test_partial_fit_has_the_plain_loss_or_goes_on_with_the_weight_that_was_chos
 
 
 @pytest.mark.parametrize("augment", ["auto", None])
-def test_with_early_stopping_the_same_rows_stop_and_choose(augment):
+def test_early_stopping_and_selection_use_the_same_rows(augment):
     settings = SMALL | {"max_epochs": 30, "early_stopping": True, "augment": augment}
     clf = DistilledClassifier(Knows(), n_iter_no_change=3, **settings).fit(X, y)
     assert set(clf.candidate_losses_) >= {"labels", "teacher"}
@@ -632,17 +634,17 @@ def linear(n_features, n_classes):
     return torch.nn.Linear(n_features, n_classes)
 
 
-def test_a_custom_module_chooses_too_but_gets_no_synthetic_rows_unless_told_so():
+def test_a_custom_module_selects_too_but_gets_synthetic_rows_only_on_request():
     settings = {"module": linear, "max_epochs": 2, "random_state": 0, "learning_rate": 0.01}
     with warnings.catch_warnings(action="ignore"):  # a line cannot learn these labels
         auto = DistilledClassifier(Knows(), **settings).fit(X, y)
-        told = DistilledClassifier(Knows(), augment="munge", augment_size=40, **settings)
-        told.set_params(alpha=0.5).fit(X, y)
+        requested = DistilledClassifier(Knows(), augment="munge", augment_size=40, **settings)
+        requested.set_params(alpha=0.5).fit(X, y)
     assert set(auto.candidate_losses_) == {"labels", "teacher"}
-    assert told.n_transfer_rows_ == 40
+    assert requested.n_transfer_rows_ == 40
 
 
-def test_answers_given_by_hand_are_chosen_or_not_without_a_teacher():
+def test_teacher_proba_is_selected_or_not_without_a_teacher():
     proba = Knows().predict_proba(X)
     clf = DistilledClassifier(**QUICK).fit(X, y, teacher_proba=proba)
     assert set(clf.candidate_losses_) == {"labels", "teacher"}

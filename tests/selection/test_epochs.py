@@ -1,4 +1,4 @@
-"""The number of epochs, chosen on held-out rows."""
+"""The number of epochs is selected on held-out rows."""
 
 import warnings
 from typing import ClassVar
@@ -83,7 +83,7 @@ def test_a_clearly_worse_length_ends_the_search():
     assert stops == [False, True]
 
 
-def test_rows_of_weight_0_say_nothing_and_weight_2_is_a_row_twice():
+def test_rows_of_weight_0_do_not_count_and_weight_2_is_a_row_twice():
     losses = [[0.5, 0.5, 0.5, 0.5], [0.7, 0.2, 0.6, 9.0]]
     weighted, _ = judged(losses, weights=[1, 2, 1, 0])
     repeated, _ = judged([[row[i] for i in (0, 1, 1, 2)] for row in losses])
@@ -115,7 +115,7 @@ def test_no_temperature_is_better_than_the_best():
 
 
 @pytest.mark.parametrize("n_rows", [5, 50, 500])
-def test_right_answers_alone_make_it_no_surer_than_their_number_allows(n_rows):
+def test_the_temperature_of_correct_predictions_is_limited_by_their_number(n_rows):
     logits = np.tile([1.0, 0.0], (n_rows, 1))
     labels, weights = np.zeros(n_rows, dtype=int), np.ones(n_rows)
     p = softmax(logits / best_temperature(logits, labels, weights))[0, 1]
@@ -123,7 +123,7 @@ def test_right_answers_alone_make_it_no_surer_than_their_number_allows(n_rows):
 
 
 @pytest.mark.parametrize(("later", "n_epochs"), [(1.05, 2), (1.08, 1)])
-def test_a_length_that_is_visibly_worse_is_not_taken_however_few_rows_are_held_out(later, n_epochs):
+def test_a_length_outside_the_fixed_tolerance_is_not_selected_on_few_rows(later, n_epochs):
     noise = np.array([-0.4, 0.4] * 10)
     choice, stops = judged([0.5 + noise, 0.5 * later - noise])
     assert choice.n_epochs == n_epochs
@@ -157,21 +157,21 @@ def test_one_heavy_row_counts_as_one_row():
 
 
 class EndsAt4(Trial):
-    """Chooses 4 epochs whatever it hears."""
+    """Selects 4 epochs, whatever the logits are."""
 
     def judge(self, epoch, logits):
         self.n_epochs, self.losses, self.temperature = 4, {4: 0.5}, 2.0
-        self.heard.append((epoch, len(logits)))
+        self.judged.append((epoch, len(logits)))
         return epoch >= 13
 
-    heard: ClassVar[list] = []
+    judged: ClassVar[list] = []
 
 
 def test_the_fit_has_as_many_epochs_as_are_chosen_and_all_rows(monkeypatch):
     monkeypatch.setattr("skkd.selection.successive_halving.Trial", EndsAt4)
     X, y = table()
     clf = NeuralClassifier(**SMALL).fit(X, y)
-    assert EndsAt4.heard == [(4, 180), (13, 180)]  # three times a tenth of 600
+    assert EndsAt4.judged == [(4, 180), (13, 180)]  # three times a tenth of 600
     assert clf.n_iter_ == len(clf.history_) == 4
     assert clf.held_out_losses_ == {4: 0.5}
     assert clf.network_.temperature == 2.0
@@ -194,7 +194,7 @@ def test_a_fit_that_a_callback_ends_has_no_temperature_of_another_length():
     assert clf.network_.temperature == 1.0
 
 
-def test_a_warm_start_goes_on_without_a_choice():
+def test_a_warm_start_selects_nothing():
     X, y = table()
     clf = NeuralClassifier(**SMALL, warm_start=True).fit(X, y)
     assert clf.held_out_losses_ is not None
@@ -215,7 +215,7 @@ def test_weights_of_classes_do_not_keep_rows_from_being_held_out(settings):
     assert clf.held_out_losses_ is not None
 
 
-def test_partial_fit_goes_on_from_the_weights_before_their_temperature():
+def test_partial_fit_continues_from_the_weights_without_their_temperature():
     X, y = table()
     clf = NeuralClassifier(**SMALL, warm_start=True).fit(X, y)
     loss = clf.loss_curve_[-1]
@@ -275,7 +275,7 @@ def test_few_rows_are_all_trained_on():
         assert (clf.held_out_losses_ is not None) == chooses
 
 
-def test_rows_of_ones_own_replace_the_split():
+def test_validation_rows_of_the_caller_replace_the_split():
     X, y = table(noise=0.5)
     X_val, y_val = table(300, noise=0.5, seed=1)
     own = NeuralClassifier(**SMALL).fit(X, y, X_val=X_val, y_val=y_val)
@@ -284,7 +284,7 @@ def test_rows_of_ones_own_replace_the_split():
     assert "valid_loss" in own.history_[0]
 
 
-def test_callbacks_hear_of_the_second_fit_alone():
+def test_callbacks_are_called_in_the_last_fit_only():
     begun = []
 
     class Count(Callback):
@@ -305,9 +305,9 @@ def test_a_rare_class_is_no_obstacle_and_no_warning():
 
 def test_a_student_chooses_by_true_labels_and_keeps_the_temperature_of_its_teacher():
     X, y = table(1500, noise=0.5)
-    by_heart = np.column_stack([~y, y]) * 0.98 + 0.01  # a teacher that has learned by heart
+    overfitted = np.column_stack([~y, y]) * 0.98 + 0.01  # a teacher that has overfitted
     settings = {"hidden_layer_sizes": (256, 256), "random_state": 3}
-    student = DistilledClassifier(alpha=1.0, **settings).fit(X, y, teacher_proba=by_heart)
+    student = DistilledClassifier(alpha=1.0, **settings).fit(X, y, teacher_proba=overfitted)
     assert student.n_iter_ < 64
     assert student.student_.held_out_losses_ == student.held_out_losses_
     untaught = NeuralClassifier(**settings).fit(X, y)
@@ -317,11 +317,11 @@ def test_a_student_chooses_by_true_labels_and_keeps_the_temperature_of_its_teach
     assert sure > np.abs(untaught.predict_proba(X) - 0.5).mean()
 
 
-def test_a_rate_that_is_far_too_high_is_told():
+def test_a_rate_that_is_far_too_high_warns():
     with pytest.warns(UserWarning, match=r"no better than the class frequencies.*learning_rate=30"):
         NeuralClassifier(learning_rate=30.0, **SMALL).fit(*table())
 
 
-def test_a_network_that_learns_is_not_told_so():
+def test_a_network_that_learns_does_not_warn():
     with warnings.catch_warnings(action="error"):
         NeuralClassifier(**SMALL).fit(*table())

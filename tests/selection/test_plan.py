@@ -1,4 +1,4 @@
-"""What is fitted to all rows in the end, and where that begins."""
+"""The plan of the last fit to all rows, and from where it continues."""
 
 import re
 from collections import namedtuple
@@ -38,17 +38,17 @@ def no_more_than_three_lengths(monkeypatch):
 
 @pytest.fixture
 def calls(monkeypatch):
-    """Those of `fit_dataset` to come, in their order."""
-    heard, fit_dataset = [], fitting.fit_dataset
+    """The later calls of `fit_dataset`, in their order."""
+    made, fit_dataset = [], fitting.fit_dataset
 
-    def noted(settings, row_loss, view, train, valid, *, n_epochs, previous=None, **others):
-        how = {"n_epochs": n_epochs, "previous": previous, **others}
-        again = partial(fit_dataset, settings, row_loss, view, train, valid, **how)
-        heard.append(Call(train.n_labelled or len(train), n_epochs, previous, again(), again))
-        return heard[-1].fitted
+    def recorded(config, criterion, preprocessor, train, valid, *, n_epochs, previous=None, **rest):
+        how = {"n_epochs": n_epochs, "previous": previous, **rest}
+        again = partial(fit_dataset, config, criterion, preprocessor, train, valid, **how)
+        made.append(Call(train.n_labelled or len(train), n_epochs, previous, again(), again))
+        return made[-1].fitted
 
-    monkeypatch.setattr(fitting, "fit_dataset", noted)
-    return heard
+    monkeypatch.setattr(fitting, "fit_dataset", recorded)
+    return made
 
 
 def same_arrays(ours, theirs):
@@ -82,15 +82,15 @@ def begins_anew(calls, clf):
     assert calls[-1].n_epochs == clf.n_iter_ > 2
 
 
-def test_with_a_transfer_set_the_last_part_alone_is_trained_again_on_all_rows(calls):
+def test_with_a_transfer_set_only_the_last_part_is_trained_again_on_all_rows(calls):
     clf = student()
-    *race, last = calls
+    *selection, last = calls
     n_before = LENGTHS[LENGTHS.index(clf.n_iter_) - 1]
-    assert [call.n_rows for call in race] == [2880] * len(race)
+    assert [call.n_rows for call in selection] == [2880] * len(selection)
     assert last.n_rows == 3200
     assert last.n_epochs == clf.n_iter_ - n_before > 0
     assert clf.history_[:n_before] == last.previous.history
-    losses = [record["train_loss"] for call in race for record in call.fitted.history]
+    losses = [record["train_loss"] for call in selection for record in call.fitted.history]
     assert [record["train_loss"] for record in clf.history_[:n_before]] == losses[:n_before]
     assert [record["epoch"] for record in clf.history_] == list(range(1, clf.n_iter_ + 1))
     assert [r["train_loss"] for r in clf.history_[n_before:]] == [
@@ -101,10 +101,10 @@ def test_with_a_transfer_set_the_last_part_alone_is_trained_again_on_all_rows(ca
     assert clf.score(X, y) > 0.8
 
 
-def test_it_goes_on_from_the_training_that_was_chosen_as_it_was_then(calls):
+def test_the_last_fit_continues_the_selected_training(calls):
     clf = student()
-    start, race = calls[-1].previous, calls[0]
-    by_hand = race.again(n_epochs=LENGTHS[LENGTHS.index(clf.n_iter_) - 1], on_epoch=None)
+    start, selection = calls[-1].previous, calls[0]
+    by_hand = selection.again(n_epochs=LENGTHS[LENGTHS.index(clf.n_iter_) - 1], on_epoch=None)
     assert len(start.history) == len(by_hand.history)
     same_arrays(start.network.state, by_hand.network.state)
     states = [dict(fitted.training_state) for fitted in (start, by_hand)]
@@ -115,7 +115,7 @@ def test_it_goes_on_from_the_training_that_was_chosen_as_it_was_then(calls):
         same_arrays(*(one[index] for one in moments))
 
 
-def test_its_rate_and_its_temperature_are_those_of_the_whole_training(monkeypatch):
+def test_rate_and_temperature_are_those_of_the_whole_training(monkeypatch):
     clf, plain = student(), student(augment=None)
     assert clf.n_iter_ == plain.n_iter_ == LENGTHS[-1]
     of_whole = [record["learning_rate"] for record in plain.history_]
@@ -134,29 +134,31 @@ def test_its_rate_and_its_temperature_are_those_of_the_whole_training(monkeypatc
 @pytest.mark.parametrize(
     "settings",
     [
-        {"augment": None},  # each row that is held out counts
+        {"augment": None},  # each held-out row counts
         {"augment_size": 600},  # held out are more than half as many
         {"augment_size": "fresh"},  # the same rows would come again
-        {"callbacks": [Callback()]},  # who is told of all epochs, and may change any
-        {"preprocessor": StandardScaler()},  # whose columns may be others each time
-        {"fit_teacher": True},  # another teacher is to be heard
+        {"callbacks": [Callback()]},  # they are called for all epochs, and may change any
+        {"preprocessor": StandardScaler()},  # its columns may differ each time
+        {"fit_teacher": True},  # the last fit has another teacher
     ],
     ids=["labels", "small", "fresh", "callbacks", "transformer", "other teacher"],
 )
-def test_else_training_begins_anew(settings, calls):
+def test_otherwise_training_starts_from_the_beginning(settings, calls):
     if "fit_teacher" in settings:
         settings = settings | {"teacher": LinearTeacher()}
     begins_anew(calls, student(**settings))
 
 
-def test_so_it_does_where_the_last_part_would_be_the_shorter_one(calls, monkeypatch):
+def test_training_starts_from_the_beginning_if_the_last_part_would_be_the_shorter(
+    calls, monkeypatch
+):
     monkeypatch.setattr("skkd.selection.plan._lengths", lambda *settings: [2, 8, 14])
     clf = student()
     assert clf.n_iter_ == 14
     begins_anew(calls, clf)
 
 
-def test_so_it_does_where_somebody_watches_it(calls):
+def test_training_starts_from_the_beginning_if_callbacks_watch_it(calls):
     clf = DistilledClassifier(teacher, **SETTINGS | TRANSFER_SET)
     clf.fit(X, y, X_val=X[:400], y_val=y[:400])
     begins_anew(calls, clf)
@@ -169,7 +171,9 @@ def test_so_it_does_where_somebody_watches_it(calls):
 
 
 @pytest.mark.parametrize(("n_rare", "differs"), [(0, False), (40, True)])
-def test_so_it_does_where_held_out_rows_bring_other_inputs(n_rare, differs, calls):
+def test_training_starts_from_the_beginning_if_held_out_rows_change_the_inputs(
+    n_rare, differs, calls
+):
     rows = X.astype(object)
     rows[:, 2] = np.where(X[:, 2] > 0, "a", "b")
     rows[:n_rare, 2] = [f"only in row {i}" for i in range(n_rare)]
@@ -204,7 +208,7 @@ def test_a_warm_start_counts_its_own_epochs():
     assert clf.history_[n_epochs]["learning_rate"] == clf.history_[0]["learning_rate"]
 
 
-def test_what_precedes_a_training_counts_in_front_of_it():
+def test_earlier_epochs_are_counted_before_those_of_a_training():
     earlier = TrainingResult(None, [{"epoch": 1}, {"epoch": 2}], 2, {}, n_steps=20)
     later = TrainingResult(
         "network", [{"epoch": 1, "train_loss": 0.5}], 1, {"epochs_done": 3}, n_steps=9

@@ -1,4 +1,4 @@
-"""What is chosen on held-out rows, with a teacher that may be fitted without these."""
+"""The selection on held-out rows with clones of the teacher that were fitted without them."""
 
 import warnings
 from typing import ClassVar
@@ -48,7 +48,7 @@ class Repeats:
 
 
 class Notes(DecisionTreeClassifier):
-    """A tree that notes which rows it is fitted on, and the weights they have."""
+    """A tree that records the rows and the weights that it is fitted with."""
 
     fits: ClassVar[list] = []
 
@@ -65,25 +65,25 @@ def fits():
 
 @pytest.fixture
 def compared(monkeypatch):
-    """(choices, folds) of the fits to come."""
-    heard = []
+    """The arguments (choices, folds) of later calls of `choose`."""
+    calls = []
 
     def recorded(choices, folds, is_seen):
-        heard.append((choices, folds))
+        calls.append((choices, folds))
         return choose(choices, folds, is_seen)
 
     monkeypatch.setattr("skkd.selection.plan.choose", recorded)
-    return heard
+    return calls
 
 
 def folds_of(compared):
-    """Of the only fit."""
+    """The folds of the only fit."""
     ((_, folds),) = compared
     return folds
 
 
 def margins(compared):
-    """Of the transfer set, in each fit."""
+    """The candidate with a transfer set, in each fit."""
     return [
         candidate.required_margin
         for choices, _ in compared
@@ -116,8 +116,8 @@ def test_the_soft_labels_that_are_compared_are_those_of_the_clone(compared):
         train, held_out = fold.train.index, fold.held_out.index
         others = np.sort(train)
         clone = DecisionTreeClassifier(max_depth=3, random_state=0).fit(X[others], y[others])
-        for examples, index in ((fold.train, train), (fold.held_out, held_out)):
-            p = np.exp(examples.targets["teacher_logits"])
+        for dataset, index in ((fold.train, train), (fold.held_out, held_out)):
+            p = np.exp(dataset.targets["teacher_logits"])
             np.testing.assert_allclose(p, clone.predict_proba(X[index]), atol=1e-6)
         made = fold.transfer_rows["transfer set"]
         p = np.exp(made.targets["teacher_logits"])
@@ -127,24 +127,24 @@ def test_the_soft_labels_that_are_compared_are_those_of_the_clone(compared):
 
 
 @pytest.mark.parametrize("how", [{"fit_teacher": True}, {"soft_labels": "out_of_fold"}], ids=str)
-def test_then_a_transfer_set_has_no_required_margin(how, compared):
+def test_with_clones_a_transfer_set_has_no_required_margin(how, compared):
     forest = RandomForestClassifier(10, random_state=0).fit(X, y)
     DistilledClassifier(forest, **QUICK).fit(X, y)
     DistilledClassifier(forest, **QUICK | how).fit(X, y)
     assert margins(compared) == [4 / 3, 1]
 
 
-def test_a_teacher_that_learns_by_heart_is_seen_through():
+def test_a_teacher_that_overfits_is_warned_of_if_clones_are_fitted():
     X, y = table(1000, noise=0.2)
-    by_heart = KNeighborsClassifier(1)
+    overfitted = KNeighborsClassifier(1)
     settings = QUICK | {"max_epochs": 20}
     with pytest.warns(WeakTeacherWarning):
-        DistilledClassifier(by_heart, fit_teacher=True, **settings).fit(X, y)
-    with warnings.catch_warnings(action="error"):  # which a frozen one is not
-        DistilledClassifier(by_heart.fit(X, y), **settings).fit(X, y)
+        DistilledClassifier(overfitted, fit_teacher=True, **settings).fit(X, y)
+    with warnings.catch_warnings(action="error"):  # a frozen teacher does not warn
+        DistilledClassifier(overfitted.fit(X, y), **settings).fit(X, y)
 
 
-def test_out_of_fold_labels_are_made_anew_without_the_held_out_rows(fits, compared):
+def test_out_of_fold_labels_are_made_again_without_the_held_out_rows(fits, compared):
     settings = QUICK | {"soft_labels": "out_of_fold"}
     DistilledClassifier(Notes().fit(X, y), **settings).fit(X, y)
     parts = [320] * 5 + 3 * [360, *[288] * 5]
@@ -156,7 +156,7 @@ def test_out_of_fold_labels_are_made_anew_without_the_held_out_rows(fits, compar
 
 
 @pytest.mark.parametrize("how", [{"fit_teacher": True}, {"fit_teacher": False}], ids=str)
-def test_a_teacher_whose_answers_come_out_of_fold_is_not_asked_about_its_own_rows(how):
+def test_a_teacher_with_out_of_fold_labels_does_not_predict_its_own_rows(how):
     asked = []
 
     class Counts(GaussianNB):
@@ -170,7 +170,7 @@ def test_a_teacher_whose_answers_come_out_of_fold_is_not_asked_about_its_own_row
     assert asked == [80] * 5 + 3 * [*[72] * 5, 40]
 
 
-def test_it_has_the_weights_of_its_rows(fits, compared):
+def test_a_clone_gets_the_weights_of_its_rows(fits, compared):
     weights = np.arange(len(X)) % 3.0  # a third of the rows have none
     DistilledClassifier(Notes(), fit_teacher=True, **QUICK).fit(X, y, sample_weight=weights)
     for fold, (rows, of_rows) in zip(folds_of(compared), fits[1:], strict=True):
@@ -178,7 +178,7 @@ def test_it_has_the_weights_of_its_rows(fits, compared):
         assert len(rows) == len(of_rows)
 
 
-def test_rows_of_ones_own_need_no_clone(fits):
+def test_validation_rows_of_the_caller_need_no_clone(fits):
     DistilledClassifier(Notes(), fit_teacher=True, **QUICK).fit(X, y, X_val=X[:50], y_val=y[:50])
     assert len(fits) == 1
 
@@ -188,9 +188,7 @@ def test_without_a_weight_the_teacher_is_fitted_once(fits):
     assert len(fits) == 1
 
 
-def test_where_a_clone_would_lack_a_class_the_teacher_answers_with_a_required_margin(
-    fits, compared
-):
+def test_if_a_clone_would_lack_a_class_the_teacher_is_used_with_a_required_margin(fits, compared):
     labels = np.where(np.arange(len(X)) == 2, 2, y)
     clf = DistilledClassifier(Notes(), fit_teacher=True, **QUICK).fit(X, labels)
     assert list(clf.classes_) == [0, 1, 2]
@@ -199,7 +197,7 @@ def test_where_a_clone_would_lack_a_class_the_teacher_answers_with_a_required_ma
     assert margins(compared) == [4 / 3]
 
 
-def test_a_clone_that_cannot_be_asked_is_done_without_and_a_warning_says_so(compared):
+def test_a_clone_that_cannot_predict_is_not_used_and_warns(compared):
     names = np.where(np.arange(len(X)) % 25 == 2, np.arange(len(X)), 0).astype(str)
     frame = pd.DataFrame({"number": X[:, 0], "name": names})
     columns = make_column_transformer((OneHotEncoder(), ["name"]), remainder="passthrough")
@@ -257,7 +255,7 @@ def test_synthetic_rows_resemble_those_of_the_fold(is_fresh, compared):
             assert not set(map(tuple, one.rows)) & set(map(tuple, X[fold.held_out.index]))
 
 
-def test_the_seconds_of_all_transfer_sets_are_those_that_were_asked_for(compared):
+def test_all_transfer_sets_share_the_time_limit(compared):
     settings = QUICK | {"augment_seconds": 6.0, "augment_size": 50}
     for how, seconds in (({"fit_teacher": True}, 1.5), ({}, 2.0)):
         compared.clear()

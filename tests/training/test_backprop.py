@@ -131,7 +131,7 @@ def test_other_modules_and_frozen_layers_are_left_to_autograd():
 
 @pytest.fixture
 def by_autograd_alone(monkeypatch):
-    """A function that makes fits forget the quick ways."""
+    """A function that turns the fast paths of fits off."""
 
     def forget():
         monkeypatch.setattr(training.Backprop, "is_possible", lambda module: False)

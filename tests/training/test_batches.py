@@ -1,4 +1,4 @@
-"""Batches: every row exactly once, sliced and never fetched one by one."""
+"""Batches: every row comes once, and batches are slices."""
 
 import itertools
 
@@ -16,7 +16,7 @@ N_ROWS = 23
 
 
 def make_rows(n_rows=N_ROWS, dtype=torch.float32):
-    """Rows that carry their number in the first column and in the labels."""
+    """Rows with their number in the first column and in the labels."""
     X = np.column_stack([np.arange(n_rows), np.arange(n_rows) ** 2]).astype(np.float64)
     targets = {"labels": np.arange(n_rows), "weights": np.linspace(0, 1, n_rows)}
     return Rows(X, targets, dtype=dtype)
@@ -46,7 +46,7 @@ def test_without_a_generator_rows_keep_their_order(batch_size):
     assert list(itertools.chain(*seen)) == list(range(N_ROWS))
 
 
-def test_each_pass_shuffles_anew_and_a_seed_decides_the_order():
+def test_each_pass_is_shuffled_and_a_seed_decides_the_order():
     def two_passes():
         batches = Batches(make_rows(), 5, torch.Generator().manual_seed(0))
         return numbers_of(batches), numbers_of(batches)
@@ -77,13 +77,13 @@ def test_a_single_batch_of_all_rows_is_never_shuffled(batch_size):
         (3, 2, [3]),
     ],
 )
-def test_a_last_batch_of_one_row_joins_the_one_before(n_rows, batch_size, sizes):
+def test_a_last_batch_of_one_row_is_merged_into_the_one_before(n_rows, batch_size, sizes):
     assert [stop - start for start, stop in batch_bounds(n_rows, batch_size)] == sizes
     assert [len(batch) for batch in numbers_of(Batches(make_rows(n_rows), batch_size))] == sizes
 
 
 def with_transfer_set(n_labelled, n_others):
-    """Numbered rows, of which so many have labels."""
+    """Numbered rows, of which the first `n_labelled` have labels."""
     rows = make_rows(n_labelled + n_others)
     rows.n_labelled = n_labelled
     return rows
@@ -107,7 +107,7 @@ def test_each_pass_has_all_labelled_rows_and_the_others_in_turn(batch_size, n_ot
     others = set(range(n_labelled, n_labelled + n_others))
     assert set(itertools.chain(*turns[:n_passes])) == others
     counts = np.bincount(list(itertools.chain(*turns)), minlength=n_labelled + n_others)
-    assert np.ptp(counts[n_labelled:]) <= 1  # nobody comes twice more often than another
+    assert np.ptp(counts[n_labelled:]) <= 1  # all come equally often, up to one time
 
 
 @pytest.mark.parametrize("n_others", [1, 2, 5, 13, 40, 1000])
@@ -127,7 +127,7 @@ def test_a_pass_has_as_many_batches_with_a_transfer_set_as_without(
         assert sizes == [2 * size for size in alone]
 
 
-def test_who_looks_at_all_rows_sees_them_in_order_and_ends_nobodys_turn():
+def test_a_pass_over_all_rows_keeps_their_order_and_the_place_in_the_transfer_set():
     rows = with_transfer_set(5, 20)
     for _ in range(3):
         looking = Batches(rows, 6, takes_turns=False)
@@ -236,7 +236,7 @@ def test_floats_take_the_dtype_and_labels_stay_integers(dtype):
 
 
 @pytest.mark.parametrize("kind", ["dense", "sparse"])
-def test_skorch_may_still_ask_for_one_row(kind):
+def test_skorch_can_still_fetch_one_row(kind):
     rows = make_rows()
     if kind == "sparse":
         X = sparse.csr_array(np.diag(np.arange(1.0, 5)))

@@ -52,22 +52,22 @@ def weights(clf):
 
 
 class Spy(Callback):
-    """Writes what it is told into a list that outlives it."""
+    """Appends the last epoch of the history to a list."""
 
-    def __init__(self, heard):
-        self.heard = heard
+    def __init__(self, recorded):
+        self.recorded = recorded
 
     def on_epoch_end(self, net, **kwargs):
-        self.heard.append(dict(net.history[-1]))
+        self.recorded.append(dict(net.history[-1]))
 
 
 @pytest.mark.parametrize("on_train", [True, False])
 def test_epoch_scoring_scores_each_epoch(on_train, iris_like):
-    heard = []
+    recorded = []
     scoring = EpochScoring("accuracy", lower_is_better=False, on_train=on_train, name="score")
-    clf = classifier(scoring, Spy(heard), early_stopping=True, n_iter_no_change=None)
+    clf = classifier(scoring, Spy(recorded), early_stopping=True, n_iter_no_change=None)
     clf.fit(*iris_like)
-    scores = [epoch["score"] for epoch in heard]
+    scores = [epoch["score"] for epoch in recorded]
     assert len(scores) == N_EPOCHS
     assert max(scores) > 0.6
     if not on_train:
@@ -76,28 +76,28 @@ def test_epoch_scoring_scores_each_epoch(on_train, iris_like):
 
 
 def test_epoch_scoring_takes_a_callable_that_calls_predict(iris_like):
-    heard = []
+    recorded = []
 
     def score(net, X, y):
         return accuracy_score(y, net.predict(X))
 
     scoring = EpochScoring(score, name="score", lower_is_better=False)
-    clf = classifier(scoring, Spy(heard), early_stopping=True, n_iter_no_change=None)
+    clf = classifier(scoring, Spy(recorded), early_stopping=True, n_iter_no_change=None)
     clf.fit(*iris_like)
-    found = [epoch["score"] for epoch in heard]
+    found = [epoch["score"] for epoch in recorded]
     np.testing.assert_allclose(found, [record["valid_accuracy"] for record in clf.history_])
 
 
-def test_what_skorchs_callbacks_find_in_the_history_are_our_records(iris_like):
-    heard = []
-    clf = classifier(Spy(heard), early_stopping=True, n_iter_no_change=None).fit(*iris_like)
-    for epoch, record in zip(heard, clf.history_, strict=True):
+def test_the_history_of_skorch_has_our_records(iris_like):
+    recorded = []
+    clf = classifier(Spy(recorded), early_stopping=True, n_iter_no_change=None).fit(*iris_like)
+    for epoch, record in zip(recorded, clf.history_, strict=True):
         assert epoch["train_loss"] == record["train_loss"]
         assert epoch["valid_loss"] == record["valid_loss"]
         assert epoch["valid_acc"] == record["valid_accuracy"]
         assert epoch["lr"] == record["learning_rate"]
         assert epoch["dur"] == record["seconds"]
-    assert heard[0]["train_loss_best"] and heard[0]["valid_loss_best"]
+    assert recorded[0]["train_loss_best"] and recorded[0]["valid_loss_best"]
 
 
 def test_skorchs_early_stopping_ends_the_training(iris_like):
@@ -183,7 +183,7 @@ class CountsBatches(Callback):
         self.counts.append(("end", training, len(X)))
 
 
-def test_batch_callbacks_hear_of_every_batch(iris_like):
+def test_batch_callbacks_are_called_for_every_batch(iris_like):
     counts = []
     classifier(CountsBatches(counts), early_stopping=True, n_iter_no_change=None).fit(*iris_like)
     trained = [size for event, training, size in counts if event == "end" and training]
@@ -198,14 +198,14 @@ def test_batch_callbacks_hear_of_every_batch(iris_like):
     "entry", [EpochTimer(), ("timer", EpochTimer()), EpochTimer], ids=["object", "pair", "class"]
 )
 def test_callbacks_are_objects_or_pairs_or_classes(entry, iris_like):
-    heard = []
-    classifier(entry, Spy(heard)).fit(*iris_like)
-    assert all(epoch["dur"] >= 0 for epoch in heard)
-    assert len(heard) == N_EPOCHS
+    recorded = []
+    classifier(entry, Spy(recorded)).fit(*iris_like)
+    assert all(epoch["dur"] >= 0 for epoch in recorded)
+    assert len(recorded) == N_EPOCHS
 
 
 @pytest.mark.parametrize("callbacks", ["early", [3], EpochTimer(), [("timer", 3)]])
-def test_what_is_no_callback_is_refused(callbacks, iris_like):
+def test_objects_that_are_no_callbacks_are_refused(callbacks, iris_like):
     clf = classifier().set_params(callbacks=callbacks)
     with pytest.raises(TypeError, match="callbacks=.* is not allowed: give"):
         clf.fit(*iris_like)
@@ -225,7 +225,7 @@ def test_callbacks_are_copied_before_they_run(iris_like):
     assert (weights(again), again.n_iter_) == expected
 
 
-LISTENERS = {
+WATCHERS = {
     "epochs": lambda path: [Spy([]), EpochTimer(), PrintLog(sink=lambda text: 0)],
     "scores": lambda path: [EpochScoring("accuracy", on_train=True, name="score")],
     "batches": lambda path: [CountsBatches([])],
@@ -234,17 +234,17 @@ LISTENERS = {
 }
 
 
-@pytest.mark.parametrize("listener", LISTENERS)
+@pytest.mark.parametrize("watcher", WATCHERS)
 @pytest.mark.parametrize(
     "settings",
     [{}, {"dropout": 0.3, "batch_norm": True, "early_stopping": True}, {"module": TwoLayers}],
     ids=["plain", "dropout", "module"],
 )
-def test_listening_does_not_change_a_bit(listener, settings, tmp_path, iris_like):
+def test_callbacks_that_only_watch_do_not_change_a_bit(watcher, settings, tmp_path, iris_like):
     quiet = classifier(**settings).fit(*iris_like)
-    heard = classifier(*LISTENERS[listener](tmp_path), **settings).fit(*iris_like)
-    assert weights(heard) == weights(quiet)
-    assert heard.loss_curve_ == quiet.loss_curve_
+    recorded = classifier(*WATCHERS[watcher](tmp_path), **settings).fit(*iris_like)
+    assert weights(recorded) == weights(quiet)
+    assert recorded.loss_curve_ == quiet.loss_curve_
 
 
 @pytest.mark.parametrize("verbose", [1, 2, True])
@@ -260,7 +260,7 @@ def test_nothing_is_printed_by_default(iris_like, capsys):
 
 
 def test_verbose_1_shows_a_bar_with_losses_and_metrics(iris_like, capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "200")  # a bar leaves out what does not fit
+    monkeypatch.setenv("COLUMNS", "200")  # a bar leaves out text that does not fit
     classifier(early_stopping=True, n_iter_no_change=None, verbose=1).fit(*iris_like)
     shown = capsys.readouterr()
     assert shown.out == ""
@@ -269,14 +269,14 @@ def test_verbose_1_shows_a_bar_with_losses_and_metrics(iris_like, capsys, monkey
     assert f"{N_EPOCHS}/{N_EPOCHS}" in shown.err
 
 
-def test_one_bar_says_what_is_tried_and_what_was_taken(capsys, monkeypatch):
+def test_one_bar_shows_what_is_tried_and_what_was_selected(capsys, monkeypatch):
     titles, show = [], progress.ProgressBar.show
 
-    def noted(self, title, metrics):
+    def recording_show(self, title, metrics):
         titles.append(title)
         show(self, title, metrics)
 
-    monkeypatch.setattr(progress.ProgressBar, "show", noted)
+    monkeypatch.setattr(progress.ProgressBar, "show", recording_show)
     X = np.random.RandomState(0).standard_normal((300, 2))
     schedule = {"max_epochs": "auto", "lr_decay": "coslog"}
     clf = NeuralClassifier(8, verbose=1, **schedule).fit(X, X[:, 0] > 0)
@@ -285,7 +285,7 @@ def test_one_bar_says_what_is_tried_and_what_was_taken(capsys, monkeypatch):
     shown = capsys.readouterr().err
     assert taken in shown
     assert "fitting all rows" in shown
-    assert shown.count("\n") == 2  # one bar, whatever is tried, and one for the last fit
+    assert shown.count("\n") == 2  # one bar for the selection, and one for the last fit
 
 
 def test_verbose_2_writes_a_line_per_epoch(iris_like, capsys):
@@ -308,7 +308,7 @@ def scikit_learn_callbacks():
 
 
 class Recorder:
-    """A callback of scikit-learn's protocol that writes down what it is told."""
+    """A callback of scikit-learn's protocol that records its calls."""
 
     def __init__(self, stop_after=None, fail_after=None):
         self.stop_after = stop_after
@@ -339,48 +339,48 @@ def recorder():
     return Recorder
 
 
-def test_scikit_learns_callbacks_hear_of_the_fit_and_of_each_epoch(recorder, iris_like):
-    heard = recorder()
-    clf = classifier().set_callbacks(heard).fit(*iris_like)
+def test_callbacks_of_scikit_learn_are_called_for_the_fit_and_each_epoch(recorder, iris_like):
+    recorded = recorder()
+    clf = classifier().set_callbacks(recorded).fit(*iris_like)
     epochs = ["begin epoch", "end epoch"] * N_EPOCHS
-    assert heard.events == ["setup", "begin fit", *epochs, "end fit", "teardown"]
-    np.testing.assert_array_equal(heard.answers[-1], clf.predict_proba(iris_like[0]))
-    np.testing.assert_array_equal(heard.answers[-2], heard.answers[-1])
-    assert not np.array_equal(heard.answers[0], heard.answers[1])
+    assert recorded.events == ["setup", "begin fit", *epochs, "end fit", "teardown"]
+    np.testing.assert_array_equal(recorded.answers[-1], clf.predict_proba(iris_like[0]))
+    np.testing.assert_array_equal(recorded.answers[-2], recorded.answers[-1])
+    assert not np.array_equal(recorded.answers[0], recorded.answers[1])
 
 
 @pytest.mark.parametrize("module", [None, TwoLayers])
-def test_the_fitted_estimator_of_an_epoch_answers_as_if_the_fit_had_ended_there(
+def test_the_fitted_estimator_of_an_epoch_predicts_like_a_fit_of_that_length(
     module, recorder, iris_like
 ):
-    heard = recorder()
-    clf = classifier(module=module).set_callbacks(heard).fit(*iris_like)
+    recorded = recorder()
+    clf = classifier(module=module).set_callbacks(recorded).fit(*iris_like)
     shorter = clone(clf).set_params(max_epochs=2).set_callbacks().fit(*iris_like)
-    np.testing.assert_array_equal(heard.answers[1], shorter.predict_proba(iris_like[0]))
+    np.testing.assert_array_equal(recorded.answers[1], shorter.predict_proba(iris_like[0]))
     assert weights(clf) == weights(classifier(module=module).fit(*iris_like))
 
 
 def test_a_callback_of_scikit_learn_stops_the_training(recorder, iris_like):
-    heard = recorder(stop_after=2)
-    clf = classifier().set_callbacks(heard).fit(*iris_like)
+    recorded = recorder(stop_after=2)
+    clf = classifier().set_callbacks(recorded).fit(*iris_like)
     assert clf.n_iter_ == 3
-    assert heard.events[-3:] == ["end epoch", "end fit", "teardown"]
+    assert recorded.events[-3:] == ["end epoch", "end fit", "teardown"]
 
 
 def test_every_epoch_that_begins_ends_where_early_stopping_stops(recorder, iris_like):
-    heard = recorder()
-    clf = classifier(n_iter_no_change=2, tol=10.0).set_callbacks(heard).fit(*iris_like)
+    recorded = recorder()
+    clf = classifier(n_iter_no_change=2, tol=10.0).set_callbacks(recorded).fit(*iris_like)
     assert clf.n_iter_ < N_EPOCHS
-    assert heard.events.count("begin epoch") == heard.events.count("end epoch") == clf.n_iter_
+    assert recorded.events.count("begin epoch") == recorded.events.count("end epoch") == clf.n_iter_
 
 
 def test_teardown_is_called_after_an_error_and_nothing_is_left(recorder, iris_like):
-    heard = recorder(fail_after=1)
-    clf = classifier().set_callbacks(heard)
+    recorded = recorder(fail_after=1)
+    clf = classifier().set_callbacks(recorded)
     before = dict(vars(clf))
     with pytest.raises(RuntimeError, match="a callback fails"):
         clf.fit(*iris_like)
-    assert heard.events[-1] == "teardown"
+    assert recorded.events[-1] == "teardown"
     assert vars(clf) == before
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         clf.fit(iris_like[0], iris_like[1][:-1])
@@ -389,8 +389,8 @@ def test_teardown_is_called_after_an_error_and_nothing_is_left(recorder, iris_li
 
 def test_a_fit_with_callbacks_leaves_no_other_attributes(recorder, iris_like):
     plain = classifier().fit(*iris_like)
-    heard = classifier().set_callbacks(recorder()).fit(*iris_like)
-    assert set(vars(heard)) - set(vars(plain)) == {"_skl_callbacks"}
+    recorded = classifier().set_callbacks(recorder()).fit(*iris_like)
+    assert set(vars(recorded)) - set(vars(plain)) == {"_skl_callbacks"}
 
 
 def test_scoring_monitor_logs_a_row_per_epoch(iris_like):
@@ -436,7 +436,7 @@ def test_a_checkpoint_gives_back_the_best_weights(iris_like, tmp_path):
 
 
 class IsEpoch:
-    """A monitor for which one epoch is the best."""
+    """A monitor by which one epoch is the best."""
 
     def __init__(self, epoch):
         self.epoch = epoch
@@ -482,10 +482,10 @@ def test_under_early_stopping_the_weights_are_those_of_best_epoch(
 
 
 def test_only_a_lower_loss_is_the_best_so_far(iris_like):
-    heard = []
+    recorded = []
     X, y = iris_like
-    classifier(Spy(heard), learning_rate=1e-30).fit(X, y, X_val=X, y_val=y)
-    assert [epoch["valid_loss_best"] for epoch in heard] == [True] + [False] * (N_EPOCHS - 1)
+    classifier(Spy(recorded), learning_rate=1e-30).fit(X, y, X_val=X, y_val=y)
+    assert [epoch["valid_loss_best"] for epoch in recorded] == [True] + [False] * (N_EPOCHS - 1)
 
 
 def resuming(path, **settings):
@@ -503,38 +503,38 @@ RESUMING = {
 @pytest.mark.parametrize("copied", [lambda clf: clf, clone], ids=["as it is", "clone"])
 @pytest.mark.parametrize("saving_first", [True, False])
 def test_training_resumes_from_what_was_saved(kind, copied, saving_first, iris_like, tmp_path):
-    heard = []
+    recorded = []
     saving = RESUMING[kind](str(tmp_path))
     links = [saving, ("loading", LoadInitState(saving))]
     callbacks = links if saving_first else links[::-1]
     first = copied(classifier(*callbacks, shuffle=False)).fit(*iris_like)
     again = copied(classifier(*callbacks, shuffle=False))
-    again.set_params(callbacks=[*again.callbacks, Spy(heard)]).fit(*iris_like)
+    again.set_params(callbacks=[*again.callbacks, Spy(recorded)]).fit(*iris_like)
     longer = classifier(shuffle=False).set_params(max_epochs=2 * N_EPOCHS).fit(*iris_like)
     assert weights(again) == weights(longer)
     assert first.loss_curve_ + again.loss_curve_ == longer.loss_curve_
-    assert [epoch["epoch"] for epoch in heard] == list(range(N_EPOCHS + 1, 2 * N_EPOCHS + 1))
+    assert [epoch["epoch"] for epoch in recorded] == list(range(N_EPOCHS + 1, 2 * N_EPOCHS + 1))
     assert again.n_iter_ == N_EPOCHS
 
 
 def test_a_loaded_history_counts_for_what_is_the_best_loss(iris_like, tmp_path):
     resuming(tmp_path).fit(*iris_like)
-    heard, (X, y) = [], iris_like
+    recorded, (X, y) = [], iris_like
     worse = resuming(tmp_path)
-    worse.set_params(callbacks=[*worse.callbacks, Spy(heard)]).fit(X, (y + 1) % 3)
-    assert not any(epoch["train_loss_best"] for epoch in heard)
+    worse.set_params(callbacks=[*worse.callbacks, Spy(recorded)]).fit(X, (y + 1) % 3)
+    assert not any(epoch["train_loss_best"] for epoch in recorded)
 
 
 @pytest.mark.parametrize("batches", [[], [CountsBatches([])]], ids=["epochs", "batches"])
 def test_the_history_counts_batches_as_skorch_does(batches, iris_like):
-    heard = []
+    recorded = []
     X, y = iris_like
-    classifier(Spy(heard), *batches).fit(X, y)
-    assert [epoch["train_batch_count"] for epoch in heard] == [5] * N_EPOCHS
-    assert not any("valid_batch_count" in epoch for epoch in heard)
-    heard.clear()
-    classifier(Spy(heard), *batches).fit(X, y, X_val=X, y_val=y)
-    assert [epoch["valid_batch_count"] for epoch in heard] == [1] * N_EPOCHS
+    classifier(Spy(recorded), *batches).fit(X, y)
+    assert [epoch["train_batch_count"] for epoch in recorded] == [5] * N_EPOCHS
+    assert not any("valid_batch_count" in epoch for epoch in recorded)
+    recorded.clear()
+    classifier(Spy(recorded), *batches).fit(X, y, X_val=X, y_val=y)
+    assert [epoch["valid_batch_count"] for epoch in recorded] == [1] * N_EPOCHS
 
 
 CALLS = {
@@ -559,7 +559,7 @@ def changes(after, parameter):
 
 
 class CountsEpochs(Callback):
-    """Notes which epoch of the history begins, and how many batches lie behind."""
+    """Records the number of each epoch that begins, and the number of batches before it."""
 
     seen: list = []
 
@@ -606,10 +606,10 @@ def test_what_callbacks_recorded_is_there_in_later_calls(call, iris_like, tmp_pa
 
 
 def test_fit_begins_a_new_history(iris_like):
-    heard = []
-    clf = classifier(Spy(heard))
+    recorded = []
+    clf = classifier(Spy(recorded))
     clf.fit(*iris_like).fit(*iris_like)
-    assert [epoch["epoch"] for epoch in heard] == 2 * list(range(1, N_EPOCHS + 1))
+    assert [epoch["epoch"] for epoch in recorded] == 2 * list(range(1, N_EPOCHS + 1))
 
 
 @pytest.mark.parametrize("call", CALLS)

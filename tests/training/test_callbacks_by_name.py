@@ -1,4 +1,4 @@
-"""Named callbacks: their parameters, what disables them, and links between them."""
+"""Named callbacks: their parameters, how to disable them, and links between them."""
 
 import functools
 import pickle
@@ -100,7 +100,7 @@ def test_a_callback_that_is_none_or_disable_does_not_run(off, iris_like):
 
 
 @pytest.mark.parametrize("callbacks", ["disable", [("a", None)], [("a", "disable")], [], ()])
-def test_no_running_callback_is_no_callback_to_the_bit(callbacks):
+def test_disabled_callbacks_do_not_change_a_bit(callbacks):
     X = np.random.RandomState(0).standard_normal((300, 2))
     settings = {"preset": "tabular", "max_epochs": "auto"}
     without = neural(None, **settings).fit(X, X[:, 0] > 0)
@@ -133,12 +133,12 @@ def n_epochs(clf, X, y):
         ([("a", None)], "callbacks__a__x", "callbacks__a is set to a callback; it is None"),
     ],
 )
-def test_a_name_that_is_not_there_is_refused_with_those_that_are(callbacks, name, message):
+def test_an_unknown_name_is_refused_with_the_known_ones(callbacks, name, message):
     with pytest.raises(ValueError, match=rf"^{name}=7 is not allowed: give .*{message}"):
         neural(callbacks).set_params(**{name: 7})
 
 
-def test_a_parameter_that_a_callback_has_not_is_refused_with_those_it_has():
+def test_an_unknown_parameter_of_a_callback_is_refused_with_the_known_ones():
     with pytest.raises(ValueError, match=r"Invalid parameter 'patient'.*'patience'"):
         neural([("a", stopping())]).set_params(callbacks__a__patient=1)
 
@@ -149,20 +149,20 @@ def test_the_constructor_takes_no_parameter_of_a_callback():
 
 
 @pytest.mark.parametrize("names", [("a", "a"), ("a__b", "c"), (3, "a")])
-def test_names_that_no_parameter_could_tell_apart_are_refused(names, iris_like):
+def test_ambiguous_names_are_refused(names, iris_like):
     clf = neural([(name, EpochTimer()) for name in names])
     with pytest.raises(ValueError, match="callbacks=.* is not allowed: give other names than"):
         clf.fit(*iris_like)
 
 
 class Linked(Callback):
-    """A callback that knows others, in one way or another."""
+    """A callback that refers to others."""
 
     def __init__(self, others=None, items=None):
         self.others = others
         self.items = items
 
-    def tell(self, text=None):
+    def call(self, text=None):
         return self
 
 
@@ -171,8 +171,8 @@ LINKS = {
     "list": (lambda other: [1, other], lambda found: found[1]),
     "tuple": (lambda other: (1, (other,)), lambda found: found[1][0]),
     "dict": (lambda other: {"a": [other]}, lambda found: found["a"][0]),
-    "method": (lambda other: other.tell, lambda found: found.__self__),
-    "partial": (lambda other: functools.partial(other.tell, 1), lambda found: found()),
+    "method": (lambda other: other.call, lambda found: found.__self__),
+    "partial": (lambda other: functools.partial(other.call, 1), lambda found: found()),
     "keyword": (lambda other: functools.partial(quiet, text=other),
                 lambda found: found.keywords["text"]),
 }  # fmt: skip
@@ -185,7 +185,7 @@ LINKS = {
     [copies_of_callbacks, lambda callbacks: clone(neural(callbacks)).callbacks],
     ids=["fit", "clone"],
 )
-def test_copies_know_each_other_as_the_originals_do(copied, order, link):
+def test_copies_refer_to_each_other_as_the_originals_do(copied, order, link):
     make, follow = LINKS[link]
     other = Linked()
     knows = Linked(make(other))
@@ -196,12 +196,12 @@ def test_copies_know_each_other_as_the_originals_do(copied, order, link):
     assert follow(knows.others) is other
 
 
-def test_what_a_callback_was_given_stays_the_users():
-    heard = [[], {}, ()]
+def test_objects_that_the_user_gave_to_a_callback_are_shared():
+    given = [[], {}, ()]
     outside = EpochTimer()
-    callback = Linked([outside], heard)
+    callback = Linked([outside], given)
     (copied, loading) = copies_of_callbacks([callback, LoadInitState(outside)])
     assert copied is not callback
-    assert (copied.others, copied.items) == (callback.others, heard)
-    assert copied.others is callback.others and copied.items is heard
+    assert (copied.others, copied.items) == (callback.others, given)
+    assert copied.others is callback.others and copied.items is given
     assert loading.checkpoint is outside

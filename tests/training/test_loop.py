@@ -1,4 +1,4 @@
-"""The engine: rates, losses, stopping, interrupting, going on."""
+"""The training loop: rates, losses, stopping, interrupting, continuing."""
 
 import signal
 import subprocess
@@ -130,7 +130,7 @@ def test_the_probability_of_dropout_follows_its_schedule(iris_like, dropout_deca
 @pytest.mark.parametrize(
     "lr_decay", ["step", StepDecay(2, 0.5), "cosine", Cyclic(), "one_cycle"], ids=str
 )
-def test_a_schedule_goes_on_over_partial_fits(iris_like, lr_decay):
+def test_a_schedule_continues_over_partial_fits(iris_like, lr_decay):
     X, y = iris_like
     clf = tiny(lr_decay=lr_decay, max_epochs=5, n_iter_no_change=None)
     for _ in range(5):
@@ -255,7 +255,7 @@ def test_early_stopping_gives_back_the_weights_of_the_best_epoch(iris_like, batc
     np.testing.assert_allclose(log_loss(y[60:], clf.predict_proba(X[60:])), min(losses), rtol=1e-10)
 
 
-def test_early_stopping_watches_the_same_loss_whatever_is_trained_on(iris_like):
+def test_early_stopping_watches_the_same_loss_whatever_the_training_loss_is(iris_like):
     X, y = iris_like
     for smoothing in (0.0, 0.9):
         clf = tiny(
@@ -361,7 +361,7 @@ class OwnDropout(torch.nn.Sequential):
     ],
     ids=str,
 )
-def test_warm_starts_and_partial_fits_go_on_bit_for_bit(iris_like, params):
+def test_warm_starts_and_partial_fits_continue_bit_for_bit(iris_like, params):
     at_once, *in_parts = both_ways(iris_like, **params)
     for clf in in_parts:
         assert clf.n_iter_ == 6
@@ -371,7 +371,7 @@ def test_warm_starts_and_partial_fits_go_on_bit_for_bit(iris_like, params):
             np.testing.assert_array_equal(clf.network_.state[name], array)
 
 
-def test_without_warm_start_fit_begins_anew_and_forgets_the_moments(iris_like):
+def test_without_warm_start_fit_starts_again_and_forgets_the_moments(iris_like):
     clf = tiny(warm_start=True).fit(*iris_like)
     assert "moments" in clf.training_state_
     clf.set_params(warm_start=False).fit(*iris_like)
@@ -436,7 +436,7 @@ def test_balanced_weights_of_a_validation_set_are_those_of_the_training_rows(iri
     assert clf.history_[-1]["valid_loss"] == pytest.approx(expected, rel=1e-5)
 
 
-def test_a_warm_start_keeps_its_classes_and_its_input_view(iris_like):
+def test_a_warm_start_keeps_its_classes_and_its_preprocessor(iris_like):
     X, y = iris_like
     clf = tiny(warm_start=True).fit(X, y)
     view = clf.network_.preprocessor
@@ -480,7 +480,7 @@ def test_a_warm_start_may_have_a_class_in_rows_of_no_weight_alone(iris_like):
 
 
 class Counts(GaussianNB):
-    """It counts how often it is asked."""
+    """It counts the calls of `predict_proba`."""
 
     n_asked = 0
 
@@ -495,7 +495,7 @@ def taught(teacher, **params):
 
 
 @pytest.mark.parametrize("on_class_mismatch", ["raise", "intersect"])
-def test_a_students_warm_start_refuses_other_classes_before_the_teacher_is_asked(
+def test_a_students_warm_start_refuses_other_classes_before_the_teacher_is_called(
     on_class_mismatch, iris_like
 ):
     X, y = iris_like
@@ -506,7 +506,7 @@ def test_a_students_warm_start_refuses_other_classes_before_the_teacher_is_asked
     assert Counts.n_asked == n_asked
 
 
-def test_a_student_with_its_teachers_classes_goes_on_if_the_teacher_knows_the_same(iris_like):
+def test_a_student_with_its_teachers_classes_continues_if_these_are_the_same(iris_like):
     X, y = iris_like
     few = np.minimum(y, 1)
     student = taught(GaussianNB().fit(X, y), on_class_mismatch="teacher").fit(X, few)
@@ -526,7 +526,7 @@ def test_a_students_partial_fits_need_not_hold_all_classes(on_class_mismatch, ir
     assert student.n_iter_ == 2
 
 
-def test_partial_fit_fits_the_input_view_in_its_first_call_only(iris_like):
+def test_partial_fit_fits_the_preprocessor_in_its_first_call_only(iris_like):
     X, y = iris_like
     clf = tiny().partial_fit(X[:40], y[:40], classes=[0, 1, 2])
     view = clf.network_.preprocessor
@@ -568,7 +568,7 @@ def test_there_is_no_partial_fit_under_early_stopping():
         tiny(early_stopping=True).partial_fit  # noqa: B018
 
 
-def test_partial_fit_goes_on_after_fit_and_fit_begins_anew_after_partial_fit(iris_like):
+def test_partial_fit_continues_after_fit_and_fit_starts_again_after_partial_fit(iris_like):
     X, y = iris_like
     clf = tiny().fit(X, y).partial_fit(X, y)
     assert clf.n_iter_ == 4
@@ -675,7 +675,7 @@ def test_skorchs_early_stopping_stops_quietly(iris_like, monitor):
     ],
     ids=["loss", "accuracy", "plateau"],
 )
-def test_a_callback_that_watches_held_out_rows_is_told_if_there_are_none(iris_like, callback):
+def test_a_callback_that_watches_held_out_rows_is_refused_without_them(iris_like, callback):
     clf = tiny(max_epochs=3, callbacks=[callback])
     with pytest.raises(ValueError, match=r"watches 'valid_(loss|acc)', but no rows are held out"):
         clf.fit(*iris_like)
@@ -683,7 +683,7 @@ def test_a_callback_that_watches_held_out_rows_is_told_if_there_are_none(iris_li
         clf.partial_fit(*iris_like, classes=[0, 1, 2])
 
 
-def test_a_callback_that_watches_our_name_of_an_entry_is_told_skorchs(iris_like):
+def test_a_callback_that_watches_our_name_of_an_entry_gets_an_error_with_skorchs_name(iris_like):
     X, y = iris_like
     clf = tiny(callbacks=[EarlyStopping("valid_accuracy", sink=str)])
     with pytest.raises(ValueError, match="'valid_accuracy', which .* know as 'valid_acc'"):
@@ -703,25 +703,25 @@ DIVERGING = {"preset": "tabular", "max_epochs": 6, "learning_rate": 300.0}
 
 
 @pytest.mark.parametrize("early_stopping", [False, True])
-def test_a_training_that_ends_far_above_ignorance_is_told(iris_like, early_stopping):
+def test_a_training_that_has_diverged_warns(iris_like, early_stopping):
     X, y = iris_like
     with pytest.warns(UserWarning, match=r"diverged.*learning_rate=300\.0"):
         tiny(**DIVERGING, early_stopping=early_stopping).fit(X, y, X_val=X, y_val=y)
 
 
-def test_a_students_training_too(iris_like):
+def test_a_students_training_that_has_diverged_warns(iris_like):
     student = DistilledClassifier(GaussianNB().fit(*iris_like), alpha=0.5, augment=None)
     student.set_params(temperature=2.0, hidden_layer_sizes=(4,), **DIVERGING)
     with pytest.warns(UserWarning, match="diverged"):
         student.fit(*iris_like)
 
 
-def test_a_short_training_is_not(iris_like):
+def test_a_short_training_does_not_warn(iris_like):
     with warnings.catch_warnings(action="error"):
         tiny(**DIVERGING | {"max_epochs": 4}).fit(*iris_like)
 
 
-def test_a_warm_start_under_early_stopping_goes_on_from_any_fit(iris_like):
+def test_a_warm_start_under_early_stopping_continues_any_fit(iris_like):
     X, y = iris_like
     clf = tiny(early_stopping=True, callbacks=[EpochScoring("accuracy", lower_is_better=False)])
     clf.fit(X, y, X_val=X, y_val=y)
@@ -760,7 +760,7 @@ def test_torchs_default_device_has_no_influence(iris_like):
 
 
 class Restless(torch.nn.Module):
-    """It draws, counts and keeps a mean in each forward pass, in eval mode too."""
+    """It draws numbers, counts and keeps a mean in each forward pass, even in eval mode."""
 
     def __init__(self, n_features, n_classes):
         super().__init__()
@@ -829,9 +829,7 @@ def test_a_diverging_training_keeps_the_weights_it_began_with(case, iris_like):
 
 @pytest.mark.parametrize("split", [True, False], ids=["split", "X_val"])
 @pytest.mark.parametrize("case", WAYS_TO_STOP)
-def test_looking_at_the_initial_weights_changes_no_other_fit_by_a_bit(
-    case, split, iris_like, monkeypatch
-):
+def test_evaluating_the_initial_weights_does_not_change_a_bit(case, split, iris_like, monkeypatch):
     params = {"warm_start": True, "learning_rate": 0.05} | (
         {} if split else {"y_val": iris_like[1]}
     )
@@ -852,7 +850,7 @@ def test_looking_at_the_initial_weights_changes_no_other_fit_by_a_bit(
 
 
 @pytest.mark.parametrize(("first", "best_epoch"), [({}, 4), ({"early_stopping": True}, None)])
-def test_a_warm_start_without_a_better_epoch_names_the_one_it_began_with(
+def test_best_epoch_of_a_warm_start_without_a_better_epoch_is_that_of_the_last_fit(
     first, best_epoch, iris_like
 ):
     X, y = iris_like
@@ -882,7 +880,7 @@ def test_an_epoch_as_good_as_the_initial_weights_is_taken():
     np.testing.assert_array_equal(clf.predict_proba(X), 0.5)
 
 
-def test_who_diverges_is_told_which_weights_are_kept(iris_like):
+def test_the_warning_of_divergence_names_the_weights_that_are_kept(iris_like):
     clf = tiny(**DIVERGING, early_stopping=True)
     with pytest.warns(UserWarning, match=r"row\. The weights are those it began with\. Lower"):
         clf.fit(*iris_like)

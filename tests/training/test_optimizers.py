@@ -180,7 +180,7 @@ def test_options_of_the_classifier_change_its_training(preset, iris_like):
     assert np.abs(changed - plain).max() > 1e-3
 
 
-def test_a_class_of_ones_own_trains(iris_like):
+def test_a_custom_optimiser_class_trains(iris_like):
     class SignDescent(torch.optim.Optimizer):
         def __init__(self, params, lr, scale=1.0):
             super().__init__(params, {"lr": lr, "scale": scale})
@@ -199,7 +199,7 @@ def test_a_class_of_ones_own_trains(iris_like):
     assert clf.history_[-1]["train_loss"] < clf.history_[0]["train_loss"] / 2
 
 
-def test_optimisers_that_ask_more_than_once_train(iris_like):
+def test_optimisers_that_call_the_closure_several_times_train(iris_like):
     clf = NeuralClassifier((), preset="plain", optimizer=torch.optim.LBFGS, learning_rate=1.0)
     clf.set_params(batch_size=90, max_epochs=10, dtype="float64", random_state=0).fit(*iris_like)
     assert clf.history_[-1]["train_loss"] < 0.5 * clf.history_[0]["train_loss"]
@@ -223,7 +223,7 @@ def factors_of(module):
 
 @pytest.mark.parametrize("rate_factors", [lambda module: None, factors_of])
 @pytest.mark.parametrize("optimizer", [*OPTIMIZERS, torch.optim.NAdam])
-def test_training_goes_on_bit_for_bit_from_arrays(optimizer, rate_factors):
+def test_training_continues_bit_for_bit_from_arrays(optimizer, rate_factors):
     settings = {"learning_rate": 0.05, "weight_decay": 0.01, "momentum": 0.9, "nesterov": True}
     module = small_module()
     first = make_optimizer(optimizer, module, rate_factors=rate_factors(module), **settings)
@@ -249,7 +249,7 @@ def leaves_of(tree):
 
 
 @pytest.mark.parametrize("optimizer", [*OPTIMIZERS, torch.optim.LBFGS])
-def test_the_state_holds_arrays_of_its_own_and_no_tensor(optimizer):
+def test_the_state_holds_copies_as_arrays_and_no_tensor(optimizer):
     module = small_module()
     made = make_optimizer(optimizer, module, learning_rate=0.1, momentum=0.9)
 
@@ -284,7 +284,7 @@ def test_the_names_are_those_that_the_settings_allow():
     assert set(OPTIMIZERS) == set(settings.OPTIMIZERS)
 
 
-def test_the_fused_kernel_gives_way_to_another_choice():
+def test_options_can_replace_the_fused_kernel():
     optimizer = make_optimizer(
         "adam", torch.nn.Linear(2, 2), learning_rate=0.1, options={"foreach": True}
     )
@@ -365,19 +365,19 @@ def test_a_step_without_some_gradient_is_the_optimisers_own():
         assert torch.equal(new, wanted)
 
 
-#: Every class of torch but those that a network of matrices and vectors cannot be trained with.
+#: All optimiser classes of torch that can train a network of matrices and vectors.
 TORCHS = [
     kind
     for _, kind in inspect.getmembers(torch.optim, inspect.isclass)
     if kind not in (torch.optim.Optimizer, torch.optim.SparseAdam, getattr(torch.optim, "Muon", 0))
 ]
 
-#: They have no weight decay of their own.
+#: They have no weight decay.
 WITHOUT_DECAY = {torch.optim.LBFGS, torch.optim.Rprop}
 
 
 class Descent(torch.optim.Optimizer):
-    """Plain gradient descent, without a weight decay; it notes the losses it is told."""
+    """Plain gradient descent without weight decay, which records the losses that it gets."""
 
     losses: list = []
 
@@ -395,8 +395,8 @@ class Descent(torch.optim.Optimizer):
                     parameter -= group["lr"] * parameter.grad
 
 
-class Hears(Callback):
-    """Has the loop tell of every batch."""
+class WatchesBatches(Callback):
+    """A callback with a hook for every batch."""
 
     def on_batch_end(self, net, **kwargs):
         pass
@@ -443,7 +443,7 @@ LIKE_SGD = {
     "BatchNorm, scales and dropout": {"batch_norm": True, "feature_scale": True, "dropout": 0.2},
     "custom module": {"module": module_of_ones_own},
     "shortened gradients": {"max_grad_norm": 0.1},
-    "callbacks": {"callbacks": [Hears()]},
+    "callbacks": {"callbacks": [WatchesBatches()]},
     "tabular": {"preset": "tabular", "parametrization": "standard"},
 }
 
@@ -470,7 +470,7 @@ def test_the_penalty_of_the_loss_gives_the_gradient_of_sgds_weight_decay(case, t
     assert any(not torch.allclose(without[name], by_itself[name]) for name in by_itself)
 
 
-def test_the_optimiser_is_told_the_loss_with_its_penalty_and_history_is_without(iris_like):
+def test_the_optimiser_gets_the_loss_with_its_penalty_and_history_is_without(iris_like):
     X, y = iris_like
     Descent.losses.clear()
     clf = NeuralClassifier((), preset="plain", optimizer=Descent, learning_rate=1e-30)

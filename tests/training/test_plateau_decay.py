@@ -1,4 +1,4 @@
-"""A rate that falls where the loss stands still, in the estimators."""
+"""A learning rate that falls when the loss stops improving, in the estimators."""
 
 import pickle
 
@@ -22,7 +22,7 @@ def plateau(**params):
 
 
 def factors_of(clf, name="train_loss"):
-    """The factors that the recorded losses ask for, and whether the last one ends training."""
+    """The factors that follow from the recorded losses, and whether the last one ends training."""
     decay = clf.lr_decay if isinstance(clf.lr_decay, PlateauDecay) else PlateauDecay()
     losses = [record[name] for record in clf.history_]
     state = decay.begin()
@@ -70,7 +70,7 @@ def test_plateau_by_name_is_the_schedule_with_its_defaults(iris_like):
     assert rates[-1] < 0.3
 
 
-def test_a_plateau_decay_goes_on_over_partial_fits_and_stays_at_its_floor(iris_like):
+def test_a_plateau_decay_continues_over_partial_fits_and_stays_at_its_floor(iris_like):
     clf = NeuralClassifier(
         (8,), preset="plain", learning_rate=0.03, lr_decay=plateau(patience=0), random_state=0
     )
@@ -82,7 +82,7 @@ def test_a_plateau_decay_goes_on_over_partial_fits_and_stays_at_its_floor(iris_l
     assert rates[-1] == pytest.approx(0.003)
 
 
-def test_a_plateau_decay_begins_anew_with_a_warm_start_and_after_another_schedule(iris_like):
+def test_a_plateau_decay_starts_again_with_a_warm_start_and_after_another_schedule(iris_like):
     clf = NeuralClassifier(
         (8,), preset="plain", learning_rate=0.03, lr_decay=plateau(patience=0), random_state=0
     )

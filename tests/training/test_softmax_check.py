@@ -1,4 +1,4 @@
-"""A module that takes the softmax itself is told so, and no other is."""
+"""A warning for modules that end with a softmax, and for no other modules."""
 
 import warnings
 
@@ -133,12 +133,12 @@ def test_logits_that_sum_to_one_but_leave_zero_to_one_do_not_warn(iris_like):
 
 
 @pytest.mark.parametrize("n_rows", [2, 7])
-def test_few_rows_tell_nothing(n_rows):
+def test_few_rows_do_not_warn(n_rows):
     X = np.arange(2.0 * n_rows).reshape(n_rows, 2)
     neural(sequence(softmax)).fit(X, np.arange(n_rows) % 2)
 
 
-def test_it_is_told_once_and_not_in_each_call_that_goes_on(iris_like):
+def test_the_warning_comes_once_and_not_in_calls_that_continue(iris_like):
     clf = neural(sequence(softmax), warm_start=True)
     with pytest.warns(UserWarning, match=PROBABILITIES):
         clf.fit(*iris_like)
@@ -148,7 +148,7 @@ def test_it_is_told_once_and_not_in_each_call_that_goes_on(iris_like):
     clf.partial_fit(*iris_like)
 
 
-def test_looking_leaves_the_module_and_its_draws_as_they_are(iris_like, monkeypatch):
+def test_the_check_changes_neither_the_module_nor_its_random_numbers(iris_like, monkeypatch):
     def noisy(n_features, n_classes):
         return Net(n_features, n_classes, last=lambda z: nn.functional.dropout(z, 0.3))
 
