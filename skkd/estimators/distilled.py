@@ -73,10 +73,12 @@ class DistilledClassifier(NeuralClassifier):
         alone, either. Not so where clones of the teacher may be fitted without these rows
         (`fit_teacher`, or `soft_labels` out of fold): they answer in the choice. For fewer
         than 200 rows it is .5.
-    teacher_loss : str, default="kl"
-        How far the student is from the teacher: "kl", "reverse_kl", "jensen_shannon",
-        "logit_mse" or "brier", see :data:`skkd.losses.TEACHER_LOSSES`. They differ in
-        size, so with another one `alpha` wants another value.
+    teacher_loss : str or object of skkd.losses, default="kl"
+        The distance between student and teacher: "kl", "reverse_kl", "jensen_shannon",
+        "logit_mse", "brier", "dkd" (decoupled KL divergence) or "dist" (correlation), see
+        :data:`skkd.losses.TEACHER_LOSSES`; or an object with settings, such as
+        ``skkd.losses.DKD(beta=2.0)``, which can be searched as ``teacher_loss__beta``. They
+        differ in size, so another loss needs another `alpha`.
     augment : "auto", "munge", "spunge", "gibbs", sampler, callable or None, default="auto"
         How synthetic rows are made, which the teacher labels: see :mod:`skkd.transfer`. In
         each epoch come as many of them as there are rows with labels. "auto" takes MUNGE
