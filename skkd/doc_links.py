@@ -13,6 +13,7 @@ PUBLIC = (
     "skkd",
     "skkd.initializers",
     "skkd.losses",
+    "skkd.losses",
     "skkd.preprocessing",
     "skkd.schedules",
     "skkd.transfer",

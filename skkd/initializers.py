@@ -18,9 +18,9 @@ input feeds (both times the receptive field in a convolution). A uniform scheme 
 variance ``v`` draws from ``U(-sqrt(3 v), sqrt(3 v))``.
 
 Weights must differ from unit to unit: units that start equal, and feed equally into the
-next layer, receive equal gradients and stay equal for ever, so that a network of zeros
-or of one constant has a single unit per hidden layer. Biases may start equal; a small
-positive one keeps ReLUs alive.
+next layer, receive equal gradients and stay equal, so that a network of zeros or of one
+constant works like one with a single unit per hidden layer. Biases may start equal; a small
+positive one keeps ReLUs from being 0 for all rows.
 
 The schemes are small objects that follow scikit-learn's parameter protocol. They hold
 no tensors, import torch only when they fill one, and draw from the generator they are
@@ -30,12 +30,16 @@ given, never from the global one.
 import itertools
 import math
 import numbers
+from typing import TYPE_CHECKING, Any
 
 from sklearn.base import BaseEstimator
 
 from skkd.activations import ACTIVATIONS
 from skkd.checks import check_instance, check_number, check_option, refuse, warn
 from skkd.doc_links import DocLinkMixin
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 __all__ = [
     "Constant",
@@ -91,12 +95,12 @@ class Initializer(DocLinkMixin, BaseEstimator):
         """
         raise NotImplementedError(f"{type(self).__name__} must define fill_(tensor, generator)")
 
-    def check(self):
+    def check(self) -> None:
         """Raise ValueError or TypeError if a parameter is not usable."""
 
 
 class Constant(Initializer):
-    """Every weight the same: harmless for a bias, ruinous for hidden weights.
+    """Every weight the same: harmless for a bias, useless for hidden weights.
 
     Parameters
     ----------
@@ -112,7 +116,7 @@ class Constant(Initializer):
     def __init__(self, value=0.01):
         self.value = value
 
-    def check(self):
+    def check(self) -> None:
         check_number("value", self.value)
 
     def fill_(self, tensor, generator=None):
@@ -121,7 +125,7 @@ class Constant(Initializer):
 
 
 class Zeros(Initializer):
-    """Every weight zero: the usual bias, ruinous for hidden weights.
+    """Every weight zero: the usual bias, useless for hidden weights.
 
     Examples
     --------
@@ -154,7 +158,7 @@ class Uniform(Initializer):
         self.low = low
         self.high = high
 
-    def check(self):
+    def check(self) -> None:
         check_number("low", self.low)
         check_number("high", self.high, low=self.low)
 
@@ -183,7 +187,7 @@ class Normal(Initializer):
         self.mean = mean
         self.std = std
 
-    def check(self):
+    def check(self) -> None:
         check_number("mean", self.mean)
         check_number("std", self.std, low=0)
 
@@ -215,7 +219,7 @@ class TruncatedNormal(Initializer):
         self.low = low
         self.high = high
 
-    def check(self):
+    def check(self) -> None:
         check_number("mean", self.mean)
         check_number("std", self.std, low=0, low_open=True)
         check_number("low", self.low)
@@ -251,7 +255,7 @@ class VarianceScaling(Initializer):
         self.fan = fan
         self.distribution = distribution
 
-    def check(self):
+    def check(self) -> None:
         check_number("scale", self.scale, low=0, low_open=True)
         check_option("fan", self.fan, ("fan_in", "fan_out", "fan_avg"))
         check_option("distribution", self.distribution, ("uniform", "normal"))
@@ -291,7 +295,7 @@ class Xavier(Initializer):
         self.distribution = distribution
         self.gain = gain
 
-    def check(self):
+    def check(self) -> None:
         check_option("distribution", self.distribution, ("uniform", "normal"))
         check_number("gain", self.gain, low=0, low_open=True)
 
@@ -326,7 +330,7 @@ class He(Initializer):
         self.fan = fan
         self.negative_slope = negative_slope
 
-    def check(self):
+    def check(self) -> None:
         check_option("distribution", self.distribution, ("uniform", "normal"))
         check_option("fan", self.fan, ("fan_in", "fan_out"))
         check_number("negative_slope", self.negative_slope)
@@ -359,7 +363,7 @@ class LeCun(Initializer):
     def __init__(self, distribution="normal"):
         self.distribution = distribution
 
-    def check(self):
+    def check(self) -> None:
         check_option("distribution", self.distribution, ("uniform", "normal"))
 
     def fill_(self, tensor, generator=None):
@@ -388,7 +392,7 @@ class Orthogonal(Initializer):
     def __init__(self, gain=1.0):
         self.gain = gain
 
-    def check(self):
+    def check(self) -> None:
         check_number("gain", self.gain, low=0, low_open=True)
 
     def fill_(self, tensor, generator=None):
@@ -397,7 +401,7 @@ class Orthogonal(Initializer):
         return orthogonal_(tensor, self.gain, generator=generator)
 
 
-INITIALIZERS = {
+INITIALIZERS: dict[str, Initializer] = {
     "zeros": Zeros(),
     "constant": Constant(),
     "uniform": Uniform(),
@@ -416,7 +420,7 @@ INITIALIZERS = {
 }
 
 
-def fans(tensor):
+def fans(tensor: "Tensor") -> tuple[int, int]:
     """Inputs of a unit, and units that an input feeds.
 
     Parameters
@@ -467,7 +471,7 @@ def initialize_(layer, weight_init, bias_init, generator=None):
     return layer
 
 
-def is_weighted_layer(layer):
+def is_weighted_layer(layer: "nn.Module") -> bool:
     """Whether a torch module is a Linear or a convolution.
 
     Parameters
@@ -521,7 +525,7 @@ def warn_of_equal_units(module):
             )
 
 
-def resolve_init(name, value, activation):
+def resolve_init(name: str, value: Any, activation: str) -> Initializer:
     """The scheme that a parameter means for a layer in front of an activation.
 
     Parameters
@@ -551,7 +555,7 @@ def resolve_init(name, value, activation):
     return value
 
 
-def _auto_init(activation):
+def _auto_init(activation: str) -> Initializer:
     """What "auto" means for a layer that feeds an activation."""
     known = ACTIVATIONS[activation]
     if known.init == "he":
@@ -559,7 +563,7 @@ def _auto_init(activation):
     return INITIALIZERS[known.init]
 
 
-def resolve_bias_init(name, value):
+def resolve_bias_init(name: str, value: Any) -> Initializer:
     """The scheme that a parameter means for biases.
 
     Parameters
@@ -567,8 +571,8 @@ def resolve_bias_init(name, value):
     name : str
         The parameter, for the error message.
     value : {"zeros"}, float or Initializer
-        A number is the constant of every bias. A scheme whose width depends on a fan
-        has none to look at.
+        A number is the constant of every bias. Schemes that depend on fan_in or fan_out
+        are refused: a bias has neither.
 
     Returns
     -------
@@ -590,6 +594,6 @@ def resolve_bias_init(name, value):
     return value
 
 
-def _without_grad(tensor):
-    # The same memory, outside of autograd's sight.
+def _without_grad(tensor: "Tensor") -> "Tensor":
+    # The same memory, which autograd does not record.
     return tensor.detach()

@@ -14,6 +14,7 @@ The last layer is a bare Linear: modules return logits, always.
 
 import math
 from collections import OrderedDict
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -78,17 +79,17 @@ class Dropout(nn.Module):
     def extra_repr(self) -> str:
         return f"p={self.p}"
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "generator": None}
 
 
 class ScaledLinear(nn.Linear):
-    r"""A Linear that learns how much each of its inputs counts.
+    r"""A Linear with a learned scale of each input.
 
     .. math:: W (s \odot x) + b
 
-    ``W s`` could be learned by W alone; but s, which starts at 1 and has a high rate of
-    its own, turns an input up or down for all units at once.
+    ``W s`` could be learned by W alone. But s, which starts at 1 and has a higher learning
+    rate, scales an input for all units at once.
 
     Parameters
     ----------
@@ -194,7 +195,7 @@ class MLP(nn.Sequential):
             layers[f"linear{i}"] = linear(width, n_units, not batch_norm, hidden_init)
             if batch_norm:
                 layers[f"batch_norm{i}"] = nn.BatchNorm1d(n_units, dtype=dtype, device="cpu")
-            layers[f"activation{i}"] = ACTIVATIONS[activation]()
+            layers[f"activation{i}"] = activations.ACTIVATIONS[activation].module()
             if p > 0:
                 layers[f"dropout{i}"] = Dropout(p, generator)
             width = n_units
@@ -205,7 +206,7 @@ class MLP(nn.Sequential):
         super().__init__(layers)
 
 
-def dropout_per_layer(dropout, n_layers):
+def dropout_per_layer(dropout: Any, n_layers: int) -> tuple[float, ...]:
     """One dropout probability per hidden layer, from one for all or one for each."""
     try:
         return tuple(dropout)
@@ -217,7 +218,7 @@ def dropout_per_layer(dropout, n_layers):
 USUAL_INPUTS = 256
 
 
-def rate_factors(module):
+def rate_factors(module: MLP) -> dict[nn.Parameter, float]:
     r"""Factors of the learning rate that train an MLP as in the NTK parametrisation.
 
     There a layer is :math:`W x / \sqrt{d} + b` with d inputs, and W starts with variance

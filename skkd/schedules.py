@@ -1,9 +1,8 @@
 """Learning-rate schedules: progress in, a factor of the learning rate out.
 
-A schedule never sees an optimiser or a network. It answers one question, how large
-the learning rate is at a point of training, as a factor of the `learning_rate` that
-the estimator was given. With ``e`` epochs done out of ``E``, ``b`` batches done out
-of ``B``:
+A schedule knows no optimiser and no network. It gives the learning rate at a point of
+training, as a factor of the `learning_rate` of the estimator. With ``e`` epochs done out of
+``E``, ``b`` batches done out of ``B``:
 
 ====================  =========================================================
 Constant              1
@@ -21,8 +20,8 @@ PlateauDecay          gamma^(plateaus so far)                           by loss
 WarmUp                a ramp in front of any of them                    by batch
 ====================  =========================================================
 
-"By epoch" counts whole epochs, so the rate stands still within one; "by batch" moves
-with every batch; "by loss" looks at the losses of the epochs so far. All of them follow
+"By epoch" counts whole epochs, so the rate is constant within one; "by batch" changes it
+with every batch; "by loss" depends on the losses of the epochs so far. All of them follow
 scikit-learn's parameter protocol, so a grid can search ``lr_decay__gamma``; all of them
 pickle, and :meth:`Schedule.simulate` draws the curve without training anything (that of
 PlateauDecay is 1 without losses: see :meth:`PlateauDecay.follow`).
@@ -30,6 +29,7 @@ PlateauDecay is 1 without losses: see :meth:`PlateauDecay.follow`).
 
 import math
 from collections.abc import Set
+from typing import Any
 
 from sklearn.base import BaseEstimator
 
@@ -70,7 +70,7 @@ class Schedule(DocLinkMixin, BaseEstimator):
     A schedule of one's own:
 
     >>> class InverseSquareRoot(Schedule):
-    ...     def factor(self, epoch, n_epochs):
+    ...     def factor(self, epoch: float, n_epochs: float) -> float:
     ...         return (1 + epoch) ** -0.5
     >>> [round(f, 3) for f in InverseSquareRoot().simulate(4)]
     [1.0, 0.707, 0.577, 0.5]
@@ -84,11 +84,11 @@ class Schedule(DocLinkMixin, BaseEstimator):
     is_constant = False
 
     @property
-    def plateau(self):
-        """What lowers the rate when the loss stands still: a PlateauDecay, or None."""
+    def plateau(self) -> "PlateauDecay | None":
+        """What lowers the rate when the loss stops falling: a PlateauDecay, or None."""
         return None
 
-    def factor(self, done, total):
+    def factor(self, done: float, total: float) -> float:
         """Factor of the learning rate at a point of training.
 
         The schedules call the arguments by what they count: epochs or batches.
@@ -96,7 +96,7 @@ class Schedule(DocLinkMixin, BaseEstimator):
         Parameters
         ----------
         done : int or float
-            Epochs or batches (see `counts`) that lie behind, from 0.
+            Epochs or batches (see `counts`) that are done, from 0.
         total : int or float
             Epochs or batches of the whole training.
 
@@ -106,10 +106,10 @@ class Schedule(DocLinkMixin, BaseEstimator):
         """
         raise NotImplementedError(f"{type(self).__name__} must define factor(done, total)")
 
-    def check(self):
+    def check(self) -> None:
         """Raise ValueError or TypeError if a parameter is not usable."""
 
-    def ends(self, n_epochs):
+    def ends(self, n_epochs: int) -> list[int]:
         """Numbers of epochs after which the rate is as low as it gets.
 
         Parameters
@@ -124,13 +124,13 @@ class Schedule(DocLinkMixin, BaseEstimator):
         """
         return [n_epochs]
 
-    def at_batch(self, batch, batches_per_epoch, n_epochs):
+    def at_batch(self, batch: int, batches_per_epoch: int, n_epochs: float) -> float:
         """Factor for one batch of a training run.
 
         Parameters
         ----------
         batch : int
-            Number of batches that lie behind, from 0.
+            Number of batches that are done, from 0.
         batches_per_epoch : int
         n_epochs : int or float
             Length of the training.
@@ -180,7 +180,7 @@ class Constant(Schedule):
 
     is_constant = True
 
-    def factor(self, epoch, n_epochs):
+    def factor(self, epoch: float, n_epochs: float) -> float:
         return 1.0
 
 
@@ -203,11 +203,11 @@ class StepDecay(Schedule):
         self.step_size = step_size
         self.gamma = gamma
 
-    def check(self):
+    def check(self) -> None:
         check_integer("step_size", self.step_size, low=1)
         check_number("gamma", self.gamma, low=0, high=1, low_open=True)
 
-    def factor(self, epoch, n_epochs):
+    def factor(self, epoch: float, n_epochs: float) -> float:
         return float(self.gamma ** (epoch // self.step_size))
 
 
@@ -230,14 +230,14 @@ class MultiStepDecay(Schedule):
         self.milestones = milestones
         self.gamma = gamma
 
-    def check(self):
+    def check(self) -> None:
         if not (is_listed(self.milestones) or isinstance(self.milestones, Set)):
             refuse("milestones", self.milestones, "a sequence of integers >= 0", TypeError)
         for milestone in self.milestones:
             check_integer("milestones", milestone, low=0)
         check_number("gamma", self.gamma, low=0, high=1, low_open=True)
 
-    def factor(self, epoch, n_epochs):
+    def factor(self, epoch: float, n_epochs: float) -> float:
         return float(self.gamma ** sum(epoch >= milestone for milestone in self.milestones))
 
 
@@ -257,10 +257,10 @@ class ExponentialDecay(Schedule):
     def __init__(self, gamma=0.95):
         self.gamma = gamma
 
-    def check(self):
+    def check(self) -> None:
         check_number("gamma", self.gamma, low=0, high=1, low_open=True)
 
-    def factor(self, epoch, n_epochs):
+    def factor(self, epoch: float, n_epochs: float) -> float:
         return float(self.gamma**epoch)
 
 
@@ -288,10 +288,10 @@ class CosineDecay(Schedule):
     def __init__(self, end_factor=0.0):
         self.end_factor = end_factor
 
-    def check(self):
+    def check(self) -> None:
         check_number("end_factor", self.end_factor, low=0, high=1)
 
-    def factor(self, epoch, n_epochs):
+    def factor(self, epoch: float, n_epochs: float) -> float:
         return _cosine(min(epoch / n_epochs, 1), 1, self.end_factor)
 
 
@@ -323,19 +323,19 @@ class CosineRestarts(Schedule):
         self.period_factor = period_factor
         self.end_factor = end_factor
 
-    def check(self):
+    def check(self) -> None:
         check_integer("period", self.period, low=1)
         check_integer("period_factor", self.period_factor, low=1)
         check_number("end_factor", self.end_factor, low=0, high=1)
 
-    def factor(self, epoch, n_epochs):
+    def factor(self, epoch: float, n_epochs: float) -> float:
         period = self.period
         while epoch >= period:
             epoch -= period
             period *= self.period_factor
         return _cosine(epoch / period, 1, self.end_factor)
 
-    def ends(self, n_epochs):
+    def ends(self, n_epochs: int) -> list[int]:
         ends, end, period = [], self.period, self.period
         while end <= n_epochs:
             ends.append(end)
@@ -364,11 +364,11 @@ class LinearDecay(Schedule):
         self.start_factor = start_factor
         self.end_factor = end_factor
 
-    def check(self):
+    def check(self) -> None:
         check_number("start_factor", self.start_factor, low=0)
         check_number("end_factor", self.end_factor, low=0)
 
-    def factor(self, epoch, n_epochs):
+    def factor(self, epoch: float, n_epochs: float) -> float:
         return _linear(min(epoch / n_epochs, 1), self.start_factor, self.end_factor)
 
 
@@ -398,10 +398,10 @@ class FlatCosine(Schedule):
     def __init__(self, flat=0.5):
         self.flat = flat
 
-    def check(self):
+    def check(self) -> None:
         check_number("flat", self.flat, low=0, high=1, high_open=True)
 
-    def factor(self, epoch, n_epochs):
+    def factor(self, epoch: float, n_epochs: float) -> float:
         decayed = max(0.0, min(epoch / n_epochs, 1) - self.flat) / (1 - self.flat)
         return (1 + math.cos(math.pi * decayed)) / 2
 
@@ -430,15 +430,15 @@ class CosLog(Schedule):
     def __init__(self, cycles=4):
         self.cycles = cycles
 
-    def check(self):
+    def check(self) -> None:
         check_integer("cycles", self.cycles, low=1)
         check_integer("cycles", self.cycles, high=1000)
 
-    def factor(self, epoch, n_epochs):
+    def factor(self, epoch: float, n_epochs: float) -> float:
         t = min(epoch / n_epochs, 1)
         return (1 - math.cos(2 * math.pi * math.log2(1 + (2**self.cycles - 1) * t))) / 2
 
-    def ends(self, n_epochs):
+    def ends(self, n_epochs: int) -> list[int]:
         shares = [(2**cycle - 1) / (2**self.cycles - 1) for cycle in range(1, self.cycles + 1)]
         return sorted({round(share * n_epochs) for share in shares} - {0})
 
@@ -485,14 +485,14 @@ class Cyclic(Schedule):
         self.max_factor = max_factor
         self.gamma = gamma
 
-    def check(self):
+    def check(self) -> None:
         check_integer("step_size", self.step_size, low=1)
         check_option("mode", self.mode, ("triangular", "triangular2", "exp_range"))
         check_number("base_factor", self.base_factor, low=0)
         check_number("max_factor", self.max_factor, low=0)
         check_number("gamma", self.gamma, low=0, high=1, low_open=True)
 
-    def factor(self, batch, n_batches):
+    def factor(self, batch: float, n_batches: float) -> float:
         cycle = math.floor(1 + batch / (2 * self.step_size))
         x = abs(batch / self.step_size - 2 * cycle + 1)
         scale = {
@@ -535,13 +535,13 @@ class OneCycle(Schedule):
         self.final_div_factor = final_div_factor
         self.anneal = anneal
 
-    def check(self):
+    def check(self) -> None:
         check_number("rise", self.rise, low=0, high=1, low_open=True, high_open=True)
         check_number("div_factor", self.div_factor, low=1)
         check_number("final_div_factor", self.final_div_factor, low=1)
         check_option("anneal", self.anneal, ("cosine", "linear"))
 
-    def factor(self, batch, n_batches):
+    def factor(self, batch: float, n_batches: float) -> float:
         start = 1 / self.div_factor
         end = start / self.final_div_factor
         slope = {"cosine": _cosine, "linear": _linear}[self.anneal]
@@ -553,12 +553,12 @@ class OneCycle(Schedule):
 
 
 class PlateauDecay(Schedule):
-    """Multiply by `gamma` when the loss stands still, and end training at the floor.
+    """Multiply by `gamma` when the loss stops falling, and end training at the floor.
 
     The rule is that of torch's ReduceLROnPlateau. The loss of held-out rows is watched
-    where there are any, else the training loss. When `patience` epochs in a row have not
-    improved it and the next does not either, the factor falls, though not below
-    `min_factor`; when that is reached and the loss stands still again, training ends, as
+    where there are any, else the training loss. After more than `patience` epochs in a row
+    without improvement the factor falls, though not below `min_factor`; when that is reached
+    and the loss stops falling again, training ends, as
     with ``learning_rate="adaptive"`` of scikit-learn's MLPClassifier. (`partial_fit` goes
     on at the floor.)
 
@@ -601,10 +601,10 @@ class PlateauDecay(Schedule):
         self.min_factor = min_factor
 
     @property
-    def plateau(self):
+    def plateau(self) -> "PlateauDecay | None":
         return self
 
-    def check(self):
+    def check(self) -> None:
         check_number("gamma", self.gamma, low=0, high=1, low_open=True, high_open=True)
         check_integer("patience", self.patience, low=0)
         check_number("threshold", self.threshold, low=0)
@@ -612,10 +612,10 @@ class PlateauDecay(Schedule):
         check_integer("cooldown", self.cooldown, low=0)
         check_number("min_factor", self.min_factor, low=0, high=1, low_open=True)
 
-    def factor(self, epoch, n_epochs):
+    def factor(self, epoch: float, n_epochs: float) -> float:
         return 1.0  # as long as no loss is known
 
-    def begin(self):
+    def begin(self) -> dict[str, Any]:
         """The state before the first epoch, as plain data.
 
         Returns
@@ -626,7 +626,7 @@ class PlateauDecay(Schedule):
         """
         return {"factor": 1.0, "is_over": False, "best": math.inf, "n_bad": 0, "n_cooldown": 0}
 
-    def after_epoch(self, state, loss):
+    def after_epoch(self, state: dict[str, Any], loss: float) -> dict[str, Any]:
         """The state after another epoch; the one given stays as it is.
 
         Parameters
@@ -681,8 +681,8 @@ class WarmUp(Schedule):
     """A linear ramp in front of any schedule, which begins when the ramp ends.
 
     During the first `n_epochs` epochs the first factor of `schedule` is multiplied by a
-    ramp that rises batch by batch from `start_factor` to 1; what is left of the training
-    is the schedule's. (CosLog begins at 0, and so would its ramp: it is its own warm-up.)
+    ramp that rises batch by batch from `start_factor` to 1; the schedule covers the rest of
+    the training. (CosLog begins at 0, so it needs no ramp.)
 
     Parameters
     ----------
@@ -703,21 +703,21 @@ class WarmUp(Schedule):
         self.n_epochs = n_epochs
         self.start_factor = start_factor
 
-    def check(self):
+    def check(self) -> None:
         resolve_schedule("schedule", self.schedule)
         check_number("n_epochs", self.n_epochs, low=0)
         check_number("start_factor", self.start_factor, low=0, high=1)
 
     @property
-    def plateau(self):
+    def plateau(self) -> "PlateauDecay | None":
         return resolve_schedule("schedule", self.schedule).plateau
 
-    def ends(self, n_epochs):
+    def ends(self, n_epochs: int) -> list[int]:
         rest = max(1, round(n_epochs - self.n_epochs))
         ramp = n_epochs - rest
         return [ramp + end for end in resolve_schedule("schedule", self.schedule).ends(rest)]
 
-    def at_batch(self, batch, batches_per_epoch, n_epochs):
+    def at_batch(self, batch: int, batches_per_epoch: int, n_epochs: float) -> float:
         schedule = resolve_schedule("schedule", self.schedule)
         ramp = min(round(self.n_epochs * batches_per_epoch), round(n_epochs * batches_per_epoch))
         rest = max(n_epochs - ramp / batches_per_epoch, 1 / batches_per_epoch)
@@ -743,7 +743,7 @@ SCHEDULES = {
 }
 
 
-def resolve_schedule(name, value):
+def resolve_schedule(name: str, value: Any) -> Schedule:
     """The schedule that a parameter means, its parameters checked.
 
     Parameters
@@ -770,9 +770,9 @@ def resolve_schedule(name, value):
     return value
 
 
-def _linear(t, start, end):
+def _linear(t: float, start: float, end: float) -> float:
     return start + (end - start) * t
 
 
-def _cosine(t, start, end):
+def _cosine(t: float, start: float, end: float) -> float:
     return end + (start - end) * (1 + math.cos(math.pi * t)) / 2

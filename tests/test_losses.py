@@ -1,5 +1,9 @@
 """Losses: worked numbers, identities, other libraries, limits and gradients."""
 
+import pickle
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -9,10 +13,15 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import special, stats
 from scipy.spatial.distance import jensenshannon
+from sklearn.base import clone
 from sklearn.metrics import brier_score_loss
 
 from skkd.losses import (
+    DIST,
+    DKD,
     TEACHER_LOSSES,
+    JensenShannon,
+    TeacherLoss,
     brier,
     cross_entropy,
     distillation_loss,
@@ -22,6 +31,7 @@ from skkd.losses import (
     kl_divergence,
     logit_mse,
     one_hot,
+    resolve_teacher_loss,
     reverse_kl,
     smooth_labels,
     softmax_with_temperature,
@@ -369,6 +379,7 @@ SHARE_OF_LOGIT_MSE = {
 }
 
 every_teacher_loss = pytest.mark.parametrize("name", TEACHER_LOSSES)
+every_loss_of_a_row = pytest.mark.parametrize("name", [n for n in TEACHER_LOSSES if n != "dist"])
 
 
 @pytest.mark.parametrize("temperature", TEMPERATURES)
@@ -385,7 +396,7 @@ def test_logit_mse_of_two_classes_is_an_eighth_of_the_squared_difference_of_log_
     close(logit_mse(t, z), ((z - t)[:, 0] - (z - t)[:, 1]) ** 2 / 8)
 
 
-@every_teacher_loss
+@pytest.mark.parametrize("name", SHARE_OF_LOGIT_MSE)
 @pytest.mark.parametrize("n_classes", [2, 3, 10])
 def test_high_temperature_approaches_a_multiple_of_the_logit_mse(name, n_classes):
     z, t = random_logits(n_classes=n_classes), random_logits(n_classes=n_classes, seed=3)
@@ -547,7 +558,7 @@ def test_an_unknown_teacher_loss_is_refused():
         distillation_loss(z, z, z, temperature=1.0, alpha=0.5, teacher_loss="mse")
 
 
-@every_teacher_loss
+@every_loss_of_a_row
 def test_alpha_may_differ_between_rows(name):
     y, z, t = random_labels(), random_logits(), random_logits(seed=3)
     alpha = torch.tensor([0.0, 0.3, 1.0, 0.5, 1.0, 0.0], dtype=torch.float64)
@@ -556,3 +567,234 @@ def test_alpha_may_differ_between_rows(name):
     for row, share in enumerate(alpha.tolist()):
         one = slice(row, row + 1)
         close(found[one], distillation_loss(y[one], z[one], t[one], alpha=share, **at))
+
+
+# ---- losses as objects -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "function"),
+    [
+        ("kl", forward_kl),
+        ("reverse_kl", reverse_kl),
+        ("jensen_shannon", jensen_shannon),
+        ("logit_mse", logit_mse),
+        ("brier", brier),
+    ],
+)
+def test_an_object_is_its_function_bit_for_bit(name, function):
+    z, t = random_logits(), random_logits(seed=3)
+    assert torch.equal(TEACHER_LOSSES[name](t, z, 3.0), function(t, z, 3.0))
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [*TEACHER_LOSSES.values(), JensenShannon(0.1), DKD(0.5, 2.0), DIST(2.0, 0.0)],
+    ids=repr,
+)
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
+def test_losses_with_their_gradient_are_those_of_autograd(loss, temperature):
+    z, t = random_logits(), random_logits(seed=3)
+    alpha = torch.tensor([0.1, 0.3, 1.0, 0.5, 1.0, 0.7], dtype=torch.float64)
+    weights = torch.tensor([1.0, 2.0, 0.0, 0.5, 1.0, 3.0], dtype=torch.float64)
+    at = {"temperature": temperature, "alpha": alpha, "sample_weight": weights}
+    found, derivative = loss.with_gradient(t, z, **at)
+
+    def weighted(z):
+        labels = torch.zeros(6, dtype=torch.long)
+        losses = distillation_loss(labels, z, t, teacher_loss=loss, **at)
+        return weights * (losses - (1 - alpha) * cross_entropy(labels, z))
+
+    close(weights * found, weighted(z))
+    close(weights.unsqueeze(1) * derivative, gradient(weighted, z))
+
+
+def test_without_a_derivative_by_hand_autograd_computes_it():
+    z, t = random_logits(), random_logits(seed=3)
+    by_hand = {name: loss.gradient(t, z, 2.0) for name, loss in TEACHER_LOSSES.items()}
+    assert {name for name, found in by_hand.items() if found is None} == {"kl", "dkd", "dist"}
+
+    class Plain(TeacherLoss):
+        def __call__(self, teacher_logits, logits, temperature=1.0, sample_weight=None):
+            return brier(teacher_logits, logits, temperature)
+
+    expected = TEACHER_LOSSES["brier"].with_gradient(t, z, 2.0, 0.3)
+    with torch.no_grad():
+        close(Plain().with_gradient(t, z, 2.0, 0.3), expected)
+
+
+def test_a_loss_without_a_formula_names_what_is_missing():
+    with pytest.raises(NotImplementedError, match="TeacherLoss must define __call__"):
+        TeacherLoss()(torch.zeros(1, 2), torch.zeros(1, 2))
+
+
+@every_teacher_loss
+def test_losses_follow_scikit_learns_protocol_and_pickle(name):
+    loss = TEACHER_LOSSES[name]
+    z, t = random_logits(), random_logits(seed=3)
+    for copied in (clone(loss), pickle.loads(pickle.dumps(loss))):
+        assert copied.get_params() == loss.get_params()
+        assert torch.equal(copied(t, z, 2.0), loss(t, z, 2.0))
+    assert resolve_teacher_loss("teacher_loss", name) is loss
+    assert resolve_teacher_loss("teacher_loss", loss) is loss
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "message"),
+    [
+        ("mse", ValueError, "teacher_loss='mse' is not allowed: give one of 'kl', "),
+        (3, TypeError, "teacher_loss=3 is not allowed: give a loss's name or an object of"),
+        (DKD, TypeError, "teacher_loss=.*DKD.* is not allowed: give a loss's name"),
+        (JensenShannon(1.0), ValueError, r"beta=1.0 is not allowed: give a number in \(0, 1\)"),
+        (DKD(alpha_dkd=-1), ValueError, "alpha_dkd=-1 is not allowed: give a number >= 0"),
+        (DKD(beta="8"), TypeError, "beta='8' is not allowed: give a number >= 0"),
+        (DIST(beta=-1), ValueError, "beta=-1 is not allowed"),
+        (DIST(gamma=float("nan")), ValueError, "gamma=nan is not allowed"),
+    ],
+)
+def test_bad_losses_and_settings_are_refused(value, error, message):
+    with pytest.raises(error, match=message):
+        resolve_teacher_loss("teacher_loss", value)
+
+
+def test_the_names_of_the_losses_can_be_read_without_torch():
+    code = "import sys, skkd.losses as l; print(*l.TEACHER_LOSSES, 'torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [*TEACHER_LOSSES, "False"]
+
+
+# ---- decoupled knowledge distillation ------------------------------------------------------
+
+
+@pytest.mark.parametrize("temperature", TEMPERATURES)
+@pytest.mark.parametrize("n_classes", [2, 3, 10])
+def test_dkd_with_the_weights_of_kl_is_kl(temperature, n_classes):
+    z, t = random_logits(n_classes=n_classes), random_logits(n_classes=n_classes, seed=3)
+    likeliest = softmax_with_temperature(t, temperature).amax(dim=-1)
+    for row in range(len(z)):
+        loss = DKD(beta=float(1 - likeliest[row]))
+        one = slice(row, row + 1)
+        close(loss(t[one], z[one], temperature), forward_kl(t[one], z[one], temperature))
+
+
+@pytest.mark.parametrize("temperature", TEMPERATURES)
+def test_dkd_is_the_formula_of_the_paper(temperature):
+    z, t, T = random_logits(), random_logits(seed=3), temperature
+    q, p = (special.softmax(x.numpy() / T, axis=1) for x in (t, z))
+    expected = []
+    for q_row, p_row in zip(q, p, strict=True):
+        c = q_row.argmax()
+        of_target = binary_kl(p=q_row[c], q=p_row[c])
+        q_rest, p_rest = (np.delete(x, c) / (1 - x[c]) for x in (q_row, p_row))
+        expected.append(T**2 * (0.7 * of_target + 3.0 * special.rel_entr(q_rest, p_rest).sum()))
+    np.testing.assert_allclose(DKD(0.7, 3.0)(t, z, T), expected, rtol=1e-8)
+
+
+@pytest.mark.parametrize("temperature", TEMPERATURES)
+def test_dkd_of_two_classes_is_kl_whatever_beta_is(temperature):
+    z, t = random_logits(n_classes=2), random_logits(n_classes=2, seed=3)
+    for beta in (0.0, 8.0):
+        close(DKD(2.0, beta)(t, z, temperature), 2 * forward_kl(t, z, temperature))
+
+
+@pytest.mark.parametrize("n_classes", [3, 10])
+def test_dkd_at_high_temperature_is_quadratic_in_the_logits(n_classes):
+    z, t = random_logits(n_classes=n_classes), random_logits(n_classes=n_classes, seed=3)
+    target = t.argmax(dim=-1, keepdim=True)
+    difference = (centred(z) - centred(t)).gather(1, target).squeeze(1)
+    of_target = difference**2 / (2 * (n_classes - 1))
+    rest = ~one_hot(target.squeeze(1), n_classes).bool()
+    z_rest, t_rest = (x[rest].reshape(-1, n_classes - 1) for x in (z, t))
+    expected = 0.7 * of_target + 3.0 * logit_mse(t_rest, z_rest)
+    close(DKD(0.7, 3.0)(t, z, 3e3), expected, rtol=1e-2, atol=0)
+
+
+def test_dkd_learns_nothing_about_the_others_from_a_certain_teacher():
+    z = random_logits()
+    certain = one_hot(random_labels(), 4, torch.float64).log()
+    found = DKD(beta=8.0)(certain, z)
+    close(found, forward_kl(certain, z))
+    assert torch.equal(gradient(lambda z: DKD(alpha_dkd=0.0)(certain, z), z), torch.zeros_like(z))
+
+
+# ---- correlation with a stronger teacher ----------------------------------------------------
+
+
+def spread_probabilities(n_rows=40, n_classes=4, seed=0):
+    """Probabilities so different that DIST's floor under deviations does not matter."""
+    return torch.softmax(random_logits(n_rows, n_classes, seed, scale=4.0), dim=-1)
+
+
+def test_dist_is_one_minus_correlation_within_rows_and_within_classes():
+    q, p = spread_probabilities(), spread_probabilities(seed=3)
+    inter = np.mean([1 - np.corrcoef(a, b)[0, 1] for a, b in zip(p, q, strict=True)])
+    intra = np.mean([1 - np.corrcoef(a, b)[0, 1] for a, b in zip(p.T, q.T, strict=True)])
+    for beta, gamma in [(1, 1), (1, 0), (0, 1), (0.5, 2)]:
+        found = DIST(beta, gamma)(q.log(), p.log()).mean()
+        assert float(found) == pytest.approx(beta * inter + gamma * intra, rel=1e-2)
+        assert 0 <= float(found) <= 2 * (beta + gamma)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 4.0])
+def test_dist_is_scaled_by_the_squared_temperature(temperature):
+    t, z, T = 4 * random_logits(), 4 * random_logits(seed=3), temperature
+    found = DIST()(t, z, T)
+    assert float(found.mean() / DIST()(t / T, z / T).mean()) == pytest.approx(T**2, rel=0.01)
+
+
+@pytest.mark.parametrize("slope", [0.5, 0.9])
+def test_dist_is_zero_for_linearly_related_probabilities(slope):
+    q = spread_probabilities()
+    flatter = slope * q + (1 - slope) / 4
+    assert float(DIST()(q.log(), flatter.log()).max()) < 1e-4
+    assert float(DIST()(flatter.log(), q.log()).max()) < 1e-4
+    assert float(forward_kl(q.log(), flatter.log()).mean()) > 1e-3
+
+
+@pytest.mark.parametrize("beta", [0.0, 1.0])
+def test_a_weight_in_dist_is_a_number_of_copies(beta):
+    t, z = random_logits(), random_logits(seed=3)
+    counts = torch.tensor([1, 3, 0, 2, 1, 1])
+    found = DIST(beta)(t, z, 2.0, counts.double())
+    copies = [x.repeat_interleave(counts, dim=0) for x in (t, z)]
+    close(found.repeat_interleave(counts), DIST(beta)(*copies, 2.0))
+
+
+def test_rows_without_weight_change_no_other_row_in_dist():
+    t, z = random_logits(), random_logits(seed=3)
+    weights = torch.tensor([1.0, 2.0, 0.0, 1.0, 0.0, 1.0], dtype=torch.float64)
+    others = torch.where(weights.unsqueeze(1) == 0, -5 * t, t)
+    counted = weights > 0
+    found, changed = (DIST()(x, z, 1.0, weights)[counted] for x in (t, others))
+    close(found, changed)
+    assert torch.isfinite(DIST()(t, z, 1.0, torch.zeros(6, dtype=torch.float64))).all()
+
+
+def test_an_alpha_of_zero_takes_a_row_out_of_the_correlations_of_dist():
+    y, z, t = random_labels(), random_logits(), random_logits(seed=3)
+    alpha = torch.tensor([0.0, 0.3, 1.0, 0.5, 1.0, 0.0], dtype=torch.float64)
+    at = {"temperature": 2.0, "alpha": alpha, "teacher_loss": "dist"}
+    found = distillation_loss(y, z, t, **at)
+    changed = distillation_loss(y, z, torch.where(alpha.unsqueeze(1) == 0, -t, t), **at)
+    close(found, changed)
+    close(found[alpha == 0], cross_entropy(y, z)[alpha == 0])
+
+
+def test_a_single_row_has_no_correlation_between_rows():
+    t, z = random_logits(1), random_logits(1, seed=3)
+    close(DIST(beta=0.0)(t, z), torch.zeros(1).double())
+    close(DIST()(t, z), DIST(gamma=0.0)(t, z))
+
+
+def test_equal_probabilities_have_a_finite_gradient_in_dist():
+    t = random_logits()
+    slope = gradient(lambda z: DIST()(t, z), torch.zeros_like(t))
+    assert 0.01 < float(slope.abs().max()) < 100
+    flat = torch.zeros_like(t)
+    close(DIST()(flat, flat), torch.zeros(6).double())
+
+
+def test_two_classes_correlate_in_a_row_by_their_order_alone():
+    q = torch.tensor([[0.9, 0.1], [0.2, 0.8]], dtype=torch.float64)
+    p = torch.tensor([[0.7, 0.3], [0.8, 0.2]], dtype=torch.float64)
+    close(DIST(gamma=0.0)(q.log(), p.log()), torch.tensor([0.0, 2.0]).double(), atol=0.01, rtol=0)

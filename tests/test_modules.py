@@ -4,10 +4,13 @@ import copy
 import itertools
 import pickle
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from skkd import NeuralClassifier, activations
+from skkd.activations import Activation
 from skkd.initializers import Constant, He
 from skkd.modules import (
     ACTIVATIONS,
@@ -17,6 +20,7 @@ from skkd.modules import (
     dropout_per_layer,
     rate_factors,
 )
+from skkd.training.backprop import Backprop
 from skkd.training.optimizers import make_optimizer
 
 close = torch.testing.assert_close
@@ -411,3 +415,22 @@ def test_rate_factors_train_an_mlp_as_the_ntk_parametrisation_does(sizes):
             optimizer.step()
     close(mlp(x), ntk(x), rtol=1e-8, atol=1e-9)
     assert (mlp(x) - before).abs().max() > 0.1
+
+
+class SquaredReLU(nn.Module):
+    def forward(self, x):
+        return x.relu().square()
+
+
+def test_a_new_activation_is_one_entry_of_the_table(monkeypatch):
+    new = Activation(lambda x: np.maximum(x, 0) ** 2, SquaredReLU, init="he")
+    monkeypatch.setitem(activations.ACTIVATIONS, "squared_relu", new)
+    X = random_rows(60).numpy()
+    settings = {"activation": "squared_relu", "max_epochs": 30, "random_state": 0}
+    classifier = NeuralClassifier((16,), **settings).fit(X, X[:, 0] > 0)
+    assert classifier.score(X, X[:, 0] > 0) > 0.9
+    module = classifier.network_.module()
+    assert type(module.activation1) is SquaredReLU
+    assert not Backprop.is_possible(module)  # it has no derivative by hand
+    x = np.linspace(-2, 2, 9)
+    close(torch.from_numpy(new.numpy(x)), SquaredReLU()(torch.from_numpy(x)))

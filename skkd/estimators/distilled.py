@@ -76,10 +76,12 @@ class DistilledClassifier(NeuralClassifier):
         to all rows, and its probabilities are calibrated on the held-out rows (not with
         `early_stopping` or `module`). With fewer than 200 rows, and for `partial_fit`, "auto"
         is 0.5. See the notes for teachers that have seen the held-out rows.
-    teacher_loss : str, default="kl"
-        Loss between student and teacher: "kl", "reverse_kl", "jensen_shannon",
-        "logit_mse" or "brier", see :data:`skkd.losses.TEACHER_LOSSES`. They differ in
-        size, so each needs its own `alpha`.
+    teacher_loss : str or object of skkd.losses, default="kl"
+        Loss between student and teacher: "kl", "reverse_kl", "jensen_shannon", "logit_mse",
+        "brier", "dkd" (decoupled KL divergence) or "dist" (correlation), see
+        :data:`skkd.losses.TEACHER_LOSSES`; or an object with settings, such as
+        ``skkd.losses.DKD(beta=2.0)``, which can be searched as ``teacher_loss__beta``. The
+        losses differ in size, so each needs its own `alpha`.
     augment : "auto", "munge", "spunge", "gibbs", sampler, callable or None, default="auto"
         How to make synthetic rows, which the teacher labels: see :mod:`skkd.transfer`. Each
         epoch uses as many of them as there are labelled rows. "auto" compares MUNGE with no

@@ -3,10 +3,22 @@
 import math
 import pickle
 
+import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
 
-from skkd.losses import TEACHER_LOSSES, distillation_loss, softmax_with_temperature
+from skkd import DistilledClassifier
+from skkd.losses import (
+    DIST,
+    DKD,
+    TEACHER_LOSSES,
+    ForwardKL,
+    JensenShannon,
+    distillation_loss,
+    softmax_with_temperature,
+)
 from skkd.training.batches import Batches, Rows
 from skkd.training.criteria import LabelLoss, TaughtLoss
 
@@ -15,6 +27,7 @@ close = torch.testing.assert_close
 #: At 1 the default loss has a way of its own.
 at_one_and_above = pytest.mark.parametrize("T", [1.0, 2.0])
 every_teacher_loss = pytest.mark.parametrize("name", TEACHER_LOSSES)
+every_loss_of_a_row = pytest.mark.parametrize("name", [n for n in TEACHER_LOSSES if n != "dist"])
 N_ROWS = 11
 
 
@@ -100,7 +113,7 @@ def test_an_alpha_of_each_row_that_is_constant_is_the_one_alpha(T, name, share, 
 @at_one_and_above
 @every_teacher_loss
 @pytest.mark.parametrize("epsilon", [0.0, 0.2])
-def test_prepared_targets_are_learned_from_as_the_others_are(T, name, epsilon):
+def test_prepared_targets_give_the_losses_of_the_others(T, name, epsilon):
     logits, targets = drawn()
     for alpha in (None, mixed_alpha()):
         targets = targets if alpha is None else targets | {"alpha": alpha}
@@ -113,7 +126,7 @@ def test_prepared_targets_are_learned_from_as_the_others_are(T, name, epsilon):
 
 @pytest.mark.parametrize("T", [0.5, 1.0, 4.0])
 @pytest.mark.parametrize("alpha", [0.0, 0.4, 1.0])
-def test_a_network_that_says_nothing_of_its_rows_loses_no_more_than_ignorance(T, alpha):
+def test_a_network_that_deems_all_classes_equally_likely_stays_below_the_bound(T, alpha):
     logits, targets = drawn()
     criterion = TaughtLoss(T, alpha, label_smoothing=0.1)
     losses = criterion(torch.zeros_like(logits), targets)
@@ -123,7 +136,7 @@ def test_a_network_that_says_nothing_of_its_rows_loses_no_more_than_ignorance(T,
 
 
 @at_one_and_above
-@every_teacher_loss
+@every_loss_of_a_row
 def test_each_row_has_the_loss_of_its_own_alpha(T, name):
     logits, targets = drawn()
     alpha = torch.linspace(0, 1, N_ROWS, dtype=torch.float64)
@@ -174,13 +187,13 @@ def test_the_label_of_a_row_that_only_a_teacher_knows_changes_no_bit(
     assert not any(same_bits(*pair) for pair in zip(before, changed, strict=True))
 
 
-def test_where_no_row_has_a_label_none_is_asked_for(monkeypatch):
+def test_where_no_row_has_a_label_no_label_term_is_computed(monkeypatch):
     logits, targets = drawn()
     targets["alpha"] = torch.ones(N_ROWS, dtype=torch.float64)
     wanted = by_hand(TaughtLoss(2.0, 1.0), logits, targets)
 
     def complain(*args):
-        raise AssertionError("asked for labels")
+        raise AssertionError("the label term was computed")
 
     monkeypatch.setattr(LabelLoss, "gradient", complain)
     assert same_bits(by_hand(TaughtLoss(2.0, 0.5), logits, targets), wanted)
@@ -248,3 +261,78 @@ def test_an_alpha_of_each_row_goes_through_batches(shuffled):
         total += float(criterion.gradient(batch_logits, batch_targets)[0].sum())
     targets["alpha"] = targets["alpha"].float()
     assert total == pytest.approx(float(criterion(logits, targets).sum()), rel=1e-5)
+
+
+def test_an_object_of_a_loss_is_its_name_settings_included():
+    logits, targets = drawn()
+    for T in (1.0, 2.0):
+        named = TaughtLoss(T, 0.4, 0.1, "kl")
+        given = TaughtLoss(T, 0.4, 0.1, ForwardKL())
+        assert same_bits(by_hand(named, logits, targets), by_hand(given, logits, targets))
+        assert ("mixture" in given.prepared(targets)) == (T == 1)
+        assert given.of_ignorance(3) == named.of_ignorance(3)
+    changed = by_hand(TaughtLoss(2.0, 0.4, 0.1, DKD(beta=1.0)), logits, targets)
+    assert not same_bits(changed, by_hand(TaughtLoss(2.0, 0.4, 0.1, "dkd"), logits, targets))
+    for loss in (JensenShannon(0.2), DKD(2.0, 0.5), DIST(0.0, 3.0)):
+        close(*outcomes(TaughtLoss(2.0, 0.4, 0.1, loss), logits, targets))
+
+
+@every_teacher_loss
+@pytest.mark.parametrize("each_row", [False, True])
+def test_weighted_derivatives_are_those_of_the_weighted_losses(name, each_row):
+    logits, targets = drawn()
+    targets["weights"] = (torch.arange(N_ROWS) % 4).double()
+    if each_row:
+        targets["alpha"] = mixed_alpha()
+    criterion, weights = TaughtLoss(2.0, 0.6, 0.1, name), targets["weights"]
+    losses, derivative = by_hand(criterion, logits, targets)
+    autograd = by_autograd(lambda *args: weights * criterion(*args), logits, targets)
+    close((weights * losses, weights.unsqueeze(1) * derivative), autograd)
+
+
+# ---- a student of each loss ------------------------------------------------------------------
+
+
+def table(n_classes=3, n_rows=240):
+    """Rows of separate classes, and a teacher that knows them."""
+    random_state = np.random.RandomState(0)
+    y = np.arange(n_rows) % n_classes
+    X = random_state.standard_normal((n_rows, 4))
+    X[:, 0] += 3 * y
+    return X, y, LogisticRegression().fit(X, y)
+
+
+def student(teacher, loss, **settings):
+    settings = {"alpha": 1.0, "augment": None, "max_epochs": 40, "random_state": 0} | settings
+    return DistilledClassifier(teacher, teacher_loss=loss, hidden_layer_sizes=(16,), **settings)
+
+
+@pytest.mark.parametrize("loss", ["dkd", "dist", DKD(beta=1.0), DIST(gamma=2.0)], ids=repr)
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("temperature", [1.0, 3.0])
+def test_a_student_learns_with_dkd_and_dist(loss, n_classes, temperature):
+    X, y, teacher = table(n_classes)
+    found = student(teacher, loss, temperature=temperature).fit(X, y)
+    assert found.score(X, teacher.predict(X)) > 0.9
+    assert found.loss_curve_[-1] < found.loss_curve_[0] / 2
+
+
+@pytest.mark.parametrize("loss", ["dkd", "dist"])
+def test_weights_are_copies_in_a_fit_of_full_batches(loss):
+    X, y, teacher = table(n_rows=60)
+    weights = np.arange(len(X)) // 3 % 3
+    exact = {"dtype": "float64", "batch_size": 1000, "preprocessor": None, "optimizer": "sgd"}
+    exact |= {"numeric_encoding": None, "dropout": 0.0, "learning_rate": 0.05, "alpha": 0.6}
+    weighted = student(teacher, loss, **exact).fit(X, y, sample_weight=weights)
+    copied = student(teacher, loss, **exact).fit(X.repeat(weights, 0), y.repeat(weights))
+    np.testing.assert_allclose(
+        weighted.predict_proba(X), copied.predict_proba(X), rtol=1e-6, atol=1e-8
+    )
+
+
+def test_a_grid_searches_the_settings_of_a_loss():
+    X, y, teacher = table(n_rows=90)
+    grid = GridSearchCV(student(teacher, DKD(), max_epochs=2), {"teacher_loss__beta": [1, 8]}, cv=2)
+    assert grid.fit(X, y).best_params_["teacher_loss__beta"] in (1, 8)
+    with pytest.raises(ValueError, match="teacher_loss as an object with that setting, of skkd.l"):
+        student(teacher, "dkd").set_params(teacher_loss__beta=1)
