@@ -575,9 +575,10 @@ class _Net(NeuralNetClassifier):
 
     def _lower_rate(self, record: dict) -> None:
         """Lower the rate or stop, if the schedule watches the loss and it stopped improving."""
+        plateau: Any = self.recipe.schedule.plateau
         if self.decay:
             loss = record.get("valid_loss", record["train_loss"])
-            self.decay = self.recipe.schedule.plateau.after_epoch(self.decay, loss)
+            self.decay = plateau.after_epoch(self.decay, loss)
             self.stop_requested |= self.decay["is_over"]
 
     def _keep_weights(self) -> None:
