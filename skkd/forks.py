@@ -7,7 +7,6 @@ process that had loaded it. :mod:`skkd` registers this on import, without import
 
 import os
 import sys
-from typing import Any
 
 __all__ = ["threads_are_lost"]
 
@@ -31,10 +30,11 @@ def threads_are_lost() -> bool:
 
 def _begin_forked_child() -> None:
     global _threads_are_lost
-    torch: Any = sys.modules.get("torch")
-    if hasattr(torch, "set_num_threads"):  # not if another thread was importing it
+    # Missing too while another thread was importing torch.
+    set_num_threads = getattr(sys.modules.get("torch"), "set_num_threads", None)
+    if set_num_threads is not None:
         _threads_are_lost = True
-        torch.set_num_threads(1)
+        set_num_threads(1)
 
 
 if hasattr(os, "register_at_fork"):

@@ -8,7 +8,7 @@ worse; a transfer set helps most on small tables.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -16,7 +16,9 @@ from skkd.config import Config
 from skkd.data.dataset import Dataset
 from skkd.data.fit_data import FitData, FitInput
 from skkd.data.validation import check_same_classes, encode
-from skkd.transfer.transfer_set import Labeller, TransferSet
+
+if TYPE_CHECKING:  # samplers take a while to import
+    from skkd.transfer.transfer_set import Labeller, TransferSet
 
 __all__ = ["Candidate", "Fold", "LabelSupervision", "Supervision"]
 
@@ -46,7 +48,7 @@ class Candidate:
     name: str
     criterion: Any
     alpha: float = 0.0
-    transfer_set: TransferSet | None = None
+    transfer_set: "TransferSet | None" = None
     is_calibrated: bool = True
     required_margin: float = 1.0
     required_margin_if_trusted: float = 1.0
@@ -95,7 +97,7 @@ class Candidate:
             return self
         return replace(self, transfer_set=self.transfer_set.shared_by(n_sets))
 
-    def labelled_by(self, teacher: Labeller) -> "Candidate":
+    def labelled_by(self, teacher: "Labeller") -> "Candidate":
         """The same, with a transfer set that another teacher labels.
 
         Parameters
