@@ -77,7 +77,7 @@ def student(**settings):
     return DistilledClassifier(**settings).fit(X, y)
 
 
-def begins_anew(calls, clf):
+def starts_over(calls, clf):
     assert calls[-1].previous is None
     assert calls[-1].n_epochs == clf.n_iter_ > 2
 
@@ -146,7 +146,7 @@ def test_rate_and_temperature_are_those_of_the_whole_training(monkeypatch):
 def test_otherwise_training_starts_from_the_beginning(settings, calls):
     if "fit_teacher" in settings:
         settings = settings | {"teacher": LinearTeacher()}
-    begins_anew(calls, student(**settings))
+    starts_over(calls, student(**settings))
 
 
 def test_training_starts_from_the_beginning_if_the_last_part_would_be_the_shorter(
@@ -155,17 +155,17 @@ def test_training_starts_from_the_beginning_if_the_last_part_would_be_the_shorte
     monkeypatch.setattr("skkd.selection.plan._lengths", lambda *settings: [2, 8, 14])
     clf = student()
     assert clf.n_iter_ == 14
-    begins_anew(calls, clf)
+    starts_over(calls, clf)
 
 
 def test_training_starts_from_the_beginning_if_callbacks_watch_it(calls):
     clf = DistilledClassifier(teacher, **SETTINGS | TRANSFER_SET)
     clf.fit(X, y, X_val=X[:400], y_val=y[:400])
-    begins_anew(calls, clf)
+    starts_over(calls, clf)
     assert all("valid_loss" in record for record in clf.history_)
     monitor = pytest.importorskip("sklearn.callback").ScoringMonitor(scoring="accuracy")
     clf = DistilledClassifier(teacher, **SETTINGS | TRANSFER_SET).set_callbacks(monitor).fit(X, y)
-    begins_anew(calls, clf)
+    starts_over(calls, clf)
     rows = [row for row in monitor.get_logs().data if row["task_name"] == "epoch"]
     assert len(rows) == clf.n_iter_
 
@@ -188,7 +188,7 @@ def test_training_starts_from_the_beginning_if_held_out_rows_change_the_inputs(
 
 
 def test_labels_alone_are_learned_from_the_beginning(calls):
-    begins_anew(calls, NeuralClassifier(**SETTINGS).fit(X, y))
+    starts_over(calls, NeuralClassifier(**SETTINGS).fit(X, y))
 
 
 def test_epochs_are_shown_by_their_numbers(capsys):
@@ -219,5 +219,5 @@ def test_earlier_epochs_are_counted_before_those_of_a_training():
     assert (both.network, both.training_state) == (later.network, later.training_state)
     assert later.preceded_by(None) is later
     assert later.history == [{"epoch": 1, "train_loss": 0.5}]
-    nobodys = TrainingResult("network", [], None, {}).preceded_by(earlier)
-    assert nobodys.best_epoch is None
+    without_best = TrainingResult("network", [], None, {}).preceded_by(earlier)
+    assert without_best.best_epoch is None
