@@ -38,14 +38,14 @@ The losses of a teacher are objects: subclasses of :class:`TeacherLoss` with the
 its derivative by hand (optional: autograd stands in for it) and its settings. Their
 derivatives by the logits of the student are
 
-================  ===========================  =========================
+================  ===============================  =======================
 "kl"              T (p - q)
-"reverse_kl"      T p (g - sum_j p_j g_j)      g = log p - log q
-"jensen_shannon"  T p (g - sum_j p_j g_j)      g = (log p - log m) / 2
-"brier"           T p (g - sum_j p_j g_j)      g = 2 (p - q)
+"reverse_kl"      T p (g - sum_j p_j g_j)          g = log p - log q
+"jensen_shannon"  T p (g - sum_j p_j g_j)          g = (log p - log m) / 2
+"brier"           T p (g - sum_j p_j g_j)          g = 2 (p - q)
 "logit_mse"       (z - mean(z) - t + mean(t)) / K
 "dkd", "dist"     by autograd
-================  ===========================  =========================
+================  ===============================  =======================
 
 where ``g`` is, up to a constant, the derivative of the loss by ``p``, divided by ``T^2``.
 
