@@ -84,7 +84,7 @@ CONTAINERS = {
     "Arrow dictionary": (pa.array(WORDS).dictionary_encode(), "O"),
     "masked, without a mask": (np.ma.array(NUMBERS), "i"),
 }
-if hasattr(np.dtypes, "StringDType"):  # NumPy 2
+if hasattr(getattr(np, "dtypes", None), "StringDType"):  # NumPy 2
     CONTAINERS["StringDType"] = (np.array(WORDS, dtype=np.dtypes.StringDType()), "O")
     CONTAINERS["StringDType with gaps"] = (
         np.array(WORDS, dtype=np.dtypes.StringDType(na_object=np.nan)),

@@ -39,7 +39,7 @@ ARRAYS = {
     "no rows": X[:0],
     "no dimensions": np.array(1.0),
 }
-if hasattr(np.dtypes, "StringDType"):
+if hasattr(getattr(np, "dtypes", None), "StringDType"):
     ARRAYS["new texts"] = np.array(["a", "bb"], dtype=np.dtypes.StringDType())
 
 SPARSE = ("csr", "csc", "coo", "bsr", "dia", "lil", "dok")

@@ -7,9 +7,11 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+import sklearn
 from sklearn.datasets import load_iris
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
+from sklearn.utils.fixes import parse_version
 
 from skkd import DistilledClassifier
 from skkd.teachers.predict_proba import ask, ask_members
@@ -27,6 +29,8 @@ FRAMES = {
     "polars": lambda p, names: pl.DataFrame(dict(zip(map(str, names), p.T, strict=True))),
     "pyarrow": lambda p, names: pa.table(dict(zip(map(str, names), p.T, strict=True))),
 }
+
+IS_1_7 = parse_version(sklearn.__version__) >= parse_version("1.7")
 
 
 def type_name(one):
@@ -257,8 +261,10 @@ def test_scores_without_classes_are_refused(classes):
 )
 @pytest.mark.parametrize("teacher", [MagicMock(), Mock(), AnswersAll(), IsAll()], ids=type_name)
 def test_an_object_with_attributes_of_any_name_is_refused_as_a_teacher(teacher, settings):
-    with pytest.raises(ValueError, match=r"teacher\S*=<.*> is not allowed: give"):
+    # Before scikit-learn 1.7 such an object passes for one that was not fitted.
+    refused = r"teacher\S*=<.*> is not allowed: give" if IS_1_7 else "teacher"
+    with pytest.raises(ValueError, match=refused):
         DistilledClassifier(teacher, **TAUGHT | settings).fit(X, Y)
     members = [(FOREST, 1), (teacher, 1)]
-    with pytest.raises(ValueError, match=r"teacher\S*=<.*> is not allowed: give"):
+    with pytest.raises(ValueError, match=refused):
         DistilledClassifier(members, **TAUGHT | settings).fit(X, Y)
