@@ -60,8 +60,6 @@ class TeacherSupervision:
     alpha : float, default=None
         The weight of the teacher, if an earlier fit has selected it; None uses that of the
         configuration.
-    goes_on : bool, default=False
-        Whether an earlier fit is continued: then nothing is selected again.
     remember : bool, default=True
         Whether to remember the teacher's predictions for these rows.
 
@@ -87,7 +85,6 @@ class TeacherSupervision:
         X_unlabeled: Any = None,
         *,
         alpha: float | None = None,
-        goes_on: bool = False,
         remember: bool = True,
     ) -> None:
         self.config, self.data, self.X_unlabeled = config, data, X_unlabeled
@@ -97,7 +94,6 @@ class TeacherSupervision:
         self.by_labels = LabelSupervision(
             config, replace(data, needs_all_classes=needs_all_classes)
         )
-        self.goes_on = goes_on
         self.given_alpha = alpha
         self.clock = Clock()
         with self.clock.running():
@@ -133,11 +129,18 @@ class TeacherSupervision:
 
     def criterion(self) -> Any:
         """The loss on labels and soft labels."""
-        return self._criterion(self.alpha)
+        if self.alpha == 0:
+            return self.by_labels.criterion()
+        from skkd.training.criteria import TaughtLoss
+
+        config = self.config
+        smoothing = config.label_smoothing
+        if "label_smoothing" in config.left_auto and config.is_narrow:
+            smoothing = 0.0  # soft labels regularise a small network enough
+        return TaughtLoss(float(config.temperature), self.alpha, smoothing, config.teacher_loss)
 
     def candidates(self, data: FitData, can_select: bool) -> list[Candidate]:
         """The teacher, labels alone and a transfer set, depending on `alpha` and `augment`."""
-        can_select = can_select and not self.goes_on
         is_alpha_auto = is_auto(self.config.alpha)
         if self.alpha == 0:
             return self.by_labels.candidates(data, can_select)
@@ -299,17 +302,6 @@ class TeacherSupervision:
         """Sample weights, 0 for rows without a soft label."""
         weights = self.data.sample_weight
         return (soft_labels.sum(axis=1) > 0) * (1.0 if weights is None else weights)
-
-    def _criterion(self, alpha: float) -> Any:
-        if alpha == 0:
-            return self.by_labels.criterion()
-        from skkd.training.criteria import TaughtLoss
-
-        config = self.config
-        smoothing = config.label_smoothing
-        if "label_smoothing" in config.left_auto and config.is_narrow:
-            smoothing = 0.0  # soft labels regularise a small network enough
-        return TaughtLoss(float(config.temperature), alpha, smoothing, config.teacher_loss)
 
     def _sampler(self, can_select: bool) -> Any:
         """The sampler of synthetic rows, not fitted, or None."""

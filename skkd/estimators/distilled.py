@@ -462,7 +462,6 @@ class DistilledClassifier(NeuralClassifier):
             teacher_proba,
             X_unlabeled,
             alpha=self._alpha_of_last_fit() if goes_on else None,
-            goes_on=goes_on,
         )
         data = self._fit_data(config, given, supervision, X_val, y_val)
         plan, dataset = self._fit_supervised(
@@ -504,9 +503,7 @@ class DistilledClassifier(NeuralClassifier):
         goes_on = self.__sklearn_is_fitted__()
         given = self._read_part(X, y, classes, sample_weight)
         alpha = self._alpha_of_last_fit() if goes_on else None
-        supervision = TeacherSupervision(
-            config, given, teacher_proba, alpha=alpha, goes_on=goes_on, remember=False
-        )
+        supervision = TeacherSupervision(config, given, teacher_proba, alpha=alpha, remember=False)
         self._train_one_epoch(config, given, supervision)
         self._publish_teacher(supervision)
         self.alpha_ = supervision.alpha
