@@ -2,18 +2,18 @@
 A grid search, and what a frozen teacher leaks into it
 ======================================================
 
-Every parameter of a :class:`~skkd.DistilledClassifier` is a constructor parameter, so
-``GridSearchCV`` searches it like those of any other classifier. Here the table has strings and
-missing values, and the teacher is a pipeline. The scores are honest only with
-``fit_teacher=True``.
+All parameters of a :class:`~skkd.DistilledClassifier` are constructor parameters, so
+``GridSearchCV`` can search them. The table of this example has strings and missing values, and the
+teacher is a pipeline. The scores are honest only with ``fit_teacher=True``: a frozen teacher that
+was fitted on all rows has seen the held-out rows of each fold.
 """
 
 # %%
 # A table with strings and missing values
 # ---------------------------------------
-# The breast cancer data of scikit-learn, with a few columns cut into words and one value in ten
-# removed. ``--quick`` takes a smaller grid, fewer folds and trees; ``--out`` is the path of the
-# picture.
+# This example changes scikit-learn's breast cancer data: a few columns are binned into three words,
+# and one value in ten is removed. ``--quick`` takes a smaller grid, and fewer folds and trees.
+# ``--out`` is the path of the picture.
 
 import argparse
 import importlib.util
@@ -34,10 +34,10 @@ from tqdm import tqdm
 from skkd import DistilledClassifier
 from skkd.schedules import ExponentialDecay
 
-parser = argparse.ArgumentParser(description="Search the settings of a distilled network.")
+parser = argparse.ArgumentParser(description="Search the parameters of a distilled network.")
 parser.add_argument("--quick", action="store_true", help="a small grid, fewer folds and trees")
 default = Path(tempfile.gettempdir()) / "plot_grid_search.png"
-parser.add_argument("--out", type=Path, default=default, help="where the picture goes")
+parser.add_argument("--out", type=Path, default=default, help="path of the picture")
 options = parser.parse_args()
 
 N_TREES, N_EPOCHS, N_NOISES = (30, 15, 6) if options.quick else (50, 25, 20)
@@ -46,7 +46,7 @@ WORDS = ["small", "middling", "large"]
 
 
 def table():
-    """Numbers and words, with holes, and the diagnosis."""
+    """Return the table, with words and missing values, and the diagnoses."""
     X, y = load_breast_cancer(return_X_y=True, as_frame=True)
     holes = np.random.default_rng(0).random(X.shape) < 0.1
     for column in X.columns[::6]:
@@ -60,7 +60,7 @@ print(X.iloc[:4, :4].to_string())
 # %%
 # A teacher that takes the table
 # ------------------------------
-# The teacher encodes and imputes for itself, and gets the table as it is. The student has a
+# The teacher encodes and imputes by itself, so it gets the table as it is. The student has a
 # preprocessor of its own, so it gets the same table.
 
 is_word = make_column_selector(dtype_exclude="number")
@@ -78,9 +78,10 @@ teacher = make_pipeline(
 # Nothing is fitted yet. With ``fit_teacher=True`` each fold fits a teacher on its training rows.
 # skkd fits it once per fold, not once per candidate, because fitted teachers are cached.
 #
-# ``lr_decay`` takes a name or an object. The parameters of an object are searched as
-# ``lr_decay__gamma``, which is why there is a list of two grids. ``preset="plain"`` makes the
-# student a small network without dropout, label smoothing and the like, unless they are set here.
+# ``lr_decay`` takes a name or an object. An object has parameters that can be searched, such as
+# ``lr_decay__gamma``, and a name has none. So there is one grid for the name and one for the
+# object. ``preset="plain"`` makes the student a network without dropout, label smoothing and other
+# extras, unless they are set here.
 
 student = DistilledClassifier(
     teacher,
@@ -94,14 +95,14 @@ student = DistilledClassifier(
     proba_floor=1e-3,
     random_state=0,
 )
-both = {
+shared = {
     "temperature": [1, 2, 4],
     "alpha": [0.1, 0.5, 0.9],
     "init": ["he"] if options.quick else ["he", "orthogonal"],
 }
 grid = [
-    both | {"lr_decay": ["cosine"]},
-    both | {"lr_decay": [ExponentialDecay()], "lr_decay__gamma": [0.9]},
+    shared | {"lr_decay": ["cosine"]},
+    shared | {"lr_decay": [ExponentialDecay()], "lr_decay__gamma": [0.9]},
 ]
 search = GridSearchCV(student, grid, scoring="neg_log_loss", cv=FOLDS)
 search.fit(X, y)
@@ -112,9 +113,9 @@ for name, value in sorted(search.best_params_.items()):
 print(f"log-loss in cross-validation: {-search.best_score_:.3f}")
 
 # %%
-# The results by temperature and alpha: means over initialisations and schedules, with the standard
-# deviation over folds. Candidates that differ by much less than this standard deviation are equally
-# good, whichever is called best by the search.
+# The next table shows the log-loss by temperature and alpha, as the mean over initialisations and
+# schedules. The column "spread" is the standard deviation over folds. Candidates that differ by
+# much less than this are equally good, whichever the search calls best.
 
 found = pd.DataFrame(search.cv_results_)
 found["log-loss"] = -found["mean_test_score"]
@@ -125,12 +126,13 @@ heat = found.pivot_table(
 print(heat.round(3).to_string())
 
 # %%
-# The same on noise
-# -----------------
-# Now the labels are coin flips, half of them heads, on 150 rows of the table. The best accuracy
+# Random labels
+# -------------
+# Now 150 rows of the table get random labels: 75 are "heads", 75 are "tails". The best accuracy
 # that any classifier can expect is one half. A **frozen** teacher that was fitted on all rows has
-# seen the held-out rows of every fold, and passes that on: its students score better than chance on
-# labels that cannot be learnt. A teacher fitted in each fold has not seen them.
+# seen the labels of the held-out rows in every fold, and passes them on. So its students score
+# better than chance on labels that cannot be learnt. A teacher that is fitted in each fold has not
+# seen these labels.
 
 noise_student = DistilledClassifier(
     alpha=1.0,
@@ -146,7 +148,7 @@ noise_student = DistilledClassifier(
 
 
 def scores_on_noise(seed):
-    """Accuracies in cross-validation: with a frozen teacher, and with one per fold."""
+    """Yield the cross-validated accuracy with a frozen teacher, then with one teacher per fold."""
     rng = np.random.default_rng(seed)
     rows = X.iloc[rng.permutation(len(X))[:150]]
     coins = rng.permutation(np.repeat(["heads", "tails"], 75))
@@ -156,7 +158,7 @@ def scores_on_noise(seed):
         yield cross_val_score(noise_student, rows, coins, cv=FOLDS).mean()
 
 
-seeds = tqdm(range(N_NOISES), desc="coins", unit="toss")
+seeds = tqdm(range(N_NOISES), desc="random labels", unit="draw")
 on_noise = pd.DataFrame(
     [list(scores_on_noise(seed)) for seed in seeds],
     columns=["frozen teacher", "fit_teacher=True"],
@@ -166,7 +168,7 @@ print(on_noise.agg(["mean", "std"]).round(3).to_string())
 # %%
 # The picture
 # -----------
-# On the right a point is one draw of 150 coin flips, and a bar is the mean of all.
+# On the right each point is one draw of 150 random labels, and each bar is the mean over the draws.
 
 
 def draw_heat(axes):
@@ -179,7 +181,7 @@ def draw_heat(axes):
         axes.text(j, i, text, ha="center", va="center", color=color)
     axes.set_xticks(range(losses.shape[1]), losses.columns)
     axes.set_yticks(range(losses.shape[0]), losses.index)
-    axes.set(xlabel="alpha", ylabel="temperature", title="log-loss of real labels")
+    axes.set(xlabel="alpha", ylabel="temperature", title="log-loss with the real labels")
 
 
 def draw_noise(axes):
@@ -190,7 +192,7 @@ def draw_noise(axes):
     axes.axhline(0.5, color="0.4", linestyle="--", zorder=0)
     axes.annotate("chance", (0.5, 0.5), (0, 3), textcoords="offset points", ha="center")
     axes.set_xticks([0, 1], on_noise.columns)
-    axes.set(xlim=(-0.5, 1.5), ylabel="accuracy in cross-validation", title="labels that are noise")
+    axes.set(xlim=(-0.5, 1.5), ylabel="accuracy in cross-validation", title="random labels")
     axes.spines[["top", "right"]].set_visible(False)
 
 
@@ -207,4 +209,4 @@ if importlib.util.find_spec("matplotlib"):
     draw().savefig(options.out, dpi=110)
     print("the picture is in", options.out)
 else:
-    print("without matplotlib there is no picture: pip install matplotlib")
+    print("the picture needs matplotlib: pip install matplotlib")

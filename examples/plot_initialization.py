@@ -2,18 +2,19 @@
 Initialisation decides whether a deep network can learn at all
 ==============================================================
 
-Weights have to differ between units, or all units of a layer stay the same for ever. Weights also
-need the right size, or the signal vanishes or explodes on its way through the layers. Xavier and He
-compute the size from the number of inputs. A fixed width does not depend on it.
+Initial weights have to differ between units, or all units of a layer stay equal. They also need the
+right size, or the signal vanishes or explodes on its way through the layers. Xavier's and He's
+schemes compute the size from the number of inputs of a layer. Schemes of fixed size ignore this
+number.
 """
 
 # %%
 # Symmetry has to be broken
 # -------------------------
-# A network with one hidden layer of 16 units learns handwritten digits of 8 by 8 pixels. It starts
-# with zeros, with one constant, or with He's scheme. For the first two skkd raises a warning, which
-# is caught and printed. All networks here have ``preset="plain"``: the default preset draws its
-# biases at random, so that they would make the units differ, too.
+# A network with one hidden layer of 16 units learns handwritten digits of 8 by 8 pixels. Its
+# weights start at zero, at one constant, or with He's scheme. For the first two skkd raises a
+# warning, which is caught and printed. All networks here have ``preset="plain"``, whose biases
+# start at zero. The default preset has random biases, which would make the units differ, too.
 
 import argparse
 import tempfile
@@ -32,7 +33,7 @@ from skkd import NeuralClassifier
 from skkd.initializers import Constant, He, Normal, Uniform, Xavier, Zeros
 from skkd.modules import MLP
 
-parser = argparse.ArgumentParser(description="How the weights of a network should begin.")
+parser = argparse.ArgumentParser(description="Compare the initial weights of networks.")
 parser.add_argument("--quick", action="store_true", help="two seeds and ten epochs")
 default = Path(tempfile.gettempdir()) / "plot_initialization"
 parser.add_argument("--out", type=Path, default=default, help="folder of the figures")
@@ -59,7 +60,7 @@ plain = partial(NeuralClassifier, preset="plain")
 
 
 def fit_quietly(classifier):
-    """Fit, and return the classifier and the messages of its warnings."""
+    """Fit the classifier, and return it with the messages of its warnings."""
     with warnings.catch_warnings(record=True, action="always") as caught:
         classifier.fit(X_train, y_train, X_val=X_test, y_val=y_test)
     return classifier, [str(warning.message) for warning in caught]
@@ -80,11 +81,11 @@ for name, init in {"zeros": Zeros(), "constant": Constant(0.1), "He": He()}.item
 print(f"\nthe warning: {fit_quietly(plain((16,), init='zeros', max_epochs=1))[1][0]}\n")
 
 # %%
-# The weights of six of the units after training, as pictures: weights of red pixels are positive,
-# those of blue ones negative.
+# Each picture shows the weights of one unit after training. Red weights are positive, blue ones
+# negative.
 
 figure, grid = plt.subplots(3, 6, figsize=(7.2, 4), layout="constrained")
-figure.suptitle("Units that start equal stay equal: six of 16 after training", fontsize=11)
+figure.suptitle("Units that start equal stay equal: 6 of 16 units after training", fontsize=11)
 for row, (name, (weights, accuracy)) in zip(grid, shallow.items(), strict=True):
     limit = max(np.abs(weights).max(), 1e-3)
     for axes, unit in zip(row, weights, strict=False):
@@ -95,11 +96,11 @@ for row, (name, (weights, accuracy)) in zip(grid, shallow.items(), strict=True):
 save(figure, "symmetry.png")
 
 # %%
-# The signal on its way
-# ---------------------
-# Ten hidden layers of 64 units, before training. The root mean square of the activations measures
-# how much of the signal reaches a layer. (With zeros it is 0, which a logarithmic axis cannot
-# show.)
+# The signal through the layers
+# -----------------------------
+# These networks have ten hidden layers of 64 units and are not trained yet. The root mean square of
+# the activations measures how much of the signal reaches a layer. (With zeros it is 0, which a
+# logarithmic axis cannot show.)
 
 LAYERS = (64,) * 10
 schemes = {
@@ -116,7 +117,7 @@ rows = torch.tensor(StandardScaler().fit_transform(X_train), dtype=torch.float32
 
 @torch.no_grad()
 def activations(network):
-    """The activations of each hidden layer, for all training rows."""
+    """Return the activations of each hidden layer for all training rows."""
     x, found = rows, []
     for name, layer in network.named_children():
         x = layer(x)
@@ -125,20 +126,20 @@ def activations(network):
     return found
 
 
-def start(seed, **settings):
-    """A network that has not learnt anything yet."""
+def untrained(seed, **settings):
+    """Return a network that is not trained yet."""
     return MLP(64, 10, generator=torch.Generator().manual_seed(seed), **settings)
 
 
 def signal(init, activation, seed):
-    network = start(seed, hidden_layer_sizes=LAYERS, activation=activation, init=init)
+    network = untrained(seed, hidden_layer_sizes=LAYERS, activation=activation, init=init)
     return [float(x.square().mean().sqrt()) for x in activations(network)]
 
 
 figure, panels = plt.subplots(1, 2, figsize=(7.6, 4), sharey=True, layout="constrained")
-figure.suptitle("Which schemes carry the signal through ten layers?", fontsize=11)
+figure.suptitle("Which schemes keep the signal through ten layers?", fontsize=11)
 layers = np.arange(1, len(LAYERS) + 1)
-print("signal in layer 10 over that in layer 1 (median)\n                  relu      tanh")
+print("signal in layer 10 over signal in layer 1 (medians)\n                  relu      tanh")
 ratios = {}
 for axes, activation in zip(panels, ("relu", "tanh"), strict=True):
     for name, (init, color) in schemes.items():
@@ -157,13 +158,14 @@ figure.legend(*panels[1].get_legend_handles_labels(), loc="outside lower center"
 save(figure, "signal.png")
 
 # %%
-# And does it learn?
-# ------------------
-# The same networks, trained by Adam. The dotted line is the loss of guessing, ``log(10)``.
+# Which schemes learn
+# -------------------
+# Here the same networks are trained with Adam. The dotted line is the loss of guessing,
+# ``log(10)``.
 
 deep = partial(plain, batch_size=64, max_epochs=EPOCHS, n_iter_no_change=None)
 figure, panels = plt.subplots(1, 2, figsize=(7.6, 4), sharey=True, layout="constrained")
-figure.suptitle("What does not carry the signal does not learn", fontsize=11)
+figure.suptitle("Networks that lose the signal do not learn", fontsize=11)
 print(f"\nten hidden layers, test accuracy after {EPOCHS} epochs, mean of {len(seeds)} seeds")
 print(f"{'':14}{'relu':>10}{'tanh':>10}")
 learnt = {name: [] for name in schemes}
@@ -196,9 +198,9 @@ save(figure, "training.png")
 # Biases, and dead ReLUs
 # ----------------------
 # A ReLU that is zero for every row has no gradient and cannot recover: it is dead. A small positive
-# bias is said to prevent this. Here are six hidden layers with He's weights and biases that all
-# start at one value: before training, after it, and after training with ten times the learning
-# rate.
+# bias is said to prevent this. These networks have six hidden layers and He's weights, and all
+# biases start at one value. Dead units are counted before training, after training, and after
+# training with ten times the learning rate.
 
 
 def dead_share(network):
@@ -216,7 +218,7 @@ moments = {
 
 def dead_and_accuracy(bias, learning_rate, seed):
     if learning_rate is None:
-        return dead_share(start(seed, hidden_layer_sizes=SIX, bias_init=bias)), np.nan
+        return dead_share(untrained(seed, hidden_layer_sizes=SIX, bias_init=bias)), np.nan
     clf = deep(SIX, bias_init=bias, learning_rate=learning_rate, random_state=seed)
     clf.fit(X_train, y_train)
     return dead_share(clf.module_), clf.score(X_test, y_test)
@@ -244,7 +246,7 @@ for i, (name, (color, _)) in enumerate(moments.items()):
     for seed_values in dead:
         axes.plot(places + 0.27 * (i - 1), seed_values, ".", color="0.15", markersize=3)
 axes.set(xticks=places, xticklabels=biases, xlabel="all biases start at")
-axes.set(ylabel="dead units (%)", title="A negative bias kills, and so does a high learning rate")
+axes.set(ylabel="dead units (%)", title="Negative biases and a high learning rate make units dead")
 axes.legend()
 save(figure, "dead_units.png")
 
@@ -254,21 +256,23 @@ save(figure, "dead_units.png")
 # **Symmetry.** With the constant all sixteen units have the same picture: equal weights get equal
 # gradients, so training never makes them differ. The network is no better than one with a single
 # unit. Zeros are worse: the output does not depend on the input, so no gradient reaches the
-# weights, and only the biases of the output learn. One random draw gives sixteen different units.
+# weights, and only the biases of the output learn. Random weights give sixteen different units.
 #
-# **Size.** A uniform or normal scheme of a fixed width suits one number of inputs only. If it is
-# too narrow, each layer shrinks the signal until nothing is left. If it is too wide, ReLU layers
-# multiply it. He keeps the signal level through ReLUs. Xavier does not account for the half of the
-# signal that a ReLU drops, and loses a little in each layer. With tanh, for which it was made, the
-# signal falls slowly to where tanh is nearly linear.
+# **Size.** A uniform or normal scheme of fixed size suits one number of inputs only. If its weights
+# are too small, each layer shrinks the signal until nothing is left. If they are too large, each
+# ReLU layer multiplies it. With He's scheme the signal keeps its size through ReLUs. Xavier's
+# scheme does not account for the half of the signal that a ReLU drops, so each layer loses a
+# little. With tanh, for which Xavier's scheme was made, the signal falls slowly until tanh is
+# nearly linear.
 #
-# **A level signal is not enough**: with tanh the widest scheme looks perfect, but its units are at
-# -1 and 1, where tanh is flat and gradients are small.
+# **A signal of constant size is not enough.** With tanh the scheme with the largest weights seems
+# to keep the signal perfectly. But its units are at -1 and 1, where tanh is flat and gradients are
+# small.
 #
-# **Learning** depends on the signal. Where it has vanished the loss stays nearly that of guessing.
-# Where it explodes the loss starts in the hundreds, and most epochs are spent on reducing it.
+# **Learning** depends on the signal. Where it has vanished, the loss stays nearly that of guessing.
+# Where it explodes, the loss starts in the hundreds, and most epochs are spent on reducing it.
 # Xavier and He learn equally fast, *with either activation*; on test rows Xavier is even a little
-# ahead, with ReLUs, too. With ten layers its loss of signal is still too small to matter: the
+# ahead, with ReLUs, too. Over ten layers it loses too little of the signal to matter: the
 # theory separates good schemes from hopeless ones, but not good ones from better ones.
 #
 # **Biases.** With negative biases many units are dead from the start, and the network hardly

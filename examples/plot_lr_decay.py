@@ -11,10 +11,10 @@ the effect of five of them on training.
 # %%
 # All schedules
 # -------------
-# ``Schedule.simulate`` computes the factors of the learning rate batch by batch, without training;
-# here over 100 epochs of 10 batches. "By epoch" schedules are constant within an epoch, "by batch"
-# ones change with every batch. Each can follow a warm-up. A grid can search them as ``lr_decay``,
-# and their parameters as ``lr_decay__gamma``.
+# ``Schedule.simulate`` computes the factor of the learning rate for each batch, without training.
+# Here it does so for 100 epochs of 10 batches. Schedules "by epoch" are constant within an epoch,
+# and schedules "by batch" change with every batch. Each can follow a warm-up. A grid can search
+# schedules as ``lr_decay``, and their parameters by names such as ``lr_decay__gamma``.
 
 import argparse
 import tempfile
@@ -41,7 +41,7 @@ from skkd.schedules import (
     WarmUp,
 )
 
-parser = argparse.ArgumentParser(description="What a falling learning rate is good for.")
+parser = argparse.ArgumentParser(description="Compare learning-rate schedules.")
 parser.add_argument("--quick", action="store_true", help="train with two seeds, not ten")
 default = Path(tempfile.gettempdir()) / "plot_lr_decay"
 parser.add_argument("--out", type=Path, default=default, help="folder of the figures")
@@ -101,10 +101,10 @@ save(figure, "schedules.png")
 # %%
 # One network, six schedules
 # --------------------------
-# Two half moons with so much noise that they overlap: the gradients of the batches differ to the
-# end, so a high rate does not converge. Everything but the rate is the same: a plain network, SGD
-# without momentum, batches of 16, 30 epochs. A rate of 1.0 is good at the beginning and far too
-# high at the end; 0.1 is a usual constant rate.
+# The classes are two half moons with so much noise that they overlap. The gradients of the batches
+# differ to the end, so training with a high rate does not converge. Everything but the rate is the
+# same: a plain network, SGD without momentum, batches of 16, 30 epochs. A rate of 1.0 is good at
+# the beginning and far too high at the end. A usual constant rate is 0.1.
 
 X, y = make_moons(3000, noise=0.3, random_state=0)
 X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.5, random_state=0)
@@ -122,7 +122,7 @@ arms = {
 
 
 def curves_of(learning_rate, lr_decay, seed):
-    """Log-loss and accuracy of the test rows after each epoch."""
+    """Return the log-loss and the accuracy on the test rows after each epoch."""
     clf = NeuralClassifier(
         (32,),
         preset="plain",
@@ -143,21 +143,21 @@ seeds = range(2 if args.quick else 10)
 results = {name: np.array([curves_of(*arm, seed) for seed in seeds]) for name, arm in arms.items()}
 
 # %%
-# The column "rattle" is the fluctuation of the loss: its standard deviation over the last ten
-# epochs, averaged over the seeds.
+# The column "worst" is the highest log-loss of any seed. The column "fluctuation" is the standard
+# deviation of the log-loss over the last ten epochs, averaged over the seeds.
 
 print(f"\n{len(seeds)} seeds, test rows after the last epoch")
-print(f"{'':14}{'log-loss':>9}{'worst':>8}{'rattle':>9}{'accuracy':>10}")
+print(f"{'':14}{'log-loss':>9}{'worst':>8}{'fluctuation':>13}{'accuracy':>10}")
 for name, curves in results.items():
     losses, accuracies = curves[:, 0], curves[:, 1]
     mean, worst = losses[:, -1].mean(), losses[:, -1].max()
-    rattle = losses[:, -10:].std(axis=1).mean()
-    print(f"{name:14}{mean:9.3f}{worst:8.3f}{rattle:9.4f}{accuracies[:, -1].mean():10.3f}")
+    fluctuation = losses[:, -10:].std(axis=1).mean()
+    print(f"{name:14}{mean:9.3f}{worst:8.3f}{fluctuation:13.4f}{accuracies[:, -1].mean():10.3f}")
 print()
 
 # %%
-# Thin lines are single seeds, thick ones their median. The pale red line repeats the median of the
-# first panel. The grey area is the learning rate.
+# Each thin line is one seed, and the thick line is the median over the seeds. The pale red line
+# repeats the median of the first panel. The grey area is the learning rate.
 
 every_epoch = np.arange(1, EPOCHS + 1)
 every_batch = np.arange(EPOCHS * batches_per_epoch) / batches_per_epoch
@@ -202,9 +202,10 @@ save(figure, "training.png")
 # the end it is better than the high rate, and not as good as the schedules.
 #
 # **The cyclic rate** raises the loss around each of its peaks, and the loss is lowest where the
-# rate is lowest. Stop there, as here (30 epochs are three whole cycles); at another time the gain
-# would be lost.
+# rate is lowest. Training should end there, as it does here after three whole cycles of ten
+# epochs. At another time the gain would be lost.
 #
 # In accuracy the differences are small, because the moons overlap: a falling rate improves the
-# probabilities. Its price is that a schedule needs the number of epochs beforehand:
-# NeuralClassifier stops by itself only if the rate is constant.
+# probabilities. Its price is that most schedules need the number of epochs beforehand:
+# NeuralClassifier stops by itself only if the rate is constant, with ``lr_decay="plateau"``, or
+# with ``early_stopping``.

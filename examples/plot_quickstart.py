@@ -42,7 +42,7 @@ from skkd import DistilledClassifier, NeuralClassifier
 parser = argparse.ArgumentParser(description="Distil three teachers and measure the students.")
 parser.add_argument("--quick", action="store_true", help="2 splits, fewer trees and epochs")
 default = Path(tempfile.gettempdir()) / "plot_quickstart.png"
-parser.add_argument("--out", type=Path, default=default, help="where the picture goes")
+parser.add_argument("--out", type=Path, default=default, help="path of the picture")
 options = parser.parse_args()
 
 SEEDS = range(2) if options.quick else range(5)
@@ -52,11 +52,11 @@ DATA = {"digits": load_digits, "breast cancer": load_breast_cancer}
 # %%
 # Teachers and students
 # ---------------------
-# Two teachers, and students with one hidden layer of 16 or of 64 units. Each student has
-# a **twin**: the same network, seed, rows, number of steps and schedule, but no teacher.
-# The schedule runs to its end for both: holding rows out for early stopping made the twins
-# worse on data sets as small as these. ``preset="plain"`` is the network of the textbooks; the
-# default preset would change much more than the hidden layer.
+# There are two teachers. Their students have one hidden layer of 16 or of 64 units. Each student
+# has a **twin**: the same network, seed, rows, number of steps and schedule, but no teacher.
+# Neither student nor twin stops early: on data sets as small as these, holding out rows for early
+# stopping made the twins worse. ``preset="plain"`` is the network of the textbooks. The default
+# preset would change much more than the hidden layer.
 #
 # The forest predicts 0 if no tree votes for a class. At a temperature above 1 ``proba_floor``,
 # which replaces such zeros, decides how soft they become. With ``augment=None`` there are no
@@ -71,7 +71,7 @@ TAUGHT = {"temperature": 2, "alpha": 0.9, "augment": None, "proba_floor": 1e-3}
 
 
 def network(units, seed):
-    """The parameters that a student and its twin share."""
+    """Return the parameters that a student and its twin share."""
     return {
         "preset": "plain",
         "hidden_layer_sizes": (units,),
@@ -86,9 +86,9 @@ def network(units, seed):
 # %%
 # What is measured
 # ----------------
-# Accuracy and log-loss on test rows, how often a model agrees with the teacher, the size of its
-# pickle, and how long ``predict_proba`` takes for one row (a different row each time) and for
-# 10,000. Times are medians, and all models have one thread.
+# For each model this script measures the accuracy and the log-loss on test rows, how often the
+# model agrees with the teacher, the size of its pickle, and the time of ``predict_proba`` for one
+# row (a different row each time) and for 10,000 rows. Times are medians, on one thread.
 
 limits = threadpool_limits(1)
 
@@ -138,19 +138,19 @@ for data, seed in tqdm(runs, desc="forests and boosting", unit="split"):
 # %%
 # A teacher that is a better network
 # ----------------------------------
-# A forest teaches little to a network that is already as accurate. Hinton's classical case is
-# different: a bag of large networks that was trained on more than the student. Here only a quarter
+# A forest teaches little to a network that is already as accurate. In Hinton's classical case the
+# teacher is a bag of large networks, trained on more images than the student. Here only a quarter
 # of the digits has labels. The bag is also trained on each image shifted by half a pixel in eight
 # directions. Its student of 128 units is trained on the original images, and learns the effect of
-# shifts from the bag's soft labels alone. ``weight_decay`` is the value that was best for the twin
+# shifts from the bag's soft labels alone. ``weight_decay`` has the value that was best for the twin
 # on other splits. The last model is a further baseline: it has no teacher, but is trained on the
-# shifted images, with as many steps.
+# shifted images, with the same number of steps.
 
 BAG_TAUGHT = {"temperature": 4, "alpha": 0.9, "augment": None, "proba_floor": 1e-5}
 
 
 def shifted(images):
-    """Each image of 8 by 8 pixels in nine positions."""
+    """Return nine copies of each image of 8 by 8 pixels: unshifted, and in eight directions."""
     squares = images.reshape(-1, 8, 8)
     steps = (-0.5, 0, 0.5)
     moved = [shift(squares, (0, down, right), order=1) for down in steps for right in steps]
@@ -178,10 +178,10 @@ for seed in tqdm(SEEDS, desc="bags of networks", unit="split"):
     X_shifted, y_shifted = shifted(X_train), np.tile(y_train, 9)
     bag = bag_of_large_networks(seed).fit(X_shifted, y_shifted)
     small = network(128, seed) | {"batch_size": 32, "weight_decay": 0.001}
-    small["max_epochs"] = 99  # a multiple of 9, see below
+    small["max_epochs"] = 99  # a multiple of 9, because it is divided by 9 below
     student = DistilledClassifier(bag, **BAG_TAUGHT, **small).fit(X_train, y_train)
     twin = NeuralClassifier(**small).fit(X_train, y_train)
-    small["max_epochs"] //= 9  # nine times the rows: as many steps
+    small["max_epochs"] //= 9  # nine times the rows, so the number of steps is the same
     twin_with_shifts = NeuralClassifier(**small).fit(X_shifted, y_shifted)
     for model_name, model in {
         "teacher": bag,
@@ -196,7 +196,7 @@ limits.restore_original_limits()
 # %%
 # The table
 # ---------
-# Means over the splits, with the standard deviation over splits behind "±".
+# The table shows means over the splits. The number after "±" is the standard deviation over splits.
 
 
 def average(key, column):
@@ -232,12 +232,12 @@ def print_table():
 print_table()
 
 # %%
-# The gain of the teacher, split by split: networks that share a split and a seed are compared with
-# each other.
+# The gain by the teacher is computed split by split: each student is compared with the twin of the
+# same split and seed.
 
 
 def gain(key, column="accuracy"):
-    """Distilled minus labels on each split."""
+    """Return the student's score minus its twin's, for each split."""
     twin = (*key[:2], key[2].replace("distilled", "labels"))
     pairs = zip(results[key], results[twin], strict=True)
     return [student[column] - label_only[column] for student, label_only in pairs]
@@ -271,26 +271,26 @@ path.write_bytes(pickle.dumps(student.student_))
 loaded = pickle.loads(path.read_bytes())
 same = np.array_equal(loaded.predict_proba(X_test), student.predict_proba(X_test))
 print(f"{path.name}: {path.stat().st_size:,} bytes, accuracy {loaded.score(X_test, y_test):.3f}")
-print("the loaded student answers as before:", same)
+print("the loaded student predicts the same:", same)
 
 # %%
 # The picture
 # -----------
-# Five teachers and their students. The line on each mark is the standard deviation over the
-# splits.
+# The picture shows five teachers and their students. The line on each mark is the standard
+# deviation over the splits.
 
 TEACHER, STUDENT = "#d95f02", "#1f5fa8"
 PAIRS = [key for key in distilled if not key[2].startswith("16")]
 
 
 def in_words(value, scales):
-    """Two digits and a unit."""
+    """Return a value as text, with two significant digits and a unit."""
     scale, unit = next((scale, unit) for scale, unit in scales if value >= scale)
     return f"{float(f'{value / scale:.2g}'):g} {unit}"
 
 
 def draw_accuracy(axes):
-    """Teacher, student and twin below each other, with their spread."""
+    """Draw teacher, student and twin below each other, with their standard deviations."""
     kinds = [
         (-0.22, "s", TEACHER, TEACHER, "teacher"),
         (0, "o", STUDENT, STUDENT, "its student, a small network"),
@@ -315,7 +315,7 @@ def draw_accuracy(axes):
 
 
 def draw_arrows(axes, column, scales, title):
-    """From each teacher to its student."""
+    """Draw an arrow from each teacher to its student."""
     for y, key in enumerate(PAIRS):
         big, small = (average((*key[:2], model), column) for model in ("teacher", key[2]))
         arrow = {"arrowstyle": "-|>", "color": "0.6", "shrinkA": 6, "shrinkB": 6}
@@ -364,4 +364,4 @@ if importlib.util.find_spec("matplotlib"):
     draw().savefig(options.out, dpi=110)
     print("the picture is in", options.out)
 else:
-    print("without matplotlib there is no picture: pip install matplotlib")
+    print("the picture needs matplotlib: pip install matplotlib")

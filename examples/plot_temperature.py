@@ -8,8 +8,8 @@ like a 3 and not at all like a 6. A temperature ``T`` makes them larger,
 
 .. math:: \\mathrm{softmax}(t / T)_k = p_k^{1/T} \\,/\\, \\textstyle\\sum_j p_j^{1/T}
 
-for a teacher with logits ``t`` or probabilities ``p``. Whether it helps depends on the
-teacher: it does with networks, but can do harm with the exact zeros of a forest.
+for a teacher with logits ``t`` or probabilities ``p``. Whether a higher temperature helps depends
+on the teacher. It helps with networks. With the exact zeros of a forest it can do harm.
 """
 
 # %%
@@ -34,7 +34,7 @@ from sklearn.model_selection import train_test_split
 from skkd import DistilledClassifier, NeuralClassifier
 from skkd.losses import entropy, kl_divergence, softmax_with_temperature, temper
 
-parser = argparse.ArgumentParser(description="What a temperature does to soft labels.")
+parser = argparse.ArgumentParser(description="Show the effect of a temperature on soft labels.")
 parser.add_argument("--quick", action="store_true", help="two seeds and three temperatures")
 default = Path(tempfile.gettempdir()) / "plot_temperature"
 parser.add_argument("--out", type=Path, default=default, help="folder of the figures")
@@ -58,7 +58,7 @@ def split(seed):
 
 @cache
 def fit_teachers(seed):
-    """The bag and the forest of a seed."""
+    """Fit and return the bag and the forest of a seed."""
     X_train, _, y_train, _ = split(seed)
     network = NeuralClassifier(
         (200,),
@@ -77,18 +77,18 @@ X_train, X_test, y_train, y_test = split(seed=0)
 bag, forest = fit_teachers(seed=0)
 
 # %%
-# A forest's probability is a share of its trees, and many are exactly zero. A zero stays zero at
-# every temperature, so ``proba_floor`` replaces it first. The floor is then an assumption: with 200
-# trees the smallest share that is not zero is 0.005, and a floor of 1e-7 claims that no vote is
-# fifty thousand times less likely than one vote.
+# A forest's probability of a class is the share of its trees that vote for it. Many are exactly
+# zero. A zero stays zero at every temperature, so ``proba_floor`` replaces it first. The floor is
+# an assumption: with 200 trees the smallest share that is not zero is 0.005, and a floor of 1e-7
+# claims that a class without a vote is fifty thousand times less likely than a class with one vote.
 
-answers = {
+teachers = {
     "networks": (bag, 1e-7, "tab:blue"),
     "forest, floor 0.01": (forest, 1e-2, "tab:green"),
     "forest, floor 1e-7": (forest, 1e-7, "tab:red"),
 }
 probabilities = {
-    name: torch.tensor(teacher.predict_proba(X_test)) for name, (teacher, *_) in answers.items()
+    name: torch.tensor(teacher.predict_proba(X_test)) for name, (teacher, *_) in teachers.items()
 }
 zeros = (probabilities["forest, floor 1e-7"] == 0).double().mean()
 print(f"of the forest's probabilities for test rows {zeros:.0%} are exactly zero")
@@ -96,9 +96,9 @@ print(f"of the forest's probabilities for test rows {zeros:.0%} are exactly zero
 # %%
 # One digit at four temperatures
 # ------------------------------
-# The digit is one that both teachers get right, and of which the forest excludes at least three
-# classes. Among these it is the one whose second most likely class has the highest probability in
-# the bag of networks. Crosses mark the forest's exact zeros.
+# Both teachers predict the chosen digit correctly, and the forest gives at least three classes a
+# probability of zero. Of all such digits it is the one for which the networks give the second most
+# likely class the highest probability. Crosses mark the forest's exact zeros.
 
 certain = (probabilities["forest, floor 1e-7"] == 0).numpy()
 right = (bag.predict(X_test) == y_test) & (forest.predict(X_test) == y_test)
@@ -113,7 +113,7 @@ picture.imshow(X_test[row].reshape(8, 8), cmap="gray_r")
 picture.set(xticks=(), yticks=(), xlabel="×: no tree votes for it")
 picture.spines[["top", "right"]].set_visible(True)
 grid = right_side.subplots(3, 4, sharex=True, sharey=True)
-for panels, (name, (_, floor, color)) in zip(grid, answers.items(), strict=True):
+for panels, (name, (_, floor, color)) in zip(grid, teachers.items(), strict=True):
     p = probabilities[name][[row]]
     for axes, T in zip(panels, (1, 2, 4, 10), strict=True):
         axes.bar(range(10), temper(p, T, floor)[0].numpy(), color=color)
@@ -133,10 +133,10 @@ save(figure, "digit.png")
 # Entropy, and the factor T^2
 # ---------------------------
 # The entropy of the soft labels grows with ``T``, towards that of a uniform distribution,
-# ``log(10)``. The gradient for a student with logits ``z`` shrinks as
-# ``1/T^2``, which the factor ``T^2`` of the distillation loss undoes; what is left tends to
-# ``(z - t) / K`` for centred logits of K classes, the gradient of a squared error between
-# logits [1]_. The student here is a small network that was trained on 150 labels.
+# ``log(10)``. The gradient for a student with logits ``z`` shrinks as ``1/T^2``, and the factor
+# ``T^2`` of the distillation loss compensates for this. For centred logits of K classes the product
+# tends to ``(z - t) / K``, the gradient of a squared error between logits [1]_. The student here is
+# a small network that was trained on 150 labels.
 
 STUDENT = {
     "preset": "plain",  # among other things without label smoothing
@@ -159,13 +159,13 @@ z = centred(torch.tensor(student.predict_log_proba(X_test))).requires_grad_()
 
 
 def teacher_gradient(T):
-    """Gradient of the KL divergence at temperature T with respect to z."""
+    """Return the gradient of the KL divergence at temperature T with respect to z."""
     loss = kl_divergence(softmax_with_temperature(t, T), z / T).sum()
     return torch.autograd.grad(loss, z)[0]
 
 
 def size(gradients):
-    """Mean Euclidean length over the rows."""
+    """Return the mean Euclidean length of the rows."""
     return float(gradients.norm(dim=1).mean())
 
 
@@ -174,12 +174,12 @@ temperatures = np.geomspace(1, 100, 25)
 gradients = [teacher_gradient(T) for T in temperatures]
 
 figure, (left, right_side) = plt.subplots(1, 2, figsize=(7.6, 3.4), layout="constrained")
-for name, (_, floor, color) in answers.items():
+for name, (_, floor, color) in teachers.items():
     curve = [entropy(temper(probabilities[name], T, floor)).mean() for T in temperatures]
     left.plot(temperatures, curve, color=color, label=name)
 left.axhline(np.log(10), color="0.4", linestyle=":", label="uniform: log(10)")
 left.set(xscale="log", xlabel="temperature T", ylabel="mean entropy (nats)", ylim=(0, None))
-left.set_title("Soft labels grow softer")
+left.set_title("Soft labels become softer")
 left.legend(frameon=False, loc="lower right")
 
 scaled = [T**2 * gradient for T, gradient in zip(temperatures, gradients, strict=True)]
@@ -189,7 +189,7 @@ right_side.axhline(size(limit), color="0.4", linestyle=":", label="(z − t) / 1
 right_side.set(
     xscale="log", yscale="log", xlabel="temperature T", ylabel="mean length of the gradient"
 )
-right_side.set_title("T² keeps the gradient alive")
+right_side.set_title("T² keeps the size of the gradient")
 right_side.legend(frameon=False, loc="lower left")
 for axes in (left, right_side):
     axes.set(xlim=(1, 100), xticks=(1, 2, 4, 10, 20, 100), xticklabels=(1, 2, 4, 10, 20, 100))
@@ -204,9 +204,9 @@ for T in (1, 4, 20, 100):
 # %%
 # The effect on the student
 # -------------------------
-# The student gets 150 of the teachers' 1000 rows, and no label: ``alpha=1``. Beside it the
-# same network learns from the 150 labels alone. Every seed draws new rows, new teachers and
-# new students; all of them train for the same number of steps.
+# The student gets 150 of the teachers' 1000 rows, and does not use their labels: ``alpha=1``. For
+# comparison the same network learns from the 150 labels alone. Each seed has its own rows, teachers
+# and students. All students train for the same number of steps.
 
 TEMPERATURES = (1, 4, 20) if args.quick else (1, 2, 4, 10, 20)
 
@@ -216,7 +216,10 @@ def evaluate(classifier, X_test, y_test):
 
 
 def run(seed):
-    """Accuracy and log-loss by teacher, an array of shape (n_temperatures, 2) each."""
+    """Return the scores of one seed: a pair per temperature, for each teacher and for labels.
+
+    A pair is accuracy and log-loss on the test rows.
+    """
     X_train, X_test, y_train, y_test = split(seed)
     bag, forest = fit_teachers(seed=seed)
     X_few, _, y_few, _ = train_test_split(
@@ -224,7 +227,7 @@ def run(seed):
     )
     on_labels = NeuralClassifier(**STUDENT, random_state=seed).fit(X_few, y_few)
     scores = {"labels": [evaluate(on_labels, X_test, y_test)] * len(TEMPERATURES)}
-    for name, (_, floor, _) in answers.items():
+    for name, (_, floor, _) in teachers.items():
         taught = DistilledClassifier(
             bag if name == "networks" else forest,
             alpha=1.0,
@@ -251,15 +254,15 @@ print()
 
 # %%
 # The seeds differ more than the students do, because some draws of 150 rows are better than others.
-# So each student is compared with the network that learned from the labels of the same rows: dots
-# are means over the seeds, bars standard deviations of that difference.
+# So each student is compared with the network that learned from the labels of the same rows. Dots
+# are the means of these differences over the seeds, bars their standard deviations.
 
 figure, panels = plt.subplots(1, 2, figsize=(7.6, 3.6), sharex=True, layout="constrained")
-figure.suptitle("A temperature helps networks teach; with a tiny floor it ruins the forest")
+figure.suptitle("A temperature helps with networks, and harms with a forest and a tiny floor")
 places = np.arange(len(TEMPERATURES))
 for column, axes in enumerate(panels):
     axes.axhline(0, color="0.4", linestyle=":", label="labels alone")
-    for shift, (name, (*_, color)) in zip((0, 0.08, -0.08), answers.items(), strict=True):
+    for shift, (name, (*_, color)) in zip((0, 0.08, -0.08), teachers.items(), strict=True):
         gains = (scores[name] - scores["labels"])[:, :, column]
         means, spreads = gains.mean(axis=0), gains.std(axis=0)
         axes.errorbar(places + shift, means, spreads, marker="o", color=color, label=name)
@@ -279,19 +282,19 @@ save(figure, "student.png")
 # The floor of 0.01 closes it.
 #
 # **The entropy.** At a low temperature the networks are much more certain than the forest, so a
-# higher one shows more. From T = 20 on all of them are almost uniform: the information is in tiny
-# differences, and only the factor ``T^2`` keeps their gradient large enough. With it the gradient
-# converges, and ``alpha`` means the same at T = 4 and at T = 100. The length converges early, the
-# direction later, as the table shows.
+# higher temperature shows more of what they know. From T = 20 on all soft labels are almost
+# uniform: the information is in tiny differences, and only the factor ``T^2`` keeps their gradient
+# large enough. With this factor the gradient converges, and ``alpha`` means the same at T = 4 and
+# at T = 100. The length of the gradient converges early, its direction later, as the table shows.
 #
 # **The student.** With the networks as teacher the student is better than the network that learned
 # from labels, and more so at a higher temperature. From T = 4 on the temperature hardly matters.
 # (Hinton et al. found an optimum between 2.5 and 4 for very small students. It does not show here.)
 #
 # The forest is as accurate as the networks, yet its student gains little at best. With the larger
-# floor its log-loss is worse than that of labels alone: the student copies the forest's lack of
-# confidence. With the floor of 1e-7, which is the default, raising ``T`` does harm: the student
-# memorises for which digits no tree happened to vote. So with a forest stay at T = 1, or raise
+# floor the student's log-loss is worse than that of labels alone: the student copies the forest's
+# lack of confidence. With the floor of 1e-7, which is the default, raising ``T`` does harm: the
+# student memorises which classes happened to get no vote. So with a forest stay at T = 1, or raise
 # ``proba_floor`` to about the vote of a tree along with the temperature.
 #
 # .. [1] Hinton, Vinyals and Dean (2015), "Distilling the knowledge in a neural network",

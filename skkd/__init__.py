@@ -1,28 +1,28 @@
 """Turn a big fitted classifier into a small, fast neural network, inside scikit-learn.
 
-From the bottom up; each imports from those above it in this list, and from nothing below:
+Its modules from the bottom up: each imports only from lines above its own in this list.
 
-    checks doc_links forks           errors, warnings; links to the docs; torch after a fork
+    checks doc_links forks           errors, warnings; links to the docs; torch in a forked child
     runtime progress                 threads, seeds, devices; progress bars
-    losses schedules                 the formulas of the course: losses, learning-rate decay
-    activations initializers         each activation with its derivative; how weights start
+    losses schedules                 the formulas of losses and learning-rate decay
+    activations initializers         activations and their derivatives; initial weights
     optimizers                       the names of optimisers
     data                             the caller's rows, labels, weights: checked, read, split
-    preprocessing                    what the network sees of X
+    preprocessing                    turns X into the inputs of the network
     inference                        a fitted network as plain data, in NumPy alone
     modules presets callbacks        the torch network; what "auto" means; skorch's callbacks
-    teachers                         how each kind of model is asked, cloned, fitted
-    transfer                         rows that only a teacher labels
+    teachers                         predict with, clone and fit teachers of any kind
+    transfer                         rows without labels, labelled by a teacher
     config                           the parameters of an estimator, checked
     training                         dataset -> fitted network
     supervision distillation         what a network learns from: labels, a teacher
-    selection                        what is decided on held-out rows
+    selection                        choices made on held-out rows: candidate, number of epochs
     estimators                       NeuralClassifier, DistilledClassifier
 """
 
 import importlib
 
-from skkd import forks as forks  # what a forked child needs is registered now
+from skkd import forks as forks  # registers a handler for forked child processes
 
 __version__ = "0.1.0.dev0"
 
@@ -37,7 +37,7 @@ __all__ = [
     "transfer",
 ]
 
-#: Where the estimators live.
+#: Estimators and the modules that define them.
 ESTIMATORS = {
     "DistilledClassifier": "skkd.estimators.distilled",
     "NeuralClassifier": "skkd.estimators.neural",
@@ -45,8 +45,7 @@ ESTIMATORS = {
 
 
 def __getattr__(name):
-    # Imported when first touched, so that `import skkd` costs nothing and torch waits
-    # until a part that needs it.
+    # Import a name on first use: `import skkd` stays fast and does not import torch.
     if name in ESTIMATORS:
         return getattr(importlib.import_module(ESTIMATORS[name]), name)
     if name in __all__:

@@ -1,4 +1,4 @@
-"""The activations of the hidden layers, each with all that other files need to know of it.
+"""The activation functions of the hidden layers: one :class:`Activation` for each name.
 
 ===========  ==========================================  ==========
 identity     x                                           Xavier
@@ -13,10 +13,10 @@ silu         x / (1 + exp(-x))                           He
 mish         x tanh(log(1 + exp(x)))                     He
 ===========  ==========================================  ==========
 
-The last column is what ``init="auto"`` means for a layer that feeds the activation. A new
-activation is a new entry of :data:`ACTIVATIONS`.
+The last column is the initialisation scheme that ``init="auto"`` uses for the layer in front
+of the activation. To add an activation, add an entry to :data:`ACTIVATIONS`.
 
-Importing this file does not import torch: making a module does.
+Importing this file does not import torch. Making a torch module does.
 """
 
 from __future__ import annotations
@@ -35,25 +35,28 @@ __all__ = ["ACTIVATIONS", "Activation"]
 
 @dataclass(frozen=True)
 class Activation:
-    """One activation.
+    """An activation function in NumPy and torch, with its derivative and initialisation.
 
     Parameters
     ----------
     numpy : callable
-        The function of an array, for predicting. It may overwrite its argument.
+        The function of a NumPy array, for prediction. It may overwrite its argument.
     module : callable
-        Makes the torch module, of a type of its own.
+        Called without arguments, makes the torch module. No two activations have modules of
+        the same class.
     init : str
-        The scheme that ``init="auto"`` means, a key of `skkd.initializers.INITIALIZERS`.
+        The scheme that ``init="auto"`` uses for the layer in front of the activation: a key
+        of `skkd.initializers.INITIALIZERS`.
     negative_slope : float, default=0.0
         Slope below 0, for the scheme "he".
     forward : callable, default=None
-        ``(layer, x) -> z``, where `layer` is the torch module: the function in training
-        without autograd. It may overwrite x if `backward` does not read it. None calls the
-        layer.
+        ``(layer, x) -> z``: the function in training without autograd. `layer` is the torch
+        module. The callable may overwrite `x` if `backward` does not read `x`. None calls
+        the layer.
     backward : callable, default=None
-        ``(aten, layer, dz, x, z) -> dx``, where `aten` is ``torch.ops.aten``. None leaves
-        the derivative of the whole network to autograd.
+        ``(aten, layer, dz, x, z) -> dx``: the derivative in training without autograd.
+        `layer` is the torch module, `aten` is ``torch.ops.aten``. None trains the whole
+        network by autograd.
 
     Examples
     --------
@@ -73,7 +76,7 @@ class Activation:
 
 
 def _of_torch(name: str, **settings: Any) -> Callable[[], nn.Module]:
-    """A function that makes a module of torch.nn, and imports torch only then."""
+    """Return a function that makes a module of torch.nn. It imports torch when it is called."""
 
     def make() -> nn.Module:
         from torch import nn
@@ -102,12 +105,12 @@ SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805
 
 
 def selu(x: np.ndarray) -> np.ndarray:
-    """ELU, scaled so that activations normalise themselves (arXiv:1706.02515)."""
+    """Scaled ELU, which keeps activations near mean 0 and variance 1 (arXiv:1706.02515)."""
     return SELU_SCALE * np.where(x > 0, x, SELU_ALPHA * np.expm1(np.minimum(x, 0)))
 
 
 def _selu_(layer: Any, x: Tensor) -> Tensor:
-    """SELU that overwrites x."""
+    """Apply torch's SELU to `x` in place. `layer` is unused, but `Activation.forward` takes it."""
     import torch
 
     return torch.selu_(x)
@@ -115,12 +118,12 @@ def _selu_(layer: Any, x: Tensor) -> Tensor:
 
 def gelu(x: np.ndarray) -> np.ndarray:
     """``x Phi(x)`` in the tanh approximation of arXiv:1606.08415."""
-    bounded = np.clip(x, -1e3, 1e3)  # tanh is +-1 long before; the cube must not overflow
+    bounded = np.clip(x, -1e3, 1e3)  # avoids overflow of the cube; tanh is +-1 there anyway
     return 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (bounded + 0.044715 * bounded**3)))
 
 
-#: The activations by name. The derivatives are torch's own kernels; those of relu, sigmoid,
-#: tanh, elu and selu are computed from z, which spares the exponential.
+#: The activations by name. The derivatives are torch's own kernels. The derivatives of relu,
+#: logistic, tanh, elu and selu are computed from z, which avoids another exponential.
 ACTIVATIONS: dict[str, Activation] = {
     "identity": Activation(
         lambda x: x,

@@ -1,4 +1,8 @@
-"""The parameter `callbacks`: enabled callbacks, their parameters by name, and copies."""
+"""Functions for the estimator parameter `callbacks`, a list of skorch callbacks.
+
+They find the enabled callbacks, get and set the parameters of named callbacks, and copy
+callbacks.
+"""
 
 import copy
 import functools
@@ -18,21 +22,24 @@ __all__ = [
     "with_parameters",
 ]
 
-#: Prefix of ``callbacks__<name>`` and ``callbacks__<name>__<parameter>``.
+#: Prefix of the parameters ``callbacks__<name>`` and ``callbacks__<name>__<parameter>``.
 PREFIX = "callbacks__"
 
 
 def is_named(entry: Any) -> bool:
-    """Whether an entry of the list is a pair (name, callback)."""
+    """Whether an entry of the list `callbacks` is a pair (name, callback)."""
     return isinstance(entry, tuple) and len(entry) == 2
 
 
 def running(callbacks: Any) -> list:
-    """The enabled entries: disabled ones are pairs with None or "disable".
+    """Return the entries of `callbacks` that are enabled.
+
+    An entry is disabled if it is the pair (name, None) or (name, "disable").
 
     Parameters
     ----------
-    callbacks : list of callbacks, of (name, callback) or of classes; "disable" or None
+    callbacks : list of callbacks, callback classes or pairs (name, callback); "disable" or None
+        "disable" and None disable all callbacks.
 
     Returns
     -------
@@ -60,21 +67,23 @@ def _is_disabled(callback: Any) -> bool:
 
 
 def _named(callbacks: Any) -> dict[str, Any]:
-    """The named callbacks of a list, by name; empty if it is no list."""
+    """Return a dict of the named callbacks. It is empty if `callbacks` is not a list."""
     entries = callbacks if isinstance(callbacks, (list, tuple)) else ()
     return dict(entry for entry in entries if is_named(entry) and isinstance(entry[0], str))
 
 
 def parameters_by_name(callbacks: Any) -> dict[str, Any]:
-    """The named callbacks and their parameters, as `get_params` gives them.
+    """Return the named callbacks and their parameters, for an estimator's `get_params`.
 
     Parameters
     ----------
-    callbacks : list of callbacks, of (name, callback) or of classes; "disable" or None
+    callbacks : list of callbacks, callback classes or pairs (name, callback); "disable" or None
 
     Returns
     -------
     dict of str to object
+        The key of a callback is ``callbacks__<name>``, the key of a parameter is
+        ``callbacks__<name>__<parameter>``.
     """
     found: dict[str, Any] = {}
     for name, callback in _named(callbacks).items():
@@ -86,21 +95,22 @@ def parameters_by_name(callbacks: Any) -> dict[str, Any]:
 
 
 def with_parameters(callbacks: Any, parameters: Mapping[str, Any]) -> list:
-    """A new list, in which some named callbacks are replaced or get other parameters.
+    """Replace named callbacks or change their parameters, for an estimator's `set_params`.
 
-    Parameters are set in the callbacks themselves, as scikit-learn does with the steps of a
-    pipeline.
+    A new parameter is set in the callback object itself, as `Pipeline.set_params` does with
+    the steps of a pipeline.
 
     Parameters
     ----------
-    callbacks : list of callbacks, of (name, callback) or of classes; "disable" or None
+    callbacks : list of callbacks, callback classes or pairs (name, callback); "disable" or None
     parameters : dict of str to object
-        ``callbacks__<name>``: a callback; None or "disable" disables it.
-        ``callbacks__<name>__<parameter>``: the value of a parameter.
+        The value of ``callbacks__<name>`` replaces a callback; None or "disable" disables it.
+        The value of ``callbacks__<name>__<parameter>`` is the new value of a parameter.
 
     Returns
     -------
     list
+        A new list with the replaced callbacks.
     """
     named = _named(callbacks)
     settings: dict[str, dict[str, Any]] = {}
@@ -135,19 +145,22 @@ def _with_settings(name: str, callback: Any, values: Mapping[str, Any]) -> Any:
 
 
 def copies_of_callbacks(callbacks: Any) -> list:
-    """Shallow copies of skorch callbacks, because callbacks change their own attributes.
+    """Return shallow copies of the enabled skorch callbacks.
 
-    They are shallow, so that writers and lists that the user gave to a callback are shared. A
-    callback that refers to another one of the list refers to its copy.
+    `fit` uses copies, because callbacks change their own attributes during training. Shallow
+    copies share objects that the user gave to a callback, such as writers and lists. If a
+    callback refers to another callback of the list, its copy refers to the copy of that
+    callback.
 
     Parameters
     ----------
-    callbacks : list of callbacks, of (name, callback) or of classes; "disable" or None
+    callbacks : list of callbacks, callback classes or pairs (name, callback); "disable" or None
 
     Returns
     -------
     list
-        Without disabled callbacks.
+        Copies in the order of `callbacks`, named as there. Classes are not copied. Disabled
+        callbacks are left out.
     """
     entries = running(callbacks)
     originals = [entry[1] if is_named(entry) else entry for entry in entries]
@@ -167,8 +180,9 @@ def link_as(callbacks: Any, copies: Any) -> None:
 
     Parameters
     ----------
-    callbacks, copies : list of callbacks, of (name, callback) or of classes
-        In the same order. Anything that is no list is left as it is.
+    callbacks, copies : list of callbacks, callback classes or pairs (name, callback)
+        The originals and their copies, in the same order. The copies are changed in place.
+        Nothing is done if `callbacks` is not a list.
     """
     if not isinstance(callbacks, (list, tuple)):
         return
@@ -186,7 +200,11 @@ def link_as(callbacks: Any, copies: Any) -> None:
 
 
 def _linked(value: Any, copy_of: Mapping[int, Any]) -> Any:
-    """The value with callbacks replaced by their copies; the value itself if it has none."""
+    """Replace callbacks in an attribute's value by their copies.
+
+    `copy_of` maps the id of a callback to its copy. Return `value` itself if it holds no
+    callback.
+    """
     if id(value) in copy_of:
         return copy_of[id(value)]
     if type(value) not in _CONTAINERS:
@@ -198,7 +216,8 @@ def _linked(value: Any, copy_of: Mapping[int, Any]) -> Any:
     return value if is_same else put_together(value, linked)
 
 
-#: Types that may hold a callback: how to take a value apart, and how to rebuild it.
+#: For each type that may hold a callback: a function that takes a value apart, and a function
+#: that builds a new value from the original and new parts.
 _CONTAINERS: dict[type, tuple[Callable, Callable]] = {
     list: (list, lambda value, parts: parts),
     tuple: (list, lambda value, parts: tuple(parts)),

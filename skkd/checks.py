@@ -1,6 +1,6 @@
-"""Checks of parameters with one wording for all errors, and warnings.
+"""Checks of parameters, and warnings that point at the user's code.
 
-Every error names the parameter, the value received and the values allowed.
+Every error of a check names the parameter, the value received and the values allowed.
 """
 
 import numbers
@@ -26,28 +26,28 @@ __all__ = [
     "with_note",
 ]
 
-#: Modules that a warning skips to find the user's own line.
+#: Prefixes of the modules that a warning skips to find the user's own line.
 INNER = ("skkd.", "sklearn.", "contextlib")
 
-#: The largest length of a value in a message.
+#: A longer `repr` of a value is cut in an error message.
 MOST_CHARACTERS = 300
 
-#: What torch can count with: integers of 64 bits, and floats of 32 and small multiples of them.
+#: torch holds integers of 64 bits, and floats of 32 (to 3.4e38): 1e37 leaves room for multiples.
 LARGEST_INTEGER, LARGEST_NUMBER = 2**63 - 1, 1e37
 
 
 def refuse(name: str, value: Any, allowed: str, error: type[Exception] = ValueError) -> NoReturn:
-    """Raise `error` with the parameter, the value received and the values allowed."""
+    """Raise `error` with a message that names the parameter, its value and the allowed values."""
     try:
         shown = repr(value)
-    except Exception:  # of a class of the user's, or an integer of thousands of digits
+    except Exception:  # from a user's class, or for an integer of thousands of digits
         shown = object.__repr__(value)
     shown = shown if len(shown) <= MOST_CHARACTERS else shown[:MOST_CHARACTERS] + "..."
     raise error(f"{name}={shown} is not allowed: give {allowed}.")
 
 
 def warn(message: str, category: type[Warning] = UserWarning) -> None:
-    """Warn at the line of the user's code that called into the package."""
+    """Issue a warning that points at the line of the user's code that called the package."""
     frame: FrameType | None = sys._getframe(1)
     level = 2
     while frame is not None and frame.f_globals.get("__name__", "").startswith(INNER):
@@ -57,7 +57,7 @@ def warn(message: str, category: type[Warning] = UserWarning) -> None:
 
 @contextmanager
 def with_note(note: str) -> Iterator[None]:
-    """Add a note to any error that is raised inside, such as an error of the teacher."""
+    """Add a note to any error that the `with` block raises, such as an error of the teacher."""
     try:
         yield
     except Exception as error:
@@ -74,11 +74,14 @@ def check_number(
     low_open: bool = False,
     high_open: bool = False,
 ) -> None:
-    """Refuse anything but a finite number within bounds that torch can count with."""
+    """Raise an error unless `value` is a finite number in [low, high] that torch can hold.
+
+    `low_open` and `high_open` exclude the bound itself.
+    """
     allowed = _interval("a number", low, high, low_open, high_open)
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
         refuse(name, value, allowed, TypeError)
-    number: Any = value  # the abstract classes of `numbers` do not compare with int
+    number: Any = value  # for mypy: classes of `numbers` have no comparison with int
     above = low is None or (number > low if low_open else number >= low)
     below = high is None or (number < high if high_open else number <= high)
     if not (above and below) or number != number:  # NaN
@@ -89,37 +92,37 @@ def check_number(
 def check_integer(
     name: str, value: Any, *, low: int | None = None, high: int | None = None
 ) -> None:
-    """Refuse anything but an integer within bounds."""
+    """Raise an error unless `value` is an integer in [low, high] that fits in 64 bits."""
     allowed = _interval("an integer", low, high)
     if not isinstance(value, numbers.Integral) or isinstance(value, bool):
         refuse(name, value, allowed, TypeError)
-    number: Any = value  # the abstract classes of `numbers` do not compare with int
+    number: Any = value  # for mypy: classes of `numbers` have no comparison with int
     if (low is not None and number < low) or (high is not None and number > high):
         refuse(name, value, allowed)
     _check_size(name, value, allowed)
 
 
 def _check_size(name: str, value: Any, allowed: str) -> None:
-    """Refuse a number that torch cannot count with."""
+    """Raise ValueError if a number is too large for torch: int64, or float32 with a margin."""
     largest = LARGEST_INTEGER if isinstance(value, numbers.Integral) else LARGEST_NUMBER
     if not -largest <= value <= largest:
         refuse(name, value, f"{allowed}, of at most {largest:.4g}")
 
 
 def check_flag(name: str, value: Any) -> None:
-    """Refuse anything but True or False."""
+    """Raise TypeError if `value` is not a boolean of Python or NumPy."""
     if not isinstance(value, (bool, np.bool_)):
         refuse(name, value, "True or False", TypeError)
 
 
 def check_option(name: str, value: Any, options: Collection[str]) -> None:
-    """Refuse anything but one of a few strings."""
+    """Raise ValueError if `value` is not one of the strings in `options`."""
     if not isinstance(value, str) or value not in options:
         refuse(name, value, "one of " + ", ".join(map(repr, options)))
 
 
 def check_instance(name: str, value: Any, kind: type, allowed: str) -> None:
-    """Refuse anything but an instance of a class; the class itself is refused too."""
+    """Raise TypeError if `value` is not an instance of the class `kind`."""
     if not isinstance(value, kind):
         refuse(name, value, allowed, TypeError)
 
@@ -141,16 +144,16 @@ def _interval(
 
 
 def is_listed(value: Any) -> bool:
-    """Whether a value is a list of others: a sequence, or an array of one dimension."""
+    """Whether a value is list-like: a sequence other than a string, or a 1-d array."""
     is_sequence = isinstance(value, Sequence) and not isinstance(value, (str, bytes, bytearray))
     return is_sequence or getattr(value, "ndim", None) == 1
 
 
 def is_true(value: Any) -> bool:
-    """Whether a flag is set; `check_flag` refuses anything else."""
+    """Whether a value is True (of Python or NumPy); other truthy values do not count."""
     return isinstance(value, (bool, np.bool_)) and bool(value)
 
 
 def is_auto(value: Any) -> bool:
-    """Whether a parameter is "auto"."""
+    """Whether a value is the string "auto"."""
     return isinstance(value, str) and value == "auto"

@@ -1,6 +1,7 @@
 """The parameters of an estimator: resolved, checked and frozen.
 
-Code below the estimators takes a :class:`Config`, never an estimator.
+Resolved means that values replace "auto". Internal functions take a :class:`Config`, never an
+estimator.
 """
 
 import inspect
@@ -46,11 +47,12 @@ SOFT_LABELS = ("auto", "in_sample", "out_of_bag", "out_of_fold")
 
 @dataclass(frozen=True)
 class Config:
-    """The parameters of an estimator, with the values of its preset in place of "auto".
+    """The checked parameters of an estimator, with the preset's values in place of "auto".
 
-    The docstring of :class:`skkd.NeuralClassifier` describes them; the defaults are the same.
-    `module_options` and `optimizer_options` hold ``module__*`` and ``optimizer__*`` without
-    the prefix. `left_auto` names the parameters that were "auto".
+    The docstring of :class:`skkd.NeuralClassifier` describes the parameters. The defaults are
+    the same there. Three fields are not parameters of the estimator: `module_options` and
+    `optimizer_options` hold the parameters ``module__*`` and ``optimizer__*`` by their names
+    without the prefix. `left_auto` holds the names of the parameters that were "auto".
     """
 
     hidden_layer_sizes: Any = "auto"
@@ -103,7 +105,7 @@ class Config:
         parameters : dict of str to object
             The result of ``get_params(deep=False)``.
         in_parts : bool, default=False
-            Whether they are for `partial_fit`.
+            Whether the parameters are for `partial_fit`.
 
         Returns
         -------
@@ -126,7 +128,7 @@ class Config:
         return config
 
     def check(self) -> None:
-        """Raise an error for values that no network can be fitted with."""
+        """Raise ValueError or TypeError if a value is not allowed."""
         _check_network(self)
         _check_optimization(self)
         _check_stopping(self)
@@ -134,18 +136,21 @@ class Config:
 
     @property
     def layer_sizes(self) -> tuple[int, ...]:
-        """Units of each hidden layer of the built-in network."""
+        """The number of units of each hidden layer of the built-in network."""
         return layer_sizes(self.hidden_layer_sizes)
 
     @property
     def is_narrow(self) -> bool:
-        """Whether no layer of the built-in network has more than 64 units."""
+        """Whether the network is the built-in one with at most 64 units in each hidden layer."""
         return self.module is None and max(self.layer_sizes, default=0) <= NARROW
 
 
 @dataclass(frozen=True)
 class DistilledConfig(Config):
-    """The parameters of :class:`skkd.DistilledClassifier`: those of `Config` and its own."""
+    """The checked parameters of a :class:`skkd.DistilledClassifier`.
+
+    The fields of :class:`Config`, and the parameters that concern the teacher.
+    """
 
     teacher: Any = None
     temperature: float = 1.0
@@ -163,30 +168,34 @@ class DistilledConfig(Config):
     memory: Any = None
 
     def check(self) -> None:
-        """Raise an error for values that no network can be fitted, or no teacher used with."""
+        """Raise ValueError or TypeError if a value is not allowed."""
         super().check()
         _check_teaching(self)
         _check_augment(self)
 
     @property
     def asks_out_of_sample(self) -> bool:
-        """Whether soft labels come from models that were not fitted to the row."""
+        """Whether the soft labels of a row come from models that were not fitted to that row."""
         return self.soft_labels in ("out_of_bag", "out_of_fold")
 
 
 def _options(parameters: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    """The parameters with a prefix, by their names without it."""
+    """Return the parameters that start with `prefix`, by their names without the prefix."""
     return {k.removeprefix(prefix): v for k, v in parameters.items() if k.startswith(prefix)}
 
 
 def check_options_of(function: Callable, options: Mapping[str, Any], prefix: str) -> None:
-    """Raise an error for options that a function or class has no argument for.
+    """Raise TypeError if `options` contains a name that is no argument of `function`.
 
     Parameters
     ----------
     function : callable
+        The value of the parameter `module` or the class of the optimiser.
     options : dict of str to object
+        The values of the parameters ``module__*`` or ``optimizer__*``, by their names without
+        the prefix.
     prefix : {"module__", "optimizer__"}
+        Prefix of the names in the error message.
     """
     arguments = _arguments_of(function, prefix.removesuffix("__")).parameters
     if any(argument.kind is argument.VAR_KEYWORD for argument in arguments.values()):
@@ -199,12 +208,17 @@ def check_options_of(function: Callable, options: Mapping[str, Any], prefix: str
 
 
 def check_numbers_in(options: Mapping[str, Any], prefix: str) -> None:
-    """Refuse integers that torch cannot count with, and arrays in the place of numbers.
+    """Raise an error if an option is an array, or an integer that does not fit into 64 bits.
+
+    Values within lists and tuples are checked, too. Floats may have any value.
 
     Parameters
     ----------
     options : dict of str to object
+        The values of the parameters ``module__*`` or ``optimizer__*``, by their names without
+        the prefix.
     prefix : {"module__", "optimizer__"}
+        Prefix of the names in the error message.
     """
     for name, value in options.items():
         for number in value if isinstance(value, (list, tuple)) else [value]:
@@ -216,12 +230,14 @@ def check_numbers_in(options: Mapping[str, Any], prefix: str) -> None:
 
 
 def check_arguments(module: Callable, arguments: Mapping[str, Any]) -> None:
-    """Refuse a module that cannot be called with its arguments.
+    """Raise TypeError if the signature of `module` does not fit the arguments.
 
     Parameters
     ----------
     module : callable
+        A torch module class, or a function that builds a module.
     arguments : dict of str to object
+        All keyword arguments of the call, by name.
     """
     try:
         _arguments_of(module, "module").bind(**arguments)
@@ -230,7 +246,10 @@ def check_arguments(module: Callable, arguments: Mapping[str, Any]) -> None:
 
 
 def _arguments_of(function: Callable, name: str) -> inspect.Signature:
-    """The signature of a parameter's value; refused where it has none."""
+    """Return the signature of `function`, the value of the parameter `name`.
+
+    Raise TypeError if Python cannot determine the signature.
+    """
     try:
         return inspect.signature(function)
     except (TypeError, ValueError):
@@ -240,13 +259,14 @@ def _arguments_of(function: Callable, name: str) -> inspect.Signature:
 def check_size_of_layers(
     hidden_layer_sizes: Sequence[int], n_features: int = 1, n_classes: int = 2
 ) -> None:
-    """Refuse layers whose weights and gradients are larger than the memory of this machine.
+    """Raise ValueError if the weights and gradients of an MLP do not fit into memory.
 
     Parameters
     ----------
     hidden_layer_sizes : sequence of int
-    n_features, n_classes : int
-        The fewest, where they are not known yet.
+    n_features, n_classes : int, default=1 and 2
+        Widths of the input and of the output. The defaults are the smallest possible widths,
+        for a check before the data are known.
     """
     widths = [n_features, *map(int, hidden_layer_sizes), n_classes]
     n_weights = sum((inputs + 1) * units for inputs, units in pairwise(widths))
@@ -257,7 +277,7 @@ def check_size_of_layers(
 
 
 def _bytes_of_memory() -> int:
-    """The memory of this machine, as far as it is known."""
+    """Return the memory of this machine in bytes, or 2**44 if the system does not tell."""
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, OSError, ValueError):
@@ -317,7 +337,8 @@ def _check_optimization(config: Config) -> None:
         allowed = "an optimiser of dense gradients, such as 'adam'"
         refuse("optimizer", config.optimizer, allowed)
     if is_class and "weight_decay" not in _arguments_of(config.optimizer, "optimizer").parameters:
-        check_option("parametrization", config.parametrization, ("standard",))  # one rate for all
+        # Such an optimiser has one learning rate for all weights.
+        check_option("parametrization", config.parametrization, ("standard",))
     for option, parameter in (("lr", "learning_rate"), ("weight_decay", "weight_decay")):
         if option in config.optimizer_options:
             value = config.optimizer_options[option]
@@ -377,7 +398,7 @@ def _check_runtime(config: Config) -> None:
     if config.n_threads is not None:
         check_integer("n_threads", config.n_threads, low=1)
         most = os.cpu_count() or 1
-        if config.n_threads > most:  # more are no faster, and very many crash the process
+        if config.n_threads > most:  # more threads are no faster, and very many crash the process
             allowed = f"at most {most}, the logical cores of this machine, or None"
             refuse("n_threads", config.n_threads, allowed)
 
@@ -400,7 +421,10 @@ def _check_teaching(config: "DistilledConfig") -> None:
 
 
 def _check_or_auto(check: Callable, name: str, value: Any, allowed: str, **bounds: float) -> None:
-    """Check a value unless it is "auto"."""
+    """Call ``check(name, value, **bounds)`` unless the value is "auto".
+
+    The error message names "auto" and `allowed` as the allowed values.
+    """
     if is_auto(value):
         return
     try:

@@ -1,4 +1,4 @@
-"""Supervision by a teacher: its soft labels, and a transfer set that only it labels."""
+"""Supervision by a teacher: soft labels of the training rows, and of a transfer set."""
 
 import numbers
 from collections.abc import Sequence
@@ -36,43 +36,46 @@ from skkd.transfer.transfer_set import TransferSet
 
 __all__ = ["AUTO_ALPHA", "TeacherSupervision", "check_arguments_of_fit"]
 
-#: The weight of the teacher and MUNGE's p, if they are "auto".
+#: The values for "auto": the weight of the teacher (alpha), and the parameter p of MUNGE.
 AUTO_ALPHA, AUTO_MUNGE = 0.5, 0.25
 
-#: A teacher that was fitted on the held-out rows gives information about their labels in its
-#: soft labels of synthetic rows near them. The loss with a transfer set must therefore be lower
-#: by a quarter than that of labels alone. Its soft labels of the training rows give little such
-#: information: if they have shown that the teacher helps, a twentieth is enough.
+#: If a teacher was fitted on the held-out rows, its soft labels of nearby synthetic rows reveal
+#: the held-out labels. A network trained on these synthetic rows has too low a held-out loss.
+#: So the candidate with a transfer set is selected only if its loss is lower by a quarter
+#: than the loss with labels alone (factor 4/3). The teacher's soft labels of the training rows
+#: reveal little of the held-out labels. If the candidate that uses only them is better than
+#: labels alone, the teacher is trusted, and a twentieth is enough (factor 1.05).
 REQUIRED_MARGIN, REQUIRED_MARGIN_IF_TRUSTED = 4 / 3, 1.05
 
 
 class TeacherSupervision:
-    """Learning from labels and a teacher.
+    """Supervision by labels and a teacher.
 
     Parameters
     ----------
     config : DistilledConfig
     data : FitInput
     teacher_proba : array-like or DataFrame of shape (n_rows, n_classes), default=None
-        Soft labels instead of a teacher.
+        The caller's own soft labels of the rows, in place of a teacher.
     X_unlabeled : container of rows, default=None
-        Rows that only the teacher labels.
+        Further rows, without labels. Only the teacher labels them.
     alpha : float, default=None
-        The weight of the teacher, if an earlier fit has selected it; None uses that of the
-        configuration.
+        The weight of the teacher in the loss, if an earlier fit has selected it. None takes
+        `config.alpha`.
     remember : bool, default=True
-        Whether to remember the teacher's predictions for these rows.
+        Whether the teacher's predictions for the rows of `data` are cached.
 
     Attributes
     ----------
     classes : ndarray of shape (n_classes,)
     targets : dict of str to ndarray
-        "labels" and "teacher_logits".
+        Training targets of each row: "labels" (class codes) and "teacher_logits".
     teacher : Teacher or None
+        None if `teacher_proba` is given.
     agreement : float
-        Balanced accuracy of the soft labels.
+        Balanced accuracy of the teacher's most likely classes, compared with y.
     temperature : float
-        The teacher's logits were divided by this.
+        The teacher's logits were divided by this; 1 if the teacher is not calibrated.
     clock : Clock
         Measures the seconds that the teacher and its clones take.
     """
@@ -90,7 +93,7 @@ class TeacherSupervision:
         self.config, self.data, self.X_unlabeled = config, data, X_unlabeled
         takes_teachers_classes = config.on_class_mismatch == "teacher"
         needs_all_classes = data.needs_all_classes and not takes_teachers_classes
-        # First, so that unsuitable labels are refused before the teacher is called.
+        # This comes first, so that unsuitable labels are refused before the teacher is called.
         self.by_labels = LabelSupervision(
             config, replace(data, needs_all_classes=needs_all_classes)
         )
@@ -116,19 +119,19 @@ class TeacherSupervision:
                 soft_labels, codes, weights, proba_floor=config.proba_floor
             )
         self.logits = TeacherLogits(config.proba_floor, self.temperature)
-        teacher_logits = self.logits(_or_labels(soft_labels, codes))
+        teacher_logits = self.logits(_filled_with_labels(soft_labels, codes))
         self.targets = {"labels": codes, "teacher_logits": teacher_logits}
 
     @property
     def alpha(self) -> float:
-        """The weight of the teacher if nothing is selected."""
+        """The weight of the teacher in the loss of candidates that use the teacher."""
         if self.given_alpha is not None:
             return self.given_alpha
         alpha = self.config.alpha
         return AUTO_ALPHA if isinstance(alpha, str) else alpha
 
     def criterion(self) -> Any:
-        """The loss on labels and soft labels."""
+        """The training loss on labels and soft labels; on labels alone if `alpha` is 0."""
         if self.alpha == 0:
             return self.by_labels.criterion()
         from skkd.training.criteria import TaughtLoss
@@ -140,7 +143,12 @@ class TeacherSupervision:
         return TaughtLoss(float(config.temperature), self.alpha, smoothing, config.teacher_loss)
 
     def candidates(self, data: FitData, can_select: bool) -> list[Candidate]:
-        """The teacher, labels alone and a transfer set, depending on `alpha` and `augment`."""
+        """The candidates to compare on held-out rows.
+
+        They are "teacher", "labels" and "transfer set", or some of these. The parameters `alpha`
+        and `augment` and the argument X_unlabeled decide which. The first candidate is used if
+        no rows can be held out.
+        """
         is_alpha_auto = is_auto(self.config.alpha)
         if self.alpha == 0:
             return self.by_labels.candidates(data, can_select)
@@ -168,7 +176,11 @@ class TeacherSupervision:
         return candidates
 
     def thresholds(self, may_add_bins: bool) -> dict | None:
-        """Thresholds of the teacher's trees by column, if a numeric encoding needs them."""
+        """The thresholds of the teacher's trees, by index of the column of X.
+
+        None if the teacher has no such trees, or if no numeric encoding needs thresholds. Warns
+        if the user has asked for thresholds and there are none.
+        """
         encoding = resolve_encoding("numeric_encoding", self.config.numeric_encoding)
         may_use = may_add_bins and self.config.alpha != 0 and is_plain_table(self.data.X)
         if encoding is None or not (encoding.asks_teacher or may_use):
@@ -188,9 +200,11 @@ class TeacherSupervision:
         data: FitData,
         thresholds: dict | None,
     ) -> list[Fold] | None:
-        """Each split with a clone of the teacher that was fitted without its held-out rows.
+        """For each split, a Fold with a clone of the teacher fitted without the held-out rows.
 
-        None if no clone may be fitted, if one would lack a class, or if fitting one fails.
+        None in these cases: no candidate uses the teacher; the caller gives validation rows;
+        clones may not be fitted; a clone would lack a class; fitting or calling a clone fails
+        (with a warning).
         """
         uses_teacher = any(candidate.alpha for candidate in candidates)
         if not (uses_teacher and data.held_out is None and self._may_fit_clones()):
@@ -222,7 +236,10 @@ class TeacherSupervision:
         candidates: list[Candidate],
         needs_thresholds: bool,
     ) -> Fold:
-        """A split with a clone of the teacher that was fitted to the rows of an index."""
+        """Fit a clone of the teacher to the rows of `index`, and make a Fold with its soft labels.
+
+        Its soft labels replace those in `split` and in the transfer sets of `candidates`.
+        """
         train, held_out = split
         X, weights = self.data.X, self.data.sample_weight
         rows = LabelledRows(
@@ -249,14 +266,18 @@ class TeacherSupervision:
         return Fold(train, held_out, candidates, thresholds)
 
     def _with_soft_labels(self, dataset: Dataset, soft_labels: np.ndarray) -> Dataset:
-        """A dataset with the soft labels of another teacher."""
-        soft_labels = _or_labels(soft_labels, dataset.targets["labels"])
+        """A copy of a dataset with other soft labels, stored as the target "teacher_logits"."""
+        soft_labels = _filled_with_labels(soft_labels, dataset.targets["labels"])
         return dataset.with_target("teacher_logits", self.logits(soft_labels))
 
     def _soft_labels_by_member(
         self, teacher_proba: Any, remember: bool
     ) -> tuple[Teacher | None, list[MemberLabels]]:
-        """The teacher and the soft labels of each member; (None, `teacher_proba`) if given."""
+        """Make the teacher, and the soft labels of the training rows by each of its members.
+
+        If `teacher_proba` is given, there is no teacher (None), and `teacher_proba` takes the
+        place of the only member's soft labels.
+        """
         config, data = self.config, self.data
         if teacher_proba is not None:
             given = _given_labels(teacher_proba, self.by_labels.classes, count_rows(data.X))
@@ -288,7 +309,7 @@ class TeacherSupervision:
             memory=config.memory,
             shows_progress=bool(config.verbose),
             remembers_fits=self._is_seeded,
-            # Without a seed the fitted teacher is another one in each fit.
+            # Without a seed, each fit has a fitted teacher of its own.
             remembers_rows=self._is_seeded or not config.fit_teacher,
             remembers_made_rows=self._is_seeded and makes_the_same_rows,
         )
@@ -304,7 +325,7 @@ class TeacherSupervision:
         return (soft_labels.sum(axis=1) > 0) * (1.0 if weights is None else weights)
 
     def _sampler(self, can_select: bool) -> Any:
-        """The sampler of synthetic rows, not fitted, or None."""
+        """The unfitted sampler of synthetic rows, or None if no rows are to be made."""
         config = self.config
         if config.augment is None:
             return None
@@ -316,7 +337,7 @@ class TeacherSupervision:
         return Munge(p=AUTO_MUNGE) if suits else None
 
     def _transfer_set(self, data: FitData, sampler: Any) -> TransferSet | None:
-        """The rows that only the teacher labels, or None."""
+        """The transfer set of rows that only the teacher labels; None if there are no such rows."""
         if self.teacher is None or (sampler is None and self.X_unlabeled is None):
             return None
         config, X = self.config, self.data.X
@@ -360,7 +381,7 @@ def check_arguments_of_fit(config: DistilledConfig, teacher_proba: Any, X_unlabe
 
 
 def _check_without_teacher(config: DistilledConfig, X_unlabeled: Any) -> None:
-    """Raise an error for settings that need a teacher, if `teacher_proba` replaces it."""
+    """Raise an error for parameters that need a teacher, if `teacher_proba` is given instead."""
     if config.asks_out_of_sample:
         refuse("soft_labels", config.soft_labels, "'auto' or 'in_sample' beside teacher_proba")
     if not (config.augment is None or is_auto(config.augment)):
@@ -373,7 +394,7 @@ def _check_without_teacher(config: DistilledConfig, X_unlabeled: Any) -> None:
 
 
 def _given_labels(teacher_proba: Any, classes: np.ndarray, n_rows: int) -> MemberLabels:
-    """The caller's own soft labels."""
+    """Check the caller's `teacher_proba`, and return it as the soft labels of one member."""
     probabilities = check_probabilities(
         teacher_proba, n_rows, "teacher_proba", may_be_unanswered=True
     )
@@ -381,21 +402,21 @@ def _given_labels(teacher_proba: Any, classes: np.ndarray, n_rows: int) -> Membe
     return MemberLabels(probabilities, columns, name="teacher_proba")
 
 
-def _or_labels(soft_labels: np.ndarray, codes: np.ndarray) -> np.ndarray:
-    """The soft labels, with the one-hot label in rows that have none; in place."""
+def _filled_with_labels(soft_labels: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """Write the one-hot label into each row without a soft label, in place; return the array."""
     has_none = soft_labels.sum(axis=1) == 0
     soft_labels[has_none, codes[has_none]] = 1.0
     return soft_labels
 
 
 def _all_but(index: np.ndarray | None, n_rows: int) -> np.ndarray:
-    """The indices of all rows but some."""
+    """The indices of all rows except those in `index`."""
     assert index is not None
     return np.delete(np.arange(n_rows), index)
 
 
 def _thresholds_of(teacher: Teacher, X: Any) -> dict | None:
-    """Thresholds of a teacher's trees by column, or None if it has none."""
+    """The thresholds of a teacher's trees, by index of the column of X; None if there are none."""
     from skkd.teachers import tree_thresholds  # slow to import
 
     return tree_thresholds.thresholds_of(teacher.model, X) or None

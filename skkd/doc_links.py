@@ -1,4 +1,4 @@
-"""Links from scikit-learn's HTML display of an object to its page in the reference."""
+"""Links from scikit-learn's HTML display of an estimator to its page in the API reference."""
 
 import sys
 
@@ -8,7 +8,7 @@ __all__ = ["DocLinkMixin"]
 #: yet: an empty string gives no links.
 DOCS_URL = ""
 
-#: Modules of classes that have a page.
+#: Public modules, in which each public class has a page.
 PUBLIC = (
     "skkd",
     "skkd.initializers",
@@ -21,9 +21,11 @@ PUBLIC = (
 
 
 class DocLinkMixin:
-    """The attributes that scikit-learn reads to make a link; list it before `BaseEstimator`.
+    """Mixin that links the HTML display of an object to the documentation page of its class.
 
-    Only public classes have a page, so private classes and the user's subclasses have no link.
+    It overrides the attributes that scikit-learn reads to build the link, so it must precede
+    `BaseEstimator` in the list of base classes. Only public classes have a page: private
+    classes and the user's subclasses get no link.
     """
 
     @property
@@ -39,7 +41,7 @@ class DocLinkMixin:
 
 
 def _public_module(kind: type) -> str | None:
-    """Name of the public module that exports a class, or None."""
+    """Name of the loaded public module that exports a class, or None if no module does."""
     name = kind.__name__
     for module in filter(None, map(sys.modules.get, PUBLIC)):
         if name in module.__all__ and getattr(module, name) is kind:

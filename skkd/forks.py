@@ -1,8 +1,9 @@
-"""torch in a forked child process: one thread, because the others are lost in the fork.
+"""Restrict torch to one thread in a forked child process.
 
-After a fork torch would wait for ever for threads that exist only in the parent. Whether the
-parent had started any cannot be found out, so torch gets one thread in every child of a
-process that had loaded it. :mod:`skkd` registers this on import, without importing torch.
+A fork copies only the thread that calls it. In the child torch would wait for ever for its
+other threads, which exist only in the parent. Whether the parent had started any cannot be
+found out, so torch gets one thread in every child of a process that had loaded torch.
+Importing :mod:`skkd` registers this restriction, without importing torch.
 """
 
 import os
@@ -14,7 +15,7 @@ _threads_are_lost = False
 
 
 def threads_are_lost() -> bool:
-    """Whether this process was forked from one that had torch loaded.
+    """Whether this process was forked from a process that had loaded torch.
 
     Returns
     -------
@@ -30,7 +31,7 @@ def threads_are_lost() -> bool:
 
 def _begin_forked_child() -> None:
     global _threads_are_lost
-    # Missing too while another thread was importing torch.
+    # The attribute is missing if torch was being imported in another thread during the fork.
     set_num_threads = getattr(sys.modules.get("torch"), "set_num_threads", None)
     if set_num_threads is not None:
         _threads_are_lost = True

@@ -1,4 +1,4 @@
-"""Initialisation schemes: the starting weights of a network, filled in place.
+"""Initialisation schemes: they fill the starting weights of a network in place.
 
 =================  ======================================================
 Zeros              0
@@ -6,25 +6,25 @@ Constant           one value
 Uniform            U(low, high)
 Normal             N(mean, std^2)
 TruncatedNormal    N(mean, std^2), redrawn outside of [low, high]
-VarianceScaling    variance = scale / fan; Xavier, He and LeCun are these:
-Xavier             scale = gain^2, fan = (fan_in + fan_out) / 2
-He                 scale = 2 / (1 + negative_slope^2), fan = fan_in or fan_out
-LeCun              scale = 1, fan = fan_in
+VarianceScaling    variance = scale / fan
+Xavier             VarianceScaling: scale = gain^2, fan = (fan_in + fan_out) / 2
+He                 VarianceScaling: scale = 2 / (1 + negative_slope^2), fan_in or fan_out
+LeCun              VarianceScaling: scale = 1, fan = fan_in
 Orthogonal         a random (semi-)orthogonal matrix, times gain
 =================  ======================================================
 
 ``fan_in`` is the number of inputs of a unit, ``fan_out`` the number of units that an
-input feeds (both times the receptive field in a convolution). A uniform scheme with
-variance ``v`` draws from ``U(-sqrt(3 v), sqrt(3 v))``.
+input feeds. In a convolution both are multiplied by the size of the receptive field. A uniform
+scheme with variance ``v`` draws from ``U(-sqrt(3 v), sqrt(3 v))``.
 
-Weights must differ from unit to unit: units that start equal, and feed equally into the
-next layer, receive equal gradients and stay equal, so that a network of zeros or of one
-constant works like one with a single unit per hidden layer. Biases may start equal; a small
-positive one keeps ReLUs from being 0 for all rows.
+Weights must differ from unit to unit. Units that start with equal incoming and equal outgoing
+weights receive equal gradients and stay equal. A network of zeros or of one constant therefore
+works like a network with a single unit per hidden layer. Biases may start equal. A small
+positive bias keeps a ReLU from being 0 for all rows.
 
 The schemes are small objects that follow scikit-learn's parameter protocol. They hold
-no tensors, import torch only when they fill one, and draw from the generator they are
-given, never from the global one.
+no tensors and import torch only when they fill a tensor. They draw from the given generator;
+without one they draw from torch's global generator.
 """
 
 import itertools
@@ -63,7 +63,7 @@ __all__ = [
 
 
 class Initializer(DocLinkMixin, BaseEstimator):
-    """An initialisation scheme: subclass it and write `fill_`.
+    """Base class of the initialisation schemes. Subclasses define `fill_`.
 
     Examples
     --------
@@ -83,10 +83,10 @@ class Initializer(DocLinkMixin, BaseEstimator):
         Parameters
         ----------
         tensor : torch.Tensor, floating
-            Weights of shape (fan_out, fan_in), or ``(out, in, *kernel)`` of a convolution,
-            or a bias of shape (fan_out,).
+            The weights of a Linear layer, of shape (fan_out, fan_in), the weights of a
+            convolution, of shape ``(out, in, *kernel)``, or a bias of shape (fan_out,).
         generator : torch.Generator, default=None
-            Source of randomness; None is torch's global one.
+            Source of randomness. None is torch's global generator.
 
         Returns
         -------
@@ -100,7 +100,9 @@ class Initializer(DocLinkMixin, BaseEstimator):
 
 
 class Constant(Initializer):
-    """Every weight the same: harmless for a bias, useless for hidden weights.
+    """Set all weights to one value, which suits biases but not hidden weights.
+
+    Hidden units with equal weights receive equal gradients and never become different.
 
     Parameters
     ----------
@@ -125,7 +127,9 @@ class Constant(Initializer):
 
 
 class Zeros(Initializer):
-    """Every weight zero: the usual bias, useless for hidden weights.
+    """Set all weights to zero, which suits biases but not hidden weights.
+
+    Hidden units with equal weights receive equal gradients and never become different.
 
     Examples
     --------
@@ -140,7 +144,7 @@ class Zeros(Initializer):
 
 
 class Uniform(Initializer):
-    """Uniform between two bounds, whatever the width of the layer.
+    """Draw weights uniformly between two bounds that do not depend on the layer's size.
 
     Parameters
     ----------
@@ -168,7 +172,7 @@ class Uniform(Initializer):
 
 
 class Normal(Initializer):
-    """Gaussian of a fixed width, whatever the width of the layer.
+    """Draw Gaussian weights with a standard deviation that does not depend on the layer's size.
 
     Parameters
     ----------
@@ -197,7 +201,7 @@ class Normal(Initializer):
 
 
 class TruncatedNormal(Initializer):
-    """Gaussian whose draws outside of ``[low, high]`` are drawn again.
+    """Draw Gaussian weights, and redraw those outside of ``[low, high]``.
 
     Parameters
     ----------
@@ -232,14 +236,15 @@ class TruncatedNormal(Initializer):
 
 
 class VarianceScaling(Initializer):
-    """Weights with variance ``scale / fan``, so that signals keep their size.
+    """Draw weights with variance ``scale / fan``, so that signals keep their size.
 
     Parameters
     ----------
     scale : float, default=1.0
     fan : {"fan_in", "fan_out", "fan_avg"}, default="fan_in"
-        "fan_in" keeps the variance of the activations, "fan_out" that of the
-        gradients, "fan_avg" is between the two.
+        "fan_in", the number of inputs of a unit, keeps the variance of activations from layer
+        to layer. "fan_out", the number of units that an input feeds, keeps the variance of
+        gradients. "fan_avg", the mean of the two, is a compromise.
     distribution : {"uniform", "normal"}, default="uniform"
 
     Examples
@@ -271,7 +276,7 @@ class VarianceScaling(Initializer):
 
 
 class Xavier(Initializer):
-    """Variance ``gain^2 / ((fan_in + fan_out) / 2)``; for tanh and sigmoid.
+    """Draw weights with variance ``2 gain^2 / (fan_in + fan_out)``, for tanh and sigmoid.
 
     Parameters
     ----------
@@ -304,14 +309,14 @@ class Xavier(Initializer):
 
 
 class He(Initializer):
-    """Variance ``2 / ((1 + negative_slope^2) fan)``; for the ReLU family.
+    """Draw weights with variance ``2 / ((1 + negative_slope^2) fan)``, for the ReLU family.
 
     Parameters
     ----------
     distribution : {"uniform", "normal"}, default="uniform"
     fan : {"fan_in", "fan_out"}, default="fan_in"
     negative_slope : float, default=0.0
-        Slope of a leaky ReLU; 0 is the plain one.
+        Slope of a leaky ReLU below 0. A plain ReLU has slope 0.
 
     References
     ----------
@@ -341,7 +346,7 @@ class He(Initializer):
 
 
 class LeCun(Initializer):
-    """Variance ``1 / fan_in``; for SELU and for linear units.
+    """Draw weights with variance ``1 / fan_in``, for SELU and linear units.
 
     Parameters
     ----------
@@ -371,7 +376,7 @@ class LeCun(Initializer):
 
 
 class Orthogonal(Initializer):
-    """A random matrix with orthonormal rows or columns, times `gain`.
+    """Draw a random matrix with orthonormal rows or columns, multiplied by `gain`.
 
     Parameters
     ----------
@@ -421,7 +426,7 @@ INITIALIZERS: dict[str, Initializer] = {
 
 
 def fans(tensor: "Tensor") -> tuple[int, int]:
-    """Inputs of a unit, and units that an input feeds.
+    """Return fan_in and fan_out of a weight tensor.
 
     Parameters
     ----------
@@ -429,8 +434,10 @@ def fans(tensor: "Tensor") -> tuple[int, int]:
 
     Returns
     -------
-    fan_in, fan_out : int
-        A bias of shape (out,) counts as ``(out, out)``.
+    fan_in : int
+        Number of inputs of a unit.
+    fan_out : int
+        Number of units that an input feeds. For a bias of shape (out,) both are ``out``.
 
     Examples
     --------
@@ -450,9 +457,10 @@ def initialize_(layer, weight_init, bias_init, generator=None):
     Parameters
     ----------
     layer : torch.nn.Module
-        With a `weight`, and a `bias` that may be None.
+        A module with a `weight` and a `bias`. The `bias` may be None.
     weight_init, bias_init : Initializer
     generator : torch.Generator, default=None
+        Source of randomness. None is torch's global generator.
 
     Returns
     -------
@@ -472,7 +480,7 @@ def initialize_(layer, weight_init, bias_init, generator=None):
 
 
 def is_weighted_layer(layer: "nn.Module") -> bool:
-    """Whether a torch module is a Linear or a convolution.
+    """Whether a torch module is a Linear or a convolutional layer.
 
     Parameters
     ----------
@@ -494,10 +502,10 @@ def is_weighted_layer(layer: "nn.Module") -> bool:
 
 
 def warn_of_equal_units(module):
-    """Warn if the units of a hidden layer start equal, and so will stay equal.
+    """Warn if all units of a hidden layer start equal, because they would stay equal.
 
-    Units are equal if all that leads into them and all that leads out of them is. The
-    last layer may start equal: its units receive different gradients.
+    Units start equal if they have the same incoming weights, outgoing weights and biases. The
+    units of the last layer may start equal, because they receive different gradients.
 
     Parameters
     ----------
@@ -526,21 +534,22 @@ def warn_of_equal_units(module):
 
 
 def resolve_init(name: str, value: Any, activation: str) -> Initializer:
-    """The scheme that a parameter means for a layer in front of an activation.
+    """Return the initialisation scheme of a layer in front of an activation.
 
     Parameters
     ----------
     name : str
-        The parameter, for the error message.
+        Name of the parameter, for the error message.
     value : str or Initializer
-        "auto", a key of `INITIALIZERS`, or a scheme.
+        Value of the parameter: "auto", a key of `INITIALIZERS`, or a scheme.
     activation : str
-        Decides "auto": He for the ReLU family, Xavier for tanh, sigmoid and linear
-        units, LeCun for SELU.
+        Name of the activation. It decides what "auto" is: He for the ReLU family, Xavier for
+        tanh, sigmoid and linear units, LeCun for SELU.
 
     Returns
     -------
     Initializer
+        The scheme, with checked settings.
 
     Examples
     --------
@@ -556,7 +565,7 @@ def resolve_init(name: str, value: Any, activation: str) -> Initializer:
 
 
 def _auto_init(activation: str) -> Initializer:
-    """What "auto" means for a layer that feeds an activation."""
+    """Return the scheme that "auto" stands for, for a layer in front of an activation."""
     known = ACTIVATIONS[activation]
     if known.init == "he":
         return He(negative_slope=known.negative_slope)
@@ -564,19 +573,20 @@ def _auto_init(activation: str) -> Initializer:
 
 
 def resolve_bias_init(name: str, value: Any) -> Initializer:
-    """The scheme that a parameter means for biases.
+    """Return the initialisation scheme of the biases.
 
     Parameters
     ----------
     name : str
-        The parameter, for the error message.
+        Name of the parameter, for the error message.
     value : {"zeros"}, float or Initializer
-        A number is the constant of every bias. Schemes that depend on fan_in or fan_out
-        are refused: a bias has neither.
+        Value of the parameter. A number is the start value of every bias. Schemes that depend
+        on fan_in or fan_out are refused, because a bias has neither.
 
     Returns
     -------
     Initializer
+        The scheme, with checked settings.
 
     Examples
     --------
@@ -595,5 +605,5 @@ def resolve_bias_init(name: str, value: Any) -> Initializer:
 
 
 def _without_grad(tensor: "Tensor") -> "Tensor":
-    # The same memory, which autograd does not record.
+    # The result shares the tensor's memory, but autograd does not record changes of it.
     return tensor.detach()

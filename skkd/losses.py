@@ -10,8 +10,8 @@ temper               p^(1/T) / sum_k p_k^(1/T)
 distillation_loss    (1 - alpha) CE(y, z) + alpha D(t, z)
 ===================  =========================================================
 
-``D`` is the distance between student and teacher, one of :data:`TEACHER_LOSSES`. With
-``q = softmax(t/T)``, ``p = softmax(z/T)`` and ``m = (q + p) / 2`` it is, by name:
+``D`` is the distance between student and teacher: one of :data:`TEACHER_LOSSES`, chosen by
+name. With ``q = softmax(t/T)``, ``p = softmax(z/T)`` and ``m = (q + p) / 2`` the distances are
 
 ================  ===================================================
 "kl"              T^2 KL(q || p)
@@ -23,20 +23,21 @@ distillation_loss    (1 - alpha) CE(y, z) + alpha D(t, z)
 "dist"            T^2 (1 - correlation in a row + 1 - correlation in a class)
 ================  ===================================================
 
-Here ``p`` are probabilities, ``z`` and ``t`` the logits of the student and of the
-teacher, ``K`` the number of classes, ``T`` the temperature and ``log`` the natural
-logarithm. They are tied together by ``CE(p, z) = H(p) + KL(p, z)``.
+``p`` are probabilities in the first table. ``z`` and ``t`` are the logits of the student and
+of the teacher, ``y`` are the labels, ``K`` is the number of classes, ``T`` the temperature and
+``log`` the natural logarithm. Cross-entropy, entropy and KL divergence are related by
+``CE(p, z) = H(p) + KL(p, z)``.
 
-The target always comes first; the prediction comes second, and is always logits,
-because ``log softmax(z)`` is exact where the logarithm of a rounded probability is
-not. Labels are distributions or codes; a teacher gives logits. To pass probabilities
-``q``, pass ``log q``: they *are* logits, since softmax ignores shifts.
+The first argument of a loss is the target, the second the prediction. Predictions are always
+logits, because ``log softmax(z)`` is more exact than the logarithm of a rounded probability.
+Labels are class codes or probabilities. Teachers give logits. To pass probabilities ``q`` of a
+teacher, pass ``log q``: it is a valid logit vector, since softmax ignores shifts.
 
-Every loss returns **one value per row**. The training loop averages and weights them.
+Every loss returns **one value per row**. The training loop weights and averages the rows.
 
-The losses of a teacher are objects: subclasses of :class:`TeacherLoss` with the formula,
-its derivative by hand (optional: autograd stands in for it) and its settings. Their
-derivatives by the logits of the student are
+Each teacher loss is an object of a subclass of :class:`TeacherLoss`. The subclass holds the
+formula, its settings and, optionally, a derivative written by hand; without one autograd
+computes the derivative. The derivatives by the student's logits are
 
 ================  ===============================  =======================
 "kl"              T (p - q)
@@ -47,9 +48,9 @@ derivatives by the logits of the student are
 "dkd", "dist"     by autograd
 ================  ===============================  =======================
 
-where ``g`` is, up to a constant, the derivative of the loss by ``p``, divided by ``T^2``.
+where ``g`` is the derivative of the loss by ``p``, divided by ``T^2``, up to a constant.
 
-Importing this file does not import torch: the first call does.
+Importing this file does not import torch. The first call does.
 """
 
 from __future__ import annotations
@@ -106,7 +107,7 @@ def entropy(p: Tensor) -> Tensor:
     Returns
     -------
     Tensor of shape (n_rows,)
-        Nats, between 0 (one-hot) and ``log(n_classes)`` (uniform).
+        Entropy of each row in nats, between 0 (one-hot) and ``log(n_classes)`` (uniform).
 
     References
     ----------
@@ -124,7 +125,7 @@ def entropy(p: Tensor) -> Tensor:
 
 
 def cross_entropy(target: Tensor, logits: Tensor) -> Tensor:
-    r"""Cross-entropy between a target and the softmax of logits.
+    r"""Cross-entropy of each row, between a target and the softmax of logits.
 
     .. math:: CE(p, z) = -\sum_k p_k \log \mathrm{softmax}(z)_k
 
@@ -139,7 +140,7 @@ def cross_entropy(target: Tensor, logits: Tensor) -> Tensor:
     Returns
     -------
     Tensor of shape (n_rows,)
-        Nats.
+        Loss of each row in nats.
 
     Examples
     --------
@@ -157,11 +158,12 @@ def cross_entropy(target: Tensor, logits: Tensor) -> Tensor:
 
 
 def kl_divergence(target: Tensor, logits: Tensor) -> Tensor:
-    r"""Kullback-Leibler divergence from the softmax of logits to a target.
+    r"""Kullback-Leibler divergence of each row, from the softmax of logits to a target.
 
     .. math:: KL(p, z) = \sum_k p_k (\log p_k - \log \mathrm{softmax}(z)_k)
 
-    It is never negative, zero only where both are equal, and not symmetric.
+    The divergence is never negative. It is 0 only if the target equals the softmax, and it
+    is not symmetric.
 
     Parameters
     ----------
@@ -173,7 +175,7 @@ def kl_divergence(target: Tensor, logits: Tensor) -> Tensor:
     Returns
     -------
     Tensor of shape (n_rows,)
-        Nats.
+        Divergence of each row in nats.
 
     References
     ----------
@@ -190,7 +192,7 @@ def kl_divergence(target: Tensor, logits: Tensor) -> Tensor:
 
 
 def one_hot(labels: Tensor, n_classes: int, dtype: torch.dtype | None = None) -> Tensor:
-    """Hard labels as rows of probability one.
+    """One-hot encode hard labels: 1 in the column of the label, 0 elsewhere.
 
     Parameters
     ----------
@@ -247,7 +249,7 @@ def smooth_labels(p: Tensor, epsilon: float) -> Tensor:
 
 
 def softmax_with_temperature(logits: Tensor, temperature: float) -> Tensor:
-    r"""Probabilities from logits, softened by a temperature.
+    r"""Convert logits into probabilities that a temperature softens.
 
     .. math:: \mathrm{softmax}(z / T)
 
@@ -255,11 +257,13 @@ def softmax_with_temperature(logits: Tensor, temperature: float) -> Tensor:
     ----------
     logits : Tensor of shape (n_rows, n_classes), floating
     temperature : float, positive
-        1 is the ordinary softmax, towards 0 the argmax, towards infinity uniform.
+        1 gives the ordinary softmax. Lower values tend to the argmax, higher values to the
+        uniform distribution.
 
     Returns
     -------
     Tensor of shape (n_rows, n_classes)
+        Each row sums to 1.
 
     References
     ----------
@@ -275,13 +279,14 @@ def softmax_with_temperature(logits: Tensor, temperature: float) -> Tensor:
 
 
 def temper(p: Tensor, temperature: float, floor: float = 1e-7) -> Tensor:
-    r"""Probabilities from probabilities, softened by a temperature.
+    r"""Soften probabilities by a temperature.
 
     .. math:: p_k^{1/T} / \sum_j p_j^{1/T}
 
-    The same as :func:`softmax_with_temperature` of ``log p``. Because an exact zero
-    would stay zero at every temperature, `p` is first raised to at least `floor`;
-    with ``T > 1`` this floor decides how soft the targets of a forest are.
+    This equals :func:`softmax_with_temperature` of ``log p``. A probability of exactly 0
+    would stay 0 at every temperature, so probabilities below `floor` are first raised to
+    `floor`. Forests often give exact zeros: with ``T > 1`` the floor decides how soft their
+    probabilities become.
 
     Parameters
     ----------
@@ -306,23 +311,27 @@ def temper(p: Tensor, temperature: float, floor: float = 1e-7) -> Tensor:
 
 
 def forward_kl(teacher_logits: Tensor, logits: Tensor, temperature: float = 1.0) -> Tensor:
-    r"""KL divergence, Hinton's term: the student covers all that the teacher deems possible.
+    r"""Forward KL divergence, KL(teacher || student): the loss of Hinton et al.
 
     .. math:: T^2\, KL(\mathrm{softmax}(t/T) \,\|\, \mathrm{softmax}(z/T))
+
+    The loss is high if the student gives little probability to a class that the teacher
+    finds possible.
 
     Parameters
     ----------
     teacher_logits : Tensor of shape (n_rows, n_classes), floating
-        ``t``, or the logarithm of probabilities; exact zeros are allowed.
+        ``t``: the teacher's logits, or the logarithm of its probabilities. ``-inf``, the
+        logarithm of probability 0, is allowed.
     logits : Tensor of shape (n_rows, n_classes), floating
-        ``z``: the student's, finite.
+        ``z``: the student's logits, finite.
     temperature : float, positive, default=1.0
-        ``T``.
+        ``T``: softens both distributions.
 
     Returns
     -------
     Tensor of shape (n_rows,)
-        Nats times ``T^2``. Towards infinite ``T`` it is :func:`logit_mse`.
+        Loss of each row: nats times ``T^2``. It tends to :func:`logit_mse` as ``T`` grows.
 
     References
     ----------
@@ -340,12 +349,13 @@ def forward_kl(teacher_logits: Tensor, logits: Tensor, temperature: float = 1.0)
 
 
 def reverse_kl(teacher_logits: Tensor, logits: Tensor, temperature: float = 1.0) -> Tensor:
-    r"""KL divergence with the sides swapped: the student avoids what the teacher excludes.
+    r"""Reverse KL divergence, KL(student || teacher): :func:`forward_kl` with swapped sides.
 
     .. math:: T^2\, KL(\mathrm{softmax}(z/T) \,\|\, \mathrm{softmax}(t/T))
 
-    A probability that the teacher puts at exactly zero would make it infinite. It counts
-    as the smallest positive number of its dtype, relative to the row's largest.
+    The loss is high if the student gives probability to a class that the teacher excludes.
+    A teacher's probability of exactly 0 would make the loss infinite. It is therefore
+    replaced by the smallest positive number of its dtype times the row's largest probability.
 
     Parameters
     ----------
@@ -355,7 +365,7 @@ def reverse_kl(teacher_logits: Tensor, logits: Tensor, temperature: float = 1.0)
     Returns
     -------
     Tensor of shape (n_rows,)
-        Nats times ``T^2``. Towards infinite ``T`` it is :func:`logit_mse`.
+        Loss of each row: nats times ``T^2``. It tends to :func:`logit_mse` as ``T`` grows.
 
     References
     ----------
@@ -377,16 +387,16 @@ def reverse_kl(teacher_logits: Tensor, logits: Tensor, temperature: float = 1.0)
 def jensen_shannon(
     teacher_logits: Tensor, logits: Tensor, temperature: float = 1.0, *, beta: float = 0.5
 ) -> Tensor:
-    r"""Jensen-Shannon divergence: how far both are from their mixture.
+    r"""Jensen-Shannon divergence: how far student and teacher are from their mixture.
 
     .. math::
         T^2 \bigl(\beta\, KL(q \,\|\, m) + (1 - \beta)\, KL(p \,\|\, m)\bigr), \qquad
         m = \beta q + (1 - \beta) p
 
-    with ``q = softmax(t/T)`` and ``p = softmax(z/T)``. With ``beta = 1/2`` it is
-    symmetric, and its square root a metric. Divided by `beta` it tends to the KL
-    divergence as `beta` tends to 0; divided by ``1 - beta``, to the reverse one as
-    `beta` tends to 1.
+    with ``q = softmax(t/T)`` and ``p = softmax(z/T)``. With ``beta = 1/2`` the divergence is
+    symmetric, and its square root is a metric. As `beta` tends to 0, the divergence divided
+    by `beta` tends to :func:`forward_kl`. As `beta` tends to 1, the divergence divided by
+    ``1 - beta`` tends to :func:`reverse_kl`.
 
     Parameters
     ----------
@@ -398,8 +408,8 @@ def jensen_shannon(
     Returns
     -------
     Tensor of shape (n_rows,)
-        Nats times ``T^2``; never above ``T^2 log 2``. Towards infinite ``T`` it is
-        ``beta (1 - beta)`` of :func:`logit_mse`, so a quarter.
+        Loss of each row: nats times ``T^2``, never above ``T^2 log 2``. As ``T`` grows it
+        tends to ``beta (1 - beta)`` times :func:`logit_mse`: a quarter of it by default.
 
     References
     ----------
@@ -422,24 +432,26 @@ def jensen_shannon(
 
 
 def logit_mse(teacher_logits: Tensor, logits: Tensor, temperature: float = 1.0) -> Tensor:
-    r"""Half the mean squared difference of centred logits.
+    r"""Half the mean squared difference between the centred logits of student and teacher.
 
     .. math:: \frac{1}{2K} \sum_k (z_k - \bar z - t_k + \bar t)^2
 
-    The limit of :func:`forward_kl` at infinite temperature; its gradient is
-    ``(z - t) / K`` for centred logits. Logits of small probabilities weigh as much as
-    all others, so a teacher's zeros, which count as in :func:`reverse_kl`, want a floor.
+    This is the limit of :func:`forward_kl` at infinite temperature. For centred logits its
+    gradient is ``(z - t) / K``. The logit of a tiny probability weighs as much as any other.
+    Raise a teacher's probabilities to a floor before taking logarithms, therefore. Without a
+    floor, exact zeros are replaced as in :func:`reverse_kl`.
 
     Parameters
     ----------
     teacher_logits, logits
         As in :func:`forward_kl`.
     temperature : float, positive, default=1.0
-        Of no effect: the logits are compared as they are.
+        Without effect: the logits are compared as they are.
 
     Returns
     -------
     Tensor of shape (n_rows,)
+        Loss of each row.
 
     References
     ----------
@@ -458,11 +470,12 @@ def logit_mse(teacher_logits: Tensor, logits: Tensor, temperature: float = 1.0) 
 
 
 def brier(teacher_logits: Tensor, logits: Tensor, temperature: float = 1.0) -> Tensor:
-    r"""Squared distance of two distributions: Brier's score, against a teacher.
+    r"""Brier score of the student with the teacher's probabilities as target.
 
     .. math:: T^2 \sum_k \bigl(\mathrm{softmax}(z/T)_k - \mathrm{softmax}(t/T)_k\bigr)^2
 
-    Bounded, and indifferent to how small a small probability is.
+    The loss is bounded. Unlike a KL divergence it hardly depends on whether a small
+    probability is 1e-3 or 1e-9.
 
     Parameters
     ----------
@@ -472,8 +485,8 @@ def brier(teacher_logits: Tensor, logits: Tensor, temperature: float = 1.0) -> T
     Returns
     -------
     Tensor of shape (n_rows,)
-        Between 0 and ``2 T^2``. Towards infinite ``T`` it is ``2 / K`` of
-        :func:`logit_mse`.
+        Loss of each row, between 0 and ``2 T^2``. As ``T`` grows it tends to ``2 / K``
+        times :func:`logit_mse`.
 
     References
     ----------
@@ -492,11 +505,11 @@ def brier(teacher_logits: Tensor, logits: Tensor, temperature: float = 1.0) -> T
 
 
 class TeacherLoss(DocLinkMixin, BaseEstimator):
-    """The distance between student and teacher: subclass it and write `__call__`.
+    """Base class of the distances between student and teacher. Subclasses define `__call__`.
 
-    A subclass may also write `gradient`, which spares autograd. Its settings are the
-    arguments of its constructor, as scikit-learn's parameter protocol wants them, so that
-    they can be searched, for example as ``teacher_loss__beta``.
+    A subclass may also define `gradient`, so that training needs no autograd. The settings of
+    a loss are its constructor arguments, as in any scikit-learn estimator. A grid can
+    therefore search them, for example as ``teacher_loss__beta``.
 
     Examples
     --------
@@ -522,23 +535,26 @@ class TeacherLoss(DocLinkMixin, BaseEstimator):
         temperature: float = 1.0,
         sample_weight: Tensor | None = None,
     ) -> Tensor:
-        """One loss per row.
+        """Compute one loss per row.
 
         Parameters
         ----------
         teacher_logits : Tensor of shape (n_rows, n_classes), floating
-            ``t``, or the logarithm of probabilities; exact zeros are allowed.
+            ``t``: the teacher's logits, or the logarithm of its probabilities. ``-inf``, the
+            logarithm of probability 0, is allowed.
         logits : Tensor of shape (n_rows, n_classes), floating
-            ``z``: the student's, finite.
+            ``z``: the student's logits, finite.
         temperature : float, positive, default=1.0
-            ``T``.
+            ``T``: softens both distributions.
         sample_weight : Tensor of shape (n_rows,), default=None
-            How much each row counts when a loss compares rows (`compares_rows`); None is
-            1 each. The losses are not multiplied by it.
+            Weights of the rows in means over the batch, for a loss with
+            ``compares_rows = True``; None weights all rows equally. The returned losses are
+            not multiplied by the weights.
 
         Returns
         -------
         Tensor of shape (n_rows,)
+            Loss of each row.
         """
         raise NotImplementedError(
             f"{type(self).__name__} must define "
@@ -552,18 +568,22 @@ class TeacherLoss(DocLinkMixin, BaseEstimator):
         temperature: float = 1.0,
         sample_weight: Tensor | None = None,
     ) -> Tensor | None:
-        """The derivative by hand, or None: then autograd computes it.
+        """Compute the derivative of the losses by the student's logits, without autograd.
+
+        A subclass need not define this method: autograd then computes the derivative.
 
         Parameters
         ----------
         teacher_logits, logits, temperature, sample_weight
-            As in a call, but all logits are finite.
+            As in `__call__`, but all logits are finite.
 
         Returns
         -------
         Tensor of shape (n_rows, n_classes) or None
-            Of the loss of each row by its logits. If the loss compares rows: of the sum of
-            ``sample_weight * loss`` by the logits of the row, divided by its weight.
+            Row i is the derivative of the loss of row i by the student's logits in row i. For
+            a loss with ``compares_rows = True``, row i is the derivative of
+            ``sum(sample_weight * loss)`` by these logits, divided by ``sample_weight[i]``.
+            None if the subclass leaves the derivative to autograd.
         """
         return None
 
@@ -575,20 +595,24 @@ class TeacherLoss(DocLinkMixin, BaseEstimator):
         alpha: float | Tensor = 1.0,
         sample_weight: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """The losses and their derivatives, both times `alpha`.
+        """Compute the losses and their derivatives by the student's logits, times `alpha`.
 
         Parameters
         ----------
         teacher_logits, logits, temperature
             As in `gradient`.
         alpha : float or Tensor of shape (n_rows,), default=1.0
+            Weight of the teacher: one for all rows, or one per row.
         sample_weight : Tensor of shape (n_rows,), default=None
-            As in a call, without `alpha`.
+            As in `__call__`. A loss that compares rows weights them by
+            ``alpha * sample_weight`` if `alpha` is a tensor.
 
         Returns
         -------
         losses : Tensor of shape (n_rows,)
+            ``alpha`` times the loss of each row.
         derivative : Tensor of shape (n_rows, n_classes)
+            ``alpha`` times the result of `gradient`, or of autograd if that is None.
         """
         weights = self._row_weights(alpha, sample_weight)
         by_hand = self.gradient(teacher_logits, logits, temperature, weights)
@@ -602,7 +626,10 @@ class TeacherLoss(DocLinkMixin, BaseEstimator):
         """Raise ValueError or TypeError if a setting is not usable."""
 
     def _row_weights(self, alpha: float | Tensor, sample_weight: Tensor | None) -> Tensor | None:
-        """How much each row counts for a loss that compares rows: its weight times alpha."""
+        """The row weights for a loss that compares rows; None for other losses.
+
+        They are `sample_weight`, multiplied by `alpha` if `alpha` differs from row to row.
+        """
         import torch
 
         if not self.compares_rows:
@@ -628,7 +655,7 @@ class TeacherLoss(DocLinkMixin, BaseEstimator):
 
 
 class ForwardKL(TeacherLoss):
-    """The KL divergence of :func:`forward_kl`: the usual loss of distillation.
+    """KL(teacher || student), :func:`forward_kl`: the usual loss of distillation.
 
     Examples
     --------
@@ -642,7 +669,7 @@ class ForwardKL(TeacherLoss):
         return forward_kl(teacher_logits, logits, temperature)
 
     def with_gradient(self, teacher_logits, logits, temperature=1.0, alpha=1.0, sample_weight=None):
-        # Loss and derivative share their logarithms.
+        # Loss and derivative are computed together, because both need the same logarithms.
         T = temperature
         log_q, log_p = _log_softmax_by_class(teacher_logits / T), _log_softmax_by_class(logits / T)
         q = log_q.exp()
@@ -651,7 +678,7 @@ class ForwardKL(TeacherLoss):
 
 
 class ReverseKL(TeacherLoss):
-    """The KL divergence with the sides swapped, :func:`reverse_kl`.
+    """KL(student || teacher), :func:`reverse_kl`.
 
     Examples
     --------
@@ -698,7 +725,7 @@ class JensenShannon(TeacherLoss):
     def gradient(self, teacher_logits, logits, temperature=1.0, sample_weight=None):
         T = temperature
         log_q, log_p = _log_softmax_by_class(teacher_logits / T), _log_softmax_by_class(logits / T)
-        if self.beta == 0.5:  # one addition less
+        if self.beta == 0.5:  # saves one addition
             log_m = log_q.logaddexp(log_p).sub_(math.log(2))
         else:
             log_m = (log_q + math.log(self.beta)).logaddexp(log_p + math.log1p(-self.beta))
@@ -706,7 +733,7 @@ class JensenShannon(TeacherLoss):
 
 
 class LogitMSE(TeacherLoss):
-    """Half the mean squared difference of centred logits, :func:`logit_mse`.
+    """Half the mean squared difference between centred logits, :func:`logit_mse`.
 
     Examples
     --------
@@ -724,7 +751,7 @@ class LogitMSE(TeacherLoss):
 
 
 class BrierScore(TeacherLoss):
-    """The squared distance of two distributions, :func:`brier`.
+    """Squared distance between the student's and the teacher's probabilities, :func:`brier`.
 
     Examples
     --------
@@ -744,33 +771,37 @@ class BrierScore(TeacherLoss):
 
 
 class DKD(TeacherLoss):
-    r"""Decoupled KL divergence: how likely the target class is, and what the others are like.
+    r"""Decoupled KL divergence: one term for the target class, one for the other classes.
 
     .. math::
         T^2 \bigl(\alpha_{dkd}\, KL(b_q \,\|\, b_p) + \beta\, KL(\hat q \,\|\, \hat p)\bigr)
 
-    with ``q = softmax(t/T)``, ``p = softmax(z/T)``, the target class ``c``, the two numbers
-    ``b_q = (q_c, 1 - q_c)``, and :math:`\hat q`, the probabilities of the other classes,
-    divided by their sum; ``b_p`` and :math:`\hat p` are the student's. Plain KL divergence
-    is the same with ``alpha_dkd = 1`` and ``beta = 1 - q_c``: the surer the teacher is of the
-    target, the less it says of the others. DKD gives both a weight of their own.
+    with ``q = softmax(t/T)`` of the teacher, ``p = softmax(z/T)`` of the student and the target
+    class ``c``. ``b_q`` is the pair ``(q_c, 1 - q_c)``. :math:`\hat q` are the probabilities
+    of all classes but ``c``, divided by their sum. ``b_p`` and :math:`\hat p` are defined from
+    ``p`` in the same way.
 
-    The target of a row is the class that its teacher deems likeliest (the first of equals).
-    The paper takes the true label. Here a row need not have one, and ``alpha=1`` of a
-    distillation means the teacher alone.
+    The first term compares how likely the target class is, the second how the other classes
+    compare with each other. The plain KL divergence is the case ``alpha_dkd = 1`` and
+    ``beta = 1 - q_c``: its second term nearly vanishes if the teacher is sure of the target.
+    DKD weights the two terms independently of ``q_c``.
+
+    The target class of a row is the teacher's most likely class (the first one in a tie). The
+    paper uses the true label instead. Here a row may have no true label, and with ``alpha=1``
+    the student must learn from the teacher alone.
 
     Parameters
     ----------
     alpha_dkd : float, default=1.0
-        Weight of the target class. (Not `alpha`, the weight of the teacher.)
+        Weight of the term for the target class. It is not `alpha`, the weight of the teacher.
     beta : float, default=8.0
-        Weight of the other classes. With two classes there is one other, and this term is 0.
+        Weight of the term for the other classes. With two classes this term is always 0.
 
     Notes
     -----
-    Where the teacher gives all other classes exactly zero it says nothing about them: the
-    second term of such a row is 0. A floor under its probabilities makes them equally likely
-    instead.
+    If the teacher gives probability 0 to all classes but the target, :math:`\hat q` is
+    undefined, and the second term of the row counts as 0. If the teacher's probabilities have
+    a positive floor, :math:`\hat q` is uniform for such a row.
 
     References
     ----------
@@ -799,7 +830,7 @@ class DKD(TeacherLoss):
         T = temperature
         target = teacher_logits.argmax(dim=-1, keepdim=True)
         others = torch.arange(logits.shape[-1] - 1, device=logits.device)
-        others = others + (others >= target)  # all classes but the target, in their order
+        others = others + (others >= target)  # all classes but the target, in ascending order
         binary, rest = [], []
         for log_p in (_log_softmax(teacher_logits / T), _log_softmax(logits / T)):
             rest.append(log_p.gather(-1, others))
@@ -813,43 +844,46 @@ class DKD(TeacherLoss):
 
 
 class DIST(TeacherLoss):
-    r"""One minus correlation: of the classes in each row, and of the rows in each class.
+    r"""One minus the correlation of student and teacher, within rows and within classes.
 
     .. math::
         T^2 \Bigl(\beta\, \bigl(1 - \rho(p_{i \cdot}, q_{i \cdot})\bigr)
         + \gamma\, \frac{1}{K} \sum_k \bigl(1 - \rho(p_{\cdot k}, q_{\cdot k})\bigr)\Bigr)
 
-    with ``q = softmax(t/T)``, ``p = softmax(z/T)`` and Pearson's correlation
-    :math:`\rho`. The student need not match the teacher's probabilities, only their relations:
-    between the classes of a row (the inter-class relation), and between the rows of a batch
-    in each class (the intra-class relation). It is 0 where ``p`` is a rising linear function
-    of ``q``, and never above ``2 T^2 (beta + gamma)`` on average.
+    with ``q = softmax(t/T)`` of the teacher, ``p = softmax(z/T)`` of the student and Pearson's
+    correlation :math:`\rho`. The student need not match the teacher's probabilities, only how
+    they compare: from class to class within a row (the inter-class term, weighted by `beta`),
+    and from row to row of a batch within a class (the intra-class term, weighted by `gamma`).
+    The loss is 0 if ``p`` is a rising linear function of ``q``. Its mean over a batch is never
+    above ``2 T^2 (beta + gamma)``.
 
-    The intra-class relation belongs to a batch. It is divided among the rows by
+    The intra-class term is defined for a whole batch of ``n`` rows. To get one loss per row,
+    the correlation is written as a sum over rows,
 
     .. math:: 1 - \rho(x, y) = \frac{1}{2 n} \sum_i (\tilde x_i - \tilde y_i)^2
 
-    where :math:`\tilde x` is ``x`` minus its mean, divided by its standard deviation: a row's
-    loss is its summand, times ``n``, and the mean over the rows is the loss of the paper. With
-    weights means and deviations are weighted ones, so that a row of weight 2 counts as two
-    rows, and one of weight 0 not at all. The larger the batch, the better the correlations
-    are known; a single row has none, and its intra-class term is 0.
+    where :math:`\tilde x` is ``x`` minus its mean, divided by its standard deviation. The loss
+    of row i is ``n`` times the i-th summand, so the mean over the rows is the loss of the
+    paper. With `sample_weight`, means and deviations are weighted: a row of weight 2 counts as
+    two rows, a row of weight 0 not at all. Larger batches give better estimates of the
+    correlations. In a batch of one row the intra-class term is 0.
 
     Parameters
     ----------
     beta : float, default=1.0
-        Weight of the inter-class relation, the one within rows.
+        Weight of the inter-class term, which correlates the classes of a row.
     gamma : float, default=1.0
-        Weight of the intra-class relation, the one between rows.
+        Weight of the intra-class term, which correlates the rows of a batch.
 
     Notes
     -----
-    Standard deviations are :math:`\sqrt{\mathrm{var} + (s / (K T))^2}` with ``s`` = 0.03:
-    about the deviation of probabilities whose logits deviate by 0.03. So a network that
-    starts with equal probabilities has a finite gradient, and a class to which a teacher
-    gives the same probability in all rows does not divide 0 by 0.
+    To avoid a division by 0, standard deviations are computed as
+    :math:`\sqrt{\mathrm{var} + (s / (K T))^2}` with ``s`` = 0.03. The added number is about the
+    standard deviation of probabilities whose logits have standard deviation 0.03. It keeps the
+    gradient finite for a network that starts with equal probabilities, and for a class to
+    which the teacher gives the same probability in all rows.
 
-    With two classes the inter-class relation only tells which class is the likelier one.
+    With two classes the inter-class term only depends on which class is more likely.
 
     References
     ----------
@@ -886,11 +920,11 @@ class DIST(TeacherLoss):
         return T**2 / 2 * (self.beta * inter + self.gamma * intra)
 
 
-#: Logits with a smaller standard deviation count as almost equal in DIST.
+#: DIST treats logits with a smaller standard deviation than this as almost equal.
 SMALL_SPREAD = 0.03
 
-#: The distance between student and teacher, by name: called with (teacher_logits, logits,
-#: temperature), each gives one loss per row.
+#: The distances between student and teacher, by name. Each is called with (teacher_logits,
+#: logits, temperature) and returns one loss per row.
 TEACHER_LOSSES: dict[str, TeacherLoss] = {
     "kl": ForwardKL(),
     "reverse_kl": ReverseKL(),
@@ -903,18 +937,19 @@ TEACHER_LOSSES: dict[str, TeacherLoss] = {
 
 
 def resolve_teacher_loss(name: str, value: str | TeacherLoss) -> TeacherLoss:
-    """The loss that a parameter means, its settings checked.
+    """Return the teacher loss that the value of a parameter stands for, and check its settings.
 
     Parameters
     ----------
     name : str
-        The parameter, for the error message.
+        Name of the parameter, for the error message.
     value : str or TeacherLoss
-        A key of `TEACHER_LOSSES`, or a loss.
+        A key of `TEACHER_LOSSES`, or a loss object.
 
     Returns
     -------
     TeacherLoss
+        The entry of `TEACHER_LOSSES`, or the loss object itself.
 
     Examples
     --------
@@ -939,45 +974,47 @@ def distillation_loss(
     teacher_loss: str | TeacherLoss = "kl",
     sample_weight: Tensor | None = None,
 ) -> Tensor:
-    r"""Hinton's loss: learn from labels and from a teacher.
+    r"""Weighted sum of the cross-entropy with labels and of a teacher loss, for each row.
 
     .. math::
         L = (1 - \alpha)\, CE(y, z)
             + \alpha\, T^2\, KL(\mathrm{softmax}(t/T) \,\|\, \mathrm{softmax}(z/T))
 
-    The gradient of the second term shrinks as ``1/T^2``; the factor ``T^2`` keeps its
-    scale, so that `alpha` means the same at every temperature. For large ``T`` and
-    centred logits that gradient tends to ``(z - t) / K``.
+    This is the loss of Hinton et al. The gradient of the KL divergence shrinks as ``1/T^2``.
+    The factor ``T^2`` compensates for that, so that `alpha` means the same at every
+    temperature. For large ``T`` and centred logits the gradient of ``T^2 KL`` tends to
+    ``(z - t) / K``.
 
-    With another `teacher_loss` the second term is ``alpha`` times that one.
+    Another `teacher_loss` replaces ``T^2 KL`` in the formula.
 
     Parameters
     ----------
     target : Tensor of shape (n_rows,) or (n_rows, n_classes)
-        ``y``: hard labels as codes, or soft (for example smoothed) labels.
+        ``y``: hard labels as integer codes, or soft (for example smoothed) labels as
+        probabilities.
     logits : Tensor of shape (n_rows, n_classes), floating
-        ``z``: the student's.
+        ``z``: the student's logits.
     teacher_logits : Tensor of shape (n_rows, n_classes), floating
-        ``t``: the teacher's, or the logarithm of its probabilities.
+        ``t``: the teacher's logits, or the logarithm of its probabilities.
     temperature : float, positive
-        ``T``.
+        ``T``: softens student and teacher in the teacher loss.
     alpha : float in [0, 1], or Tensor of shape (n_rows,)
         Weight of the **teacher**: 0 learns from labels alone, 1 from the teacher alone.
     teacher_loss : str or TeacherLoss, default="kl"
-        A name in :data:`TEACHER_LOSSES`, or a loss with settings.
+        A name in :data:`TEACHER_LOSSES`, or a loss object such as ``DKD(beta=4)``.
     sample_weight : Tensor of shape (n_rows,), default=None
-        How much each row counts in a `teacher_loss` that compares rows, such as
-        :class:`DIST`. The losses are not multiplied by it.
+        Weights of the rows inside a `teacher_loss` that compares rows, such as
+        :class:`DIST`. The returned losses are not multiplied by the weights.
 
     Returns
     -------
     Tensor of shape (n_rows,)
-        Nats.
+        Loss of each row in nats.
 
     Raises
     ------
     ValueError
-        Where no loss has the name `teacher_loss`.
+        If `teacher_loss` is a string that is not in :data:`TEACHER_LOSSES`.
 
     References
     ----------
@@ -1000,47 +1037,55 @@ def distillation_loss(
 def _expectation(p: Tensor, log_q: Tensor) -> Tensor:
     import torch
 
-    # 0 * log 0 counts as 0: a class of probability 0 costs nothing, whatever log q is.
+    # A class with p = 0 adds 0 to the sum, even if log q is -inf.
     return torch.where(p == 0, 0.0, p * log_q).sum(dim=-1)
 
 
 def _log_softmax(logits: Tensor) -> Tensor:
-    # Over the first axis torch is several times faster than over a short last one.
+    # torch's log_softmax is several times faster over the first axis than over a short last one.
     return logits.movedim(-1, 0).log_softmax(dim=0).movedim(0, -1)
 
 
 def _log_softmax_by_class(logits: Tensor) -> Tensor:
-    """Of shape (n_classes, n_rows), in memory too."""
+    """Log-softmax of each row, as a contiguous tensor of shape (n_classes, n_rows)."""
     return logits.t().log_softmax(0)
 
 
 def _through_softmax(p: Tensor, g: Tensor) -> Tensor:
-    """The derivative by logits from ``g``, that by probabilities, both class by class."""
+    """Derivative of a loss by logits, from its derivative ``g`` by ``p = softmax(logits)``.
+
+    All tensors have shape (n_classes, n_rows).
+    """
     return p * (g - (p * g).sum(0))
 
 
 def _relative_entropy(log_p: Tensor, log_q: Tensor) -> Tensor:
-    # Unlike kl_divergence it has a gradient by the first argument, too, zeros included.
+    # Unlike kl_divergence, this has a finite gradient by the first argument, too, even where
+    # exp(log_p) is rounded to 0.
     return _not_negative(_expectation(log_p.exp(), log_p - log_q))
 
 
 def _not_negative(divergence: Tensor) -> Tensor:
-    # Rounding must not make it negative where both are equal. A plain clamp would also
-    # remove the gradient there; at high temperatures that happens in many rows.
+    # Rounding can make the divergence of two equal distributions negative. A plain clamp would
+    # also set the gradient of such rows to 0; at high temperatures there are many of them.
     return divergence + (-divergence.detach()).clamp_min(0)
 
 
 def _without_zeros(logits: Tensor) -> Tensor:
     import torch
 
-    # log 0 counts as the logarithm of the smallest number that is not 0.
+    # Replace log 0 by the logarithm of the smallest positive number of the dtype, plus the
+    # largest logit of the row.
     limits = torch.finfo(logits.dtype)
     lowest = logits.amax(dim=-1, keepdim=True) + math.log(limits.tiny) + math.log(limits.eps)
     return torch.where(logits == -torch.inf, lowest, logits)
 
 
 def _standardized(x: Tensor, dim: int, floor: float, weights: Tensor | None = None) -> Tensor:
-    """Mean 0 and standard deviation 1 along a dimension; `floor` is added to the variance."""
+    """Shift and scale `x` to mean 0 and standard deviation 1 along a dimension.
+
+    `floor` is added to the variance. `weights`, if given, weight the rows.
+    """
     if weights is None:
         centred = x - x.mean(dim=dim, keepdim=True)
         variance = centred.square().mean(dim=dim, keepdim=True)

@@ -1,15 +1,16 @@
 """The multilayer perceptron, built from Linear -> BatchNorm -> activation -> Dropout.
 
 =========  ==================================================================
-Linear     W x + b; without b where BatchNorm follows, whose shift replaces it
-BatchNorm  gamma (x - mean) / sqrt(var + 1e-5) + beta; mean and var are the
-           batch's in training (var biased), running averages in inference
+Linear     W x + b; a Linear before BatchNorm has no b, as beta replaces it
+BatchNorm  gamma (x - mean) / sqrt(var + 1e-5) + beta. In training mean and
+           var (biased) are those of the batch, in inference running averages
 Dropout    x mask / (1 - p) in training, x in inference ("inverted")
 =========  ==================================================================
 
-The first layer may be a ScaledLinear, ``W (s x) + b``: a learned scale of each feature.
+The first layer may be a ScaledLinear, ``W (s x) + b``: a Linear with a learned scale of each
+feature.
 
-The last layer is a bare Linear: modules return logits, always.
+The last layer is a Linear without activation, so the network always returns logits.
 """
 
 import math
@@ -24,24 +25,25 @@ from skkd.initializers import initialize_, resolve_bias_init, resolve_init
 
 __all__ = ["ACTIVATIONS", "MLP", "Dropout", "ScaledLinear", "rate_factors"]
 
-#: Functions that make the torch module of an activation, by its name in `skkd.activations`.
+#: By the name of an activation in `skkd.activations`: a function that makes its torch module.
 ACTIVATIONS = {name: activation.module for name, activation in activations.ACTIVATIONS.items()}
 
 
 class Dropout(nn.Module):
-    r"""Inverted dropout that draws from a generator of its own.
+    r"""Inverted dropout that can draw from its own random generator.
 
     .. math:: x \cdot m / (1 - p), \qquad m \sim \mathrm{Bernoulli}(1 - p)
 
-    in training, the identity in inference; so the expectation is the same in both.
-    torch's own draws from the global generator only, which two threads would share.
+    in training, and the identity in inference. The expectation is the same in both.
+    torch's Dropout can only draw from the global generator, which all threads share.
 
     Parameters
     ----------
     p : float in [0, 1)
         Probability that a unit is dropped, rounded to a multiple of 1/65536.
     generator : torch.Generator, default=None
-        None is torch's global generator. It is neither pickled nor copied.
+        None is torch's global generator. A pickle or copy of the layer does not contain
+        `generator`. The restored layer or copy draws from the global generator.
 
     References
     ----------
@@ -68,9 +70,9 @@ class Dropout(nn.Module):
         return x * self.mask(x)
 
     def mask(self, x: Tensor) -> Tensor:
-        """A new draw, of the shape of `x`: 0 where a unit is dropped, else 1 / (1 - p)."""
-        # Four draws of 16 bits from each number: several times as fast as bernoulli_.
-        n_dropped = min(round(self.p * 2**16), 2**16 - 1)  # of the 2**16 equally likely draws
+        """Draw a mask of the shape of `x`: 0 for a dropped unit, 1 / (1 - p) for a kept one."""
+        # Each random int64 gives four draws of 16 bits: several times as fast as bernoulli_.
+        n_dropped = min(round(self.p * 2**16), 2**16 - 1)  # values of a draw that drop the unit
         numbers = torch.empty(-(-x.numel() // 4), dtype=torch.int64, device=x.device)
         draws = numbers.random_(-(2**63), None, generator=self.generator).view(torch.int16)
         is_kept = draws[: x.numel()].view(x.shape) >= n_dropped - 2**15
@@ -84,12 +86,12 @@ class Dropout(nn.Module):
 
 
 class ScaledLinear(nn.Linear):
-    r"""A Linear with a learned scale of each input.
+    r"""A Linear layer that first multiplies each input by a learned scale.
 
     .. math:: W (s \odot x) + b
 
-    ``W s`` could be learned by W alone. But s, which starts at 1 and has a higher learning
-    rate, scales an input for all units at once.
+    A plain Linear can represent the same functions. But ``s``, which starts at 1 and may get
+    a higher learning rate, scales an input for all units at once.
 
     Parameters
     ----------
@@ -132,18 +134,20 @@ class MLP(nn.Sequential):
     activation : str, default="relu"
         A key of `ACTIVATIONS`.
     batch_norm : bool, default=False
-        BatchNorm between each hidden Linear and its activation.
+        Whether to put BatchNorm between each hidden Linear and its activation.
     dropout : float or sequence of float, default=0.0
-        Probability of dropping a unit, one for all hidden layers or one for each.
+        Probability of dropping a unit: one for all hidden layers, or one for each.
     feature_scale : bool, default=False
         Whether the first layer is a :class:`ScaledLinear`.
     init, bias_init : str, float or Initializer, default="auto" and "zeros"
         See :mod:`skkd.initializers`. The last layer feeds no activation, so "auto"
         is Xavier there.
     zero_output : bool, default=False
-        Whether the last layer starts at zero, and all classes equally likely.
+        Whether the last layer starts with zero weights and biases, so that all classes start
+        equally likely.
     generator : torch.Generator, default=None
-        For the weights and for dropout; None is torch's global one.
+        Source of randomness for the weights and for dropout. None is torch's global
+        generator.
     dtype : torch.dtype, default=torch.float32
 
     Notes
@@ -207,27 +211,34 @@ class MLP(nn.Sequential):
 
 
 def dropout_per_layer(dropout: Any, n_layers: int) -> tuple[float, ...]:
-    """One dropout probability per hidden layer, from one for all or one for each."""
+    """Return one dropout probability for each of `n_layers` hidden layers.
+
+    `dropout` is one probability for all layers, or a sequence with one for each.
+    """
     try:
         return tuple(dropout)
     except TypeError:
         return (dropout,) * n_layers
 
 
-#: Inputs of the layer whose learning rate is `learning_rate` itself in "ntk".
+#: With ``parametrization="ntk"``, the weights of a layer with this many inputs are trained at
+#: exactly `learning_rate`.
 USUAL_INPUTS = 256
 
 
 def rate_factors(module: MLP) -> dict[nn.Parameter, float]:
-    r"""Factors of the learning rate that train an MLP as in the NTK parametrisation.
+    r"""Learning-rate factors that train an MLP as in the NTK parametrisation.
 
-    There a layer is :math:`W x / \sqrt{d} + b` with d inputs, and W starts with variance
-    1. A layer :math:`V x + b` whose V starts with variance 1/d learns the same from an
-    optimiser of Adam's kind, for which only the rate matters, if the rate of V is divided
-    by :math:`\sqrt{d}`: so a good rate is good for every width. Biases learn ten times
-    more slowly than W, and a scale of features six times faster, as in RealMLP. All of it
-    is divided by the factor of a layer with 256 inputs, so that a learning rate means
-    what it usually means.
+    In the NTK parametrisation a layer with d inputs computes :math:`W x / \sqrt{d} + b`, and W
+    starts with variance 1. A usual layer :math:`V x + b`, where V starts with variance 1/d, is
+    trained in the same way by Adam if its learning rate is divided by :math:`\sqrt{d}`. (The
+    steps of Adam do not depend on the size of the gradients.) One learning rate then suits
+    layers of every width.
+
+    Weights therefore have the factor :math:`1 / \sqrt{d}`. As in RealMLP, biases have the
+    factor 0.1, and the scale of a :class:`ScaledLinear` has the factor 6. Finally all factors
+    are multiplied by :math:`\sqrt{256}`, so that the weights of a layer with 256 inputs have
+    factor 1.
 
     Parameters
     ----------
@@ -236,6 +247,7 @@ def rate_factors(module: MLP) -> dict[nn.Parameter, float]:
     Returns
     -------
     dict of torch.nn.Parameter to float
+        The factor by which `learning_rate` is multiplied for each parameter of `module`.
 
     References
     ----------

@@ -1,14 +1,18 @@
-"""The names that `optimizer` takes, each with its torch class and the arguments it has.
+"""The optimisers that the parameter `optimizer` selects by name.
 
-========  =======  ====================================================
-sgd       SGD      w - lr m, where m is the momentum of the gradients
-adam      Adam     w - lr m / (sqrt(v) + eps), moments m and v
-adamw     AdamW    the same, and weights decay apart from the gradients
-rmsprop   RMSprop  w - lr g / (sqrt(v) + eps), momentum after that
-========  =======  ====================================================
+========  =======  =======================================================================
+Name      Class    New weights
+========  =======  =======================================================================
+sgd       SGD      w - lr m, where m is the momentum: a running sum of the gradients
+adam      Adam     w - lr m / (sqrt(v) + eps), where m and v are running means of the
+                   gradients and of their squares
+adamw     AdamW    as in Adam, but weight decay is not part of the gradients
+rmsprop   RMSprop  w - lr g / (sqrt(v) + eps), where g is the gradient; momentum is applied
+                   to the quotient
+========  =======  =======================================================================
 
-A new name is a new entry of :data:`OPTIMIZERS`. Importing this file does not import torch;
-:mod:`skkd.training.optimizers` makes the optimisers.
+To add an optimiser, add an entry to :data:`OPTIMIZERS`. Importing this file does not import
+torch. :mod:`skkd.training.optimizers` makes the optimisers.
 """
 
 from collections.abc import Callable
@@ -20,17 +24,17 @@ __all__ = ["OPTIMIZERS", "NamedOptimizer"]
 
 @dataclass(frozen=True)
 class NamedOptimizer:
-    """An optimiser that has a name.
+    """The torch class of an optimiser, and which arguments that class takes.
 
     Parameters
     ----------
     torch_class : callable
-        Gives the class, a subclass of torch.optim.Optimizer.
+        Called without arguments, returns the subclass of torch.optim.Optimizer.
     takes_momentum, takes_nesterov : bool, default=False
-        Whether the class has the arguments `momentum` and `nesterov`.
+        Whether the class takes the arguments `momentum` and `nesterov`.
     is_fused : bool, default=False
-        Whether it has the argument `fused`: one kernel for a whole step. The formula is the
-        same, and the overhead a few times smaller.
+        Whether the class takes the argument `fused`, which runs a whole step as one kernel.
+        A fused step computes the same formula with several times less overhead.
 
     Examples
     --------
@@ -45,7 +49,7 @@ class NamedOptimizer:
 
 
 def _of_torch(name: str) -> Callable[[], Any]:
-    """A function that gives a class of torch.optim, and imports torch only then."""
+    """Return a function that returns a class of torch.optim. It imports torch when called."""
 
     def get() -> Any:
         from torch import optim
@@ -55,7 +59,7 @@ def _of_torch(name: str) -> Callable[[], Any]:
     return get
 
 
-#: The optimisers by name.
+#: The optimisers, by the names that the parameter `optimizer` takes.
 OPTIMIZERS: dict[str, NamedOptimizer] = {
     "sgd": NamedOptimizer(
         _of_torch("SGD"), takes_momentum=True, takes_nesterov=True, is_fused=True

@@ -1,10 +1,10 @@
-"""The values of "auto": two presets for the parameters of a classifier.
+"""The two presets: they decide which values replace "auto" in the parameters of a classifier.
 
-"tabular" is the default: a recipe for tables, after RealMLP (Holzmüller, Grinsztajn and
-Steinwart 2024, "Better by default", arXiv:2407.04491), chosen by
+"tabular", the default, is a recipe for tables. It follows RealMLP (Holzmüller, Grinsztajn and
+Steinwart 2024, "Better by default", arXiv:2407.04491) and was chosen by the benchmark
 ``examples/benchmarks/defaults.py``. "plain" is the textbook network, with the defaults of
-scikit-learn's MLPClassifier (except for the penalty, which MLPClassifier divides by the number
-of rows in a batch).
+scikit-learn's MLPClassifier. Only its L2 penalty differs: MLPClassifier divides the penalty by
+the number of rows in a batch.
 """
 
 import numbers
@@ -56,25 +56,28 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
 }
 
-#: A network is narrow if no layer has more units.
+#: A network is narrow if no hidden layer has more units than this.
 NARROW = 64
 
-#: (units of the widest layer at most, cycles of the learning rate, epochs).
+#: Longer trainings of small networks: (largest number of units in a layer, cycles of the
+#: learning rate, epochs).
 LONGER = ((NARROW, 6, 269), (128, 5, 132))
 
-#: Layers of fewer units are too small to overfit, and have no dropout.
+#: Layers with fewer units than this are too small to overfit and get no dropout.
 WIDE = 256
 
-#: The optimisers that NTK learning rates suit; for others they would be far too high.
+#: The optimisers that suit the learning rates of ``parametrization="ntk"``. These rates are far
+#: too high for other optimisers.
 ADAMS = ("adam", "adamw")
 
 
 def layer_sizes(hidden_layer_sizes: Any) -> tuple:
-    """Units of each hidden layer.
+    """Return the number of units of each hidden layer as a tuple.
 
     Parameters
     ----------
     hidden_layer_sizes : int or sequence of int
+        An integer means one hidden layer.
 
     Returns
     -------
@@ -89,18 +92,20 @@ def layer_sizes(hidden_layer_sizes: Any) -> tuple:
 
 
 def with_preset(parameters: Mapping[str, Any], in_parts: bool = False) -> dict[str, Any]:
-    """The parameters of a classifier, with the values of its preset in place of "auto".
+    """Replace each "auto" in the parameters of a classifier by the value of the preset.
 
     Parameters
     ----------
     parameters : dict of str to object
-        The result of `get_params`.
+        The result of `get_params`. ``parameters["preset"]`` names the preset.
     in_parts : bool, default=False
-        Whether they are for `partial_fit`, which has no last epoch for a schedule to end at.
+        Whether the parameters are for `partial_fit`. The number of epochs is unknown then, so
+        "auto" means a constant learning rate and constant dropout.
 
     Returns
     -------
     dict of str to object
+        A new dict.
 
     Examples
     --------
@@ -128,36 +133,36 @@ def with_preset(parameters: Mapping[str, Any], in_parts: bool = False) -> dict[s
 
 
 def _suitable_values(parameters: Mapping[str, Any], in_parts: bool) -> dict[str, Any]:
-    """The values of the preset, changed where they do not suit the other parameters."""
+    """Return the preset's values, adapted to the parameters that the user has set."""
     values = dict(PRESETS["plain" if parameters["module"] is not None else parameters["preset"]])
     if not _is_adam(parameters["optimizer"]):
         values["parametrization"] = "standard"
         values["learning_rate"] = PRESETS["plain"]["learning_rate"]
         values.pop("optimizer__betas", None)
-    if (
-        _is_lbfgs(parameters["optimizer"]) and values["dropout"]
-    ):  # its line search needs a loss without noise
-        values["dropout"] = 0.0
+    if _is_lbfgs(parameters["optimizer"]) and values["dropout"]:
+        values["dropout"] = 0.0  # the line search of LBFGS needs a loss without noise
         if is_auto(parameters["batch_size"]):
             values |= {"batch_size": sys.maxsize, "learning_rate": 1.0}
     has_cycles = values["lr_decay"] == "coslog"
     if has_cycles:
-        values |= _long_enough(parameters)
+        values |= _training_of_small(parameters)
     if _watches_loss(parameters["lr_decay"]):  # "plateau" ends training by itself
         values["max_epochs"] = PRESETS["plain"]["max_epochs"]
     if in_parts:
         values |= {"lr_decay": "constant", "dropout_decay": "constant"}
-        # Columns may be constant in the first rows, or lack some values.
+        # In the first rows a column may be constant or lack some of its later values.
         values |= {"preprocessor": "standard", "numeric_encoding": None}
     elif parameters["early_stopping"] and has_cycles:
-        values["lr_decay"] = "cosine"  # its loss stops improving only at the end
+        values["lr_decay"] = "cosine"  # a rising rate, as in "coslog", raises the loss for a while
     return values
 
 
-def _long_enough(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Schedule and epochs of a narrow network, which learns more slowly but is cheap per epoch.
+def _training_of_small(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `lr_decay` and `max_epochs` for a network of at most 128 units in each hidden layer.
 
-    It has more cycles of the learning rate than a wide one, each twice as long as the last.
+    Such a network learns more slowly, but its epochs are cheap. It is trained for more epochs,
+    with more cycles of the learning rate. Return an empty dict for wider networks, if
+    `hidden_layer_sizes` is "auto", and if the user has set `lr_decay` or `max_epochs`.
     """
     sizes = parameters["hidden_layer_sizes"]
     if is_auto(sizes) or not (
@@ -174,9 +179,9 @@ def _long_enough(parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _where_wide(dropout: float, hidden_layer_sizes: Any) -> Any:
-    """The dropout of each layer: 0 in narrow ones."""
+    """Return the dropout of each hidden layer: `dropout`, but 0 in layers below 256 units."""
     sizes = layer_sizes(hidden_layer_sizes)
-    if not all(isinstance(size, numbers.Real) for size in sizes):  # refused later, by `Config`
+    if not all(isinstance(size, numbers.Real) for size in sizes):  # `Config` refuses them later
         return dropout
     return tuple(dropout if size >= WIDE else 0.0 for size in sizes)
 

@@ -12,10 +12,10 @@ __all__ = ["ProgressBar", "bar_class"]
 
 @cache
 def bar_class() -> Any:
-    """Return a subclass of tqdm whose own lock is released after any error.
+    """Return a subclass of tqdm with a lock of its own, which is released after any error.
 
-    tqdm has one lock for all bars of the process. It stays taken after Ctrl-C or an error of
-    the output while a bar is drawn, and the next bar of another thread would wait for ever.
+    tqdm uses one lock for all bars of the process. If Ctrl-C or an output error interrupts the
+    drawing of a bar, tqdm does not release the lock, and bars in other threads wait for ever.
 
     Returns
     -------
@@ -44,7 +44,7 @@ def bar_class() -> Any:
             try:
                 self.end()
             finally:
-                self._instances.discard(self)  # else its line would stay reserved
+                self._instances.discard(self)  # else tqdm would keep the line of the bar reserved
 
     if hasattr(os, "register_at_fork"):  # another thread may have held the lock
         os.register_at_fork(after_in_child=lambda: Bar.set_lock(threading.RLock()))
@@ -52,14 +52,14 @@ def bar_class() -> Any:
 
 
 def _releases_the_lock(method: Callable) -> Callable:
-    """Wrap a method so that after an error this thread no longer holds the lock of the bars."""
+    """Wrap a method of a bar so that an error in it releases the lock of the bars."""
 
     @wraps(method)
     def guarded(bar: Any, *args: Any, **kwargs: Any) -> Any:
         try:
             return method(bar, *args, **kwargs)
         except BaseException:
-            with suppress(RuntimeError):  # raised once this thread does not hold the lock
+            with suppress(RuntimeError):  # raised once this thread no longer holds the lock
                 while True:
                     bar._lock.release()
             raise
@@ -68,7 +68,7 @@ def _releases_the_lock(method: Callable) -> Callable:
 
 
 class ProgressBar:
-    """A progress bar with the losses and metrics of the last epoch.
+    """A progress bar over epochs that shows the losses and metrics of the last epoch.
 
     Parameters
     ----------
@@ -91,7 +91,11 @@ class ProgressBar:
         self.n_before = n_before
 
     def on_epoch_end(self, record: Mapping[str, Any], title: str | None = None) -> None:
-        """Show the record of an epoch, a dict of plain floats, and a new title unless None."""
+        """Advance the bar by one epoch and show the losses and metrics of this epoch.
+
+        `record` holds them as floats by name, beside "epoch" and "seconds". `title` replaces
+        the text in front of the bar; None keeps it.
+        """
         metrics = {k: value for k, value in record.items() if k not in ("epoch", "seconds")}
         if self.verbose > 1:
             described = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
@@ -100,7 +104,7 @@ class ProgressBar:
         self.show(title, metrics)
 
     def show(self, title: str | None, metrics: Mapping[str, float]) -> None:
-        """Show a title in front of the bar, unless it is None, and numbers behind it."""
+        """Show metrics behind the bar, and a title in front of it; None keeps the old title."""
         if title is not None:
             self.bar.set_description_str(title, refresh=False)
         self.bar.set_postfix({k: f"{value:.4g}" for k, value in metrics.items()}, refresh=False)

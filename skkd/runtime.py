@@ -1,7 +1,7 @@
-"""Threads, random states and devices of torch during a fit, and their restoration after it.
+"""Threads, random generators, gradients and device of torch during a fit.
 
-Inside `fit` torch runs with a fixed number of threads, with gradients on, and, for a custom
-module, with the global generator seeded. Afterwards all of it is as it was before.
+During `fit` torch runs with a fixed number of threads and with gradients on. For a custom
+module its global generators are seeded. After `fit` these settings are restored.
 """
 
 import os
@@ -25,10 +25,12 @@ __all__ = [
     "threads_of_fit",
 ]
 
+#: Guards the next three variables, which all threads share.
 _fits = threading.Condition()
 _fits_running = 0
 _threads_of_fits = 1
 _threads_before = 1
+#: `n_threads` of the fit that runs in the current thread.
 _here = threading.local()
 
 #: Held while a fit uses the global generators; reentrant, for a fit within a fit.
@@ -37,19 +39,21 @@ generator_lock = threading.RLock()
 
 @contextmanager
 def threads_of_fit(n_threads: int) -> Iterator[None]:
-    """Run torch with `n_threads` in this thread, and restore the count afterwards.
+    """Run torch with `n_threads` threads inside the block, and restore the number afterwards.
 
-    Several fits may run at the same time in threads of one process. The first to start
-    stores the count, the last to end restores it, so that no fit changes the count of
-    another or stores it as the original. A fit that needs another count waits until the
-    running ones end, because torch shares part of this setting between all threads, and
-    the count decides the last bits of a matrix product.
+    Several fits may run at the same time in Python threads of one process. The first fit to
+    start stores torch's number of threads, and the last fit to end restores it.
 
-    In a forked child a single thread does the work (:mod:`skkd.forks`).
+    A fit that needs another number of threads waits until the running fits end. torch shares
+    part of this setting between all Python threads, and the number of threads changes the
+    last bits of a matrix product.
+
+    In a forked child torch always runs with one thread (:mod:`skkd.forks`).
 
     Parameters
     ----------
     n_threads : int
+        Number of threads of torch.
 
     Examples
     --------
@@ -62,7 +66,7 @@ def threads_of_fit(n_threads: int) -> Iterator[None]:
     """
     global _fits_running, _threads_of_fits, _threads_before
     n_threads = 1 if threads_are_lost() else n_threads
-    outer = getattr(_here, "n_threads", None)  # of a fit around this one
+    outer = getattr(_here, "n_threads", None)  # if this fit runs inside another fit
     with _fits:
         if outer is None:
             _fits.wait_for(lambda: _fits_running == 0 or _threads_of_fits == n_threads)
@@ -77,7 +81,7 @@ def threads_of_fit(n_threads: int) -> Iterator[None]:
     finally:
         _here.n_threads = outer
         with _fits:
-            _fits_running = max(0, _fits_running - 1)  # a forked child may end a parent's fit
+            _fits_running = max(0, _fits_running - 1)  # a child may be forked inside a fit
             if threads_are_lost():
                 torch.set_num_threads(1)
             elif outer is not None:
@@ -85,14 +89,14 @@ def threads_of_fit(n_threads: int) -> Iterator[None]:
             elif _fits_running == 0:
                 torch.set_num_threads(_threads_before)
             else:
-                # Restore this thread's count alone: the rest of the setting is shared.
+                # Restore the OpenMP count of this Python thread alone: running fits share the rest.
                 threadpool_limits(_threads_before, user_api="openmp")
             _fits.notify_all()
 
 
 def _begin_forked_child() -> None:
     global _fits, _fits_running, _threads_of_fits, _threads_before, _here, generator_lock
-    # Other threads of the parent may have held the locks.
+    # Make new locks: another thread of the parent may have held the old ones.
     _fits, _fits_running = threading.Condition(), 0
     _threads_of_fits, _threads_before, _here = 1, 1, threading.local()
     generator_lock = threading.RLock()
@@ -103,13 +107,13 @@ if hasattr(os, "register_at_fork"):
 
 
 def default_n_threads(n_parameters: int, batch_size: int) -> int:
-    """Return the number of threads to train a network of this size with, on any machine.
+    """Return the number of threads to train a network with: one, or two for heavy batches.
 
-    The number depends on the work in a batch alone: it decides the last bits of the
-    result, so it must not depend on the machine. On an idle machine two threads are up to
-    twice as fast, with large batches; where fits compete for the cores, as in a grid
-    search with n_jobs, they are far slower. The default is therefore one thread, and two
-    for batches of half a second and more (examples/benchmarks/threads.py).
+    The number of threads changes the last bits of the result, so it must not depend on the
+    machine. It depends on the work in a batch alone. On an idle machine two threads train
+    large batches up to twice as fast. But where fits compete for the cores, as in a grid
+    search with `n_jobs`, two threads are far slower. The default is therefore one thread,
+    and two for batches of half a second and more (examples/benchmarks/threads.py).
 
     Parameters
     ----------
@@ -131,15 +135,15 @@ def default_n_threads(n_parameters: int, batch_size: int) -> int:
 def seeded_global_generator(
     seed: int | None = None, device: torch.device | str = "cpu"
 ) -> Iterator[None]:
-    """Seed torch's global generators, and restore their states afterwards.
+    """Seed torch's global generators for the block, and restore their states afterwards.
 
-    Custom modules draw their weights and their dropout from the global generators alone.
-    One thread at a time may be inside.
+    Custom modules can draw weights and dropout masks only from the global generators. Only one
+    thread at a time may be inside the block; other threads wait.
 
     Parameters
     ----------
     seed : int, default=None
-        None does not seed.
+        None does not seed: the states are only restored.
     device : torch.device or str, default="cpu"
         The generators of the CPU and of this device are seeded and restored; those of other
         devices are not touched.
@@ -154,12 +158,11 @@ def seeded_global_generator(
 
 
 def seed_generator_of(device: torch.device, seed: int) -> None:
-    """Seed the global generator of a device other than the CPU.
+    """Seed the global generator of a device; do nothing for the CPU.
 
     Parameters
     ----------
     device : torch.device
-        The CPU is left alone.
     seed : int
     """
     if device.type == "cuda":
@@ -171,21 +174,21 @@ def seed_generator_of(device: torch.device, seed: int) -> None:
 
 @contextmanager
 def gradients_on() -> Iterator[None]:
-    """Turn gradients on, also inside the caller's no_grad or inference_mode."""
+    """Turn gradients on for the block, even inside the caller's no_grad or inference_mode."""
     with torch.inference_mode(False), torch.enable_grad():
         yield
 
 
 def resolve_device(device: str, fall_back: bool = False) -> torch.device:
-    """Return the torch device for the parameter `device` on this machine.
+    """Return the torch device that the parameter `device` names, checked on this machine.
 
     Parameters
     ----------
     device : str
-        "auto" is a GPU if there is one, else the CPU.
+        "auto" means an accelerator such as a GPU if there is one, else the CPU.
     fall_back : bool, default=False
-        Whether a missing device gives a warning and the CPU (for predicting) or an error
-        (for fitting).
+        What to do if the device is missing. True warns and returns the CPU (for predicting);
+        False raises ValueError (for fitting).
 
     Returns
     -------

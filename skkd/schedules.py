@@ -1,8 +1,8 @@
-"""Learning-rate schedules: progress in, a factor of the learning rate out.
+"""Learning-rate schedules: functions from the progress of training to a learning-rate factor.
 
-A schedule knows no optimiser and no network. It gives the learning rate at a point of
-training, as a factor of the `learning_rate` of the estimator. With ``e`` epochs done out of
-``E``, ``b`` batches done out of ``B``:
+A schedule knows no optimiser and no network. At each point of training it gives the factor by
+which the estimator's `learning_rate` is multiplied. With ``e`` epochs done out of ``E``, and
+``b`` batches done out of ``B``, the factors are
 
 ====================  =========================================================
 Constant              1
@@ -10,21 +10,23 @@ StepDecay             gamma^floor(e / step_size)                        by epoch
 MultiStepDecay        gamma^(milestones passed at e)                    by epoch
 ExponentialDecay      gamma^e                                           by epoch
 CosineDecay           end + (1 - end)/2 (1 + cos(pi e/E))               by batch
-CosineRestarts        the same, started again after each period         by batch
+CosineRestarts        CosineDecay, started again after each period      by batch
 LinearDecay           start + (end - start) e/E                         by batch
-FlatCosine            1, and from the middle on a cosine to 0           by batch
+FlatCosine            1, then from the middle on a cosine to 0          by batch
 CosLog                (1 - cos(2 pi log2(1 + (2^cycles - 1) e/E))) / 2  by batch
 Cyclic                a triangle between base and top                   by batch
 OneCycle              up to 1, then down to almost nothing              by batch
 PlateauDecay          gamma^(plateaus so far)                           by loss
-WarmUp                a ramp in front of any of them                    by batch
+WarmUp                a ramp in front of any other schedule             by batch
 ====================  =========================================================
 
-"By epoch" counts whole epochs, so the rate is constant within one; "by batch" changes it
-with every batch; "by loss" depends on the losses of the epochs so far. All of them follow
-scikit-learn's parameter protocol, so a grid can search ``lr_decay__gamma``; all of them
-pickle, and :meth:`Schedule.simulate` draws the curve without training anything (that of
-PlateauDecay is 1 without losses: see :meth:`PlateauDecay.follow`).
+A factor "by epoch" is constant within an epoch. A factor "by batch" changes with every batch.
+A factor "by loss" depends on the losses of the epochs so far.
+
+All schedules follow scikit-learn's parameter protocol, so a grid can search
+``lr_decay__gamma``. All of them can be pickled. :meth:`Schedule.simulate` computes the curve
+of factors without training anything. The curve of PlateauDecay needs losses: see
+:meth:`PlateauDecay.follow`.
 """
 
 import math
@@ -63,7 +65,7 @@ __all__ = [
 
 
 class Schedule(DocLinkMixin, BaseEstimator):
-    """A learning-rate schedule: subclass it and write `factor`.
+    """Base class of the learning-rate schedules. Subclasses define `factor`.
 
     Examples
     --------
@@ -76,8 +78,8 @@ class Schedule(DocLinkMixin, BaseEstimator):
     [1.0, 0.707, 0.577, 0.5]
     """
 
-    #: What `factor` counts: "epoch" (whole epochs), "progress" (epochs, with the
-    #: fraction that the batches have done) or "batch" (batches).
+    #: The unit of the arguments of `factor`: "epoch" (whole epochs), "progress" (epochs,
+    #: fractions included) or "batch" (batches).
     counts = "epoch"
 
     #: Whether the factor is always 1.
@@ -85,20 +87,20 @@ class Schedule(DocLinkMixin, BaseEstimator):
 
     @property
     def plateau(self) -> "PlateauDecay | None":
-        """What lowers the rate when the loss stops falling: a PlateauDecay, or None."""
+        """The PlateauDecay in this schedule; None if the schedule does not depend on losses."""
         return None
 
     def factor(self, done: float, total: float) -> float:
-        """Factor of the learning rate at a point of training.
+        """Compute the factor of the learning rate at a point of training.
 
-        The schedules call the arguments by what they count: epochs or batches.
+        Subclasses name the arguments after their unit, for example ``epoch, n_epochs``.
 
         Parameters
         ----------
         done : int or float
-            Epochs or batches (see `counts`) that are done, from 0.
+            Number of epochs or batches (see `counts`) that are done, from 0.
         total : int or float
-            Epochs or batches of the whole training.
+            Number of epochs or batches of the whole training.
 
         Returns
         -------
@@ -110,30 +112,32 @@ class Schedule(DocLinkMixin, BaseEstimator):
         """Raise ValueError or TypeError if a parameter is not usable."""
 
     def ends(self, n_epochs: int) -> list[int]:
-        """Numbers of epochs after which the rate is as low as it gets.
+        """Return the epochs after which the learning rate is at a minimum.
+
+        Training may well end after any of them. The base class returns the last epoch only.
 
         Parameters
         ----------
         n_epochs : int
-            Of the whole training.
+            Number of epochs of the whole training.
 
         Returns
         -------
         list of int
-            In ascending order, none above `n_epochs`.
+            Numbers of epochs in ascending order, none above `n_epochs`.
         """
         return [n_epochs]
 
     def at_batch(self, batch: int, batches_per_epoch: int, n_epochs: float) -> float:
-        """Factor for one batch of a training run.
+        """Compute the factor of the learning rate for one batch.
 
         Parameters
         ----------
         batch : int
-            Number of batches that are done, from 0.
+            Number of batches that are done before this one, from 0.
         batches_per_epoch : int
         n_epochs : int or float
-            Length of the training.
+            Number of epochs of the whole training.
 
         Returns
         -------
@@ -146,14 +150,14 @@ class Schedule(DocLinkMixin, BaseEstimator):
         return self.factor(batch // batches_per_epoch, n_epochs)
 
     def simulate(self, n_steps, batches_per_epoch=1):
-        """The curve of factors, without training.
+        """Compute the factor of every batch, without training anything.
 
         Parameters
         ----------
         n_steps : int
             Number of batches.
         batches_per_epoch : int, default=1
-            With 1 each step is an epoch as well.
+            With 1 each batch is also an epoch.
 
         Returns
         -------
@@ -170,7 +174,7 @@ class Schedule(DocLinkMixin, BaseEstimator):
 
 
 class Constant(Schedule):
-    """The learning rate as it is.
+    """Keep the learning rate constant: the factor is always 1.
 
     Examples
     --------
@@ -185,7 +189,7 @@ class Constant(Schedule):
 
 
 class StepDecay(Schedule):
-    """Multiply by `gamma` every `step_size` epochs: ``gamma^floor(e / step_size)``.
+    """Multiply the rate by `gamma` every `step_size` epochs: ``gamma^floor(e / step_size)``.
 
     Parameters
     ----------
@@ -212,7 +216,7 @@ class StepDecay(Schedule):
 
 
 class MultiStepDecay(Schedule):
-    """Multiply by `gamma` at each milestone.
+    """Multiply the learning rate by `gamma` at each milestone.
 
     Parameters
     ----------
@@ -242,7 +246,7 @@ class MultiStepDecay(Schedule):
 
 
 class ExponentialDecay(Schedule):
-    """Multiply by `gamma` after every epoch: ``gamma^e``.
+    """Multiply the learning rate by `gamma` after every epoch: ``gamma^e``.
 
     Parameters
     ----------
@@ -265,7 +269,7 @@ class ExponentialDecay(Schedule):
 
 
 class CosineDecay(Schedule):
-    """Half a cosine from 1 to `end_factor`.
+    """Lower the factor from 1 to `end_factor` along half a cosine wave.
 
     ``end + (1 - end)/2 (1 + cos(pi e/E))``
 
@@ -296,7 +300,7 @@ class CosineDecay(Schedule):
 
 
 class CosineRestarts(Schedule):
-    """Cosine decay that starts again after each period; each is longer than the last (SGDR).
+    """Restart a cosine decay after each period, with ever longer periods (SGDR).
 
     Parameters
     ----------
@@ -305,6 +309,7 @@ class CosineRestarts(Schedule):
     period_factor : int, default=2
         Each period is this many times as long as the one before.
     end_factor : float in [0, 1], default=0.0
+        Factor at the end of each period.
 
     References
     ----------
@@ -341,11 +346,11 @@ class CosineRestarts(Schedule):
             ends.append(end)
             period *= self.period_factor
             end += period
-        return ends or [n_epochs]  # the rate is still high at the end of a part of a period
+        return ends or [n_epochs]  # an unfinished period ends at a high rate: a last resort
 
 
 class LinearDecay(Schedule):
-    """A straight line: ``start + (end - start) e/E``.
+    """Change the factor along a straight line: ``start + (end - start) e/E``.
 
     Parameters
     ----------
@@ -373,19 +378,19 @@ class LinearDecay(Schedule):
 
 
 class FlatCosine(Schedule):
-    """Constant for a while, then half a cosine wave down to 0.
+    """Keep the factor at 1 for a while, then lower it to 0 along half a cosine wave.
 
     ``(1 + cos(pi max(0, e/E - flat) / (1 - flat))) / 2``
 
     Parameters
     ----------
     flat : float in [0, 1), default=0.5
-        How much of the training is over when the decay begins.
+        Share of the training that is done when the decay begins.
 
     References
     ----------
     Holzmüller, Grinsztajn and Steinwart (2024), "Better by default", arXiv:2407.04491,
-    use it for dropout.
+    apply this schedule to the dropout rate.
 
     Examples
     --------
@@ -407,13 +412,14 @@ class FlatCosine(Schedule):
 
 
 class CosLog(Schedule):
-    """RealMLP's schedule: cosine waves that grow longer, ending at zero.
+    """Cosine waves between 0 and 1, each longer than the one before: RealMLP's schedule.
 
     ``(1 - cos(2 pi log2(1 + (2^cycles - 1) e/E))) / 2``
 
     Parameters
     ----------
     cycles : int, default=4
+        Number of waves. Each is twice as long as the one before, and starts and ends at 0.
 
     References
     ----------
@@ -448,21 +454,25 @@ class Cyclic(Schedule):
 
     With ``cycle = floor(1 + b / (2 step_size))`` and
     ``x = |b / step_size - 2 cycle + 1|`` the factor is
-    ``base + (max - base) max(0, 1 - x) scale``, where `mode` decides ``scale``:
+    ``base + (max - base) max(0, 1 - x) scale``. `mode` decides ``scale``:
 
     - "triangular": 1;
-    - "triangular2": ``1 / 2^(cycle - 1)``, each peak half as high;
+    - "triangular2": ``1 / 2^(cycle - 1)``, so that each peak is half as high above the base
+      as the one before;
     - "exp_range": ``gamma^b``.
 
     Parameters
     ----------
     step_size : int, default=2000
-        **Batches** of half a cycle; two to ten epochs' worth works well.
+        Length of half a cycle in **batches**. The number of batches in two to ten epochs
+        works well.
     mode : {"triangular", "triangular2", "exp_range"}, default="triangular"
     base_factor : float, default=0.1
+        Lowest factor.
     max_factor : float, default=1.0
+        Highest factor.
     gamma : float in (0, 1], default=0.9999
-        Only for "exp_range".
+        Used by "exp_range" only.
 
     References
     ----------
@@ -504,18 +514,21 @@ class Cyclic(Schedule):
 
 
 class OneCycle(Schedule):
-    """One rise to the full rate, one long fall to almost nothing.
+    """Raise the factor to 1, then lower it to almost 0.
 
-    Rises from ``1 / div_factor`` to 1 during the first share `rise` of all batches,
-    then falls to ``1 / (div_factor final_div_factor)`` at the last batch.
+    The factor rises from ``1 / div_factor`` to 1 during the first batches, a share `rise` of
+    all. It then falls to ``1 / (div_factor final_div_factor)`` at the last batch.
 
     Parameters
     ----------
     rise : float in (0, 1), default=0.3
+        Share of the batches during which the factor rises.
     div_factor : float, default=25.0
+        The factor of the first batch is 1 / `div_factor`.
     final_div_factor : float, default=1e4
+        First factor, divided by the last.
     anneal : {"cosine", "linear"}, default="cosine"
-        Shape of both slopes.
+        Shape of the rise and of the fall.
 
     References
     ----------
@@ -553,29 +566,29 @@ class OneCycle(Schedule):
 
 
 class PlateauDecay(Schedule):
-    """Multiply by `gamma` when the loss stops falling, and end training at the floor.
+    """Multiply the learning rate by `gamma` whenever the loss stops falling.
 
-    The rule is that of torch's ReduceLROnPlateau. The loss of held-out rows is watched
-    where there are any, else the training loss. After more than `patience` epochs in a row
-    without improvement the factor falls, though not below `min_factor`; when that is reached
-    and the loss stops falling again, training ends, as
-    with ``learning_rate="adaptive"`` of scikit-learn's MLPClassifier. (`partial_fit` goes
-    on at the floor.)
+    The rule is that of torch's ReduceLROnPlateau. The watched loss is the loss of held-out
+    rows, or the training loss if no rows are held out. After more than `patience` epochs in a
+    row without improvement the factor is multiplied by `gamma`, but never falls below
+    `min_factor`. Training ends when the loss stops falling at `min_factor`, as with
+    ``learning_rate="adaptive"`` of scikit-learn's MLPClassifier. `partial_fit` never ends
+    training: it continues at `min_factor`.
 
     Parameters
     ----------
     gamma : float in (0, 1), default=0.1
-        What torch calls `factor`.
+        Multiplies the learning rate. torch calls it `factor`.
     patience : int, default=10
-        Epochs without improvement that are tolerated.
+        Number of epochs without improvement that are tolerated.
     threshold : float, default=1e-4
         Smaller improvements do not count.
     threshold_mode : {"rel", "abs"}, default="rel"
-        Whether `threshold` is a share of the lowest loss, or a difference from it.
+        Whether `threshold` is a share of the lowest loss so far, or an absolute difference.
     cooldown : int, default=0
-        Epochs after a fall that are not counted.
+        Number of epochs after each reduction that do not count towards `patience`.
     min_factor : float in (0, 1], default=1e-3
-        The floor: torch's `min_lr` divided by the learning rate.
+        Lowest factor: torch's `min_lr` divided by the learning rate.
 
     Examples
     --------
@@ -613,32 +626,34 @@ class PlateauDecay(Schedule):
         check_number("min_factor", self.min_factor, low=0, high=1, low_open=True)
 
     def factor(self, epoch: float, n_epochs: float) -> float:
-        return 1.0  # as long as no loss is known
+        return 1.0  # the actual factor depends on losses: see `after_epoch`
 
     def begin(self) -> dict[str, Any]:
-        """The state before the first epoch, as plain data.
+        """Return the state before the first epoch, for `after_epoch`.
 
         Returns
         -------
         dict
-            "factor" of the learning rate, "is_over" (whether training is to end), and what
-            has been counted.
+            "factor": the factor of the learning rate. "is_over": whether training must end.
+            "best": the lowest loss. "n_bad": the number of epochs without improvement.
+            "n_cooldown": the number of epochs that are left of the cooldown.
         """
         return {"factor": 1.0, "is_over": False, "best": math.inf, "n_bad": 0, "n_cooldown": 0}
 
     def after_epoch(self, state: dict[str, Any], loss: float) -> dict[str, Any]:
-        """The state after another epoch; the one given stays as it is.
+        """Return the state after another epoch. The given state is not changed.
 
         Parameters
         ----------
         state : dict
-            Of `begin`, or of the epoch before.
+            State after the epoch before, or the result of `begin`.
         loss : float
-            Of the epoch.
+            Loss after the new epoch.
 
         Returns
         -------
         dict
+            With the keys of `begin`.
         """
         state = dict(state)
         best = state["best"]
@@ -658,16 +673,17 @@ class PlateauDecay(Schedule):
         return state
 
     def follow(self, losses):
-        """The factor of each epoch, without training.
+        """Compute the factor of each epoch from given losses, without training anything.
 
         Parameters
         ----------
         losses : sequence of float
-            After each epoch.
+            The loss after each epoch.
 
         Returns
         -------
         list of float
+            One factor per loss.
         """
         self.check()
         state, factors = self.begin(), []
@@ -678,19 +694,21 @@ class PlateauDecay(Schedule):
 
 
 class WarmUp(Schedule):
-    """A linear ramp in front of any schedule, which begins when the ramp ends.
+    """Raise the learning rate along a linear ramp before another schedule begins.
 
-    During the first `n_epochs` epochs the first factor of `schedule` is multiplied by a
-    ramp that rises batch by batch from `start_factor` to 1; the schedule covers the rest of
-    the training. (CosLog begins at 0, so it needs no ramp.)
+    During the first `n_epochs` epochs the first factor of `schedule` is multiplied by a ramp.
+    The ramp rises batch by batch from `start_factor` to 1. `schedule` then covers the rest of
+    the training. CosLog needs no ramp, because it begins at 0.
 
     Parameters
     ----------
     schedule : str or Schedule, default="constant"
+        The schedule after the ramp.
     n_epochs : float, default=5
-        Length of the ramp; fractions are allowed.
+        Length of the ramp in epochs. Fractions are allowed.
     start_factor : float in [0, 1], default=0.0
-        The first batch runs a step above it, so 0 wastes no batch.
+        Start of the ramp. The first batch is already one step above the start, so with 0 no
+        batch is trained at rate 0.
 
     Examples
     --------
@@ -744,18 +762,19 @@ SCHEDULES = {
 
 
 def resolve_schedule(name: str, value: Any) -> Schedule:
-    """The schedule that a parameter means, its parameters checked.
+    """Return the schedule that the value of a parameter stands for, and check its settings.
 
     Parameters
     ----------
     name : str
-        The parameter, for the error message.
+        Name of the parameter, for the error message.
     value : str or Schedule
         A key of `SCHEDULES`, or a schedule.
 
     Returns
     -------
     Schedule
+        A schedule with default settings for a key, else the schedule itself.
 
     Examples
     --------

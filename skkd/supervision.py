@@ -1,9 +1,17 @@
-"""Supervision: what a network learns from, as candidates that are compared on held-out rows.
+"""Supervision: what a network learns from.
 
-There are up to three candidates: labels alone; labels and a teacher; and a transfer set beside
-them, whose rows only the teacher labels (:mod:`skkd.distillation`). A teacher helps if its
-probabilities are better than those of a network trained on labels alone, and hurts if they are
-worse; a transfer set helps most on small tables.
+There are up to three kinds of supervision for a fit:
+
+- labels alone;
+- labels and a teacher;
+- labels, a teacher and a transfer set: further rows that only the teacher labels.
+
+They are candidates: the network is trained with each, and the best one on held-out rows is
+selected. A teacher helps if its probabilities are better than those of a network trained on
+labels alone, and hurts if they are worse. A transfer set helps most on small tables.
+
+This module holds the interface, and supervision by labels alone. Supervision by a teacher is in
+:mod:`skkd.distillation`.
 """
 
 from collections.abc import Sequence
@@ -25,24 +33,27 @@ __all__ = ["Candidate", "Fold", "LabelSupervision", "Supervision"]
 
 @dataclass(frozen=True)
 class Candidate:
-    """One kind of supervision that is compared with others.
+    """One kind of supervision, to be compared with others on held-out rows.
 
     Parameters
     ----------
     name : str
         "labels", "teacher" or "transfer set".
     criterion : skkd.training.criteria.LabelLoss or TaughtLoss
+        The training loss.
     alpha : float, default=0.0
         Weight of the teacher on rows with labels.
     transfer_set : TransferSet, default=None
         Rows that only the teacher labels.
     is_calibrated : bool, default=True
-        Whether its probabilities are calibrated on held-out labels.
+        Whether the probabilities of the trained network are calibrated on held-out labels.
     required_margin : float, default=1.0
-        The held-out log-loss is multiplied by this before it is compared. Above 1 for a
-        candidate whose teacher may have seen the held-out rows.
+        The held-out log-loss of the candidate is multiplied by this when candidates are
+        compared. Above 1 if the teacher may have seen the held-out rows, because the loss is
+        then too low.
     required_margin_if_trusted : float, default=1.0
-        The same, if the best candidate without a margin uses the teacher.
+        Replaces `required_margin` if the best of the candidates without a margin uses the
+        teacher, because this shows that the teacher helps.
     """
 
     name: str
@@ -54,13 +65,13 @@ class Candidate:
     required_margin_if_trusted: float = 1.0
 
     def dataset(self, labelled: Dataset, transfer_rows: Dataset | None = None) -> Dataset:
-        """All rows that the network is trained on.
+        """All rows that the network is trained on: the labelled ones and the transfer set.
 
         Parameters
         ----------
         labelled : Dataset
         transfer_rows : Dataset, default=None
-            Rows of the transfer set that were made before; None makes them.
+            The rows of the transfer set, if they have been made before. None makes them now.
 
         Returns
         -------
@@ -74,7 +85,7 @@ class Candidate:
         return labelled.with_target("alpha", alphas).followed_by(transfer_rows)
 
     def without_margin(self) -> "Candidate":
-        """The same, for held-out rows that the teacher has not seen.
+        """A copy without required margins, for held-out rows that the teacher has not seen.
 
         Returns
         -------
@@ -83,11 +94,12 @@ class Candidate:
         return replace(self, required_margin=1.0, required_margin_if_trusted=1.0)
 
     def sharing_seconds(self, n_sets: int) -> "Candidate":
-        """The same, with the time limit of its transfer set divided among several sets.
+        """A copy whose transfer set gets an equal share of the time limit.
 
         Parameters
         ----------
         n_sets : int
+            The number of transfer sets that share the time limit.
 
         Returns
         -------
@@ -98,7 +110,7 @@ class Candidate:
         return replace(self, transfer_set=self.transfer_set.shared_by(n_sets))
 
     def labelled_by(self, teacher: "Labeller") -> "Candidate":
-        """The same, with a transfer set that another teacher labels.
+        """A copy whose transfer set is labelled by another teacher.
 
         Parameters
         ----------
@@ -114,14 +126,15 @@ class Candidate:
 
 
 class Fold(NamedTuple):
-    """One split of the rows, and the candidates that are compared on it.
+    """One split into training rows and held-out rows, and the candidates to compare on it.
 
     Parameters
     ----------
     train, held_out : Dataset
     candidates : list of Candidate
     thresholds : dict or None
-        Thresholds of the teacher's trees, by column.
+        The thresholds of the teacher's trees, by index of the column of X. They are bin
+        edges of a numeric encoding. None if there are none, or none are needed.
     """
 
     train: Dataset
@@ -131,22 +144,30 @@ class Fold(NamedTuple):
 
 
 class Supervision(Protocol):
-    """What a network learns from: the interface that `fit` uses."""
+    """The interface through which `fit` gets what a network learns from."""
 
-    #: The sorted labels, of shape (n_classes,).
+    #: The sorted class labels, of shape (n_classes,).
     classes: np.ndarray
 
-    #: Targets of each row, by name; "labels" (codes) is one of them.
+    #: Arrays of training targets for all rows, by name. "labels" holds the class codes.
     targets: dict[str, np.ndarray]
 
     def criterion(self) -> Any:
-        """The training loss if nothing is selected."""
+        """The training loss if no candidates are compared, as in `partial_fit`."""
 
     def candidates(self, data: FitData, can_select: bool) -> list[Candidate]:
-        """The candidates; the first is used if they cannot be compared."""
+        """The candidates to compare on held-out rows.
+
+        If `can_select` is false, no rows can be held out, and the first candidate is used.
+        """
 
     def thresholds(self, may_add_bins: bool) -> dict | None:
-        """Thresholds of the teacher's trees by column, if a numeric encoding needs them."""
+        """The thresholds of the teacher's trees, by index of the column of X.
+
+        They are bin edges of a numeric encoding. None if there are none, or if no encoding needs
+        them. With `may_add_bins`, the selection may try such an encoding even if the user has
+        not asked for one.
+        """
 
     def without(
         self,
@@ -155,14 +176,15 @@ class Supervision(Protocol):
         data: FitData,
         thresholds: dict | None,
     ) -> list[Fold] | None:
-        """Each split with a teacher that was fitted without its held-out rows.
+        """For each split, a Fold with a teacher that was fitted without the held-out rows.
 
-        None if there is no teacher, or none that may be fitted again.
+        None if there is no teacher, or if it cannot be fitted again. `thresholds` is the result
+        of the method `thresholds`; if it is not None, each Fold gets thresholds, too.
         """
 
 
 class LabelSupervision:
-    """Learning from labels alone.
+    """Supervision by labels alone, without a teacher.
 
     Parameters
     ----------
@@ -178,18 +200,18 @@ class LabelSupervision:
         self.targets = {"labels": codes}
 
     def criterion(self) -> Any:
-        """Cross-entropy of smoothed labels."""
+        """The cross-entropy loss, with label smoothing."""
         from skkd.training.criteria import LabelLoss
 
         return LabelLoss(self.config.label_smoothing)
 
     def candidates(self, data: FitData, can_select: bool) -> list[Candidate]:
-        """One candidate: the labels."""
+        """A list with labels alone as its only candidate."""
         is_calibrated = self.config.module is None
         return [Candidate("labels", self.criterion(), is_calibrated=is_calibrated)]
 
     def thresholds(self, may_add_bins: bool) -> dict | None:
-        """None: there is no teacher."""
+        """Return None, because there is no teacher with trees."""
         return None
 
     def without(
@@ -199,5 +221,5 @@ class LabelSupervision:
         data: FitData,
         thresholds: dict | None,
     ) -> list[Fold] | None:
-        """None: there is no teacher."""
+        """Return None, because there is no teacher to fit again."""
         return None

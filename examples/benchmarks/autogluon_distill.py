@@ -4,10 +4,12 @@ Distillation by AutoGluon, on the splits of distillation.py
 
 ``python examples/benchmarks/autogluon_distill.py FOLDER`` fits AutoGluon's predictor, distils
 it into a network of its own (`TabularPredictor.distill`), and measures both. It also measures the
-network that the predictor itself fitted to the labels. All are written into the journals of
-``examples/benchmarks/distillation.py``, whose report then shows them. It does nothing without
-AutoGluon, and does not need skkd, which may require another version of torch. Install it with
-``pip install "autogluon.tabular[catboost,lightgbm,xgboost]" torch``.
+network that the predictor itself fitted to the labels. All results are written into the journals of
+``examples/benchmarks/distillation.py``, whose report then shows them.
+
+The script does nothing if AutoGluon is not installed. Install it with
+``pip install "autogluon.tabular[catboost,lightgbm,xgboost]" torch``. The script does not need skkd,
+which may require another version of torch.
 """
 
 import argparse
@@ -28,16 +30,16 @@ NETWORK = "NeuralNetTorch"
 
 
 def as_table(X, y=None):
-    """A DataFrame with named columns, and the labels among them."""
+    """Return X as a DataFrame with named columns, and y, if given, as its column "label"."""
     if isinstance(X, pd.DataFrame):
         table = X.copy()
-    else:  # like the rows that it makes: otherwise rounding to float32 makes ties
+    else:  # float64, as AutoGluon's synthetic rows: rounding to float32 would make ties
         table = pd.DataFrame(X.astype(np.float64)).add_prefix("x")
     return table if y is None else table.assign(label=np.asarray(y))
 
 
 def fit_predictor(train, folder, options):
-    """A predictor with its defaults."""
+    """Fit and return AutoGluon's predictor with its defaults."""
     from autogluon.tabular import TabularPredictor
 
     predictor = TabularPredictor(label="label", path=str(folder), verbosity=0)
@@ -46,12 +48,13 @@ def fit_predictor(train, folder, options):
 
 
 def distill(predictor, split, options):
-    """The name of the network that the predictor was distilled into."""
+    """Distil the predictor into a network, and return the name of the network."""
     np.random.seed(split)  # decides the synthetic rows
     names = predictor.distill(
         hyperparameters={"NN_TORCH": {"ag_args_fit": {"num_cpus": options.threads}}},
         time_limit=options.time_limit,
-        # the default, written out: that dictionary keeps the number of rows of its first use
+        # These are the defaults. They are passed, because AutoGluon's own dictionary of them keeps
+        # the number of rows of its first use.
         augment_args={"size_factor": 5, "max_size": 100_000},
         verbosity=0,
     )
@@ -59,7 +62,7 @@ def distill(predictor, split, options):
 
 
 def ask(predictor, X, y, model):
-    """Scores of a model, and its seconds of predicting once it is in memory."""
+    """Return the scores of a model, and the seconds it takes to predict once it is in memory."""
     predictor.persist([model], max_memory=None)
     start = perf_counter()
     p = predictor.predict_proba(X, model=model)
@@ -69,7 +72,7 @@ def ask(predictor, X, y, model):
 
 
 def measure(table, split, options):
-    """A line for the predictor, one for its student and one for its network without a teacher."""
+    """Return lines for the predictor, its student and its network without a teacher, if any."""
     X_train, X_test, y_train, y_test = load(options.folder, table, split)
     train, test = as_table(X_train, y_train), as_table(X_test)
     folder = Path(tempfile.mkdtemp(dir=options.out))
@@ -102,7 +105,7 @@ def main():
     parser.add_argument("--presets", help="of the predictor, in place of its default")
     parser.add_argument("--time_limit", type=float, help="seconds, of fit and of distil each")
     default = Path(tempfile.gettempdir()) / "distillation"
-    parser.add_argument("--out", type=Path, default=default, help="that of distillation.py")
+    parser.add_argument("--out", type=Path, default=default, help="--out of distillation.py")
     options = parser.parse_args()
     try:
         import autogluon.tabular  # noqa: F401
@@ -121,7 +124,7 @@ def main():
         try:
             with threadpool_limits(options.threads):
                 lines = measure(table, split, options)
-        except Exception as error:  # its distillation fails on some tables
+        except Exception as error:  # AutoGluon's distillation fails on some tables
             tqdm.write(f"{table}, split {split} failed: {error!r}")
             continue
         for line in lines:

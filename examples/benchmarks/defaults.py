@@ -2,12 +2,12 @@
 Defaults: NeuralClassifier() and other classifiers' defaults
 ============================================================
 
-Ten tables, five splits each, every classifier with its defaults. Five of the tables were used
-to choose skkd's defaults, the other five were not.
+Every classifier is fitted with its defaults, on ten tables with five splits each. Five of the
+tables were used to choose skkd's defaults, the other five were not.
 
-``python examples/benchmarks/defaults.py FOLDER`` prints the tables and draws the picture of
-the docs. Measurements that exist already are read from ``--out``. pytabkit and
-LightGBM are left out where they are not installed.
+``python examples/benchmarks/defaults.py FOLDER`` prints the tables and draws the picture of the
+docs. Measurements that exist already are read from ``--out``. The classifiers of pytabkit and
+LightGBM are left out if these are not installed.
 """
 
 import argparse
@@ -33,19 +33,21 @@ from tqdm import tqdm
 
 from skkd import NeuralClassifier
 
+#: The contender with which the others are compared.
 YARDSTICK = "RealMLP-TD-S"
 
-#: These train on the device of `--device`.
+#: Contenders whose names start with one of these train on the device of `--device`.
 NETWORKS = ("NeuralClassifier", "RealMLP", "without: ")
 
-#: Upper limit of the picture: gradient boosting fails on the rare classes of shuttle.
+#: Upper limit of the ratios in the picture: gradient boosting fails on the rare classes of shuttle.
 MOST = 4
 
 
 # %%
 # The contenders
 # --------------
-# Each is a function of a seed, a number of threads and a device of torch.
+# Each contender is a function of a seed, a number of threads and a torch device that returns an
+# unfitted classifier.
 
 
 def neural(seed, threads, device, **settings):
@@ -75,7 +77,7 @@ def skorch_net(seed, threads, device):
 
 
 def numbers(scaler):
-    """Any table as float32, categories one-hot."""
+    """Return a transformer of any table to float32: numbers scaled, categories one-hot."""
     categories = make_column_selector(dtype_exclude="number")
     fill = make_pipeline(SimpleImputer(), scaler)
     encode = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
@@ -84,7 +86,7 @@ def numbers(scaler):
 
 
 def as_float32(X):
-    """A table as torch accepts it."""
+    """Return a table as an array of float32, which torch accepts."""
     return np.asarray(X, dtype=np.float32)
 
 
@@ -121,7 +123,7 @@ CONTENDERS = {
     "skorch": skorch_net,
 }
 
-#: What the ablation changes in the defaults, one at a time.
+#: The changes of the defaults that the ablation makes, one at a time.
 ABLATIONS = {
     "standard scaling": {"preprocessor": "standard"},
     "ReLU": {"activation": "relu"},
@@ -150,7 +152,7 @@ ABLATIONS = {
 
 
 def measure(folder, table, split, contender, threads, device):
-    """Errors, log-loss, AUC and seconds of one contender on one split."""
+    """Return error, log-loss, AUC and seconds of one contender on one split."""
     X_train, X_test, y_train, y_test = load_split(folder, table, split)
     if isinstance(X_train, pd.DataFrame) and not contender.startswith(("Neural", "without")):
         X_train, X_test = as_categories(X_train, X_test)
@@ -186,7 +188,7 @@ def maker(contender):
 
 
 def as_categories(*tables):
-    """Strings as categories, missing values as a category of their own."""
+    """Return tables whose strings are categories, with missing values as one more category."""
     text = tables[0].select_dtypes(exclude="number").columns
     known = {name: sorted(set(tables[0][name].fillna("missing"))) for name in text}
     return [
@@ -206,31 +208,33 @@ def as_categories(*tables):
 
 
 def error_table(results):
-    """Mean errors: a row per contender, a column per table."""
+    """Return the mean errors, with a row per contender and a column per table."""
     return results.pivot_table(index="contender", columns="table", values="error")
 
 
 def by_split(results, value):
-    """One value: a row per table and split, a column per contender."""
+    """Return one value, with a row per table and split, and a column per contender."""
     return results.pivot_table(index=["table", "split"], columns="contender", values=value)
 
 
 def beside(results, value, yardstick):
-    """Means of each contender and of the reference, by table, over splits that both have."""
+    """Return, by table, the means of each contender and of the yardstick on the same splits."""
     own = by_split(results, value)
     own = own[own[yardstick].notna()]
-    reference = pd.DataFrame({who: own[yardstick].where(own[who].notna()) for who in own.columns})
+    reference = pd.DataFrame(
+        {contender: own[yardstick].where(own[contender].notna()) for contender in own.columns}
+    )
     return own.groupby("table").mean().T, reference.groupby("table").mean().T
 
 
 def mean_ranks(results):
-    """Mean ranks of the errors, over the splits that all contenders have."""
+    """Return the mean ranks of the errors, over the splits that all contenders have."""
     errors = by_split(results, "error").dropna()
     return errors.groupby("table").mean().rank(axis=1).mean()
 
 
 def summary(results, tables):
-    """A row per contender: how it compares on some tables."""
+    """Return a row per contender that compares it with the others on some tables."""
     some = results[results["table"].isin(tables)]
     contenders = sorted(set(some["contender"]))
     yardstick = YARDSTICK if YARDSTICK in contenders else contenders[0]
@@ -239,38 +243,42 @@ def summary(results, tables):
     ranks = mean_ranks(some)
     lines = [
         {
-            "contender": who,
-            "tables": int(errors.loc[who].notna().sum()),
-            "mean rank": ranks.get(who),
-            f"error over {yardstick}'s": (errors.loc[who] / of_yardstick.loc[who]).mean(),
-            "lower log-loss": int((losses.loc[who] < losses_of_yardstick.loc[who]).sum()),
-            "fit over its": time_ratio(some, who, yardstick),
-            **duels(some, who),
+            "contender": contender,
+            "tables": int(errors.loc[contender].notna().sum()),
+            "mean rank": ranks.get(contender),
+            f"error over {yardstick}'s": (
+                errors.loc[contender] / of_yardstick.loc[contender]
+            ).mean(),
+            "tables with lower log-loss": int(
+                (losses.loc[contender] < losses_of_yardstick.loc[contender]).sum()
+            ),
+            f"fit time over {yardstick}'s": time_ratio(some, contender, yardstick),
+            **duels(some, contender),
         }
-        for who in contenders
+        for contender in contenders
     ]
     return pd.DataFrame(lines).set_index("contender").sort_values("mean rank")
 
 
 def timed(results):
-    """The lines whose seconds can be compared: on the CPU, all under the same load."""
+    """Return the lines whose seconds can be compared: on the CPU, under the same load."""
     return results[(results["device"] == "cpu") & results["timed"]]
 
 
-def time_ratio(results, who, yardstick):
-    """Median over tables of the time to fit over the reference's, on splits that both have."""
-    seconds = by_split(timed(results), "fit").reindex(columns=list({who, yardstick}))
-    return (seconds[who] / seconds[yardstick]).groupby("table").mean().median()
+def time_ratio(results, contender, yardstick):
+    """Return the fit time over the yardstick's on the same splits, as the median over tables."""
+    seconds = by_split(timed(results), "fit").reindex(columns=list({contender, yardstick}))
+    return (seconds[contender] / seconds[yardstick]).groupby("table").mean().median()
 
 
-def duels(results, who):
-    """How often NeuralClassifier wins, ties and loses against another, by standard error."""
+def duels(results, contender):
+    """Return on how many tables NeuralClassifier wins, ties and loses, by one standard error."""
     errors = by_split(results, "error")
     counts = {"won": 0, "tied": 0, "lost": 0}
-    if who == "NeuralClassifier" or "NeuralClassifier" not in errors:
+    if contender == "NeuralClassifier" or "NeuralClassifier" not in errors:
         return counts
     rows = by_split(results, "n_test")["NeuralClassifier"]
-    columns = {"ours": errors["NeuralClassifier"], "theirs": errors[who], "rows": rows}
+    columns = {"ours": errors["NeuralClassifier"], "theirs": errors[contender], "rows": rows}
     for _, both in pd.DataFrame(columns).dropna().groupby("table"):
         share = both[["ours", "theirs"]].to_numpy().mean() / 100
         error = 100 * np.sqrt(2 * share * (1 - share) / both["rows"].sum())
@@ -280,15 +288,15 @@ def duels(results, who):
 
 
 def draw(results, path):
-    """Error over that of RealMLP-TD-S, a dot for each table and contender."""
+    """Draw the error divided by RealMLP-TD-S's, with a dot for each table and contender."""
     import matplotlib.pyplot as plt
 
-    names = [who for who in CONTENDERS if who in set(results["contender"])]
+    names = [contender for contender in CONTENDERS if contender in set(results["contender"])]
     errors, of_yardstick = beside(results, "error", YARDSTICK)
     relative = errors / of_yardstick
     figure, axes = plt.subplots(figsize=(8, 0.5 * len(names) + 1.4), layout="constrained")
-    for height, who in enumerate(reversed(names)):
-        values = relative.loc[who].dropna().clip(upper=MOST)
+    for height, contender in enumerate(reversed(names)):
+        values = relative.loc[contender].dropna().clip(upper=MOST)
         axes.plot(values, [height] * len(values), "o", alpha=0.5, color="tab:blue")
         axes.plot(values.median(), height, "|", color="black", markersize=16)
     axes.set_yticks(range(len(names)), reversed(names))
@@ -308,11 +316,15 @@ def main():
     parser.add_argument("folder", type=Path, help="where the files of the tables are")
     parser.add_argument("--tables", nargs="+", default=[*DECIDING, *REPORTED])
     parser.add_argument("--contenders", nargs="+", default=list(CONTENDERS))
-    parser.add_argument("--ablation", action="store_true", help="each part of the defaults off")
+    parser.add_argument("--ablation", action="store_true", help="change the defaults one by one")
     parser.add_argument("--splits", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--device", default="cpu", help="of the networks; its times do not count")
-    parser.add_argument("--untimed", action="store_true", help="no times of this run count")
+    parser.add_argument(
+        "--device", default="cpu", help="of the networks; times count on the CPU only"
+    )
+    parser.add_argument(
+        "--untimed", action="store_true", help="do not report the times of this run"
+    )
     default = Path(tempfile.gettempdir()) / "defaults"
     parser.add_argument("--out", type=Path, default=default, help="folder of results and picture")
     options = parser.parse_args()
@@ -325,23 +337,25 @@ def main():
     if options.ablation:
         contenders = ["NeuralClassifier", *(f"without: {name}" for name in ABLATIONS)]
     wanted = [
-        (table, split, who)
+        (table, split, contender)
         for split in range(options.splits)
         for table in options.tables
-        for who in contenders
+        for contender in contenders
     ]
     have = {(line["table"], line["split"], line["contender"]) for line in done}
     import torch
 
     torch.set_num_threads(options.threads)
-    for table, split, who in tqdm([task for task in wanted if task not in have], unit="fit"):
+    for table, split, contender in tqdm([task for task in wanted if task not in have], unit="fit"):
         try:
             with threadpool_limits(options.threads):
                 done.append(
-                    measure(options.folder, table, split, who, options.threads, options.device)
+                    measure(
+                        options.folder, table, split, contender, options.threads, options.device
+                    )
                 )
         except ImportError as error:
-            tqdm.write(f"{who} is left out: {error}")
+            tqdm.write(f"{contender} is left out: {error}")
             continue
         done[-1]["timed"] = not options.untimed
         with journal.open("a") as file:

@@ -2,14 +2,15 @@
 Distillation: students and their twins, which learn from labels alone
 =====================================================================
 
-Eight tables, four teachers, two sizes of student. ``DistilledClassifier(teacher)`` with its
-defaults is compared with the same network without a teacher, its twin. There are two twins: one
-with `NeuralClassifier`'s defaults, and one with as many steps of the optimiser, the same encoding
-and its own best epoch. The better of the two counts. Four of the tables were used to choose the
-defaults, the other four were not.
+There are eight tables, four teachers and two sizes of student. A student,
+``DistilledClassifier(teacher)`` with its defaults, is compared with its twin, the same network
+without a teacher. Two twins are fitted: one with `NeuralClassifier`'s defaults, and one with the
+student's number of optimiser steps and encoding, and with its own best epoch. The student is
+compared with the better of the two. Four of the tables were used to choose the defaults, the other
+four were not.
 
 ``python examples/benchmarks/distillation.py FOLDER`` prints the tables and draws the picture of the
-docs. Measurements and teachers that exist already are read from ``--out``: that folder grows to
+docs. Measurements and teachers that exist already are read from ``--out``. This folder grows to
 tens of gigabytes. ``--jobs 2`` runs two tables at a time.
 """
 
@@ -53,7 +54,7 @@ from skkd.preprocessing import SelectiveBins, without_teacher
 from skkd.teachers.cache import forget
 from skkd.training.batches import batch_bounds
 
-#: The arms: parameters of DistilledClassifier that are not its defaults.
+#: Each arm of the benchmark -> the parameters of DistilledClassifier that differ from the defaults.
 VARIANTS = {
     "distilled": {},
     "labels only": {"alpha": 0.0},
@@ -70,7 +71,7 @@ VARIANTS = {
     "plain": {"preset": "plain"},
 }
 
-#: Parameters that the twin of equal steps copies from a student, besides the encoding.
+#: Parameters that the twin of equal steps copies from a student, besides `numeric_encoding`.
 ENCODING = ("preprocessor", "categorical_features")
 
 
@@ -81,7 +82,7 @@ ENCODING = ("preprocessor", "categorical_features")
 
 @dataclass
 class Split:
-    """The rows of a split, and the journal of the results."""
+    """One split of a table: its rows, and the journal that stores the results."""
 
     table: str
     split: int
@@ -94,9 +95,9 @@ class Split:
         return {"kind": kind, "table": self.table, "split": self.split, **more}
 
     def fit_and_ask(self, clf):
-        """Fit a classifier; its numbers and its probabilities of the test rows."""
+        """Fit a classifier; return its scores and times, and its probabilities of the test rows."""
         X_train, _, y_train, y_test = self.rows
-        forget()  # not the cached predictions of a teacher
+        forget()  # so that no predictions of a teacher come from the cache
         start = perf_counter()
         clf.fit(X_train, y_train)
         seconds = perf_counter() - start
@@ -110,12 +111,12 @@ class Split:
 
     @property
     def common(self):
-        """Parameters of every network."""
+        """Parameters that all networks of this split have."""
         return {"n_threads": self.threads, "random_state": self.split}
 
 
-def the_teacher(place, name):
-    """The fitted teacher, from disk if it exists there, and its probabilities."""
+def load_or_fit_teacher(place, name):
+    """Return the fitted teacher, from disk if it is stored there, and its test probabilities."""
     key = place.key("teacher", teacher=name)
     path = place.out / "teachers" / f"{place.table}-{place.split}-{name}.joblib"
     found = place.journal.find(**key)
@@ -146,29 +147,29 @@ def steps_per_epoch(batch_size, n_rows):
 
 
 def steps_of(fitted, n_rows):
-    """Steps of the optimiser in the final fit."""
+    """Return the number of optimiser steps in the final fit."""
     if hasattr(fitted, "n_steps_"):
         return int(fitted.n_steps_)
     return fitted.n_iter_ * steps_per_epoch(fitted.batch_size, n_rows)
 
 
 def rows_of_training(classifier, n_rows):
-    """The number of rows that early stopping does not hold out."""
+    """Return the number of rows that early stopping does not hold out."""
     share = classifier.validation_fraction if classifier.early_stopping else 0
     return n_rows - math.ceil(share * n_rows)
 
 
-def seconds_of_asking(fitted):
-    """The teacher's part of the time of a fit, if it is known."""
+def seconds_of_teacher(fitted):
+    """Return the seconds that the teacher took within a fit, or None if they are not known."""
     return getattr(fitted, "teacher_seconds_", None)
 
 
 def encoding_of(student):
-    """The student's encoding, if it is not the default and needs no teacher."""
+    """Return the student's parameters that encode X, if not the defaults, without its teacher."""
     known, defaults = student.get_params(deep=False), NeuralClassifier().get_params()
     seen = {name: known[name] for name in ENCODING if known[name] != defaults[name]}
     encoding = without_teacher(student.numeric_encoding_)
-    if not isinstance(encoding, SelectiveBins):  # the first that "auto" tries
+    if not isinstance(encoding, SelectiveBins):  # not the one that "auto" starts from
         seen["numeric_encoding"] = encoding
     return seen
 
@@ -178,13 +179,13 @@ def size_in_kb(classifier):
 
 
 def measure_student(place, student, name, arm, teacher, p_teacher):
-    """Measure a student, its twins and its teacher."""
+    """Measure a student and its twins, and write a line to the journal."""
     key = place.key("distilled", student=student, teacher=name, arm=arm)
     settings = {"hidden_layer_sizes": sizes(student), **place.common, **VARIANTS[arm]}
     clf = DistilledClassifier(teacher, **settings)
     line, p = place.fit_and_ask(clf)
     y_test = place.rows[3]
-    line["ask"] = seconds_of_asking(clf)
+    line["ask"] = seconds_of_teacher(clf)
     line["n_steps"] = steps_of(clf, rows_of_training(clf, len(place.rows[2])))
     line |= {"candidate": clf.candidate_, "encoding_": str(clf.numeric_encoding_)}
     line["kB"] = size_in_kb(clf.student_)
@@ -212,7 +213,10 @@ def twin_of_defaults(place, student):
 
 
 def twin_of_equal_steps(place, student, n_steps, encoding):
-    """A twin with as many steps, rounded up to epochs, and a rate that falls to the end."""
+    """Measure a twin with the student's number of steps, rounded up to whole epochs.
+
+    It keeps its best epoch, but does not stop early, so its learning rate falls to the end.
+    """
     keeps_best = {"early_stopping": True, "n_iter_no_change": None}
     twin = NeuralClassifier(sizes(student), **keeps_best, **encoding, **place.common)
     n_rows = rows_of_training(twin, len(place.rows[2]))
@@ -223,7 +227,10 @@ def twin_of_equal_steps(place, student, n_steps, encoding):
 
 
 def measure_twin(place, key, twin):
-    """The twin's numbers and probabilities; it has no teacher, so it is fitted once."""
+    """Return the twin's line and probabilities; fit the twin if the journal lacks them.
+
+    A twin has no teacher, so the students of all teachers share it.
+    """
     found = place.journal.find(**key)
     if found:
         return found
@@ -236,9 +243,10 @@ def measure_twin(place, key, twin):
 
 
 def measure_mean(place, student, arm, teachers):
-    """Student minus twin, in the mean over teachers: its sum and sum of squares over rows.
+    """Write to the journal the lead of students over their twins, in rows that are predicted right.
 
-    Teachers share twin and test rows, so their differences are not independent.
+    The leads are averaged over teachers row by row, because they are not independent: teachers
+    share the twin and the test rows. The line holds the sum and the sum of squares over rows.
     """
     key = place.key("mean", student=student, arm=arm, teachers=sorted(teachers))
     if place.journal.has(**key):
@@ -247,7 +255,7 @@ def measure_mean(place, student, arm, teachers):
     totals = {}
     for name in teachers:
         found = place.journal.find(**place.key("distilled", student=student, teacher=name, arm=arm))
-        if found is None:  # measured on another machine: its probabilities are missing
+        if found is None:  # measured on another machine, so its probabilities are missing here
             return
         line, p = found
         for of, twin in line["twins"].items():
@@ -259,12 +267,12 @@ def measure_mean(place, student, arm, teachers):
 
 
 # %%
-# Everything
-# ----------
+# The benchmark
+# -------------
 
 
 def run_table(options, table):
-    """Measure what the journal of a table does not hold yet."""
+    """Make all measurements of a table that its journal does not hold yet."""
     journal = Journal(options.out, table)
     total = options.splits * len(options.teachers) * len(options.students) * len(options.arms)
     with tqdm(total=total, desc=table, unit="student", mininterval=1) as progress:
@@ -278,21 +286,21 @@ def run_table(options, table):
 
 
 def run_teacher(place, name, options, progress):
-    """All students of one teacher on one split."""
+    """Measure all students of one teacher on one split, unless the journal holds them."""
     tasks = list(product(options.students, options.arms))
     keys = [place.key("distilled", student=s, teacher=name, arm=arm) for s, arm in tasks]
     missing = [task for task, key in zip(tasks, keys, strict=True) if not place.journal.has(**key)]
     progress.update(len(tasks) - len(missing))
     if not missing:
         return
-    teacher, p_teacher = the_teacher(place, name)
+    teacher, p_teacher = load_or_fit_teacher(place, name)
     for student, arm in missing:
         measure_student(place, student, name, arm, teacher, p_teacher)
         progress.update()
 
 
 def run_in_processes(options):
-    """One process for each table, `jobs` at a time."""
+    """Run one process for each table, `jobs` at a time."""
 
     def run(table):
         one = argparse.Namespace(
@@ -304,11 +312,11 @@ def run_in_processes(options):
     with ThreadPoolExecutor(options.jobs) as pool:
         codes = dict(zip(options.tables, pool.map(run, options.tables), strict=True))
     for table in (table for table, code in codes.items() if code):
-        print(f"{table} failed: its lines are incomplete")
+        print(f"{table} failed: its results are incomplete")
 
 
 def arguments_of(options):
-    """These options as arguments of the command line."""
+    """Return the options as arguments of the command line."""
     words = [str(options.folder)] if options.folder else []
     for name, value in vars(options).items():
         if name != "folder" and value is not None:
@@ -317,7 +325,7 @@ def arguments_of(options):
 
 
 def known_arms(wanted):
-    """The arms whose parameters exist."""
+    """Return the arms whose parameters DistilledClassifier has, and print the others."""
     arms = []
     for arm in wanted:
         try:
@@ -345,7 +353,7 @@ def parse():
 
 
 def warm_up():
-    """One fit, because the first fit of a process takes longer."""
+    """Fit once, because the first fit of a process takes longer."""
     X, y = load_digits(return_X_y=True)
     NeuralClassifier(8, max_epochs=2).fit(X[:300], y[:300]).predict_proba(X)
 

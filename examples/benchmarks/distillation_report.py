@@ -2,8 +2,9 @@
 Tables and picture of the distillation benchmark
 ================================================
 
-A **pair** is a table, a teacher and a size of student, over all splits. Its twin is the one with
-the higher test accuracy over all splits, which favours the twins.
+A **pair** is one teacher and one size of student on one table, over all splits. Of its two twins
+the one with the higher test accuracy over all splits is used, which favours the twins. A teacher
+**leads** if its test accuracy is clearly higher than the twin's.
 """
 
 from itertools import product
@@ -12,13 +13,13 @@ import numpy as np
 import pandas as pd
 from distillation_scores import DECIDING, REPORTED, difference
 
-#: The smallest number of pairs, whose teacher leads, that a claim is based on.
+#: A claim needs at least this number of pairs whose teacher leads.
 FEWEST_PAIRS = 6
 
 #: Ticks of the picture, whose scale is linear from -1 to 1 point and logarithmic beyond.
 TICKS = (-50, -20, -10, -5, -2, -1, -0.5, 0, 0.5, 1, 2, 5, 10)
 
-#: Standard errors that count as a difference.
+#: A difference is clear if it is larger than this number of standard errors.
 CLEAR = 2
 
 
@@ -28,7 +29,7 @@ CLEAR = 2
 
 
 def wanted(lines, kind, options, **more):
-    """The lines of a kind that the command line asks for."""
+    """Return the lines of a kind that the command line asks for."""
     return [
         line
         for line in lines
@@ -42,7 +43,7 @@ def wanted(lines, kind, options, **more):
 
 
 def pairs(lines, arm, options):
-    """A row per table, teacher and student."""
+    """Return a DataFrame with one row per pair."""
     students = wanted(lines, "distilled", options, arm=arm)
     teachers = pd.DataFrame(wanted(lines, "teacher", options))
     rows = []
@@ -59,7 +60,7 @@ def pairs(lines, arm, options):
 
 
 def pair(splits):
-    """One student, its better twin, and their differences from the teacher, over splits."""
+    """Return the row of one pair: its student, its better twin, and their differences."""
     n_rows = sum(line["n_test"] for line in splits)
 
     def pooled(get):
@@ -85,12 +86,12 @@ def pair(splits):
 
 
 # %%
-# What they show
-# --------------
+# Results
+# -------
 
 
 def gap_closed(some):
-    """The share of the teachers' lead over twins that students keep, and the number of pairs."""
+    """Return the share of leading teachers' lead that students keep, and their number."""
     leading = some[some["leads"]]
     share = leading["gain"].sum() / leading["lead"].sum() if len(leading) else np.nan
     return share, len(leading)
@@ -99,18 +100,18 @@ def gap_closed(some):
 def gap_in_words(some):
     share, n_pairs = gap_closed(some)
     if n_pairs < FEWEST_PAIRS:
-        return f"too few pairs ({n_pairs} of {len(some)} whose teacher leads)"
-    return f"{share:.2f} ({n_pairs} of {len(some)} pairs, whose teacher leads)"
+        return f"too few pairs: in {n_pairs} of {len(some)} the teacher leads"
+    return f"{share:.2f} (the {n_pairs} of {len(some)} pairs whose teacher leads)"
 
 
 def means_over_teachers(lines, arm, options):
-    """Student minus better twin for each table and student, with its standard error."""
+    """Return student minus better twin, averaged over teachers, for each table and student."""
     some = wanted(lines, "mean", options, arm=arm)
     rows = []
     for table, student in product(options.tables, options.students):
         of = [line for line in some if (line["table"], line["student"]) == (table, student)]
         of.sort(key=lambda line: len(line["teachers"]))
-        these = {line["split"]: line for line in of}.values()  # of each split the fullest
+        these = {line["split"]: line for line in of}.values()  # per split the most teachers
         if not these:
             continue
         n_rows = sum(line["n_test"] for line in these)
@@ -128,15 +129,15 @@ def means_over_teachers(lines, arm, options):
 
 
 # %%
-# Printed
-# -------
+# Printing
+# --------
 
 
 def report(lines, arm, options):
     """Print the results of an arm."""
     table = pairs(lines, arm, options)
     if not len(table):
-        print(f"\n{arm}: nothing is measured")
+        print(f"\n{arm}: no measurements")
         return
     means = means_over_teachers(lines, arm, options)
     for student in options.students:
@@ -150,13 +151,13 @@ def report(lines, arm, options):
 
 
 def groups(tables):
-    """Tables used for the choice, tables that were not, and others."""
+    """Return the tables that decided on the defaults, those that did not, and others."""
     rest = [table for table in tables if table not in (*DECIDING, *REPORTED)]
     return {"deciding": DECIDING, "reported": REPORTED, "other": rest}
 
 
 def in_percent(some):
-    """The pairs of one size of student as text."""
+    """Return the pairs of one size of student as text."""
     columns = {
         "teacher %": 100 * some["teacher_accuracy"],
         "twin %": 100 * some["twin_accuracy"],
@@ -165,13 +166,13 @@ def in_percent(some):
         "+-": 100 * some["gain_error"],
         "lead": 100 * some["lead"],
         "leads": some["leads"].map({True: "*", False: ""}),
-        "agree twin": some["twin_agreement"],
-        "student": some["student_agreement"],
+        "agreement twin": some["twin_agreement"],
+        "agreement student": some["student_agreement"],
         "KL twin": some["twin_kl"],
-        "student ": some["student_kl"],
+        "KL student": some["student_kl"],
         "log-loss teacher": some["teacher_log_loss"],
-        "twin ": some["twin_log_loss"],
-        "student  ": some["student_log_loss"],
+        "log-loss twin": some["twin_log_loss"],
+        "log-loss student": some["student_log_loss"],
         "better twin": some["twin"],
         "splits": some["splits"],
     }
@@ -187,7 +188,7 @@ def in_percent(some):
 
 
 def write_csv(lines, arm, student, options, path):
-    """A table of the docs: one size of student, in per cent, twin → student."""
+    """Write a table of the docs: the pairs of one size of student, in per cent, twin → student."""
     table = pairs(lines, arm, options)
     if not len(table):
         return
@@ -208,7 +209,7 @@ def write_csv(lines, arm, student, options, path):
 
 
 def from_to(some, name, form):
-    """The twins' numbers and the students', as text."""
+    """Return a list of texts "twin → student", with the two numbers of each pair."""
     numbers = zip(some[f"twin_{name}"], some[f"student_{name}"], strict=True)
     return [
         " → ".join(form.format(number).removesuffix("%") for number in pair) for pair in numbers
@@ -216,7 +217,7 @@ def from_to(some, name, form):
 
 
 def summary(some, means, options):
-    """A few lines on a group of tables."""
+    """Return a few lines of text about a group of tables."""
     lines = []
     for student in options.students:
         of = some[some["student"] == student]
@@ -232,18 +233,18 @@ def summary(some, means, options):
         )
         lines += [
             f"{student}: gap closed {gap_in_words(of)}",
-            f"  agreement up in {up} of {len(leading)} pairs whose teacher leads",
+            f"  agreement above the twin's in {up} of {len(leading)} pairs whose teacher leads",
             f"  worse than the twin, means over teachers: {worse_in_words(means, of, student)}",
             f"  fit time without the teacher's, medians: {over_twin:.1f} times the equal-steps "
-            f"twin's, {over_defaults:.1f} times NeuralClassifier's with its choice of epochs",
-            f"  log-loss at most the twin's in {low_loss}, agreement at least its in {agrees} "
-            f"of {len(of)} pairs",
+            f"twin's, {over_defaults:.1f} times NeuralClassifier's, which chooses its epochs",
+            f"  log-loss at most the twin's in {low_loss}, agreement at least the twin's in "
+            f"{agrees} of {len(of)} pairs",
         ]
     return lines
 
 
 def worse_in_words(means, some, student):
-    """The tables where students are worse, and by how much; or how close the others are."""
+    """Return as text the tables where students are clearly worse than twins, and by how much."""
     if not len(means):
         return "not measured for all teachers"
     of = means[(means["student"] == student) & means["table"].isin(some["table"])]
@@ -256,18 +257,18 @@ def worse_in_words(means, some, student):
 
 
 def costs(table, lines, options):
-    """Seconds, sizes and steps as text."""
+    """Return the seconds, sizes and steps of twin, student and teacher as text."""
     teachers = pd.DataFrame(wanted(lines, "teacher", options))
-    of = teachers.pivot_table(index=["table", "teacher"], values=["fit", "predict", "kB"])
-    names = [f"{who}_{cost}" for cost in ("fit", "predict", "kB") for who in ("twin", "student")]
+    of_teachers = teachers.pivot_table(index=["table", "teacher"], values=["fit", "predict", "kB"])
+    names = [f"{of}_{cost}" for cost in ("fit", "predict", "kB") for of in ("twin", "student")]
     names += ["twin_n_steps", "student_n_steps"]
     students = table.set_index(["table", "teacher", "student"])[names]
-    text = students.join(of.add_prefix("teacher_"), on=["table", "teacher"])
+    text = students.join(of_teachers.add_prefix("teacher_"), on=["table", "teacher"])
     return text.to_string(float_format="{:.4g}".format)
 
 
 def contenders(table, lines, options):
-    """Other libraries on the same splits, where they were measured."""
+    """Print the results of other libraries on the same splits, if there are any."""
     others = pd.DataFrame(wanted(lines, "contender", options))
     if not len(others):
         return
@@ -279,8 +280,8 @@ def contenders(table, lines, options):
 
 
 # %%
-# Drawn
-# -----
+# Drawing
+# -------
 
 
 def draw(lines, arm, options, path):
@@ -315,7 +316,7 @@ def draw(lines, arm, options, path):
 
 
 def places(names):
-    """A height for each pair of table and teacher, with room between tables."""
+    """Return a height in the picture for each table and teacher, with a gap between tables."""
     tables = names["table"].drop_duplicates().tolist()
     return {
         (table, teacher): i + 0.8 * tables.index(table)
@@ -324,14 +325,14 @@ def places(names):
 
 
 def labels(names):
-    """The table in front of its first teacher."""
+    """Return the names of the teachers; the first of each table follows the table's name."""
     is_first = ~names["table"].duplicated()
     tables = names["table"].where(is_first, "")
-    return [f"{table}   {who}" for table, who in zip(tables, names["teacher"], strict=True)]
+    return [f"{table}   {teacher}" for table, teacher in zip(tables, names["teacher"], strict=True)]
 
 
 def draw_pairs(ax, some, heights):
-    """An arrow for each pair, from the twin's dot to the student."""
+    """Draw an arrow for each pair, from a dot for the twin to the student."""
     ax.axvline(0, color="black", linewidth=1, label="teacher")
     reported = [height for (table, _), height in heights.items() if table in REPORTED]
     if 0 < len(reported) < len(heights):
@@ -349,7 +350,7 @@ def draw_pairs(ax, some, heights):
             (twin, height),
             arrowprops={"arrowstyle": "-|>", "color": color, "alpha": alpha, "shrinkA": 0},
         )
-        ax.plot(student, height, alpha=0)  # an arrow does not extend the axes
+        ax.plot(student, height, alpha=0)  # invisible, because an arrow does not extend the axes
     ax.plot([], [], "o", color="grey", markersize=4, label="twin, labels alone")
     ax.plot([], [], color="tab:blue", marker=">", markersize=5, label="student, better")
     ax.plot([], [], color="tab:red", marker=">", markersize=5, label="student, worse")

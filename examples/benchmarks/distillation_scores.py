@@ -2,9 +2,10 @@
 Scores, comparisons and journals of the distillation benchmark
 ==============================================================
 
-A journal holds numbers alone. The probabilities that they come from are stored beside it, for
-later comparisons. This module does not need skkd: contenders that cannot be installed together
-with it are measured in an environment of their own.
+A journal is a file with one line of numbers per measurement. The probabilities from which the
+numbers were computed are stored beside it, for later comparisons. This module does not need skkd,
+because libraries that cannot be installed together with skkd are measured in an environment of
+their own.
 """
 
 import json
@@ -16,15 +17,17 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import train_test_split
 from tables import load_split
 
+#: The tables that were used to choose the defaults, and the others.
 DECIDING = ("letter", "satimage", "spambase", "covertype")
 REPORTED = ("magic", "pendigits", "connect4", "adult")
 
-#: Used if the files of the real tables are missing.
+#: Data sets of scikit-learn, used if the files of the real tables are missing.
 BUNDLED = {"digits": load_digits, "breast_cancer": load_breast_cancer, "wine": load_wine}
 
+#: Smaller probabilities are raised to this value before scoring.
 FLOOR = 1e-7
 
-#: The key of a line of a journal.
+#: The fields that identify a line of a journal.
 KEY = ("kind", "table", "split", "student", "teacher", "arm", "epochs", "encoding", "teachers")
 
 
@@ -34,15 +37,15 @@ KEY = ("kind", "table", "split", "student", "teacher", "arm", "epochs", "encodin
 
 
 def tables_at(folder, wanted):
-    """The tables of the command line, or those of scikit-learn if there are no files."""
+    """Return the wanted tables, or those of scikit-learn if the folder does not exist."""
     if set(wanted) <= set(BUNDLED) or (folder is not None and folder.is_dir()):
         return wanted
-    print("no folder of tables: scikit-learn's own take their place, which prove nothing")
+    print("no folder of tables: scikit-learn's small tables are used, too small for any conclusion")
     return list(BUNDLED)
 
 
 def load(folder, table, split):
-    """Rows of a table, labels as codes: X_train, X_test, y_train, y_test."""
+    """Return X_train, X_test, y_train, y_test of a table, with labels as codes 0, 1, 2, ..."""
     if table in BUNDLED:
         X, y = BUNDLED[table](return_X_y=True)
         settings = {"random_state": split, "stratify": y}
@@ -59,7 +62,7 @@ def load(folder, table, split):
 
 
 def floored(p):
-    """Probabilities as float64, none of them 0, each row with the sum 1."""
+    """Return probabilities as float64, raised to at least FLOOR, with rows that sum to 1."""
     p = np.clip(np.asarray(p, dtype=np.float64), FLOOR, 1)
     return p / p.sum(axis=1, keepdims=True)
 
@@ -69,7 +72,7 @@ def is_right(p, truth):
 
 
 def scores(p, truth):
-    """Accuracy and log-loss."""
+    """Return the number of test rows, accuracy and log-loss."""
     return {
         "n_test": len(truth),
         "accuracy": float(is_right(p, truth).mean()),
@@ -78,7 +81,7 @@ def scores(p, truth):
 
 
 def fidelity(teacher, student, truth):
-    """How close a student is to its teacher, and how many rows only one of them gets right."""
+    """Return how close a student is to its teacher, and how many rows only one gets right."""
     kl = (teacher * (np.log(teacher) - np.log(student))).sum(axis=1)
     return {
         "agreement": float((teacher.argmax(axis=1) == student.argmax(axis=1)).mean()),
@@ -88,13 +91,13 @@ def fidelity(teacher, student, truth):
 
 
 def only_one_right(one, other, truth):
-    """McNemar's counts: rows that only the first gets right, and rows that only the second does."""
+    """Return McNemar's counts: rows that only the first predicts right, then only the second."""
     one, other = is_right(one, truth), is_right(other, truth)
     return [int((one & ~other).sum()), int((other & ~one).sum())]
 
 
 def difference(counts, n_rows):
-    """Difference of two accuracies and its standard error, from McNemar's counts."""
+    """Return the difference of two accuracies and its standard error, from McNemar's counts."""
     for_one, for_other = counts
     mean = (for_one - for_other) / n_rows
     return mean, np.sqrt(((for_one + for_other) / n_rows - mean**2) / n_rows)
@@ -116,29 +119,29 @@ class Journal:
 
     def __init__(self, folder, table):
         self.path = folder / f"results-{table}.jsonl"
-        self.answers = folder / "answers"
+        self.probabilities = folder / "answers"
         self.lines = {_key(line): line for line in read(self.path)}
 
     def find(self, **key):
-        """The line of that key and its probabilities, or None."""
-        line, path = self.lines.get(_key(key)), self._path_of_answers(key)
+        """Return the line with this key and its probabilities, or None if either is missing."""
+        line, path = self.lines.get(_key(key)), self._path_of_probabilities(key)
         return (line, floored(np.load(path))) if line and path.exists() else None
 
     def has(self, **key):
         return _key(key) in self.lines
 
     def add(self, line, p=None):
-        """Write a line, and store its probabilities, if there are any."""
+        """Append a line to the file, and store its probabilities if `p` is given."""
         if p is not None:
-            self.answers.mkdir(exist_ok=True)
-            np.save(self._path_of_answers(line), p.astype(np.float32))
+            self.probabilities.mkdir(exist_ok=True)
+            np.save(self._path_of_probabilities(line), p.astype(np.float32))
         with self.path.open("a") as file:
             file.write(json.dumps(line) + "\n")
         self.lines[_key(line)] = line
 
-    def _path_of_answers(self, key):
+    def _path_of_probabilities(self, key):
         parts = [str(key[name]) for name in KEY if key.get(name) not in (None, "")]
-        return self.answers / f"{re.sub('[^A-Za-z0-9_.=-]', '', '_'.join(parts))}.npy"
+        return self.probabilities / f"{re.sub('[^A-Za-z0-9_.=-]', '', '_'.join(parts))}.npy"
 
 
 def _key(line):
@@ -146,7 +149,7 @@ def _key(line):
 
 
 def read(path):
-    """The lines of a journal; an incomplete line counts as missing."""
+    """Return the lines of a journal without incomplete ones, which are printed."""
     lines = []
     for text in path.read_text().splitlines() if path.exists() else ():
         try:
@@ -157,6 +160,6 @@ def read(path):
 
 
 def read_all(folder):
-    """The lines of all journals; of those with the same key the last."""
+    """Return the lines of all journals; of lines with the same key only the last."""
     journals = [read(path) for path in sorted(folder.glob("results-*.jsonl"))]
     return list({_key(line): line for lines in journals for line in lines}.values())

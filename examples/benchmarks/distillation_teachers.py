@@ -2,8 +2,8 @@
 The teachers of the distillation benchmark
 ==========================================
 
-Each accepts a table with strings and missing values. A fitted teacher is stored on disk, because
-students and contenders share it.
+Each teacher accepts a table with strings and missing values. A fitted teacher is stored on disk,
+because all students share it.
 """
 
 from time import perf_counter
@@ -23,13 +23,14 @@ from sklearn.preprocessing import FunctionTransformer, OrdinalEncoder
 
 from skkd import NeuralClassifier
 
-#: Networks in the bag, and their epochs: the default would choose the epochs in a first fit.
+#: Number of networks in the ensemble, and of their epochs. (By default each network would choose
+#: its number of epochs in a first fit, which takes time.)
 N_NETWORKS = 10
 NETWORK_EPOCHS = 30
 
 
 def forest(X, seed, threads):
-    """500 trees; categories as codes, missing values as a code of their own."""
+    """Return a forest of 500 trees; categories become codes, and missing values one more code."""
     trees = RandomForestClassifier(500, n_jobs=threads, random_state=seed)
     if not isinstance(X, pd.DataFrame):
         return trees
@@ -41,7 +42,7 @@ def forest(X, seed, threads):
 
 
 def boosting(X, seed, threads):
-    """Gradient boosting, which handles categories and missing values."""
+    """Return gradient boosting, which handles categories and missing values itself."""
     trees = HistGradientBoostingClassifier(random_state=seed)
     if not isinstance(X, pd.DataFrame):
         return trees
@@ -49,21 +50,22 @@ def boosting(X, seed, threads):
 
 
 def as_categories(X):
-    """Columns of strings as columns of categories."""
+    """Return a DataFrame whose columns of strings are columns of categories."""
     return X.astype(dict.fromkeys(X.select_dtypes(exclude="number").columns, "category"))
 
 
 def stack(X, seed, threads):
-    """Forest and boosting, combined by a logistic regression on out-of-fold predictions."""
+    """Return forest and boosting, stacked by a logistic regression on out-of-fold predictions."""
     parts = [("forest", forest(X, seed, threads)), ("boosting", boosting(X, seed, threads))]
     return StackingClassifier(parts, LogisticRegression(max_iter=1000), cv=3)
 
 
 def networks(X, seed, threads):
-    """The mean of ten larger networks that differ in their seeds.
+    """Return the mean of ten larger networks that differ in their seeds.
 
-    Their labels are not smoothed, which would hide what a student can learn (Müller,
-    Kornblith and Hinton 2019, "When does label smoothing help?", arXiv:1906.02629).
+    They are trained without label smoothing, because smoothing would remove information that a
+    student can learn (Müller, Kornblith and Hinton 2019, "When does label smoothing help?",
+    arXiv:1906.02629).
     """
     settings = {
         "hidden_layer_sizes": (256, 256, 256),

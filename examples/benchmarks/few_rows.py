@@ -2,10 +2,10 @@
 Few rows: does a teacher help, and does it help to fit it again?
 ================================================================
 
-On a small table few rows can be held out, and a frozen teacher has seen them. A thousand rows are
-drawn from each of six tables. Compared are ``NeuralClassifier()``, a student of a frozen teacher,
-and a student with ``fit_teacher=True``. For the latter clones of the teacher are fitted without the
-held-out rows (its seconds include those fits).
+On a small table few rows can be held out, and a frozen teacher has seen them. This benchmark draws
+a thousand rows from each of six tables. It compares ``NeuralClassifier()``, a student of a frozen
+teacher, and a student with ``fit_teacher=True``. This last student fits clones of the teacher
+without the held-out rows, and its seconds include these fits.
 
 ``python examples/benchmarks/few_rows.py FOLDER`` prints the table of the guide's page on
 students. Measurements that exist already are read from ``--out``.
@@ -36,7 +36,7 @@ MOST_TEST_ROWS = 10_000
 
 
 def draw(folder, table, n_rows, seed):
-    """A given number of training rows, with all classes, and test rows."""
+    """Draw `n_rows` training rows, stratified by class, and at most 10,000 test rows."""
     X_train, X_test, y_train, y_test = load_split(folder, table, seed)
     parts = []
     for X, y, n in ((X_train, y_train, n_rows), (X_test, y_test, MOST_TEST_ROWS)):
@@ -48,18 +48,18 @@ def draw(folder, table, n_rows, seed):
 
 
 def measure(folder, table, n_rows, seed, size):
-    """A record of each classifier on one draw."""
+    """Yield a record of results for each classifier on one draw."""
     X, y, X_test, y_test = draw(folder, table, n_rows, seed)
     settings = {"hidden_layer_sizes": SIZES[size], "random_state": seed, "n_threads": 1}
 
-    def record(who, clf, teacher=""):
+    def record(contender, clf, teacher=""):
         start = perf_counter()
         clf.fit(X, y)
         seconds = perf_counter() - start
         p = np.clip(clf.predict_proba(X_test), 1e-7, 1)
         return {
             **{"table": table, "rows": n_rows, "seed": seed, "size": size},
-            **{"who": who, "teacher": teacher, "seconds": seconds},
+            **{"who": contender, "teacher": teacher, "seconds": seconds},
             "accuracy": float(np.mean(clf.classes_[p.argmax(axis=1)] == y_test)),
             "log_loss": float(log_loss(y_test, p / p.sum(axis=1, keepdims=True))),
             "candidate": getattr(clf, "candidate_", ""),
@@ -74,20 +74,21 @@ def measure(folder, table, n_rows, seed, size):
 
 
 def report(results):
-    """Print gains over the network without a teacher: points of accuracy, and log-loss."""
+    """Print the gains over the network without a teacher, in points of accuracy and log-loss."""
+    results = results.rename(columns={"who": "contender"})
     draws = ["table", "rows", "seed", "size"]
-    untaught = results[results["who"] == "untaught"].set_index(draws)
-    taught = results[results["who"] != "untaught"].join(
+    untaught = results[results["contender"] == "untaught"].set_index(draws)
+    taught = results[results["contender"] != "untaught"].join(
         untaught[["accuracy", "log_loss"]].add_suffix("_untaught"), on=draws
     )
     taught["points"] = 100 * (taught["accuracy"] - taught["accuracy_untaught"])
     taught["log-loss"] = taught["log_loss"] - taught["log_loss_untaught"]
     with pd.option_context("display.width", 200):
         for value in ("points", "log-loss"):
-            print(f"\nlead over the untaught network: {value}")
+            print(f"\ngain over the network without a teacher: {value}")
             print(
                 taught.pivot_table(
-                    index=["size", "rows", "who"],
+                    index=["size", "rows", "contender"],
                     columns="table",
                     values=value,
                     margins=True,
@@ -96,9 +97,10 @@ def report(results):
             )
         print("\nseconds, median")
         columns = {"columns": ["size", "rows"], "values": "seconds", "aggfunc": "median"}
-        print(results.pivot_table(index="who", **columns))
-        print("\nwhat was learned from")
-        print(taught.pivot_table(index="who", columns="candidate", values="seed", aggfunc="count"))
+        print(results.pivot_table(index="contender", **columns))
+        print("\nhow often each candidate was chosen")
+        counts = {"columns": "candidate", "values": "seed", "aggfunc": "count"}
+        print(taught.pivot_table(index="contender", **counts))
 
 
 def main():

@@ -2,11 +2,11 @@
 Noisy labels: early stopping, a teacher, or both
 ================================================
 
-Adult's incomes can be predicted from its columns in six cases of seven at best, and a network that
-is trained for long memorises the seventh. A forest is the teacher of students on 4,000 rows, and
-the same networks learn from labels alone; 16,281 rows test them. First there are plain networks,
-then those of the default preset, with its dropout, smoothed labels and schedule. Prints the table
-of the guide's page on distillation.
+The incomes of the table Adult can be predicted in six cases of seven at best, and a network that is
+trained for long memorises the seventh. Students learn from a forest on 4,000 rows, and the same
+networks learn from the labels of these rows alone. All are tested on 16,281 rows. Some networks are
+plain, the others have the default preset, with its dropout, smoothed labels and schedule. The
+script prints the table of the guide's page on distillation.
 
 ``python examples/benchmarks/noisy_table.py adult.csv.gz`` takes a minute or two. The file
 has the columns of UCI's Adult, their missing values as ``?``, and a column `split`.
@@ -34,12 +34,12 @@ SETTINGS = {
     "defaults, early stopping": STOPPED,
 }
 
-#: The loss of the textbook, without any choice on held-out rows.
+#: Parameters for the textbook's loss, with nothing chosen on held-out rows.
 TEXTBOOK = {"alpha": 0.5, "augment": None}
 
 
 def read(path):
-    """The rows to draw from, and those to test on, each as (X, y)."""
+    """Yield (X, y) twice: the rows to draw training rows from, then the test rows."""
     table = pd.read_csv(path, na_values="?")
     for split in ("train", "test"):
         rows = table[table["split"] == split].drop(columns="split")
@@ -55,15 +55,15 @@ def make_forest():
 
 
 def accuracies(X, y, X_test, y_test, seed):
-    """Accuracies of the teacher, and of student and network without teacher for each setting."""
+    """Yield (settings, classifier, accuracy) of the teacher, the students and their twins."""
     forest = make_forest().fit(X, y)
     yield "forest", "teacher", forest.score(X_test, y_test)
     for name, settings in SETTINGS.items():
         student = DistilledClassifier(forest, random_state=seed, **(TEXTBOOK | settings)).fit(X, y)
         yield name, "student", student.score(X_test, y_test)
         if "alpha" not in settings:
-            untaught = NeuralClassifier(random_state=seed, **settings).fit(X, y)
-            yield name, "untaught", untaught.score(X_test, y_test)
+            twin = NeuralClassifier(random_state=seed, **settings).fit(X, y)
+            yield name, "no teacher", twin.score(X_test, y_test)
 
 
 def main():
@@ -76,8 +76,8 @@ def main():
     for seed in tqdm(range(options.draws), unit="draw"):
         rows = X.sample(4_000, random_state=seed).index
         found += accuracies(X.loc[rows], y.loc[rows], X_test, y_test, seed)
-    table = pd.DataFrame(found, columns=["settings", "who", "accuracy"])
-    summary = table.groupby(["settings", "who"], sort=False)["accuracy"].agg(["mean", "std"])
+    table = pd.DataFrame(found, columns=["settings", "classifier", "accuracy"])
+    summary = table.groupby(["settings", "classifier"], sort=False)["accuracy"].agg(["mean", "std"])
     print(summary.round(4).to_string())
 
 

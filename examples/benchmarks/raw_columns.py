@@ -2,10 +2,11 @@
 Raw columns: do the units of the numbers matter?
 ================================================
 
-``NeuralClassifier()`` on variants of the same tables: standardised beforehand, unchanged, each
-column in a unit of its own, with an offset of ten million, and with a heavy tail. Prints errors in
-per cent and their difference from standardised columns, with its standard error over the test rows
-of all splits. (Splits share rows, so it is rather too small.)
+This benchmark fits ``NeuralClassifier()`` on variants of the same tables: standardised beforehand,
+unchanged, with each column in a unit of its own, with an offset of ten million, and with heavy
+tails. For each variant it prints the error in per cent, the difference from the error with
+standardised columns, and the standard error of this difference over the test rows of all splits.
+(Splits share rows, so this standard error is rather too small.)
 
 ``python examples/benchmarks/raw_columns.py FOLDER`` takes twenty minutes on one core.
 """
@@ -31,20 +32,20 @@ REFERENCE = "standardised"
 # %%
 # The variants
 # ------------
-# Each is a function of raw and of standardised columns, and of a random generator that draws
-# the same for training and for test rows.
+# Each variant is a function of the raw columns, the standardised columns, and a random generator
+# that draws the same numbers for training rows and for test rows.
 
 
 def standardised(raw, scaled, rng):
     return scaled
 
 
-def as_they_come(raw, scaled, rng):
+def unchanged(raw, scaled, rng):
     return raw
 
 
 def other_units(raw, scaled, rng):
-    """Units from millionths to millions."""
+    """Give each column a random unit, from millionths to millions."""
     return raw * 10 ** rng.uniform(-6, 6, raw.shape[1])
 
 
@@ -53,13 +54,13 @@ def offset(raw, scaled, rng):
 
 
 def heavy_tail(raw, scaled, rng):
-    """A heavy tail in the same order: four standard deviations become 1490."""
+    """Make tails heavy and keep the order of values: four standard deviations become 1490."""
     return np.sign(scaled) * np.expm1(2 * np.abs(scaled)) / 2
 
 
 VARIANTS = {
     REFERENCE: standardised,
-    "as they come": as_they_come,
+    "unchanged": unchanged,
     "other units": other_units,
     "offset of 1e7": offset,
     "heavy tail": heavy_tail,
@@ -67,12 +68,12 @@ VARIANTS = {
 
 
 # %%
-# Everything
-# ----------
+# The benchmark
+# -------------
 
 
-def right_answers(folder, table, split, threads):
-    """For each variant, the test rows on which the network is right."""
+def correct_predictions(folder, table, split, threads):
+    """Return, for each variant, a mask of the test rows that the network predicts correctly."""
     *parts, y_train, y_test = load_split(folder, table, split)
     raw = [part.astype(np.float64) for part in parts]
     scaler = StandardScaler().fit(raw[0])
@@ -87,7 +88,7 @@ def right_answers(folder, table, split, threads):
 
 
 def lines_of(table, by_split):
-    """One line per variant, over the test rows of all splits."""
+    """Yield one line of results per variant, over the test rows of all splits."""
     pooled = {name: np.concatenate([one[name] for one in by_split]) for name in VARIANTS}
     for name, is_right in pooled.items():
         extra_errors = pooled[REFERENCE].astype(float) - is_right
@@ -95,7 +96,7 @@ def lines_of(table, by_split):
             "table": table,
             "columns": name,
             "error": 100 * np.mean(~is_right),
-            "more": 100 * extra_errors.mean(),
+            "extra error": 100 * extra_errors.mean(),
             "standard error": 100 * extra_errors.std() / np.sqrt(len(extra_errors)),
         }
 
@@ -114,14 +115,15 @@ def main():
         for table in tqdm(options.tables, unit="table"):
             splits = range(options.splits)
             by_split = [
-                right_answers(options.folder, table, split, options.threads) for split in splits
+                correct_predictions(options.folder, table, split, options.threads)
+                for split in splits
             ]
             lines += lines_of(table, by_split)
             tqdm.write(pd.DataFrame(lines[-len(VARIANTS) :]).to_string(index=False))
     with_errors = pd.DataFrame(lines)
     print(with_errors.pivot_table("error", "columns", "table", sort=False).round(2).to_string())
     others = with_errors[with_errors["columns"] != REFERENCE]
-    n_worse = (others["more"] > others["standard error"]).sum()
+    n_worse = (others["extra error"] > others["standard error"]).sum()
     print(f"worse by more than a standard error: {n_worse} of {len(others)}")
 
 

@@ -1,12 +1,12 @@
-"""Prints a hash of the results of each of many fits, to compare two checkouts bit by bit.
+"""Prints a hash of the results of many fits, one for each, to compare two checkouts bit by bit.
 
     python examples/benchmarks/same_fits.py > before.txt   # in one checkout
     python examples/benchmarks/same_fits.py > after.txt    # in the other
     diff before.txt after.txt
 
-Predictions, `history_` without its seconds, and what was chosen are hashed, after one fit for each
-option that changes the path of `fit`. Hashes of two machines, or of two versions of torch or NumPy,
-are not comparable.
+There is one fit for each option that changes the path through `fit`. Its hash covers the
+predictions, `history_` without the seconds, and the attributes that hold choices. Hashes of two
+machines, or of two versions of torch or NumPy, are not comparable.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ from skkd import DistilledClassifier, NeuralClassifier
 from skkd.schedules import StepDecay
 from skkd.transfer import Munge
 
-#: Fitted attributes of a choice; those that an estimator lacks are skipped.
+#: Fitted attributes that hold choices. Those that an estimator lacks are skipped.
 CHOSEN = (
     "candidate_",
     "candidate_losses_",
@@ -43,7 +43,7 @@ CHOSEN = (
 
 
 def table(n_rows, n_columns=6, n_classes=3, seed=0):
-    """Overlapping clusters, with columns of different scales and with codes."""
+    """Return X and y of overlapping clusters; one column has a large scale, one whole numbers."""
     random_state = np.random.RandomState(seed)
     y = random_state.randint(n_classes, size=n_rows)
     X = random_state.standard_normal((n_rows, n_columns))
@@ -85,31 +85,31 @@ class Module(nn.Module):
 
 
 def neural(**parameters):
-    """A small NeuralClassifier."""
+    """Return a small NeuralClassifier."""
     defaults = {"hidden_layer_sizes": (16, 16), "max_epochs": 4, "random_state": 0}
     return NeuralClassifier(**defaults | parameters)
 
 
 def distilled(teacher=FOREST, **parameters):
-    """A small DistilledClassifier."""
+    """Return a small DistilledClassifier."""
     defaults = {"hidden_layer_sizes": (16, 16), "max_epochs": 4, "random_state": 0}
     return DistilledClassifier(teacher, **defaults | parameters)
 
 
 def partial(estimator, **arguments):
-    """Three calls of `partial_fit`."""
+    """Call `partial_fit` three times, on a third of the rows each."""
     for k in range(3):
         estimator.partial_fit(X[k::3], Y[k::3], classes=[0, 1, 2] if k == 0 else None, **arguments)
     return estimator
 
 
 def twice(estimator, *arguments, **settings):
-    """Two fits, of which the second goes on."""
+    """Fit twice; the second fit starts from the result of the first (warm start)."""
     return estimator.set_params(warm_start=True).fit(*arguments, **settings).fit(*arguments)
 
 
-def asked(rows):
-    """A function as a teacher."""
+def function_teacher(rows):
+    """Return probabilities; this function is used as a teacher."""
     return FOREST.predict_proba(rows) * 0.9 + 0.1 / 3
 
 
@@ -136,7 +136,7 @@ FITS = {
     "distilled, auto epochs, narrow": lambda: distilled(max_epochs="auto").fit(X_LONG, Y_LONG),
     "distilled, linear teacher": lambda: distilled(LINEAR, max_epochs="auto").fit(X, Y),
     "distilled, two teachers": lambda: distilled([(FOREST, 1.0), (LINEAR, 2.0)]).fit(X, Y),
-    "distilled, function": lambda: distilled(asked).fit(X, Y),
+    "distilled, function": lambda: distilled(function_teacher).fit(X, Y),
     "distilled, alpha 0": lambda: distilled(alpha=0.0).fit(X, Y),
     "distilled, alpha .5": lambda: distilled(alpha=0.5, augment=None, temperature=2.0).fit(X, Y),
     "distilled, alpha 1, auto epochs": lambda: distilled(alpha=1.0, max_epochs="auto").fit(X, Y),
@@ -183,7 +183,7 @@ FITS = {
 
 
 def rows_of(estimator):
-    """Rows that a fitted estimator can predict."""
+    """Return rows that a fitted estimator can predict."""
     if hasattr(estimator, "feature_names_in_"):
         rows = FRAME
         if getattr(estimator, "teacher", None) is OF_FRAME:
@@ -193,7 +193,7 @@ def rows_of(estimator):
 
 
 def contents(estimator):
-    """All results that are compared, as bytes."""
+    """Yield all results that are compared, as bytes."""
     yield estimator.predict_proba(rows_of(estimator)).tobytes()
     for record in estimator.history_:
         yield repr(sorted((k, v) for k, v in record.items() if k != "seconds")).encode()

@@ -3,13 +3,14 @@ Speed of training and prediction: skkd and other libraries
 ==========================================================
 
 All contenders train the same network on the same arrays with Adam, without early stopping, in one
-process and with the same number of threads (``--threads``). Only the ratios carry over to other
-machines. In each round the contenders take turns, and a ratio is the median of the rounds' ratios.
+process and with the same number of threads (``--threads``). In each round the contenders take
+turns, and a ratio is the median of the rounds' ratios. Only the ratios carry over to other
+machines.
 
 ``python examples/benchmarks/speed.py`` prints the tables, writes them as CSV and draws the
 picture of the docs. It takes a quarter of an hour: after 100 seconds of a comparison no further
-round is started. ``--works a b`` and ``--rounds 3`` measure less, and ``--quick`` the least: one
-round of a minute. Use idle cores.
+round is started. ``--works a b`` and ``--rounds 3`` measure less, and ``--quick`` runs one round of
+the first task, in a minute. Use idle cores.
 """
 
 import argparse
@@ -48,10 +49,10 @@ from skkd.teachers.agreement import TeacherMismatchWarning
 
 
 def loop_fit(work, rows, epochs, row_loss=None, fused=True, **layers):
-    """The training loop of the tutorials: slices, autograd, Adam."""
+    """Return a fit by the training loop of torch's tutorials: slices, autograd, Adam."""
     X, y = torch.from_numpy(rows.X), torch.from_numpy(rows.y)
     weights = torch.from_numpy(rows.weights).float()
-    teacher = torch.from_numpy(rows.answers).log().float()
+    teacher = torch.from_numpy(rows.teacher_proba).log().float()
 
     def loss(z, i):
         if row_loss is None:
@@ -117,32 +118,35 @@ CONTESTS = {
 
 
 def fit_times(name, contest, n_rounds):
-    """Rows of the table: microseconds of a batch, of a whole fit, and ratios."""
+    """Yield the rows of a table: microseconds of a batch, seconds of a whole fit, and ratios."""
     work = WORKS[name]
     rows, (few, more) = Rows(work), work["epochs"]
     ours, others = CONTESTS[contest]
     contenders = {"skkd": ours, **others}
     fits = {
-        (who, epochs): make(work, rows, epochs)
-        for who, make in contenders.items()
+        (contender, epochs): make(work, rows, epochs)
+        for contender, make in contenders.items()
         for epochs in (few, more)
     }
-    times = rounds_of(fits, n_rounds, warm_up=[(who, few) for who in contenders])
+    times = rounds_of(fits, n_rounds, warm_up=[(contender, few) for contender in contenders])
     n_batches = -(-len(rows.X) // work["batch"]) * (more - few)
     of_batch = {
-        who: [(b - a) / n_batches for a, b in zip(times[who, few], times[who, more], strict=True)]
-        for who in contenders
+        contender: [
+            (b - a) / n_batches
+            for a, b in zip(times[contender, few], times[contender, more], strict=True)
+        ]
+        for contender in contenders
     }
-    for who in contenders:
+    for contender in contenders:
         yield {
             "work": name,
             "contest": contest,
-            "who": who,
-            "batch, us": 1e6 * median(of_batch[who]),
-            "skkd's batch": ratio(of_batch["skkd"], of_batch[who]),
-            "fit, s": median(times[who, more]),
-            "skkd's fit": ratio(times["skkd", more], times[who, more]),
-            "rounds": len(times[who, more]),
+            "contender": contender,
+            "batch, us": 1e6 * median(of_batch[contender]),
+            "skkd's batch": ratio(of_batch["skkd"], of_batch[contender]),
+            "fit, s": median(times[contender, more]),
+            "skkd's fit": ratio(times["skkd", more], times[contender, more]),
+            "rounds": len(times[contender, more]),
         }
 
 
@@ -152,7 +156,7 @@ def fit_times(name, contest, n_rounds):
 
 
 def draw(fits, predictions, path):
-    """The time of a training step per task, above the time of one row's probabilities."""
+    """Draw the time of a training step per task, and below it the time to predict one row."""
     import matplotlib.pyplot as plt
 
     figure = plt.figure(figsize=(8.2, 5.6), layout="constrained")  # 900 pixels wide
@@ -164,19 +168,21 @@ def draw(fits, predictions, path):
 
 
 def draw_fits(figure, table):
-    """A panel per task: skkd's time of a batch over that of each contender."""
+    """Draw a panel per task, with skkd's time of a batch divided by that of each contender."""
     works = list(dict.fromkeys(line["work"] for line in table))
     panels = figure.subplots(1, len(works), sharex=True, sharey=True, squeeze=False)[0]
     for axes, name in zip(panels, works, strict=True):
-        lines = [line for line in table if line["work"] == name and line["who"] != "skkd"]
-        bars = axes.barh([line["who"] for line in lines], [line["skkd's batch"] for line in lines])
+        lines = [line for line in table if line["work"] == name and line["contender"] != "skkd"]
+        bars = axes.barh(
+            [line["contender"] for line in lines], [line["skkd's batch"] for line in lines]
+        )
         over_line = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
         axes.bar_label(bars, fmt="%.2f", padding=2, fontsize=8, bbox=over_line)
         axes.axvline(1, color="black", linewidth=1)
         n_rows, n_features, _ = WORKS[name]["shape"]
         hidden = "-".join(map(str, WORKS[name]["hidden"]))
         axes.set_title(f"{n_rows:,} x {n_features},\n{hidden}", fontsize=9)
-        axes.margins(x=0.25)  # for the numbers
+        axes.margins(x=0.25)  # room for the numbers
         axes.set_xticks([0, 0.5, 1])
         tidy(axes)
     panels[0].invert_yaxis()
@@ -185,14 +191,14 @@ def draw_fits(figure, table):
 
 
 def draw_predictions(axes, table):
-    """Microseconds of one row for each contender, the quickest first."""
+    """Draw the microseconds of each contender to predict one row, the fastest on top."""
     lines = sorted(table, key=lambda line: line["time, us"])
-    colours = ["C1" if line["who"].startswith("skkd") else "C0" for line in lines]
+    colours = ["C1" if line["contender"].startswith("skkd") else "C0" for line in lines]
     times = [line["time, us"] for line in lines]
-    bars = axes.barh([line["who"] for line in lines], times, color=colours)
+    bars = axes.barh([line["contender"] for line in lines], times, color=colours)
     axes.bar_label(bars, [f"{time:,.0f}" for time in times], padding=3, fontsize=8)
     axes.set_xscale("log")
-    axes.set_xlim(1, 3 * max(times))  # for the numbers
+    axes.set_xlim(1, 3 * max(times))  # room for the numbers
     axes.invert_yaxis()
     axes.set_xlabel("microseconds for the probabilities of one row (shorter is faster)", fontsize=9)
     tidy(axes)
@@ -206,7 +212,7 @@ def tidy(axes):
 def main():
     options = parsed()
     options.out.mkdir(parents=True, exist_ok=True)
-    warnings.simplefilter("ignore", TeacherMismatchWarning)  # a classifier that predicts at random
+    warnings.simplefilter("ignore", TeacherMismatchWarning)  # the rows and labels are random
     warnings.filterwarnings("ignore", message="Stochastic Optimizer")
     contests = [(name, contest) for name in options.works for contest in options.contests]
     tables = {"fits": [], "predictions": [], "others": []}
@@ -226,12 +232,14 @@ def main():
 
 
 def parsed():
-    parser = argparse.ArgumentParser(description="Time skkd and its peers.")
+    parser = argparse.ArgumentParser(description="Time skkd and other libraries.")
     parser.add_argument("--works", nargs="+", choices=WORKS, default=list(WORKS))
     parser.add_argument("--contests", nargs="+", choices=CONTESTS, default=list(CONTESTS))
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--quick", action="store_true", help="one round, and of the fits work a")
+    parser.add_argument(
+        "--quick", action="store_true", help="one round, and only the fits of work a"
+    )
     default = Path(tempfile.gettempdir()) / "speed"
     parser.add_argument("--out", type=Path, default=default, help="folder of CSVs and picture")
     options = parser.parse_args()

@@ -2,8 +2,8 @@
 Devices: speed of a GPU
 =======================
 
-Seconds of an epoch of the default preset on the CPU and, if there is one, on the GPU:
-40,000 rows of 50 columns, four classes. Wider layers and larger
+This benchmark prints the seconds of an epoch of the default preset on the CPU and, if there is one,
+on the GPU. The data are 40,000 rows of 50 columns with four classes. Wider layers and larger
 batches use more of a GPU.
 """
 
@@ -23,7 +23,7 @@ SETTINGS = [
 
 
 def seconds_per_epoch(X, y, layers, batch_size, device):
-    """A quarter of a fit of four epochs."""
+    """Return a quarter of the seconds of a fit of four epochs."""
     clf = NeuralClassifier(
         layers, batch_size=batch_size, max_epochs=4, device=device, random_state=0
     )

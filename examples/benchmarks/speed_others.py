@@ -16,19 +16,19 @@ from skkd import NeuralClassifier
 
 
 def other_numbers(n_rounds):
-    """Rows of the table: numbers of skkd, of MLPClassifier, and their ratio."""
+    """Yield the rows of a table: a number of skkd, one of MLPClassifier, and their ratio."""
     parts = (whole_fits, grid_searches, imports, pickles)
     for part in tqdm(parts, "others", unit="part"):
         yield from part(n_rounds)
     for preprocessor in tqdm(("auto", None), "memory", unit="fit"):
-        what = f"memory of a fit beyond X, in sizes of X, preprocessor={preprocessor}"
+        what = f"memory of a fit in addition to X, in sizes of X, preprocessor={preprocessor}"
         code = f"preprocessor = {preprocessor!r}\n{PEAK_OF_A_FIT}"
-        peaks = [float(python(code)) for _ in range(min(n_rounds, 3))]  # ten seconds each
+        peaks = [float(python(code)) for _ in range(min(n_rounds, 3))]  # a fit takes ten seconds
         yield {"what": what, "skkd": median(peaks)}
 
 
 def whole_fits(n_rounds, epochs=50):
-    """Whole fits of task (a), with MLPClassifier's own settings and without early stopping."""
+    """Time whole fits of task (a), with MLPClassifier's defaults, but without early stopping."""
     work = WORKS["a"]
     rows = Rows(work)
     fits = {
@@ -43,7 +43,7 @@ def whole_fits(n_rounds, epochs=50):
 
 
 def grid_searches(n_rounds):
-    """A search of 24 short fits of few rows, in which the fixed cost of a fit matters."""
+    """Time a grid search of 24 short fits to few rows, where the fixed cost of a fit matters."""
     rows = Rows(WORKS["a"])
     X, y = rows.X[:600], rows.y[:600]
     decays, rates, batch = np.logspace(-6, -3, 4), (1e-3, 1e-2), 200
@@ -71,7 +71,7 @@ def grid_searches(n_rounds):
 
 
 def imports(n_rounds):
-    """Time to import in a new process that imports nothing else."""
+    """Time the imports, each in a new process that imports nothing else."""
     codes = (
         "from skkd import NeuralClassifier, DistilledClassifier",
         "from sklearn.neural_network import MLPClassifier",
@@ -91,8 +91,9 @@ def line(what, ours, theirs):
     return {"what": what, **numbers, "skkd's": ratio(ours, theirs)}
 
 
-#: The peak of getrusage includes that of the parent process, and both may have been higher before
-#: the fit. Linux has a peak of this process alone, which can be reset.
+#: Code that prints how much memory a fit needs in addition to X, in sizes of X. On Linux the peak
+#: of memory can be reset before the fit. The peak of getrusage cannot, and it includes the parent
+#: process.
 PEAK_OF_A_FIT = """
 import contextlib, sys
 from pathlib import Path

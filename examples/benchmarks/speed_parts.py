@@ -1,4 +1,4 @@
-"""What the parts of ``speed.py`` share: tasks, rows, fits, and rounds."""
+"""Tasks, rows, fits and rounds, which the parts of ``speed.py`` share."""
 
 from statistics import median
 from time import perf_counter
@@ -13,8 +13,8 @@ from torch import nn
 
 from skkd import DistilledClassifier, NeuralClassifier
 
-#: A small, a usual, a deep and a wide network. Each is fitted for a few and for more epochs:
-#: the difference is the time of an epoch, without the fixed cost of a fit.
+#: The tasks: a small, a usual, a deep and a wide network. Each is fitted for a few epochs and for
+#: more epochs: the difference gives the time of an epoch, without the fixed cost of a fit.
 WORKS = {
     "a": {"shape": (1_797, 64, 10), "hidden": (100,), "batch": 200, "epochs": (10, 110)},
     "b": {"shape": (20_000, 20, 2), "hidden": (100,), "batch": 200, "epochs": (1, 11)},
@@ -33,18 +33,19 @@ class Rows:
         self.X = draw.standard_normal((n_rows, n_features), dtype=np.float32)
         self.y = draw.integers(self.n_classes, size=n_rows)
         self.weights = draw.uniform(0.5, 1.5, n_rows)
-        self.answers = draw.dirichlet(np.ones(self.n_classes), n_rows)
+        self.teacher_proba = draw.dirichlet(np.ones(self.n_classes), n_rows)
 
 
 # %%
 # Fits
 # ----
-# Each is a function of a task, its rows and a number of epochs, and returns the fit.
+# Each of these functions takes a task, its rows and a number of epochs. It returns a function
+# without arguments that fits.
 
 
 def skkd_fit(work, rows, epochs, weighted=False, distilling=False, **settings):
     settings = {
-        "preset": "plain",  # the others' network
+        "preset": "plain",  # the network that the others train
         "hidden_layer_sizes": work["hidden"],
         "batch_size": work["batch"],
         "max_epochs": epochs,
@@ -58,7 +59,7 @@ def skkd_fit(work, rows, epochs, weighted=False, distilling=False, **settings):
     weights = rows.weights if weighted else None
     if distilling:
         clf = DistilledClassifier(temperature=2.0, alpha=0.5, **settings)
-        return lambda: clf.fit(rows.X, rows.y, weights, teacher_proba=rows.answers)
+        return lambda: clf.fit(rows.X, rows.y, weights, teacher_proba=rows.teacher_proba)
     clf = NeuralClassifier(**settings)
     return lambda: clf.fit(rows.X, rows.y, weights)
 
@@ -125,7 +126,11 @@ def seconds(function):
 
 
 def rounds_of(functions, n_rounds, repeats=1, warm_up=None):
-    """Name -> seconds of each round, after a call of every function, or of each of `warm_up`."""
+    """Time functions in turn, for several rounds; return name -> seconds of each round.
+
+    Seconds are the median of `repeats` calls. Before the first round the functions named in
+    `warm_up`, by default all of them, are called once.
+    """
     start = perf_counter()
     for name in functions if warm_up is None else warm_up:
         functions[name]()
@@ -139,4 +144,5 @@ def rounds_of(functions, n_rounds, repeats=1, warm_up=None):
 
 
 def ratio(ours, theirs):
+    """Return the median of the rounds' ratios."""
     return median(a / b for a, b in zip(ours, theirs, strict=True))

@@ -10,39 +10,44 @@ from speed_parts import WORKS, Rows, mlp_fit, ratio, rounds_of, skkd_fit, skorch
 from torch import nn
 from tqdm import tqdm
 
-#: Rows of a call -> calls of a round.
+#: Number of rows of a call -> number of calls in a round.
 SIZES = {1: 50, 100: 20, 100_000: 1}
-#: Contenders whose call would take more seconds are left out.
+#: A contender is left out for a number of rows if its call would take more seconds than this.
 LONGEST_CALL = 5
 
 
 def predict_times(n_rounds):
-    """Rows of the table: microseconds for 1, 100 and 100,000 rows, and ratios."""
+    """Yield the rows of a table: microseconds for 1, 100 and 100,000 rows, and ratios."""
     rows = Rows(WORKS["a"])
     contenders = networks(WORKS["a"], rows) | forests(rows)
     many = np.resize(rows.X, (max(SIZES), rows.X.shape[1]))
     per_row = dict.fromkeys(contenders, 0.0)
     for n_rows, repeats in tqdm(SIZES.items(), "predictions", unit="size"):
         X = many[:n_rows]
-        for who in [who for who in contenders if n_rows * per_row[who] > LONGEST_CALL]:
-            del contenders[who]
-            tqdm.write(f"{who} is left out for {n_rows:,} rows, which take too long")
-        calls = {who: (lambda ask=ask, X=X: ask(X)) for who, ask in contenders.items()}
+        for contender in [
+            contender for contender in contenders if n_rows * per_row[contender] > LONGEST_CALL
+        ]:
+            del contenders[contender]
+            tqdm.write(f"{contender} is left out for {n_rows:,} rows, which take too long")
+        calls = {
+            contender: (lambda predict=predict, X=X: predict(X))
+            for contender, predict in contenders.items()
+        }
         with torch.inference_mode():
             times = rounds_of(calls, n_rounds, repeats)
-        for who in contenders:
-            per_row[who] = median(times[who]) / n_rows
+        for contender in contenders:
+            per_row[contender] = median(times[contender]) / n_rows
             yield {
                 "rows": n_rows,
-                "who": who,
-                "time, us": 1e6 * median(times[who]),
-                "skkd's": ratio(times["skkd"], times[who]),
-                "predictor's": ratio(times["skkd predictor"], times[who]),
+                "contender": contender,
+                "time, us": 1e6 * median(times[contender]),
+                "skkd's": ratio(times["skkd"], times[contender]),
+                "predictor's": ratio(times["skkd predictor"], times[contender]),
             }
 
 
 def networks(work, rows):
-    """Name -> function of an array, for the networks."""
+    """Return name -> function from rows to probabilities, for the networks."""
     ours = skkd_fit(work, rows, 1)()
     raw = ours.module_
     contenders = {
@@ -55,14 +60,14 @@ def networks(work, rows):
         "raw module": lambda X: torch.softmax(raw(torch.from_numpy(X)), 1).numpy(),
     }
     if has("ONNX Runtime", "onnx", "onnxruntime"):
-        ask = in_onnx_runtime(onnx_model(raw), "probabilities")
-        np.testing.assert_allclose(ask(rows.X), ours.predict_proba(rows.X), atol=1e-5)
-        contenders["ONNX Runtime"] = ask
+        predict = in_onnx_runtime(onnx_model(raw), "probabilities")
+        np.testing.assert_allclose(predict(rows.X), ours.predict_proba(rows.X), atol=1e-5)
+        contenders["ONNX Runtime"] = predict
     return contenders
 
 
 def forests(rows):
-    """Name -> function of an array, for a forest, the usual teacher."""
+    """Return name -> function from rows to probabilities, for a forest, the usual teacher."""
     forest = RandomForestClassifier(500, n_jobs=2, random_state=0).fit(rows.X, rows.y)
     forest.set_params(n_jobs=1)
     contenders = {"forest of 500": forest.predict_proba}
@@ -75,7 +80,7 @@ def forests(rows):
 
 
 def has(contender, *packages):
-    """Whether the packages are installed; prints those that are not."""
+    """Return whether the packages are installed, and print those that are not."""
     missing = [package for package in packages if find_spec(package) is None]
     if missing:
         tqdm.write(f"{contender} is left out: {' and '.join(missing)} missing")
@@ -83,7 +88,7 @@ def has(contender, *packages):
 
 
 def onnx_model(module):
-    """A network of Linear and ReLU as ONNX: torch's own exporter takes seconds and warns."""
+    """Return a network of Linear and ReLU as ONNX; torch's exporter takes seconds and warns."""
     from onnx import TensorProto, helper, numpy_helper
 
     linears = [layer for layer in module.modules() if isinstance(layer, nn.Linear)]
@@ -107,7 +112,7 @@ def onnx_model(module):
 
 
 def in_onnx_runtime(model, output):
-    """A model's predictions in ONNX Runtime, with as many threads as torch has."""
+    """Return a function that predicts in ONNX Runtime, with as many threads as torch has."""
     from onnxruntime import InferenceSession, SessionOptions
 
     options = SessionOptions()

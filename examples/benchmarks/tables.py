@@ -2,8 +2,8 @@
 Real tables for the benchmarks, cut into training and test rows
 ===============================================================
 
-The folder of the files is an argument: nothing is downloaded. Split 0 is the official one
-if there is one; the others are stratified draws of the same size.
+Nothing is downloaded: the folder of the files is an argument. Split 0 is the official split, if
+there is one. The other splits are stratified draws of the same size.
 """
 
 from pathlib import Path
@@ -12,15 +12,17 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import train_test_split
 
-#: Number of training rows, if it is not that of the official split or three quarters.
+#: Tables whose number of training rows is neither that of the official split nor three quarters.
 TRAINING_ROWS = {"covertype": 20_000, "fashion_mnist": 10_000}
 FILES = {"covertype": "covertype_100k"}
+
+#: The tables that were used to choose skkd's defaults, and the others.
 DECIDING = ("letter", "satimage", "spambase", "covertype", "fashion_mnist")
 REPORTED = ("magic", "pendigits", "shuttle", "connect4", "adult")
 
 
 def load_split(folder, name, split):
-    """Training and test rows of a table.
+    """Return training and test rows of a table.
 
     Parameters
     ----------
@@ -49,7 +51,7 @@ def load_split(folder, name, split):
 
 
 def _read(folder, name):
-    """X, y and which rows are the official training rows, or None."""
+    """Return X, y, and a mask of the official training rows, or None if there is no such split."""
     if name == "adult":
         table = pd.read_csv(folder / "adult.csv.gz", na_values="?")
         X = table.drop(columns=["income", "split"])

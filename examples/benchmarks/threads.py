@@ -1,10 +1,11 @@
 """
-Threads: from which size on two are faster than one
-===================================================
+Threads: the size from which two are faster than one
+====================================================
 
-`n_threads=None` chooses the number of threads by the parameters of the network times the rows of a
-batch. It must not depend on the machine, because it changes the last bits of a fit. This benchmark
-chose the limit: it times fits with one and with two threads in turn and prints their ratio.
+With `n_threads=None` skkd chooses the number of threads by the number of parameters of the network
+times the rows of a batch. The choice must not depend on the machine, because the number of threads
+changes the last bits of a fit. The limit comes from this benchmark: it times fits with one and with
+two threads, and prints the ratio of the times.
 """
 
 import itertools
@@ -44,7 +45,7 @@ def seconds_per_batch(X, y, layers, batch_size, n_threads, n_epochs):
 def main():
     rng = np.random.default_rng(0)
     print("milliseconds per batch (best epoch)")
-    print(" columns       layers  batch     work        1        2  2 : 1  chosen")
+    print(" columns       layers  batch     work        1        2    2/1  chosen")
     for n_columns, layers, batch_size in SETTINGS:
         X = rng.standard_normal((4 * batch_size, n_columns))
         y = (X[:, 0] > 0).astype(int)

@@ -2,14 +2,16 @@
 Transfer sets: their cost, and how realistic their rows are
 ===========================================================
 
-``python transfer.py speed`` measures how long each sampler takes to learn a table and to make four
-times as many rows, and how much memory; and how much farther the nearest row of a random block is
-than the nearest of all.
+``python transfer.py speed`` measures the time and the memory that each sampler takes to learn a
+table and to make four times as many rows. It also measures how much farther away the nearest row is
+if only a random block of the table is searched.
 
-``python transfer.py rows FOLDER`` (a folder with the data sets of ``tables.py``) measures how well
-a forest distinguishes the rows from real ones that no sampler has seen (area under the ROC curve:
-0.5 is not at all, 1 is always), how many are copies of rows they were made from, and how often two
-forests agree on them.
+``python transfer.py rows FOLDER`` takes the folder with the files of ``tables.py``. It measures
+
+- how well a forest distinguishes synthetic rows from real ones that no sampler has seen (area under
+  the ROC curve: 0.5 is not at all, 1 is always);
+- how many synthetic rows are copies of real ones;
+- how often two forests agree on synthetic rows.
 """
 
 import sys
@@ -35,7 +37,7 @@ SAMPLERS = [Spunge(), Munge(), Munge(p=0.25), Gibbs(), Gibbs(p=1.0), Gibbs(max_f
 
 
 def mixed_table(n_rows, n_columns, seed=0):
-    """Correlated numbers, whole numbers and small codes, in equal parts."""
+    """Return a table of real numbers, whole numbers and codes, in equal parts, all correlated."""
     rng = np.random.default_rng(seed)
     hidden = rng.standard_normal((n_rows, 8))
     X = hidden @ rng.standard_normal((8, n_columns)) + rng.standard_normal((n_rows, n_columns))
@@ -45,8 +47,8 @@ def mixed_table(n_rows, n_columns, seed=0):
 
 
 def cost(sampler, X, n_new):
-    """Seconds to learn, seconds to sample, and megabytes at most while doing both in batches."""
-    began = time.perf_counter()
+    """Return seconds to learn, seconds to sample, and the peak in MB of both, done in batches."""
+    start = time.perf_counter()
     sampler.fit(X)
     learned = time.perf_counter()
     for _ in sampler.batches(n_new, random_state=0):
@@ -59,7 +61,7 @@ def cost(sampler, X, n_new):
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    return learned - began, sampled - learned, peak / 2**20
+    return learned - start, sampled - learned, peak / 2**20
 
 
 def speed():
@@ -76,8 +78,8 @@ def speed():
 
 
 def distances():
-    """Distance of the nearest row of a random block over that of the nearest of all rows."""
-    print("   rows columns  block rows  mean distance  of all = 1")
+    """Print the distance of the nearest row in a block over that of the nearest of all rows."""
+    print("   rows columns  block rows  mean distance  over best")
     for n_rows, n_columns in TABLES:
         points = embed(Attributes(mixed_table(n_rows, n_columns)), np.arange(n_rows))
         nearest = nearest_others(points)[1][:2000].mean()
@@ -99,24 +101,24 @@ def forest(seed, n_trees=100):
     return make_pipeline(encoder, trees)
 
 
-def area_of_a_judge(real, made):
-    """How well a forest distinguishes synthetic rows from real ones."""
+def auc_of_forest(real, made):
+    """Return the ROC AUC of a forest that distinguishes synthetic rows from real ones."""
     rows = np.concatenate([real, made])
     is_made = np.repeat([0, 1], [len(real), len(made)])
-    judge = forest(seed=0).set_params(columntransformer="passthrough")
+    classifier = forest(seed=0).set_params(columntransformer="passthrough")
     return roc_auc_score(
-        is_made, cross_val_predict(judge, rows, is_made, method="predict_proba")[:, 1]
+        is_made, cross_val_predict(classifier, rows, is_made, method="predict_proba")[:, 1]
     )
 
 
 def share_of_copies(X, made):
-    """The share of synthetic rows that equal one of X."""
+    """Return the share of synthetic rows that equal a row of X."""
     known = {row.tobytes() for row in np.ascontiguousarray(X)}
     return np.mean([row.tobytes() in known for row in np.ascontiguousarray(made)])
 
 
 def as_codes(*tables):
-    """Tables as arrays; strings and missing values become codes, which all tables share."""
+    """Return tables as arrays; strings and missing values become codes that all tables share."""
     codes = []
     for name in tables[0].columns:
         cells = np.concatenate([np.asarray(table[name], dtype=object) for table in tables])
@@ -127,8 +129,8 @@ def as_codes(*tables):
     return np.split(np.column_stack(codes).astype(float), cuts)
 
 
-def looks(folder):
-    print("table      sampler                      judge  copies  agreement (real rows)")
+def realism(folder):
+    print("table      sampler                        AUC  copies  agreement (on real rows)")
     for name in ("magic", "adult", "covertype"):
         X, X_test, y, _ = load_split(folder, name, 0)
         X, X_test = pd.DataFrame(X), pd.DataFrame(X_test[:5000])
@@ -139,7 +141,7 @@ def looks(folder):
             known, real, new = as_codes(X, X_test, made)
             agreement = np.mean(halves[0].predict(made) == halves[1].predict(made))
             print(
-                f"{name:10} {sampler!r:26} {area_of_a_judge(real, new):7.3f} "
+                f"{name:10} {sampler!r:26} {auc_of_forest(real, new):7.3f} "
                 f"{share_of_copies(known, new):7.3f} {agreement:10.3f} ({on_real:.3f})",
                 flush=True,
             )
@@ -148,7 +150,7 @@ def looks(folder):
 def main():
     task, *folder = sys.argv[1:] or ["speed"]
     if task == "rows":
-        looks(*folder)
+        realism(*folder)
     else:
         speed()
         distances()

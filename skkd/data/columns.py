@@ -1,4 +1,4 @@
-"""The numbers of single columns of any rows, and their weighted quantiles."""
+"""Values of one numeric column of an array, sparse matrix or Table; weighted quantiles."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +12,7 @@ __all__ = ["by_column", "distinct", "distinct_values", "known_values", "quantile
 
 
 def by_column(rows: Any) -> Any:
-    """Convert sparse rows to columns with each value stored once; return others unchanged.
+    """Convert a sparse matrix to CSC without duplicate entries; return other rows unchanged.
 
     Parameters
     ----------
@@ -20,7 +20,7 @@ def by_column(rows: Any) -> Any:
 
     Returns
     -------
-    csc matrix, or the argument
+    csc matrix, or `rows` itself
     """
     if not sparse.issparse(rows):
         return rows
@@ -34,22 +34,26 @@ def by_column(rows: Any) -> Any:
 def known_values(
     rows: Any, j: int, weight: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return the values of a numeric column that are neither missing nor of weight 0.
+    """Return the non-missing values of one numeric column, and their weights.
+
+    Rows of weight 0 are left out.
 
     Parameters
     ----------
     rows : ndarray, csc matrix or Table
-        See :func:`by_column`.
+        The result of :func:`by_column`.
     j : int
         Index of the column.
     weight : ndarray of shape (n_rows,), default=None
+        Weights of the rows; None weights all rows equally.
 
     Returns
     -------
     values : ndarray of shape (n_values,), float64
-        For a sparse column the stored values, and one zero for all others.
+        For a csc matrix: the stored values, and one zero for all cells that are not stored.
     weight : ndarray of shape (n_values,) or None
-        None if all weights are equal.
+        Weights of `values`. For a csc matrix the one zero has the total weight of its cells.
+        None if `weight` is None and `rows` is not sparse.
 
     Examples
     --------
@@ -76,12 +80,14 @@ def known_values(
 def distinct_values(
     rows: Any, j: int, weight: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the different values of a numeric column, without missing ones or weights of 0.
+    """Return the distinct non-missing values of one numeric column, and their total weights.
+
+    Rows of weight 0 are left out.
 
     Parameters
     ----------
     rows, j, weight
-        As of :func:`known_values`.
+        As in :func:`known_values`.
 
     Returns
     -------
@@ -100,12 +106,13 @@ def distinct_values(
 
 
 def distinct(values: np.ndarray, weight: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Return different values in ascending order, and the total weight of each.
+    """Return the distinct values in ascending order, and the total weight of each.
 
     Parameters
     ----------
     values : ndarray of shape (n_values,), without NaN
     weight : ndarray of shape (n_values,), default=None
+        None weights all values with 1.
 
     Returns
     -------
@@ -127,17 +134,21 @@ def distinct(values: np.ndarray, weight: np.ndarray | None = None) -> tuple[np.n
 def quantiles(
     values: np.ndarray, weight: np.ndarray | None, shares: Sequence[float] | np.ndarray
 ) -> np.ndarray:
-    """Return for each share the smallest value that this share of the weight does not exceed.
+    """Return weighted quantiles, without interpolation (NumPy's "inverted_cdf").
 
     Parameters
     ----------
     values : ndarray of shape (n_values,)
     weight : ndarray of shape (n_values,) or None
+        None weights all values equally.
     shares : sequence of float in [0, 1]
+        The levels of the quantiles.
 
     Returns
     -------
     ndarray of shape (n_shares,)
+        For each share the smallest value v such that the values <= v have at least this share
+        of the total weight.
 
     Examples
     --------
@@ -149,12 +160,12 @@ def quantiles(
         return np.quantile(values, shares, method="inverted_cdf")
     order = np.argsort(values, kind="stable")
     weights_up_to = np.cumsum(weight[order])
-    least = np.multiply(shares, weights_up_to[-1] * (1 - 1e-12))  # sums are rounded
+    least = np.multiply(shares, weights_up_to[-1] * (1 - 1e-12))  # allow for rounding of sums
     return values[order[np.searchsorted(weights_up_to, least)]]
 
 
 def _stored_and_zero(rows: Any, j: int, weight: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """Stored values and weights of a sparse column; one zero has the weight of all others."""
+    """Values and weights of a sparse column: the stored cells, and one zero for all others."""
     stored = slice(rows.indptr[j], rows.indptr[j + 1])
     values = np.append(rows.data[stored], 0.0)
     if weight is None:

@@ -1,9 +1,9 @@
-"""Synthetic rows in the container and types of the observed rows.
+"""Building synthetic rows in the container type of the observed rows, with their dtypes.
 
-Each cell of a synthetic row is a copy of an observed cell, so that categories, dates and
-missing values keep the form that the library stores. Numbers are then written to some of the
-cells. Rows of NumPy arrays, SciPy sparse matrices, pandas and polars DataFrames and pyarrow
-Tables come in the same container; rows of lists come as arrays.
+Each cell of a synthetic row is first a copy of an observed cell, so that categories, dates and
+missing values keep the form in which their library stores them. Numbers are then written to
+some of the cells. Observed rows in a NumPy array, SciPy sparse matrix, pandas or polars
+DataFrame or pyarrow Table give synthetic rows of that type; a list of lists gives an array.
 """
 
 from collections.abc import Sequence
@@ -18,19 +18,20 @@ from skkd.data.tables import columns_of, is_table
 
 __all__ = ["MOST_CELLS", "container_of"]
 
-#: The largest size of a sparse matrix, which is made dense inside, with 8 bytes per cell.
+#: The largest number of cells of a sparse matrix: it is made dense here (8 bytes per cell).
 MOST_CELLS = 10**8
 
-#: By column: the rows to write to, and the numbers to write.
+#: Numbers to write: index of a column -> (indices of the rows, one number for each).
 Changes = dict[int, tuple[np.ndarray, np.ndarray]]
 
 
 def container_of(X: Any) -> "Container":
-    """Return the object that reads the columns of X and makes rows of its cells.
+    """Wrap the observed rows in the :class:`Container` that builds synthetic rows of their type.
 
     Parameters
     ----------
     X : 2-d ndarray, sparse matrix, DataFrame, pyarrow.Table or list of lists
+        The observed rows.
 
     Returns
     -------
@@ -44,24 +45,27 @@ def container_of(X: Any) -> "Container":
         return PolarsFrames(X) if hasattr(X, "get_columns") else ArrowTables(X)
     array = np.asarray(X)
     if array.dtype.kind in "US" and not hasattr(X, "dtype"):
-        array = np.array(X, dtype=object)  # else numbers beside strings become strings
+        array = np.array(X, dtype=object)  # else numbers next to strings become strings
     return Arrays(array)
 
 
 class Container:
-    """The observed rows; each library has its own subclass.
+    """Observed rows, from which synthetic rows of the same type are built.
+
+    Each library (NumPy, SciPy, pandas, polars, pyarrow) has its own subclass.
 
     Parameters
     ----------
     X : container with a shape
+        The observed rows.
 
     Attributes
     ----------
     names : list of str
         Names of the columns, for messages.
     zeros_are_gaps : bool
-        Whether a zero is not a number but a value of its own, as in a sparse matrix: cells
-        are copied from or to it, and no number near it is drawn.
+        Whether a zero is an absent entry and not a number, as in a sparse matrix. If so,
+        zeros are only copied from observed rows: no number is drawn in their place.
     """
 
     zeros_are_gaps = False
@@ -74,33 +78,34 @@ class Container:
         self.names = [str(name) for name, _ in self.columns()]
 
     def columns(self) -> list[tuple[Any, Any]]:
-        """Return (name, column) pairs, with columns of the library's own type."""
+        """Return (name, column) pairs; each column has its library's own type."""
         return columns_of(self.X)
 
     def rows(self, picks: np.ndarray, changes: Changes) -> Any:
-        """Make rows of copied cells, and write numbers to some of the cells.
+        """Build synthetic rows from observed cells, and write numbers to some of the new cells.
 
         Parameters
         ----------
         picks : ndarray of int of shape (n_rows, n_columns)
-            The observed row that each cell is copied from.
+            For each new cell, the index of the observed row to copy it from. The column stays.
         changes : dict of int to (ndarray of int, ndarray)
-            By column: the rows to write to, and the numbers, int64 if the column
-            holds integers, else float64.
+            Index of a column -> (indices of the new rows to write to, one number for each).
+            The numbers are int64 if the column holds integers, else float64.
 
         Returns
         -------
         container
+            The new rows, of the type of the observed ones.
         """
         raise NotImplementedError
 
     def join(self, parts: Sequence[Any]) -> Any:
-        """Concatenate the rows of several containers."""
+        """Concatenate several containers with the columns of the observed rows, in order."""
         raise NotImplementedError
 
 
 class Arrays(Container):
-    """Rows of a 2-d ndarray of any type."""
+    """Observed rows in a 2-d ndarray of any dtype."""
 
     def rows(self, picks: np.ndarray, changes: Changes) -> Any:
         block = self.X[picks, np.arange(self.shape[1])]
@@ -113,7 +118,7 @@ class Arrays(Container):
 
 
 class SparseMatrices(Arrays):
-    """Rows of a SciPy sparse matrix, of its format and type."""
+    """Observed rows in a SciPy sparse matrix; new rows keep its format and dtype."""
 
     zeros_are_gaps = True
 
@@ -138,7 +143,7 @@ class SparseMatrices(Arrays):
 
 
 class PandasFrames(Container):
-    """Rows of a pandas DataFrame, with an index from 0."""
+    """Observed rows in a pandas DataFrame; new rows get an index that starts at 0."""
 
     def rows(self, picks: np.ndarray, changes: Changes) -> Any:
         columns = {}
@@ -173,7 +178,7 @@ class PandasFrames(Container):
 
 
 class PolarsFrames(Container):
-    """Rows of a polars DataFrame."""
+    """Observed rows in a polars DataFrame."""
 
     def rows(self, picks: np.ndarray, changes: Changes) -> Any:
         columns = []
@@ -190,7 +195,7 @@ class PolarsFrames(Container):
 
 
 class ArrowTables(Container):
-    """Rows of a pyarrow Table, with its schema."""
+    """Observed rows in a pyarrow Table; new rows keep its schema."""
 
     def __init__(self, X: Any) -> None:
         super().__init__(X.unify_dictionaries().combine_chunks())

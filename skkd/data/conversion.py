@@ -1,6 +1,6 @@
-"""Conversion of further rows, such as `X_unlabeled`, to the container of X.
+"""Conversion of further rows, such as `X_unlabeled`, to the container type of X.
 
-A teacher or a transformer that was fitted on a DataFrame needs a DataFrame of the same
+A teacher or a transformer that was fitted on a DataFrame needs a DataFrame with the same
 columns. Columns are matched by name if both containers have names, else by position.
 """
 
@@ -17,22 +17,26 @@ __all__ = ["in_container_of"]
 
 
 def in_container_of(X: Any, rows: Any, name: str | None = None) -> Any:
-    """Convert rows to the container of X, and to the types of its columns where they fit.
+    """Convert rows to the container type of X, and their columns to the dtypes of X.
+
+    A column keeps its own dtype if the dtype of X would change a value.
 
     Parameters
     ----------
     X : container of rows
+        Sets the container type and the dtypes.
     rows : container of rows
-        A table keeps the names of its columns if X has names too. It is not checked that
-        they are the same.
+        The rows to convert. A table keeps its column names if X has column names too; this
+        function does not check that they agree.
     name : str, default=None
-        Name of the rows in the warning that only one of both has names; None does not warn.
+        Name of `rows` in the warning if only X or only `rows` has column names. None: no
+        warning.
 
     Returns
     -------
     container of as many rows
-        The rows as they are if they are in such a container already, or if they have
-        another number of columns or of dimensions.
+        `rows` itself if nothing has to be converted, or if its number of dimensions or of
+        columns does not fit X: the later check of the rows raises the error.
 
     Examples
     --------
@@ -55,7 +59,7 @@ def in_container_of(X: Any, rows: Any, name: str | None = None) -> Any:
 
 
 def _has_names(rows: Any) -> bool:
-    """Whether the columns have names, by the rule of scikit-learn: all of them are strings."""
+    """Whether rows are a table with column names, which must be strings as in scikit-learn."""
     return is_table(rows) and all(isinstance(label, str) for label, _ in columns_of(rows))
 
 
@@ -68,7 +72,7 @@ def _as_sparse(X: Any, rows: Any) -> Any:
 
 
 def _as_array(X: Any, rows: Any) -> Any:
-    """A table or list as an array if X is one; a table or array as a list if X is a list."""
+    """Convert rows to an array if X is an array, to a list of lists if X is a list or tuple."""
     is_array = isinstance(X, np.ndarray)
     if is_table(rows):
         columns = _plain_columns(rows)
@@ -79,18 +83,25 @@ def _as_array(X: Any, rows: Any) -> Any:
 
 
 def _array_of(rows: list | tuple, is_table_like: bool) -> Any:
-    """A list as an array; the list itself if its rows differ in length."""
+    """Convert a list of rows to an array; return the list itself if its rows differ in length.
+
+    With `is_table_like`, numbers next to strings stay numbers, in an array of objects.
+    """
     try:
         array = np.asarray(rows)
-    except ValueError:  # the check of rows raises later
+    except ValueError:  # the later check of the rows raises the error
         return rows
-    if is_table_like and array.dtype.kind in "US":  # numbers beside strings stay numbers
+    if is_table_like and array.dtype.kind in "US":
         return np.array(rows, dtype=object)
     return array
 
 
 def _stacked(columns: list[np.ndarray], dtype: np.dtype | None) -> np.ndarray:
-    """Columns of plain values as one array, of numbers if all of them are numbers."""
+    """Stack columns of plain values to one array: of numbers if all columns are numeric.
+
+    Numbers get `dtype` if that changes no value, else float64. Columns of other values, and a
+    `dtype` that is not numeric, give an array of objects.
+    """
     as_float = [as_numbers(values) for values in columns]
     numeric = [numbers for numbers in as_float if numbers is not None]
     if len(numeric) == len(columns) and (dtype is None or dtype.kind in "fiub"):
@@ -105,7 +116,7 @@ def _stacked(columns: list[np.ndarray], dtype: np.dtype | None) -> np.ndarray:
 
 
 def _changes(numbers: np.ndarray, dtype: np.dtype) -> bool:
-    """Whether conversion to a dtype changes any number by more than rounding."""
+    """Whether conversion to an integer or boolean dtype changes a number; False for floats."""
     if dtype.kind == "f":
         return False
     return not np.isfinite(numbers).all() or (numbers.astype(dtype) != numbers).any()
@@ -136,7 +147,7 @@ def _as_table(X: Any, rows: Any) -> Any:
 
 
 def _plain_columns(rows: Any) -> list[np.ndarray]:
-    """Columns as object arrays of plain values, missing ones None."""
+    """The columns of rows as object arrays of plain Python values, with None for missing ones."""
     return [read_objects(column) for _, column in columns_of(rows)]
 
 
@@ -147,7 +158,7 @@ def _as_pandas(X: Any, columns: list[np.ndarray], labels: Any) -> Any:
 
 
 def _with_types_of(X: Any, rows: Any) -> Any:
-    """A pandas table with the types of the columns of X that have the same names."""
+    """Convert each column of a pandas table to the dtype of the column of that name in X."""
     pandas = import_module("pandas")
     if not (X.columns.is_unique and rows.columns.is_unique):
         return rows
@@ -160,7 +171,7 @@ def _with_types_of(X: Any, rows: Any) -> Any:
 
 
 def _as_series(pandas: Any, dtype: Any, values: np.ndarray) -> Any:
-    """A pandas column with a dtype; with the dtype of its values if that would change any."""
+    """Make a pandas Series of `dtype`, or of an inferred dtype if `dtype` would change a value."""
     if isinstance(dtype, pandas.CategoricalDtype):
         categories = dtype.categories.tolist()
         known = set(categories)

@@ -1,4 +1,4 @@
-"""The dataset of one fit, and its division into training and held-out rows."""
+"""The dataset of one fit, and its split into training and held-out rows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -38,20 +38,23 @@ def effective_rows(weights: np.ndarray) -> float:
 
 @dataclass
 class Dataset:
-    """Rows with their targets.
+    """The rows of one fit with their labels, weights and other targets.
 
     Parameters
     ----------
-    rows : ndarray, sparse matrix or Table; for a transformer the caller's own X
+    rows : ndarray, sparse matrix, Table or container of the caller
+        As :class:`skkd.data.validation.RowReader` returns them: in the caller's own container
+        if the preprocessor is a transformer.
     targets : dict of str to ndarray of shape (n_rows, ...)
-        "labels" (codes), "weights" and further targets that the training loss reads.
-    index : ndarray of int of shape (n_rows,), default=None
-        Indices of the rows in the caller's X; None for synthetic and unlabelled rows.
+        "labels" (class codes), "weights" and further arrays that the training loss reads, such
+        as soft labels.
+    index : ndarray of int of shape (n_rows,) or (n_labelled,), default=None
+        Indices of the labelled rows in the caller's X; None if the rows do not come from X.
     n_labelled : int, default=None
-        Number of rows with labels, which come first; the others have soft labels alone. None:
-        all rows have labels.
+        The first `n_labelled` rows have labels; all later rows have only a teacher's soft
+        labels. None: all rows have labels.
     fresh_rows : skkd.transfer.transfer_set.FreshRows, default=None
-        Makes new rows in place of those without labels, before each epoch but the first.
+        Replaces the rows without labels by new ones before each epoch except the first.
     """
 
     rows: Any
@@ -65,13 +68,16 @@ class Dataset:
 
     @property
     def n_transfer_rows(self) -> int:
-        """Number of rows with soft labels alone; with fresh rows, the number made so far."""
+        """Number of rows that have only soft labels.
+
+        With `fresh_rows` this counts the rows of all epochs so far.
+        """
         if self.fresh_rows is not None:
             return self.fresh_rows.n_rows
         return 0 if self.n_labelled is None else len(self) - self.n_labelled
 
     def take(self, index: np.ndarray) -> "Dataset":
-        """Return some of the rows with their targets.
+        """Return the rows at the given positions, with their targets.
 
         Parameters
         ----------
@@ -87,7 +93,7 @@ class Dataset:
         return Dataset(rows, targets, None if self.index is None else self.index[index])
 
     def with_target(self, name: str, values: np.ndarray) -> "Dataset":
-        """Return the same rows with a target replaced or added.
+        """Return a dataset of these rows in which one target is replaced or added.
 
         Parameters
         ----------
@@ -101,12 +107,12 @@ class Dataset:
         return replace(self, targets=self.targets | {name: values})
 
     def followed_by(self, unlabelled: "Dataset") -> "Dataset":
-        """Append rows that have soft labels alone.
+        """Return a dataset of these rows, followed by rows that have only soft labels.
 
         Parameters
         ----------
         unlabelled : Dataset
-            It has the same targets.
+            The rows to append, with arrays for the same target names.
 
         Returns
         -------
@@ -143,8 +149,14 @@ def hold_out(
     Returns
     -------
     train : Dataset
-        Its weights have mean 1.
+        Training rows, with weights scaled to mean 1.
     valid : Dataset or None
+        Held-out rows; None if `validation_fraction` is None.
+
+    Raises
+    ------
+    ValueError
+        If no row has a weight above zero.
     """
     weights = dataset.targets["weights"]
     rows, valid = np.flatnonzero(weights > 0), None
@@ -164,20 +176,22 @@ def hold_out(
 def hold_out_others(
     dataset: Dataset, splits: Sequence[tuple[Dataset, Dataset]], seed: int
 ) -> tuple[Dataset, Dataset] | None:
-    """Hold out rows that no earlier split held out, as many as the first split did.
+    """Split a dataset again: hold out rows that no earlier split of it has held out.
+
+    The new split holds out as many rows as the first one.
 
     Parameters
     ----------
     dataset : Dataset
         All weights are above zero.
     splits : list of (Dataset, Dataset)
-        Training rows and held-out rows of earlier splits of the same dataset.
+        Training rows and held-out rows of the earlier splits of `dataset`.
     seed : int
 
     Returns
     -------
     (Dataset, Dataset) or None
-        Training rows and held-out rows; None if too few rows are left.
+        Training rows and held-out rows; None if too few rows are left for that.
     """
     n_held_out = len(splits[0][1])
     is_left = np.ones(len(dataset), dtype=bool)
@@ -200,7 +214,7 @@ def _index_of(dataset: Dataset) -> np.ndarray:
 
 
 def _joined(above: Any, below: Any) -> Any:
-    """Concatenate rows, in the container of the first."""
+    """Concatenate rows in the container type of `above`, or in a Table if either is a Table."""
     if isinstance(above, Table) or isinstance(below, Table):
         names = above.names if isinstance(above, Table) else below.names
         pairs = zip(_columns(above), _columns(below), strict=True)
@@ -214,7 +228,7 @@ def _joined(above: Any, below: Any) -> Any:
     if type(above) is not type(below):
         received = f"{type(below).__name__} below {type(above).__name__}"
         refuse("X_unlabeled or what augment makes", received, "rows in the container of X")
-    if len(above.shape) == 1:  # texts, say
+    if len(above.shape) == 1:  # such as a series of texts
         return np.concatenate([np.asarray(above, dtype=object), np.asarray(below, dtype=object)])
     from skkd.data.containers import container_of
 
@@ -226,7 +240,7 @@ def _columns(rows: Table | np.ndarray) -> list[np.ndarray]:
 
 
 def _joined_columns(above: np.ndarray, below: np.ndarray) -> np.ndarray:
-    """Concatenate two columns, as objects if either holds categories."""
+    """Concatenate two columns of tables, as objects if either column has dtype object."""
     is_mixed = (above.dtype == object) != (below.dtype == object)
     return np.concatenate([_as_objects(c) if is_mixed else c for c in (above, below)])
 
@@ -242,20 +256,22 @@ def _as_objects(column: np.ndarray) -> np.ndarray:
 def stratified_split(
     codes: np.ndarray, fraction: float, random_state: int | None, warns: bool = True
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Split rows into training and validation rows, stratified if that is possible.
+    """Split rows at random into training and validation rows, stratified by class if possible.
 
     Parameters
     ----------
     codes : ndarray of shape (n_rows,)
+        The class of each row, as a code.
     fraction : float or int
         Share of the validation rows, or their number.
-    random_state : int
+    random_state : int or None
     warns : bool, default=True
         Whether to warn if the split cannot be stratified.
 
     Returns
     -------
     train, valid : ndarray of int
+        Indices of the rows.
     """
     from sklearn.model_selection import train_test_split  # a tenth of a second
 

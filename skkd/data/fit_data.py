@@ -1,4 +1,4 @@
-"""The data of one fit: first as the caller gave them, then encoded and split."""
+"""The data of one fit: checked (`FitInput`), then encoded and split (`FitData`)."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ __all__ = ["FitData", "FitInput", "Seeds", "unwrapped_rows"]
 
 
 class Seeds(NamedTuple):
-    """Seeds that are drawn from `random_state`, in this order."""
+    """The seeds of one fit, drawn from `random_state` in the order of these fields."""
 
     network: int
     split: int
@@ -21,24 +21,25 @@ class Seeds(NamedTuple):
 
 @dataclass(frozen=True)
 class FitInput:
-    """Rows, labels and weights as the caller gave them, checked.
+    """The checked arguments of one fit: rows, labels and sample weights, not yet encoded.
 
     Parameters
     ----------
     X : container of rows
-        As the caller has it.
-    rows : ndarray, sparse matrix or Table
-        As the preprocessor takes them.
+        The caller's own object.
+    rows : ndarray, sparse matrix, Table or container of the caller
+        X in the form that the preprocessor takes; `reader` made it.
     y : ndarray of shape (n_rows,)
         Labels.
     sample_weight : ndarray of shape (n_rows,) or None
     reader : RowReader
-        Reads further rows with the same columns.
+        Reads further rows, such as `X_val`, and checks that their columns are those of X.
     seeds : Seeds
     classes : ndarray of shape (n_classes,), default=None
-        Classes that were given or fitted before; None takes the classes in `y`.
+        The classes if they are known before: from an earlier fit, or passed to `partial_fit`.
+        None: the classes in `y`.
     needs_all_classes : bool, default=False
-        Whether `y` must hold all of them.
+        Whether `y` must contain every one of `classes`.
     """
 
     X: Any
@@ -51,13 +52,14 @@ class FitInput:
     needs_all_classes: bool = False
 
     def dataset(self, targets: dict[str, np.ndarray], class_weight_factors: np.ndarray) -> Dataset:
-        """Return all rows with their targets and weights.
+        """Return the dataset of all rows, weighted by class weight times sample weight.
 
         Parameters
         ----------
         targets : dict of str to ndarray
-            They include "labels" (codes).
+            The targets, among them "labels" (class codes).
         class_weight_factors : ndarray of shape (n_classes,)
+            The weight of each class.
 
         Returns
         -------
@@ -70,28 +72,28 @@ class FitInput:
     def class_weights(
         self, class_weight: dict | str | None, classes: np.ndarray, codes: np.ndarray
     ) -> np.ndarray:
-        """Return the weight of each class; see :func:`skkd.data.validation.class_weights`."""
+        """Return the weights of the classes, by :func:`skkd.data.validation.class_weights`."""
         return class_weights(class_weight, classes, codes, self._ratios_of_weights())
 
     def _ratios_of_weights(self) -> np.ndarray | None:
-        """Sample weights, scaled to a largest weight of 1 so that their sum is finite."""
+        """Sample weights divided by the largest, so that their sum is finite; None if absent."""
         return None if self.sample_weight is None else self.sample_weight / self.sample_weight.max()
 
 
 @dataclass(frozen=True)
 class FitData:
-    """The rows of one fit, encoded and split.
+    """The data of one fit, encoded and split into training and validation rows.
 
     Parameters
     ----------
     classes : ndarray of shape (n_classes,)
     class_weights : ndarray of shape (n_classes,)
     train : Dataset
-        All rows without those of `valid`.
+        All rows of X that are not in `valid`.
     valid : Dataset or None
-        The validation rows of early stopping.
+        Validation rows for early stopping: those that the caller passed, or rows split off X.
     held_out : Dataset or None
-        The caller's own validation rows.
+        The validation rows that the caller passed, if any.
     """
 
     classes: np.ndarray
@@ -110,17 +112,18 @@ class FitData:
         validation_fraction: float | None,
         seed: int,
     ) -> "FitData":
-        """Split all rows into training rows and validation rows for early stopping.
+        """Split the rows of X into training rows and validation rows for early stopping.
 
         Parameters
         ----------
         dataset : Dataset
+            All rows of X.
         classes, factors : ndarray of shape (n_classes,)
             The classes and their weights.
         held_out : Dataset or None
-            The caller's own validation rows; then no rows are split off.
+            Validation rows that the caller passed. If given, no rows of X are split off.
         validation_fraction : float or None
-            The share of the rows to split off; None for none.
+            The share of the rows to split off; None splits off none.
         seed : int
             Seed of the split.
 
@@ -134,8 +137,9 @@ class FitData:
 
 
 def unwrapped_rows(value: Any) -> Any:
-    """Return the content of a tuple of length one.
+    """Return the item of a tuple of length one; return any other value unchanged.
 
-    scikit-learn's searches slice fit parameters of the length of X; in a tuple they do not.
+    scikit-learn's searches slice every fit parameter that is as long as X. Users pass
+    validation rows in a tuple of length one to prevent this.
     """
     return value[0] if isinstance(value, tuple) and len(value) == 1 else value

@@ -1,9 +1,10 @@
 """Input tags: which rows an estimator accepts, derived from the tags of its parts.
 
-The tags that scikit-learn gives a meta-estimator are incomplete. For missing values those of
-a pipeline are the tags of its first step, and they leave out categories; those of a search
-leave out both. `string` is scikit-learn's tag for raw text; categories that are strings
-belong to `categorical`, as for OneHotEncoder.
+The tags that scikit-learn gives a meta-estimator are incomplete. A pipeline takes `allow_nan`
+from its first step alone and has no `categorical` tag. A search has neither tag.
+
+The tag `string` means raw text. An estimator that accepts strings as categories has the tag
+`categorical`, like OneHotEncoder.
 """
 
 import inspect
@@ -16,12 +17,12 @@ from sklearn.utils import InputTags, get_tags
 
 __all__ = ["TAKES_ALL", "tags_of_preprocessor", "taken_by_all", "taken_by_both"]
 
-#: The tags of an object that has none: it may accept anything.
+#: The tags that an object without tags gets: it may accept anything.
 TAKES_ALL = InputTags(
     three_d_array=True, sparse=True, categorical=True, string=True, allow_nan=True
 )
 
-#: Tags that name a requirement; all others name what is allowed.
+#: Tags that mean "X must be so"; every other tag means "X may be so".
 NEEDS = ("positive_only", "pairwise")
 
 #: Classes that pass X unchanged to their parameter `estimator`, or to all of `estimators`.
@@ -29,11 +30,13 @@ HAND_ON = {"FrozenEstimator", "BaseSearchCV", "CalibratedClassifierCV", "BaseThr
 HAND_ON_TO_ALL = {"VotingClassifier", "StackingClassifier"}
 
 #: Base classes of transformers that leave missing values in their output.
-KEEP_GAPS = {"OneToOneFeatureMixin", "SelectorMixin"}
+KEEP_MISSING = {"OneToOneFeatureMixin", "SelectorMixin"}
 
 
 def tags_of_preprocessor(preprocessor: Any, categorical_features: Any = "from_dtype") -> InputTags:
-    """Return the input tags of a classifier with a preprocessor.
+    """Return the input tags of a network classifier with the given preprocessor.
+
+    With a transformer, missing values are allowed only if it accepts them and fills them.
 
     Parameters
     ----------
@@ -51,15 +54,16 @@ def tags_of_preprocessor(preprocessor: Any, categorical_features: Any = "from_dt
         names_columns = not isinstance(categorical_features, str) and np.size(categorical_features)
         return InputTags(sparse=not names_columns, categorical=True, allow_nan=True)
     tags = _tags_of(preprocessor)
-    return replace(tags, allow_nan=tags.allow_nan and _fills_gaps(preprocessor))
+    return replace(tags, allow_nan=tags.allow_nan and _fills_missing(preprocessor))
 
 
 def taken_by_both(one: InputTags, other: InputTags) -> InputTags:
-    """Return the tags of the rows that two estimators both accept.
+    """Return the tags of the rows that each of two estimators accepts.
 
     Parameters
     ----------
     one, other : sklearn.utils.InputTags
+        The tags of the two estimators.
 
     Returns
     -------
@@ -73,12 +77,12 @@ def taken_by_both(one: InputTags, other: InputTags) -> InputTags:
 
 
 def taken_by_all(estimators: Sequence[Any]) -> InputTags:
-    """Return the tags of the rows that all of some estimators accept.
+    """Return the tags of the rows that every estimator of a list accepts.
 
     Parameters
     ----------
     estimators : list of object
-        At least one. An object without tags is taken to accept all rows.
+        At least one. An object without tags counts as one that accepts all rows.
 
     Returns
     -------
@@ -111,15 +115,15 @@ def _tags_of(model: Any) -> InputTags:
     if "Pipeline" in kinds:
         steps = _steps(model)
         first = _tags_of(steps[0]) if steps else TAKES_ALL
-        return replace(first, sparse=tags.sparse, allow_nan=_take_gaps(steps))
+        return replace(first, sparse=tags.sparse, allow_nan=_accept_missing(steps))
     if "FeatureUnion" in kinds:
         parts = [part for _, part in model.transformer_list if not isinstance(part, str)]
         return taken_by_all(parts) if parts else tags
     if "ColumnTransformer" in kinds:
         parts = [_tags_of(part) for part in _parts(model) if not isinstance(part, str)]
-        takes_gaps = all(part.allow_nan for part in parts)
+        takes_missing = all(part.allow_nan for part in parts)
         any_encodes = any(part.categorical for part in parts)
-        return replace(tags, allow_nan=takes_gaps, categorical=any_encodes)
+        return replace(tags, allow_nan=takes_missing, categorical=any_encodes)
     return tags
 
 
@@ -133,31 +137,31 @@ def _steps(pipeline: Any) -> list:
 
 
 def _parts(transformer: Any) -> list:
-    """The transformers of a ColumnTransformer, with "drop", "passthrough" and the remainder."""
+    """The transformers of a ColumnTransformer, also the remainder, "drop" and "passthrough"."""
     return [*(part for _, part, _ in transformer.transformers), transformer.remainder]
 
 
-def _take_gaps(steps: list) -> bool:
-    """Whether all steps up to the first that fills missing values accept them."""
+def _accept_missing(steps: list) -> bool:
+    """Whether each step of a pipeline accepts missing values, up to the step that fills them."""
     for step in steps:
         if not _tags_of(step).allow_nan:
             return False
-        if _fills_gaps(step):
+        if _fills_missing(step):
             return True
     return True
 
 
-def _fills_gaps(transformer: Any) -> bool:
-    """Whether the output of a transformer has no missing values, judged by its class."""
+def _fills_missing(transformer: Any) -> bool:
+    """Whether a transformer never outputs missing values, judged by its class."""
     if isinstance(transformer, str):
         return transformer == "drop"
     kinds = _kinds(transformer)
     if "Pipeline" in kinds:
-        return any(_fills_gaps(step) for step in _steps(transformer))
+        return any(_fills_missing(step) for step in _steps(transformer))
     if "ColumnTransformer" in kinds:
-        return all(_fills_gaps(part) for part in _parts(transformer))
+        return all(_fills_missing(part) for part in _parts(transformer))
     if "FeatureUnion" in kinds:
-        return all(_fills_gaps(part) for _, part in transformer.transformer_list)
+        return all(_fills_missing(part) for _, part in transformer.transformer_list)
     if "OrdinalEncoder" in kinds:
         return not np.isnan(transformer.encoded_missing_value)
-    return "TargetEncoder" in kinds or not kinds & KEEP_GAPS
+    return "TargetEncoder" in kinds or not kinds & KEEP_MISSING

@@ -1,4 +1,4 @@
-"""Reading labels of any container as a plain array of the caller's values."""
+"""Reading class labels in any container as a NumPy array, without changing their values."""
 
 import numbers
 import warnings
@@ -15,24 +15,24 @@ __all__ = ["plain_values", "read_labels"]
 
 
 def read_labels(labels: Any, name: str = "y", warns: bool = True) -> np.ndarray:
-    """Return labels as a one-dimensional array of the caller's values.
+    """Convert class labels to a one-dimensional NumPy array without changing their values.
 
     Parameters
     ----------
     labels : array-like of shape (n_rows,)
         A list, an array, or a column of pandas, polars or pyarrow.
     name : str, default="y"
-        For messages.
+        Name of the argument, for error messages.
     warns : bool, default=True
-        Whether to warn of a column vector.
+        Whether to warn if the labels are a column vector.
 
     Returns
     -------
     ndarray of shape (n_rows,)
-        Nullable numbers get the NumPy dtype of the same name, categories the dtype of their
-        values. Objects that are all booleans or whole numbers become bool, int64 or uint64.
-        Text becomes an array of strings, or of objects that are strings; never of
-        StringDType, which parts of scikit-learn do not accept.
+        Nullable numbers get the NumPy dtype of the same name. Categories get the dtype of
+        their values. Objects become bool if all are booleans, int64 or uint64 if all are whole
+        numbers, and float64 if all are other numbers. Strings have the dtype `str` or `object`,
+        never StringDType, which parts of scikit-learn do not accept.
 
     Raises
     ------
@@ -75,7 +75,7 @@ def plain_values(labels: Any) -> list:
     Parameters
     ----------
     labels : array-like of shape (n_labels,)
-        As for :func:`read_labels`, but one array may hold several types.
+        A list, an array, or a column of pandas, polars or pyarrow. Labels may differ in type.
 
     Returns
     -------
@@ -92,7 +92,7 @@ def plain_values(labels: Any) -> list:
 
 
 def _only_column(table: Any, name: str, warns: bool) -> Any:
-    """The column of a table with one column; any other table is refused."""
+    """Return the column of a table with one column; raise ValueError for any other table."""
     columns = columns_of(table)
     if len(columns) != 1:
         raise ValueError(f"{name} should be a 1d array, got a table of shape {table.shape}.")
@@ -106,7 +106,7 @@ def _only_column(table: Any, name: str, warns: bool) -> Any:
 
 
 def _array_of_list(listed: Any) -> np.ndarray:
-    """The array that NumPy makes, or an array of objects if NumPy would change a value."""
+    """Convert a list to an array, with dtype object if NumPy's own dtype would change a value."""
     array = np.asarray(listed)
     if not isinstance(listed, (list, tuple)):
         return array
@@ -116,7 +116,7 @@ def _array_of_list(listed: Any) -> np.ndarray:
 
 
 def _values_of_categories(labels: Any, name: str) -> np.ndarray:
-    """The labels of a categorical column of pandas, with the type of the categories."""
+    """Return the labels of a categorical pandas column, with the dtype of its categories."""
     codes = np.asarray(getattr(labels, "cat", labels).codes)
     if (codes < 0).any():
         _refuse_missing(name)
@@ -124,7 +124,7 @@ def _values_of_categories(labels: Any, name: str) -> np.ndarray:
 
 
 def _read_objects(labels: np.ndarray, name: str) -> np.ndarray:
-    """Convert objects to numbers if they are numbers; refuse missing and mixed labels."""
+    """Check an object array for missing and mixed labels; convert it if all are numbers."""
     listed = labels.tolist()
     for label in listed:
         if _is_missing(label):
@@ -145,7 +145,7 @@ def _read_numbers(labels: np.ndarray, listed: list, name: str) -> np.ndarray:
     if are_floats or not all(map(_is_whole, listed)):
         try:
             return labels.astype(np.float64)
-        except (TypeError, OverflowError):  # scikit-learn refuses them
+        except (TypeError, OverflowError):  # scikit-learn refuses such labels later
             return labels
     whole = [int(label) for label in listed]
     for info in (np.iinfo(np.int64), np.iinfo(np.uint64)):
@@ -176,7 +176,7 @@ def _is_missing(label: Any) -> bool:
         return label is None or bool(label != label)
     except TypeError:  # comparing NA gives NA, which has no truth value
         return True
-    except ValueError:  # an array
+    except ValueError:  # the label is an array
         return False
 
 

@@ -1,4 +1,4 @@
-"""Masked arrays of NumPy: masked entries of X are missing values; elsewhere they are refused."""
+"""NumPy masked arrays: masked entries of X become missing; masked labels or weights raise."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ __all__ = ["fill_mask", "refuse_mask"]
 
 
 def fill_mask(X: Any) -> Any:
-    """Replace the masked entries of rows by missing values.
+    """Replace the masked entries of X by missing values.
 
     Parameters
     ----------
@@ -17,8 +17,8 @@ def fill_mask(X: Any) -> Any:
     Returns
     -------
     container of rows
-        The argument, if it is not a masked array. Otherwise its data: masked numbers become
-        NaN, and other masked entries become None in an array of objects.
+        X itself if it is not a masked array, otherwise an ordinary array. Masked numbers become
+        NaN. Other masked entries become None, in an array of objects.
 
     Examples
     --------
@@ -47,7 +47,7 @@ def refuse_mask(values: Any, name: str) -> None:
     values : array-like
         One value per row, such as labels or weights.
     name : str
-        For the message.
+        Name of the argument, for the error message.
     """
     if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
         n_masked = int(np.ma.getmaskarray(values).sum())

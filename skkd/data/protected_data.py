@@ -1,9 +1,9 @@
 """Protection of the caller's data from teachers and transformers that write to their input.
 
-They get a read-only view, which needs no copy of the data. If they fail on it, because they
-do write or because their compiled code needs writable memory, they are called again with a
-copy. Objects that use torch get a copy at once, because torch writes to read-only memory and
-warns about it.
+A teacher or transformer is first called with read-only views, which need no copy of the data.
+The call fails if its code writes to the data or was compiled for writable memory. It is then
+repeated with copies. An object that uses torch gets copies at once, because torch gives only
+a warning and writes to read-only memory.
 """
 
 import copy
@@ -26,30 +26,31 @@ __all__ = ["call_protected", "copied", "is_about_writing", "read_only", "treat_a
 #: Matches the messages of errors about read-only memory.
 READ_ONLY = re.compile(r"read[- ]?only|not writ(e)?able|writeable flag", re.IGNORECASE)
 
-#: Libraries that do not use torch themselves; the objects inside theirs are searched for it.
+#: Libraries that do not use torch. The parts of their objects are searched for it anyway.
 WITHOUT_TORCH = ("builtins", "numpy", "sklearn", "scipy", "pandas", "skkd")
 
-#: The largest number of parts of an object that are searched, and of entries of each list.
+#: The search for torch reads at most so many parts of an object, and entries of a list.
 MOST_PARTS, MOST_ENTRIES = 200, 10
 
 
 def call_protected(function: Callable, *data: Any, owner: Any) -> Any:
-    """Call a function so that it cannot change its data, and return its result.
+    """Call a function on data that it must not change, and return its result.
 
     Parameters
     ----------
     function : callable
-        (*data) -> result. If it fails on read-only data it is called again, with copies;
-        an error of that call is raised.
+        (*data) -> result. It is called with read-only data. If that fails because the data
+        are read-only, it is called again with copies.
     *data : containers
-        Rows, labels or weights; or None.
+        Rows, labels, weights or None.
     owner : object
         The teacher or transformer that the function belongs to. After one failure on
-        read-only data all its calls get copies.
+        read-only data, every later call for this owner gets copies.
 
     Returns
     -------
     object
+        The result of the function. Its other errors are raised.
 
     Examples
     --------
@@ -72,7 +73,7 @@ def call_protected(function: Callable, *data: Any, owner: Any) -> Any:
 
 
 def read_only(data: Any) -> Any:
-    """Return the same data as a new object that cannot be written to.
+    """Return the data as a new object; writing to it fails or does not change the original.
 
     Parameters
     ----------
@@ -83,8 +84,8 @@ def read_only(data: Any) -> Any:
     Returns
     -------
     container
-        Of the same type, with the same memory layout. Where the type has no read-only
-        memory (lists, extension arrays of pandas) it is a copy.
+        Of the same type and memory layout. It is a read-only view where possible. Lists,
+        tensors and pandas extension arrays cannot be read-only, so they are copied.
 
     Examples
     --------
@@ -112,7 +113,7 @@ def copied(data: Any) -> Any:
     Returns
     -------
     container
-        Of the same type, with the same memory layout.
+        Of the same type and memory layout.
     """
     if isinstance(data, np.ndarray):
         return data.copy(order="K")
@@ -122,13 +123,13 @@ def copied(data: Any) -> Any:
         return _with_own_axes(data.copy())
     if isinstance(data, (list, tuple)):
         return _copied_list(data)
-    if hasattr(data, "clone"):  # torch; polars, whose clones share memory that never changes
+    if hasattr(data, "clone"):  # torch; polars clones share memory that never changes
         return data.clone()
     return data
 
 
 def _needs_copies(owner: Any) -> bool:
-    """Whether an object gets copies: it failed on read-only data, or uses torch."""
+    """Whether calls of an object need copies: one failed on read-only data, or it uses torch."""
     found = _gets_copies.get(id(owner))
     if found is not None and found[0]() is owner:
         return found[1]
@@ -138,13 +139,14 @@ def _needs_copies(owner: Any) -> bool:
 
 
 def treat_alike(one: Any, owner: Any) -> Any:
-    """Make sure that a clone gets copies if the original does.
+    """Record that calls of a clone need copies of the data if calls of its original do.
 
     Parameters
     ----------
     one : object
         A clone of `owner`.
     owner : object
+        The original.
 
     Returns
     -------
@@ -156,7 +158,7 @@ def treat_alike(one: Any, owner: Any) -> Any:
     return one
 
 
-#: id of an object -> (weak reference to it, whether it gets copies)
+#: id of an object -> (weak reference to the object, whether its calls get copies)
 _gets_copies: dict[int, tuple[weakref.ref, bool]] = {}
 
 
@@ -176,10 +178,10 @@ def is_about_writing(error: BaseException | None) -> bool:
 
 
 def _read_only_array(array: np.ndarray) -> np.ndarray:
-    """A view that cannot be made writable again, unlike an ordinary view."""
+    """Return a view of an array that, unlike an ordinary view, cannot be made writable again."""
     try:
         return as_strided(array, subok=True, writeable=False)
-    except TypeError:  # for StringDType
+    except TypeError:  # as_strided does not take StringDType
         view = array.view()
         view.flags.writeable = False
         return view
@@ -202,10 +204,10 @@ def _is_pandas(data: Any) -> bool:
 
 
 def _read_only_pandas(data: Any) -> Any:
-    """A shallow copy whose blocks are read-only arrays.
+    """Return a shallow copy of a pandas object, with read-only arrays as its blocks.
 
-    Copy-on-write alone does not protect the data, because scikit-learn makes arrays of a
-    table writable again.
+    The copy-on-write of pandas alone does not protect the data: scikit-learn makes the arrays
+    of a table writable again.
     """
     try:
         view = data.copy(deep=False)
@@ -213,13 +215,13 @@ def _read_only_pandas(data: Any) -> Any:
             values = block.values
             is_array = type(values) is np.ndarray
             block.values = _read_only_array(values) if is_array else values.copy()
-    except AttributeError:  # a library like pandas, or another version of its private parts
+    except AttributeError:  # a library like pandas, or other private names in another version
         view = data.copy()
     return _with_own_axes(view)
 
 
 def _with_own_axes(data: Any) -> Any:
-    """Give a copy axes of its own; before pandas 3 it shares them, and their names."""
+    """Give a copied table its own index and columns, which copies share before pandas 3."""
     with suppress(AttributeError):  # raised by a library like pandas
         data.index = data.index.view()
         if hasattr(data, "columns"):
@@ -240,7 +242,7 @@ def _copied_entry(entry: Any) -> Any:
 
 
 def _uses_torch(thing: Any) -> bool:
-    """Whether an object, or a part of it, comes from torch or from a module that imports it."""
+    """Whether an object or one of its parts is from torch, or from a module that imports torch."""
     waiting = [thing]
     seen: dict[int, Any] = {}
     while waiting and len(seen) < MOST_PARTS:
@@ -267,7 +269,10 @@ def _is_of_torch(thing: Any) -> bool:
 
 
 def _imports_torch(module: Any, content: dict[str, Any]) -> bool:
-    """Whether a module belongs to torch, or has torch or an object of it among its globals."""
+    """Whether a module is part of torch, or has something from torch among its globals.
+
+    `content` holds the globals by name.
+    """
     if _is_torch(module):
         return True
     if _is_known(module):
@@ -288,7 +293,7 @@ def _is_known(module: Any) -> bool:
 
 
 def _parts_of(thing: Any) -> list:
-    """The attributes and entries of an object; of a function, the variables that it reads."""
+    """The parts of an object to search: its attributes or entries, or a function's variables."""
     if isinstance(thing, (list, tuple)):
         return list(thing[:MOST_ENTRIES])
     if isinstance(thing, dict):

@@ -1,8 +1,8 @@
 """Reading tables of pandas, polars and pyarrow as columns of NumPy arrays.
 
-A column of numbers becomes float64, its missing values NaN. A column of categories
-(strings, categories, booleans, objects that are not all numbers) becomes an object
-array of plain Python values, its missing values None.
+A column of numbers becomes a float64 array, with NaN for missing values. A column of
+categories (strings, categories, booleans, objects that are not all numbers) becomes an
+object array of plain Python values, with None for missing values.
 """
 
 import math
@@ -26,30 +26,31 @@ __all__ = [
     "warn_of_numbers_in_quotes",
 ]
 
-#: The first letters of the names of numeric types, in lower case, in all libraries.
+#: How the names of numeric types begin, in lower case, in pandas, polars and pyarrow.
 NUMBERS = ("int", "uint", "float", "double", "halffloat", "decimal")
 
-#: The same of integer types; float64 is exact for integers below `WIDE`.
+#: How the names of integer types begin. float64 is exact for integers below `WIDE`.
 INTEGERS, WIDE = ("int", "uint"), 2**53
 
-#: The same of categorical types.
+#: How the names of categorical types begin.
 CATEGORIES = ("categor", "enum", "dictionary")
 
-#: Types that an object column must not hold; a datetime is a date too.
+#: Types that an object column must not hold; `date` includes its subclass `datetime`.
 DATES = (date, time, timedelta, np.datetime64, np.timedelta64)
 
-#: A column of text is checked for numbers if it has `MANY_TEXTS` different texts. The first
-#: `ENOUGH_TEXTS` of them are read, and a share of `NEARLY_ALL` must be numbers: the others
+#: A column of text is checked for numbers if it has at least `MANY_TEXTS` distinct texts. Of
+#: the first `ENOUGH_TEXTS` texts a share of at least `NEARLY_ALL` must be numbers: the others
 #: may be codes for missing values.
 MANY_TEXTS, ENOUGH_TEXTS, NEARLY_ALL = 100, 1000, 0.9
 
 
 class Table:
-    """Columns of equal length, each float64 or object.
+    """Rows as a list of columns: NumPy arrays of equal length.
 
     Parameters
     ----------
     columns : list of ndarray of shape (n_rows,)
+        float64 (numbers, NaN if missing) or object (categories, None if missing).
     names : list of str
         For error messages.
 
@@ -73,7 +74,7 @@ class Table:
         return self.shape[0]
 
     def __getitem__(self, rows: Any) -> "Table":
-        """Some of the rows, by a slice, a mask or indices."""
+        """Return a Table of the rows that a slice, a mask or an array of indices selects."""
         return Table([column[rows] for column in self.columns], self.names)
 
 
@@ -84,7 +85,7 @@ def is_table(X: Any) -> bool:
 
 
 def read_table(X: Any) -> Table:
-    """Read the columns of a DataFrame, a pyarrow Table or a 2-d array.
+    """Convert a DataFrame, a pyarrow Table or a 2-d array to a :class:`Table`.
 
     Parameters
     ----------
@@ -97,7 +98,7 @@ def read_table(X: Any) -> Table:
     Raises
     ------
     TypeError
-        For a column of dates or times.
+        For a column of dates or times, or of values that are not hashable, such as lists.
 
     Examples
     --------
@@ -113,12 +114,12 @@ def read_table(X: Any) -> Table:
 
 
 def keep_wide_integers(table: Table, X: Any, categorical: Sequence[int]) -> None:
-    """Read categorical columns with integers too large for float64 again, as objects.
+    """Restore integers too large for float64 in categorical columns, as an array of objects.
 
     Parameters
     ----------
     table : Table
-        Its columns are replaced in place.
+        Its list of columns is changed in place.
     X : pandas.DataFrame, polars.DataFrame, pyarrow.Table or 2-d ndarray
         The data that `table` was read from.
     categorical : list of int
@@ -141,9 +142,10 @@ def keep_wide_integers(table: Table, X: Any, categorical: Sequence[int]) -> None
 
 
 def as_numbers(values: Any) -> np.ndarray | None:
-    """Convert an object column to float64 (None to NaN); None if it holds anything else.
+    """Convert a column of numbers and None to float64, with NaN for None.
 
-    A string of digits counts as a name, not as a number: other rows may hold other names.
+    Return None if the column holds any other value. A string of digits is not a number here:
+    other rows may hold strings that are not numbers.
     """
     if any(isinstance(value, (str, bytes)) for value in values):
         return None
@@ -154,9 +156,9 @@ def as_numbers(values: Any) -> np.ndarray | None:
 
 
 def warn_of_numbers_in_quotes(X: Any, table: Table, declared: Sequence[int]) -> None:
-    """Warn of columns of text that can be read as numbers.
+    """Warn if a column of text can be read as numbers.
 
-    Whole numbers alone do not warn, because they may be codes.
+    A column of whole numbers gives no warning, because they may be codes of categories.
 
     Parameters
     ----------
@@ -164,8 +166,8 @@ def warn_of_numbers_in_quotes(X: Any, table: Table, declared: Sequence[int]) -> 
     table : Table
         The table that was read from X.
     declared : list of int
-        Columns that the user declared categorical, which do not warn. Nor do columns of a
-        categorical type.
+        Indices of the columns that the user declared categorical. They give no warning, and
+        neither do columns of a categorical dtype.
     """
     for j, (name, column) in enumerate(columns_of(X)):
         values = table.columns[j]
@@ -187,7 +189,7 @@ def _read_as_fractions(texts: list[str]) -> bool:
 
 
 def _number_in(text: str) -> float | None:
-    """Read text as a number; None if it is not a finite number."""
+    """Convert text to a finite number; return None if it is not one."""
     try:
         number = float(text)
     except ValueError:
@@ -227,12 +229,12 @@ def _refuse_queries(X: Any) -> None:
 
 
 def _kind_of(column: Any) -> str:
-    """The name of the type of a column, in lower case."""
+    """The name of the dtype of a column, in lower case; empty if the column has none."""
     return str(getattr(column, "dtype", getattr(column, "type", ""))).lower()
 
 
 def _read_column(name: Any, column: Any) -> np.ndarray:
-    """One column as float64, or as an object array with None for missing values."""
+    """Read a column as float64 if it holds numbers, else as objects, with None if missing."""
     kind = _kind_of(column)
     if kind.startswith(("date", "time", "duration", "period")):
         _refuse_dates(name, kind)
@@ -262,7 +264,7 @@ def _refuse_dates(name: Any, kind: str) -> NoReturn:
 
 
 def read_numbers(column: Any) -> np.ndarray:
-    """Read a column of any library as float64, missing values as NaN."""
+    """Convert a numeric column of any library to a float64 array, with NaN for missing values."""
     if isinstance(column, np.ndarray):
         return column.astype(np.float64)
     if hasattr(column, "to_pylist"):  # pyarrow
@@ -273,7 +275,7 @@ def read_numbers(column: Any) -> np.ndarray:
 
 
 def read_objects(column: Any) -> np.ndarray:
-    """Read a column of any library as plain Python values, missing ones as None."""
+    """Convert a column of any library to plain Python values (dtype object), None if missing."""
     if hasattr(column, "to_pylist"):  # pyarrow
         listed = column.to_pylist()
     elif hasattr(column, "to_list"):  # pandas, polars

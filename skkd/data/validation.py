@@ -1,4 +1,4 @@
-"""Validation of X, y and weights, with scikit-learn's own messages where it has one."""
+"""Validation of X, y and weights, with scikit-learn's error messages where they exist."""
 
 import numbers
 from collections.abc import Sequence
@@ -41,32 +41,36 @@ __all__ = [
 #: The attributes in which scikit-learn keeps the number and the names of the columns of X.
 COLUMN_ATTRIBUTES = ("n_features_in_", "feature_names_in_")
 
-#: The largest number of columns of a plain table.
+#: The largest number of columns that :func:`is_plain_table` accepts.
 MOST_COLUMNS = 1000
 
 
 class RowReader:
-    """Reads rows in the form that the preprocessor needs, and checks their columns.
+    """Callable that checks rows and converts them to the form that the preprocessor takes.
+
+    All rows must have the same number of columns, with the same names.
 
     Parameters
     ----------
     name : str
-        Class name of the estimator, for messages.
+        Class name of the estimator, for error messages.
     preprocessor : "auto", None or transformer
     dtype : str
-        The dtype of the rows if `preprocessor` is None, when no scaling precedes the cast.
+        The dtype to convert rows to if `preprocessor` is None. Otherwise the preprocessor
+        converts them, after scaling.
     allow_nd : bool, default=False
         Whether X may have more than two dimensions.
     categorical : "from_dtype" or array-like, default="from_dtype"
-        Columns that are one-hot encoded in addition to those of a categorical type.
+        The parameter `categorical_features`: columns to one-hot encode in addition to those of
+        a categorical dtype.
     columns : dict, default=None
-        `n_features_in_` and `feature_names_in_`, as far as they are known; None: the rows
-        that are read first set them.
+        `n_features_in_` and, if there are names, `feature_names_in_` of an earlier fit. None:
+        the first rows set them.
 
     Attributes
     ----------
     columns : dict
-        The same, for the rows that were read.
+        `n_features_in_` and, if there are names, `feature_names_in_`.
     """
 
     def __init__(
@@ -79,7 +83,7 @@ class RowReader:
         categorical: Any = "from_dtype",
         columns: dict[str, Any] | None = None,
     ) -> None:
-        # scikit-learn keeps the number and the names of columns in an estimator.
+        # validate_data stores the number and the names of columns in an estimator.
         self._keeper = type(name, (BaseEstimator,), {})()
         vars(self._keeper).update(columns or {})
         self._is_first = columns is None
@@ -91,16 +95,17 @@ class RowReader:
         }
 
     def __call__(self, X: Any) -> Any:
-        """Read rows.
+        """Check rows and convert them to the form that the preprocessor takes.
 
         Parameters
         ----------
         X : array-like, sparse matrix or table
-            As the caller has it.
+            The caller's rows.
 
         Returns
         -------
-        ndarray, csr matrix or Table; with a transformer X itself
+        ndarray, csr matrix or Table
+            If the preprocessor is a transformer: X itself, or as csr if X is sparse.
         """
         rows = check_rows(self._keeper, X, reset=self._is_first, **self._options)
         self._is_first = False
@@ -108,13 +113,13 @@ class RowReader:
 
     @property
     def columns(self) -> dict[str, Any]:
-        """The number of columns and, if they have names, the names."""
+        """The attributes `n_features_in_` and, if the columns have names, `feature_names_in_`."""
         kept = vars(self._keeper)
         return {name: kept[name] for name in COLUMN_ATTRIBUTES if name in kept}
 
     @property
     def names(self) -> np.ndarray | None:
-        """The names of the columns, or None."""
+        """The names of the columns; None if they have none."""
         return self.columns.get("feature_names_in_")
 
 
@@ -128,27 +133,29 @@ def check_rows(
     categorical: Any = "from_dtype",
     allow_nd: bool = False,
 ) -> Any:
-    """Check the caller's rows and read them in the form that a preprocessor needs.
+    """Check the caller's rows and convert them to the form that a preprocessor takes.
 
     Parameters
     ----------
     estimator : estimator
-        Holds the number and the names of the columns.
+        Its attributes `n_features_in_` and `feature_names_in_` describe the columns.
     X : array-like, sparse matrix or table
     reset : bool
-        Whether to store the number and the names in `estimator`, or to compare them.
+        True sets these attributes from X; False raises an error if X does not match them.
     preprocessor : "auto", None or transformer
     dtype : str
-        The dtype of the rows if `preprocessor` is None, when no scaling precedes the cast.
+        The dtype to convert rows to if `preprocessor` is None. Otherwise the preprocessor
+        converts them, after scaling.
     categorical : "from_dtype", or array-like, default="from_dtype"
-        Columns that are one-hot encoded in addition to those of a categorical type: the
-        parameter `categorical_features`.
+        The parameter `categorical_features`: columns to one-hot encode in addition to those of
+        a categorical dtype.
     allow_nd : bool, default=False
         Whether X may have more than two dimensions.
 
     Returns
     -------
-    ndarray, csr matrix or Table; with a transformer X itself
+    ndarray, csr matrix or Table
+        If the preprocessor is a transformer: X itself, or as csr if X is sparse.
     """
     X = fill_mask(X)
     if not (preprocessor is None or isinstance(preprocessor, str)):
@@ -161,7 +168,7 @@ def check_rows(
         return X.tocsr() if sparse.issparse(X) else X  # not every format can select rows
     try:
         return _read_rows(estimator, X, reset, preprocessor, dtype, categorical, allow_nd)
-    except OverflowError as error:  # of integers and fractions
+    except OverflowError as error:  # a Python integer or Fraction beyond float64
         problem = "Input X contains infinity or a value too large for dtype('float64')."
         raise ValueError(problem) from error
 
@@ -212,7 +219,7 @@ def _read_table(estimator: Any, X: Any, categorical: Any, is_new: bool) -> Table
 
 
 def _validated(estimator: Any, X: Any, ensure_all_finite: bool | str = True, **options: Any) -> Any:
-    """The result of `validate_data`, with a faster check for infinities in a dense array."""
+    """Call `validate_data`, but check a dense array for NaN and infinity in a faster way."""
     if sparse.issparse(X):
         return validate_data(estimator, X, ensure_all_finite=ensure_all_finite, **options)
     X = validate_data(estimator, X, ensure_all_finite=False, **options)
@@ -231,11 +238,12 @@ def check_labels(owner: str, y: Any, n_rows: int, name: str = "y") -> np.ndarray
     Parameters
     ----------
     owner : str
-        Class name of the estimator that needs labels, for the message.
+        Class name of the estimator that needs labels, for the error message.
     y : array-like of shape (n_rows,)
     n_rows : int
+        Number of rows of X.
     name : str, default="y"
-        Name of the argument, for the message.
+        Name of the argument, for the error message.
 
     Returns
     -------
@@ -256,16 +264,19 @@ def check_labels(owner: str, y: Any, n_rows: int, name: str = "y") -> np.ndarray
 
 
 def check_weights(sample_weight: Any, n_rows: int) -> np.ndarray | None:
-    """Check sample weights and return them as float64, or None.
+    """Check sample weights and convert them to a float64 array.
 
     Parameters
     ----------
     sample_weight : array-like of shape (n_rows,), float or None
+        A float is the weight of every row.
     n_rows : int
+        Number of rows of X.
 
     Returns
     -------
     ndarray of shape (n_rows,) or None
+        None if `sample_weight` is None.
     """
     if sample_weight is None:
         return None
@@ -297,12 +308,13 @@ def class_weights(
     codes: np.ndarray,
     sample_weight: np.ndarray | None,
 ) -> np.ndarray:
-    """Return the weight that `class_weight` gives the rows of each class.
+    """Return the weight of each class, by the parameter `class_weight`.
 
     Parameters
     ----------
     class_weight : dict, "balanced" or None
-        "balanced" gives all classes the same total weight, sample weights included.
+        "balanced" gives all classes with rows the same total of class weight times sample
+        weight.
     classes : ndarray of shape (n_classes,)
     codes : ndarray of shape (n_rows,)
         Codes of the training rows.
@@ -317,11 +329,11 @@ def class_weights(
             refuse("class_weight", class_weight, "a dict, 'balanced' or None")
         counts = np.bincount(codes, weights=sample_weight, minlength=len(classes))
         present = counts > 0
-        factors = np.ones(len(counts))  # a class of the soft labels may have no row
+        factors = np.ones(len(counts))  # a class of the teacher may have no row
         factors[present] = counts.sum() / (present.sum() * counts[present])
     elif class_weight is None or isinstance(class_weight, dict):
         for weight in (class_weight or {}).values():
-            number: Any = weight  # the abstract classes of `numbers` do not compare with int
+            number: Any = weight  # for mypy: `numbers.Real` has no comparison with int
             if not isinstance(weight, numbers.Real) or not 0 <= number <= LARGEST_NUMBER:
                 refuse("class_weight", class_weight, "finite weights >= 0")
         factors = compute_class_weight(class_weight, classes=classes, y=classes[codes])
@@ -335,20 +347,21 @@ def class_weights(
 def encode(
     y: np.ndarray, classes: np.ndarray | None = None, name: str = "y"
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the classes and the codes of labels.
+    """Encode each label as the index of its class.
 
     Parameters
     ----------
     y : ndarray of shape (n_rows,)
     classes : ndarray of shape (n_classes,), default=None
-        Sorted; None takes the classes in `y`.
+        Sorted classes; None: the distinct labels in `y`. Other labels raise ValueError.
     name : str, default="y"
-        Name of the argument, for the message.
+        Name of the argument, for the error message.
 
     Returns
     -------
     classes : ndarray of shape (n_classes,)
     codes : ndarray of int64 of shape (n_rows,)
+        The index in `classes` of each label.
 
     Examples
     --------
@@ -372,7 +385,7 @@ def encode(
 
 
 def check_same_classes(found: np.ndarray, classes: np.ndarray) -> None:
-    """Refuse other classes than those of the last fit, with scikit-learn's message.
+    """Raise ValueError if a fit with `warm_start` has other classes than the last fit.
 
     Parameters
     ----------
@@ -396,7 +409,8 @@ def resolve_categorical(
 
     Parameters
     ----------
-    categorical_features : "from_dtype", or array-like of names, of indices or a mask
+    categorical_features : "from_dtype", or array-like of str, int or bool
+        Names, indices or a mask of the columns.
     rows : ndarray, sparse matrix or Table
     names : ndarray of str or None
         Names of the columns.
@@ -404,7 +418,7 @@ def resolve_categorical(
     Returns
     -------
     list of int
-        Empty for "from_dtype".
+        In ascending order; empty for "from_dtype".
     """
     if isinstance(categorical_features, str) and categorical_features == "from_dtype":
         return []
@@ -432,11 +446,12 @@ def resolve_categorical(
 def nominal_columns(
     categorical_features: Any, X: Any, names: Sequence[str] | np.ndarray | None
 ) -> list[int]:
-    """Return the indices of the declared categorical columns, for rows of any container.
+    """Return the indices of the columns declared categorical, for X in any container.
 
     Parameters
     ----------
-    categorical_features : "from_dtype", or array-like of names, of indices or a mask
+    categorical_features : "from_dtype", or array-like of str, int or bool
+        Names, indices or a mask of the columns.
     X : container with a shape, or nested list
     names : ndarray of str or None
         Names of the columns.
@@ -444,6 +459,7 @@ def nominal_columns(
     Returns
     -------
     list of int
+        In ascending order; empty for "from_dtype" and for a sparse matrix.
     """
     if sparse.issparse(X):
         return []
@@ -452,7 +468,7 @@ def nominal_columns(
 
 
 def is_plain_table(X: Any) -> bool:
-    """Whether X has two dimensions and few columns: it holds no text and no images."""
+    """Whether X is dense and 2-d with at most 1000 columns, so that it holds no texts or images."""
     if sparse.issparse(X):
         return False
     first = X[:1] if isinstance(X, (list, tuple)) else X
@@ -461,7 +477,7 @@ def is_plain_table(X: Any) -> bool:
 
 
 def _keep_types(X: Any) -> np.ndarray:
-    """A nested list as an array, in which numbers beside strings stay numbers."""
+    """Convert a nested list to an array in which numbers next to strings stay numbers."""
     array = X if isinstance(X, np.ndarray) else np.asarray(X)
     if array.dtype.kind in "US" and array is not X and not hasattr(X, "dtype"):
         array = np.array(X, dtype=object)
@@ -469,7 +485,10 @@ def _keep_types(X: Any) -> np.ndarray:
 
 
 def _numeric_if_possible(table: Table) -> Any:
-    """A table without categories as one array, any other as it is; infinities are refused."""
+    """Return a table as a float64 array if all columns are numeric, else unchanged.
+
+    Raise ValueError for infinite values and for a table without rows or columns.
+    """
     numbers = [column for column in table.columns if column.dtype != object]
     for column in numbers:
         assert_all_finite(column, allow_nan=True, input_name="X")
@@ -489,7 +508,7 @@ def count_rows(X: Any) -> int:
 
 
 def picked(X: Any, index: np.ndarray) -> Any:
-    """Return some of the rows of any container, also of those that have no indexing.
+    """Return the rows at positions `index` of any container, even one without indexing.
 
     Parameters
     ----------

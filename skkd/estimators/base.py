@@ -1,4 +1,4 @@
-"""Shared by the estimators: parameters, reading of X and y, fitting, fitted attributes."""
+"""The base class of the estimators: parameters, reading X and y, fitting, attributes."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -42,7 +42,7 @@ __all__ = ["BaseNeuralEstimator", "all_or_nothing", "has_partial_fit"]
 
 
 def has_partial_fit(estimator: Any) -> bool:
-    """True, or an AttributeError that names the parameter that rules `partial_fit` out.
+    """Return True, or raise an AttributeError if a parameter rules `partial_fit` out.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def has_partial_fit(estimator: Any) -> bool:
 
 
 class BaseNeuralEstimator(CallbackSupportMixin, DocLinkMixin, BaseEstimator):
-    """A neural network as a scikit-learn estimator, whatever its supervision is."""
+    """Base class of neural networks as scikit-learn estimators, with or without a teacher."""
 
     module: Any
     preprocessor: Any
@@ -101,10 +101,10 @@ class BaseNeuralEstimator(CallbackSupportMixin, DocLinkMixin, BaseEstimator):
         return params | options | (parameters_by_name(self.callbacks) if deep else {})
 
     def set_params(self, **params):
-        """Set parameters, of nested objects too.
+        """Set parameters, also those of nested objects.
 
-        ``callbacks__<name>`` sets a named callback (None or "disable" disables it),
-        ``callbacks__<name>__<parameter>`` one of its parameters.
+        ``callbacks__<name>`` sets a named callback (None or "disable" disables it), and
+        ``callbacks__<name>__<parameter>`` sets one parameter of a named callback.
 
         Parameters
         ----------
@@ -138,7 +138,7 @@ class BaseNeuralEstimator(CallbackSupportMixin, DocLinkMixin, BaseEstimator):
         return "network_" in vars(self)
 
     def _read_all(self, X: Any, y: Any, sample_weight: Any) -> FitInput:
-        """Rows, labels and weights of `fit`, checked; a warm start needs all classes again."""
+        """Read and check the input of `fit`. In a warm start y must have all classes again."""
         goes_on = self._goes_on()
         given = self._read(X, y, sample_weight, self.classes_ if goes_on else None, goes_on=goes_on)
         return replace(given, needs_all_classes=goes_on)
@@ -146,7 +146,7 @@ class BaseNeuralEstimator(CallbackSupportMixin, DocLinkMixin, BaseEstimator):
     def _read(
         self, X: Any, y: Any, sample_weight: Any, classes: np.ndarray | None, *, goes_on: bool
     ) -> FitInput:
-        """Rows, labels and weights as the caller gave them, checked."""
+        """Read rows, labels and weights, and check them."""
         X = fill_mask(X)
         reader = self._reader(goes_on)
         rows = reader(X)
@@ -158,14 +158,14 @@ class BaseNeuralEstimator(CallbackSupportMixin, DocLinkMixin, BaseEstimator):
         return FitInput(X, rows, y, sample_weight, reader, self._draw_seeds(), classes)
 
     def _read_part(self, X: Any, y: Any, classes: Any, sample_weight: Any) -> FitInput:
-        """Rows, labels and weights of `partial_fit`, checked."""
+        """Read and check the input of `partial_fit`."""
         if isinstance(self.class_weight, str):
             refuse("class_weight", self.class_weight, "a dict or None for partial_fit")
         classes = self._classes_of_all_calls(classes)
         return self._read(X, y, sample_weight, classes, goes_on=self.__sklearn_is_fitted__())
 
     def _reader(self, goes_on: bool) -> RowReader:
-        """A reader of rows that expects the columns of the last fit, or accepts any."""
+        """Make a reader of rows. With `goes_on` it accepts only the columns of the last fit."""
         columns = {name: getattr(self, name) for name in COLUMN_ATTRIBUTES if hasattr(self, name)}
         reads_as, categorical = self.preprocessor, self.categorical_features
         if goes_on:
@@ -195,7 +195,7 @@ class BaseNeuralEstimator(CallbackSupportMixin, DocLinkMixin, BaseEstimator):
         X_val: Any = None,
         y_val: Any = None,
     ) -> FitData:
-        """The rows of this fit, encoded and divided."""
+        """Encode the input of a fit, and divide it into training and held-out rows."""
         classes, codes = supervision.classes, supervision.targets["labels"]
         factors = given.class_weights(self.class_weight, classes, codes)
         held_out = self._read_held_out(X_val, y_val, given.reader, classes, factors)
@@ -211,7 +211,7 @@ class BaseNeuralEstimator(CallbackSupportMixin, DocLinkMixin, BaseEstimator):
     def _read_held_out(
         self, X_val: Any, y_val: Any, reader: RowReader, classes: np.ndarray, factors: np.ndarray
     ) -> Dataset | None:
-        """The caller's own validation rows as a dataset, or None."""
+        """Read `X_val` and `y_val` as a dataset; None if they were not given."""
         if (X_val is None) != (y_val is None):
             missing = "y_val" if y_val is None else "X_val"
             raise ValueError(f"{missing}=None is not allowed: X_val and y_val go together.")
@@ -237,7 +237,10 @@ class BaseNeuralEstimator(CallbackSupportMixin, DocLinkMixin, BaseEstimator):
         y: Any,
         sample_weight: Any,
     ) -> tuple[Plan, Dataset]:
-        """Select, train on all rows and set the fitted attributes; returns plan and dataset."""
+        """Make a plan, train on all rows and set the fitted attributes.
+
+        Return the plan, and the dataset that the network was trained on.
+        """
         goes_on = self._goes_on()
         if goes_on:
             plan = self._plan_to_go_on(config, data, supervision)
@@ -268,7 +271,7 @@ class BaseNeuralEstimator(CallbackSupportMixin, DocLinkMixin, BaseEstimator):
         callbacks: EpochCallbacks | None,
     ) -> TrainingResult:
         """Train on all rows according to the plan."""
-        from skkd.training import fit  # torch waits until it is needed
+        from skkd.training import fit  # imports torch, only when it is needed
 
         columns = given.reader.columns
 
@@ -305,7 +308,7 @@ class BaseNeuralEstimator(CallbackSupportMixin, DocLinkMixin, BaseEstimator):
         return result
 
     def _plan_to_go_on(self, config: Config, data: FitData, supervision: Supervision) -> Plan:
-        """The plan of a warm start: everything as in the last fit."""
+        """The plan of a warm start: nothing is selected, and the last fit is continued."""
         n_epochs = config.max_epochs
         if "max_epochs" in config.left_auto:
             n_epochs = getattr(self, "training_state_", {}).get("n_epochs", n_epochs)
@@ -319,7 +322,7 @@ class BaseNeuralEstimator(CallbackSupportMixin, DocLinkMixin, BaseEstimator):
         )
 
     def _train_one_epoch(self, config: Config, given: FitInput, supervision: Supervision) -> None:
-        """Run one call of `partial_fit`."""
+        """Train for one epoch, as `partial_fit` does, and set the fitted attributes."""
         from skkd.training.fit import fit_dataset
 
         goes_on = self.__sklearn_is_fitted__()
@@ -348,14 +351,17 @@ class BaseNeuralEstimator(CallbackSupportMixin, DocLinkMixin, BaseEstimator):
         self._publish(result, data.classes, given.reader, keeps_training_state=True)
 
     def _last_fit(self, restarts_schedule: bool = False) -> TrainingResult:
-        """The result of the last fit, from which a training can continue."""
+        """The result of the last fit, from which a training can continue.
+
+        With `restarts_schedule` the schedule of the learning rate begins anew.
+        """
         state = getattr(self, "training_state_", {})
         if state and restarts_schedule:
             state = state | {"epochs_done": 0, "decay": None}
         return TrainingResult(self.network_, self.history_, self.best_epoch_, state, self.n_steps_)
 
     def _classes_of_all_calls(self, classes: Any) -> np.ndarray:
-        """The classes of all calls of `partial_fit`."""
+        """The classes for `partial_fit`: given in the first call, and the same in all others."""
         goes_on = self.__sklearn_is_fitted__()
         if classes is None:
             if not goes_on:
@@ -373,7 +379,7 @@ class BaseNeuralEstimator(CallbackSupportMixin, DocLinkMixin, BaseEstimator):
         reader: RowReader,
         keeps_training_state: bool,
     ) -> None:
-        """Set the fitted attributes."""
+        """Set the fitted attributes from the result of a training."""
         for name in COLUMN_ATTRIBUTES:
             self.__dict__.pop(name, None)
         self.__dict__.update(reader.columns)
@@ -408,7 +414,7 @@ class BaseNeuralEstimator(CallbackSupportMixin, DocLinkMixin, BaseEstimator):
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        if self.__sklearn_is_fitted__():  # predict reads X for the fitted preprocessor
+        if self.__sklearn_is_fitted__():  # predict reads X as the fitted preprocessor needs it
             tags.input_tags = tags_of_preprocessor(self.network_.preprocessor.reads_as)
         else:
             tags.input_tags = tags_of_preprocessor(self.preprocessor, self.categorical_features)
@@ -419,10 +425,10 @@ class BaseNeuralEstimator(CallbackSupportMixin, DocLinkMixin, BaseEstimator):
 
 @contextmanager
 def all_or_nothing(estimator: Any) -> Iterator[Any]:
-    """A working copy, whose attributes become those of the estimator at once, at the end.
+    """Context with a working copy of an estimator, which replaces its attributes at the end.
 
-    Until then, and after an error, the estimator is as it was before, so that other threads
-    can predict with it.
+    The estimator gets all changed attributes at once. Until then, and after an error, it is as
+    it was before, so that other threads can predict with it.
 
     Parameters
     ----------
@@ -435,4 +441,4 @@ def all_or_nothing(estimator: Any) -> Iterator[Any]:
     yield working
     new = {k: v for k, v in after.items() if k not in before or before[k] is not v}
     kept = {k: v for k, v in vars(estimator).items() if k not in before or k in after}
-    estimator.__dict__ = kept | new  # one assignment
+    estimator.__dict__ = kept | new  # a single assignment: other threads see all or nothing

@@ -26,7 +26,7 @@ __all__ = ["DistilledClassifier"]
 
 
 def _has_partial_fit(estimator: Any) -> bool:
-    """True, or an AttributeError that names the parameter that rules `partial_fit` out."""
+    """Return True, or raise an AttributeError if a parameter rules `partial_fit` out."""
     if estimator.fit_teacher:
         allowed = "False for partial_fit, which has too few rows to fit a teacher"
         refuse("fit_teacher", estimator.fit_teacher, allowed, AttributeError)
@@ -45,16 +45,16 @@ class DistilledClassifier(NeuralClassifier):
 
     `alpha` weights the **teacher**: with ``alpha=0`` the network learns from the labels
     ``y`` alone, and is bit for bit a :class:`NeuralClassifier` of the same seed; with
-    ``alpha=1`` it learns from the teacher alone. ``z`` are its logits, ``t`` the
-    teacher's: the logarithm of its probabilities, which is a logit vector because
-    softmax ignores shifts.
+    ``alpha=1`` it learns from the teacher alone. ``z`` are the logits of the network,
+    ``t`` those of the teacher: the logarithm of its probabilities, which is a logit vector
+    because softmax ignores shifts.
 
     .. warning::
         A frozen teacher that was fitted on all rows has seen the held-out rows of every
-        cross-validation fold, and the student learns about them through its soft labels: the
-        scores are too good. Only ``fit_teacher=True``, which fits a clone of the teacher on
-        the rows of each `fit`, gives an honest score. (`early_stopping` still chooses its
-        epoch on rows that the teacher has seen, unless they come as `X_val`.)
+        cross-validation fold, and its soft labels tell the student about them: the scores are
+        too good. Only ``fit_teacher=True``, which fits a clone of the teacher on the rows of
+        each `fit`, gives an honest score. (Even then `early_stopping` chooses the epoch on rows
+        that the teacher has seen, unless `X_val` is given.)
 
     Parameters
     ----------
@@ -62,10 +62,10 @@ class DistilledClassifier(NeuralClassifier):
         A fitted classifier with `predict_proba` (or `decision_function`), a torch module
         that gives logits, a function of X that returns probabilities, or a list of
         (teacher, weight). None is allowed only if `fit` gets `teacher_proba`. The teacher
-        predicts for your own X, as a read-only view, or as a copy where it writes into its
-        input or uses torch: it cannot change X. Without `fit_teacher` it is never fitted nor
-        changed, and `clone` shares it instead of unfitting it. In a grid over teachers wrap
-        each in ``sklearn.frozen.FrozenEstimator``.
+        gets your own X and cannot change it: X is passed as a read-only view, or as a copy if
+        the teacher writes into its input or uses torch. Without `fit_teacher` the teacher is
+        never fitted nor changed, and `clone` shares it instead of unfitting it. In a grid over
+        teachers wrap each in ``sklearn.frozen.FrozenEstimator``.
     temperature : float, default=1.0
         ``T``: above 1 the small probabilities of the teacher weigh more.
     alpha : float in [0, 1] or "auto", default="auto"
@@ -95,14 +95,16 @@ class DistilledClassifier(NeuralClassifier):
         each epoch. Not with `X_unlabeled` or `module`.
     augment_seconds : float, default=None
         Time limit for making and labelling synthetic rows, in seconds. The transfer sets that
-        are compared share it. With "fresh" the last rows are used again after it. The
-        result then depends on the speed of the machine, not on the seed alone.
+        are compared share it. With ``augment_size="fresh"``, epochs after the limit use the
+        last rows again. With a limit the result depends on the speed of the machine, not on the
+        seed alone.
     soft_labels : {"auto", "in_sample", "out_of_bag", "out_of_fold"}, default="auto"
-        Where the soft labels of the rows of `fit` come from. "in_sample", which is "auto":
-        the teacher itself. "out_of_bag": those members of a fitted forest that were not fitted
-        to the row; X must be the rows that the forest was fitted to. "out_of_fold": clones
-        of the teacher, each fitted to four fifths of the rows, predict for the others. Use
-        "out_of_fold" for a teacher that keeps its training rows in memory, such as TabPFN.
+        Where the soft labels of the rows of `fit` come from. "in_sample", the same as
+        "auto": the teacher itself predicts. "out_of_bag": for each row, only those members of a
+        fitted forest predict that were not fitted to it; X must be the rows that the forest was
+        fitted to. "out_of_fold": clones of the teacher, each fitted to four fifths of the rows,
+        predict for the others. Use "out_of_fold" for a teacher that keeps its training rows in
+        memory, such as TabPFN.
     calibrate_teacher : bool, default=False
         Whether to divide the teacher's logits by the temperature at which its log-loss of the
         labels is lowest. It needs soft labels of rows that the teacher has not seen:
@@ -184,7 +186,7 @@ class DistilledClassifier(NeuralClassifier):
         `max_epochs` and `numeric_encoding`. Not used if `fit` gets `X_val`.
     n_iter_no_change : int or None, default=10
         Training stops after this many epochs in a row without an improvement by `tol`. None
-        never stops. Not used if `lr_decay` is "plateau".
+        means never. Not used if `lr_decay` is "plateau".
     tol : float, default=1e-4
         Smallest decrease of the watched loss that counts as an improvement.
     class_weight : dict, "balanced" or None, default=None
@@ -201,8 +203,8 @@ class DistilledClassifier(NeuralClassifier):
     categorical_features : "from_dtype", or array-like, default="from_dtype"
         Columns that are encoded one-hot.
     warm_start : bool, default=False
-        Whether `fit` continues from the last fit. The classes must be the same; with
-        ``on_class_mismatch="teacher"`` those of the teacher.
+        Whether `fit` continues from the last fit. The classes of `y` must be the same as
+        before; with ``on_class_mismatch="teacher"``, the classes of the teacher.
     callbacks : list of skorch callbacks, "disable" or None, default=None
         Callbacks that run during training. Parameters of pairs ``(name, callback)`` can be
         searched.
@@ -234,10 +236,10 @@ class DistilledClassifier(NeuralClassifier):
         ``alpha=1``) or "transfer set" (with the teacher).
     candidate_losses_ : dict of str to float, or None
         Log-loss on held-out rows of each candidate that was compared ("labels", "teacher",
-        "transfer set"), from when it was stopped. The lowest is not always the one that
-        was selected: see the notes. None where nothing was compared.
+        "transfer set"), up to the epoch at which its training was stopped. The candidate with
+        the lowest loss is not always selected: see the notes. None if nothing was compared.
     held_out_losses_ : dict of int to float, or None
-        The same of the selected candidate, by number of epochs.
+        Log-loss on held-out rows of the selected candidate, by number of epochs.
     n_transfer_rows_ : int
         Number of rows that only the teacher labelled, synthetic or from `X_unlabeled`.
     teacher_temperature_ : float
@@ -258,15 +260,14 @@ class DistilledClassifier(NeuralClassifier):
     A teacher that was fitted on the held-out rows gives information about their labels to its
     students. Without `X_val` a lower loss is therefore not enough:
 
-    - With ``augment="auto"`` and no `X_unlabeled`, a transfer set must be better by a quarter
-      than labels alone. If "teacher" was better than these, or `alpha` is a number, it must be
-      better by a twentieth than "teacher".
+    - With ``augment="auto"`` and no `X_unlabeled`, the loss of "transfer set" must be lower by
+      a quarter than that of "labels". If "teacher" was better than "labels", or `alpha` is a
+      number, a loss lower by a twentieth than that of "teacher" is enough.
     - With ``alpha="auto"`` and fewer than 3,000 rows no candidate is trained for more epochs
       than suit labels alone.
 
-    Neither holds where clones of the teacher may be fitted without the held-out rows, because
-    of `fit_teacher` or ``soft_labels="out_of_fold"``: their soft labels are then used in the
-    selection.
+    Neither rule applies if clones of the teacher can be fitted without the held-out rows, with
+    `fit_teacher` or ``soft_labels="out_of_fold"``: the selection then uses their soft labels.
 
     References
     ----------
@@ -421,9 +422,9 @@ class DistilledClassifier(NeuralClassifier):
         sample_weight : array-like of shape (n_rows,), default=None
         teacher_proba : array-like or DataFrame of shape (n_rows, n_classes), default=None
             Soft labels that were computed earlier, used instead of `teacher`. Their columns
-            are in the order of the sorted labels, or named after them. A row of zeros has no
-            soft label, and is learned from its label. Pipelines and searches pass them on and
-            slice them like weights.
+            are in the order of the sorted labels, or named after them. A row of zeros means
+            that there is no soft label: the network learns this row from `y` alone. Pipelines
+            and searches pass `teacher_proba` on, and slice it like weights.
         X_unlabeled : like X, default=None
             Any number of rows without labels; the teacher labels them. They are worth
             several times as many synthetic rows. With ``alpha="auto"`` they are used only if
@@ -474,8 +475,8 @@ class DistilledClassifier(NeuralClassifier):
     def partial_fit(self, X, y, classes=None, sample_weight=None, *, teacher_proba=None):
         """Train for one epoch on these rows, continuing from the last call.
 
-        No synthetic rows are made, whatever `augment` is. There is no such method with
-        `early_stopping`, `fit_teacher` or out-of-sample `soft_labels`.
+        No synthetic rows are made, whatever `augment` is. With `early_stopping`, `fit_teacher`
+        or out-of-sample `soft_labels` the estimator has no `partial_fit`.
 
         Parameters
         ----------
@@ -535,9 +536,9 @@ class DistilledClassifier(NeuralClassifier):
         return student
 
     def set_params(self, **params):
-        """Set parameters, of nested objects too, but not of a fitted teacher.
+        """Set parameters, also those of nested objects, but not those of a fitted teacher.
 
-        With ``fit_teacher=True`` the parameters of the teacher can be set.
+        With ``fit_teacher=True`` the parameters of a fitted teacher can be set, too.
 
         Parameters
         ----------

@@ -80,7 +80,7 @@ class NeuralClassifier(PredictionMixin, ClassifierMixin, BaseNeuralEstimator):
         L2 penalty on weights; biases and BatchNorm have none. It corresponds to
         MLPClassifier's `alpha` divided by the batch size. The optimiser applies it as its own
         `weight_decay`, which "adamw" and some other classes decouple from the gradient. For a
-        class without one, such as LBFGS and Rprop, ``weight_decay / 2 * sum w^2`` is added to
+        class without it, such as LBFGS and Rprop, ``weight_decay / 2 * sum w^2`` is added to
         the loss of each batch, and its gradient is not clipped.
     max_grad_norm : float, default=None
         Largest Euclidean norm of the gradient of a batch; a longer gradient is scaled down to
@@ -97,15 +97,15 @@ class NeuralClassifier(PredictionMixin, ClassifierMixin, BaseNeuralEstimator):
     shuffle : bool, default=True
         Whether each epoch visits the rows in a new order.
     max_epochs : int or "auto", default="auto"
-        Number of epochs, at most. "auto" selects it on held-out rows if the schedule has
-        several ends, as that of the tabular preset has: a first fit without a share of
-        `validation_fraction` of the rows (or on all rows, compared on `X_val`) finds the
-        number of epochs and the temperature of the logits; a last fit then uses all rows. With
-        fewer than 3,000 rows there are two such first fits, with fewer than 1,500 three, each
-        with other held-out rows. Nothing is selected for fewer than 200 rows, with
-        `early_stopping`, or by `partial_fit`. A warm start runs as many epochs as the last fit.
-        A number saves the first fits; the probabilities are then not calibrated, and label
-        smoothing makes them less confident.
+        Number of epochs, at most. "auto" selects it on held-out rows if the learning rate
+        falls to its minimum several times, as in the tabular preset. A first fit leaves out
+        a share of `validation_fraction` of the rows, or none if `X_val` is given, and finds the
+        number of epochs and the temperature of the logits on the held-out rows. A last fit then
+        uses all rows. With fewer than 3,000 rows there are two first fits, with fewer than
+        1,500 three, each with other held-out rows. Nothing is selected for fewer than 200 rows,
+        with `early_stopping`, or by `partial_fit`. A warm start runs as many epochs as the last
+        fit. A number saves the first fits, but then the probabilities are not calibrated, and
+        label smoothing makes them less confident.
     early_stopping : bool, default=False
         Whether to stop when the log-loss of true labels on held-out rows stops improving. The
         weights of the best epoch are kept, or the initial weights if no epoch was better than
@@ -115,7 +115,7 @@ class NeuralClassifier(PredictionMixin, ClassifierMixin, BaseNeuralEstimator):
         `numeric_encoding`. Not used if `fit` gets `X_val`.
     n_iter_no_change : int or None, default=10
         Training stops after this many epochs in a row without an improvement by `tol`. None
-        never stops. Without early stopping the training loss is watched, and only if the
+        means never. Without early stopping the training loss is watched, and only if the
         learning rate is constant. Not used if `lr_decay` is "plateau", which has a
         patience of its own.
     tol : float, default=1e-4
@@ -136,14 +136,14 @@ class NeuralClassifier(PredictionMixin, ClassifierMixin, BaseNeuralEstimator):
         Further inputs for numbers, beside the scaled number. "piecewise_linear" spreads each
         number over up to 12 bins between quantiles of its column;
         ``PiecewiseLinear(n_bins=24)`` uses more bins. "selective" does so only for codes,
-        counts and columns of which one value fills three quarters. "auto" is "selective", or
-        None for sparse matrices. Where `max_epochs` is selected, "auto" also tries
+        counts and columns in which one value fills three quarters of the rows. "auto" is
+        "selective", or None for sparse matrices. Where `max_epochs` is selected, "auto" also tries
         "piecewise_linear" if no hidden layer has more than 64 units, and there are at
         least 2,000 rows and at most 100 columns. Only for a `preprocessor` named by a string.
     categorical_features : "from_dtype", or array-like, default="from_dtype"
         Columns that are encoded one-hot. "from_dtype" means those of dtype object, string,
         category or bool (an object column of numbers is numeric, one of digits in quotes is
-        not); names, indices or a mask add others to these. If a column has more than 256
+        not); names, indices or a mask add further columns. If a column has more than 256
         categories, the rarest share one indicator. A value of another type than in `fit` (1
         for "1", "True" for True) counts as the category with the same text, if there is just
         one. A column without any known category causes a warning.
@@ -192,19 +192,19 @@ class NeuralClassifier(PredictionMixin, ClassifierMixin, BaseNeuralEstimator):
     history_ : list of dict of float
         One record per epoch: "epoch", "learning_rate" (of its first batch), "train_loss",
         "seconds", with held-out rows "valid_loss" and "valid_accuracy", and the scores of
-        skorch callbacks. "train_loss" is the mean loss of the rows as they were trained on,
-        each before the step of its batch, without the penalty of `weight_decay`.
+        skorch callbacks. "train_loss" is the mean loss of the training rows, each computed
+        before the step of its batch, without the penalty of `weight_decay`.
     loss_curve_ : list of float
         The training loss of each epoch, without the penalty that MLPClassifier includes.
     best_epoch_ : int or None
         The epoch whose weights early stopping kept, as counted in `history_`; 0 means the
-        initial weights, which have no record. After a warm start without a better epoch it is
-        the epoch that the warm start began with.
+        initial weights, which have no record. If no epoch of a warm start was better than the
+        weights it began with, their epoch is kept. None without early stopping.
     held_out_losses_ : dict of int to float, or None
         Log-loss on held-out rows, at its best temperature, for each number of epochs
-        that was tried. The largest number was selected whose loss is not higher than the
-        lowest by more than the standard error, nor above 1.05 times the lowest plus 0.005.
-        None where nothing was selected.
+        that was tried. The selected number is the largest with a loss close to the lowest:
+        higher by at most the standard error of the difference, and at most 1.05 times the
+        lowest plus 0.005. None if nothing was selected.
     numeric_encoding_ : skkd.preprocessing.encodings.PiecewiseLinear or None
         The encoding of numbers that was used.
     network_ : skkd.inference.network.Network or skkd.inference.module_network.ModuleNetwork
@@ -385,8 +385,8 @@ class NeuralClassifier(PredictionMixin, ClassifierMixin, BaseNeuralEstimator):
         Warns
         -----
         UserWarning
-            If the network is no better than the class frequencies, if its loss is far above
-            theirs (`learning_rate` is too high), if a column of text looks like numbers, if a
+            If the network is no better than the class frequencies, if training has diverged
+            (`learning_rate` is too high), if a column of text looks like numbers, if a
             categorical column of `X_val` holds no category of `X`, or if a `module` returns
             probabilities instead of logits.
         """
@@ -405,11 +405,11 @@ class NeuralClassifier(PredictionMixin, ClassifierMixin, BaseNeuralEstimator):
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         """Train for one epoch on these rows, continuing from the last call.
 
-        The preprocessor is fitted in the first call only, so its rows should be many and
-        varied: a category that they lack stays unknown, and a column that is constant in them
-        is centred and clipped smoothly to (-3, 3), but not scaled. A schedule continues too:
-        it counts the epochs of all calls, and `max_epochs` is its length. There is no such
-        method with `early_stopping`.
+        The preprocessor is fitted in the first call only, so the rows of that call should be
+        many and varied: a category that they lack stays unknown, and a column that is constant
+        in them is centred and clipped smoothly to (-3, 3), but not scaled. A schedule continues
+        too: it counts the epochs of all calls, and `max_epochs` is its length. With
+        `early_stopping` the estimator has no `partial_fit`.
 
         Parameters
         ----------

@@ -8,10 +8,10 @@ from skkd.callbacks import PREFIX
 
 __all__ = ["OBJECTS", "OPTION_PREFIXES", "set_options"]
 
-#: Nested parameters that the estimator keeps itself, because a class has no set_params.
+#: Prefixes of arguments of classes. The estimator keeps them, as a class has no set_params.
 OPTION_PREFIXES = ("module__", "optimizer__")
 
-#: Parameters of MLPClassifier, skorch and the literature, and their names here.
+#: Names of parameters in MLPClassifier, skorch and the literature, and their names in skkd.
 OTHER_NAMES: dict[str, str] = {
     "alpha": "weight_decay",
     "max_iter": "max_epochs",
@@ -41,12 +41,17 @@ OBJECTS = {
 
 
 def set_options(estimator: Any, options: Mapping[str, Any]) -> None:
-    """Store ``module__*`` and ``optimizer__*`` parameters; TypeError for any other.
+    """Store ``module__*`` and ``optimizer__*`` parameters in an estimator.
 
     Parameters
     ----------
     estimator : estimator
     options : dict of str to object
+
+    Raises
+    ------
+    TypeError
+        For a parameter with another prefix.
     """
     for name, value in options.items():
         if not name.startswith(OPTION_PREFIXES):

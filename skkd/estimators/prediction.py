@@ -87,7 +87,7 @@ class PredictionMixin:
         return log_softmax(self._logits(X))
 
     def decision_function(self, X):
-        """The logits; for two classes, the log-odds of the second.
+        """The logits; for two classes, only the log-odds of the second class.
 
         Parameters
         ----------
@@ -160,7 +160,7 @@ class PredictionMixin:
     def _logits(self, X: Any) -> np.ndarray:
         fitted = snapshot_of(self)
         if not fitted.__sklearn_is_fitted__():
-            check_is_fitted(fitted)  # raises; only here, for it takes as long as the network
+            check_is_fitted(fitted)  # raises; not always called, as it is as slow as the network
         preprocessor = fitted.network_.preprocessor
         with without_array_api():
             rows = check_rows(
@@ -186,7 +186,8 @@ def snapshot_of(estimator: Any) -> Any:
     Returns
     -------
     estimator
-        It shares the attributes of now; a fit replaces them all at once, see `all_or_nothing`.
+        It shares the current `__dict__` of the estimator. At the end of a fit the estimator
+        gets a new one (see `all_or_nothing`), and the copy keeps the old one.
     """
     cls: Any = type(estimator)
     same = cls.__new__(cls)
@@ -195,6 +196,6 @@ def snapshot_of(estimator: Any) -> Any:
 
 
 def without_array_api() -> AbstractContextManager:
-    """A context in which scikit-learn reads rows as NumPy arrays, whatever its configuration."""
+    """Context in which scikit-learn reads rows as NumPy arrays, even with array API dispatch."""
     is_on = get_config()["array_api_dispatch"]
     return config_context(array_api_dispatch=False) if is_on else nullcontext()

@@ -38,18 +38,18 @@ class EpochCallbacks:
 
     @classmethod
     def of(cls, estimator: Any, n_epochs: int, given: dict[str, Any]) -> Self | None:
-        """The callbacks of an estimator, or None where scikit-learn has none."""
+        """Make an instance for an estimator; None if this scikit-learn has no callbacks."""
         if not hasattr(estimator, "_init_callback_context"):
             return None
         return cls(estimator, n_epochs, given)
 
     def begin_epoch(self) -> None:
-        """Begin an epoch."""
+        """Call the callbacks before an epoch."""
         self.epoch = self.root.subcontext(task_name="epoch")
         self.epoch.call_on_fit_task_begin(estimator=self.estimator, **self.given)
 
     def end_epoch(self, fitted_attributes: Callable[[], dict[str, Any]]) -> bool:
-        """End an epoch.
+        """Call the callbacks after an epoch.
 
         Parameters
         ----------
@@ -66,7 +66,13 @@ class EpochCallbacks:
         )
 
     def end(self, fitted_attributes: dict[str, Any]) -> None:
-        """End the fit."""
+        """Call the callbacks after the last epoch.
+
+        Parameters
+        ----------
+        fitted_attributes : dict
+            The attributes that a copy of the estimator needs to predict.
+        """
         self.root.call_on_fit_task_end(
             estimator=self.estimator, reconstruction_attributes=fitted_attributes, **self.given
         )

@@ -1,1 +1,1 @@
-"""Fitted networks as plain data, which predict with NumPy alone."""
+"""Fitted networks stored as plain data. The built-in network predicts with NumPy, without torch."""

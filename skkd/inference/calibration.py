@@ -1,14 +1,14 @@
 """Calibration of a teacher: the temperature at which its log-loss is lowest.
 
-A student learns the over- or under-confidence of its teacher's soft labels. Dividing the
-teacher's logits by a temperature corrects most of it. The temperature is fitted on rows that
-the teacher was not fitted on (Guo, Pleiss, Sun and Weinberger 2017, "On calibration of modern
-neural networks", arXiv:1706.04599),
+A student learns from the soft labels of its teacher, so the student becomes as over- or
+under-confident as the teacher. Dividing the teacher's logits by a temperature tau corrects most
+of this error. The temperature is fitted on rows that the teacher was not fitted on (Guo, Pleiss,
+Sun and Weinberger 2017, "On calibration of modern neural networks", arXiv:1706.04599):
 
     tau = argmin over tau of - mean over the rows of log softmax(log p / tau)[y]
 
-The teacher is overconfident on the rows it was fitted on, so give held-out, out-of-bag or
-out-of-fold probabilities.
+The teacher is overconfident on the rows it was fitted on, so the probabilities p must be
+held-out, out-of-bag or out-of-fold predictions.
 """
 
 from typing import Any
@@ -34,23 +34,26 @@ def calibration_temperature(
     Parameters
     ----------
     probabilities : ndarray of shape (n_rows, n_classes)
-        Columns in the order of the codes. Rows of zeros have no answer and are left out.
+        The teacher's predictions. A row of zeros stands for a missing prediction and is left
+        out.
     codes : ndarray of int of shape (n_rows,)
-        The true class of each row.
+        The true class of each row, as an index of the columns of `probabilities`.
     weights : ndarray of shape (n_rows,), default=None
+        Sample weights. Rows of weight 0 are left out.
     proba_floor : float, default=1e-7
-        Smallest probability before the logarithm, which bounds the loss of a row.
+        Smaller probabilities are raised to this value before the logarithm, so that the loss of
+        a row is bounded.
 
     Returns
     -------
     float
-        Divide the logarithms of the probabilities by it. Above 1 the teacher is
-        overconfident; it is 1 if no row is left.
+        The temperature by which to divide the logarithms of the probabilities. It is above 1 if
+        the teacher is overconfident, and 1 if all rows are left out.
 
     Examples
     --------
     >>> import numpy as np
-    >>> too_sure = np.tile([0.99, 0.01], (3000, 1))  # and right on two rows of three
+    >>> too_sure = np.tile([0.99, 0.01], (3000, 1))  # right in two of three rows
     >>> tau = calibration_temperature(too_sure, np.array([0, 0, 1] * 1000))
     >>> odds = np.exp(np.log(0.99 / 0.01) / tau)
     >>> round(float(odds), 1)
@@ -68,15 +71,18 @@ def calibration_temperature(
 def best_temperature(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> float:
     """Return the temperature at which the log-loss of the rows and a prior is lowest.
 
-    The prior is one more row that has all classes in equal parts. Without it the temperature
-    would tend to 0 if all answers are right, even for very few rows.
+    The prior acts like one additional row of weight 1 in which all classes are equally likely.
+    Without the prior the temperature would tend to 0 if all predictions are right, even for
+    very few rows.
 
     Parameters
     ----------
     logits : ndarray of shape (n_rows, n_classes)
     labels : ndarray of int of shape (n_rows,)
+        The true class of each row.
     weights : ndarray of shape (n_rows,)
-        Their sum is the effective number of rows, against one row of the prior.
+        The weight of each row. The sum should be the effective number of rows, because the
+        prior has weight 1.
 
     Returns
     -------
@@ -85,7 +91,7 @@ def best_temperature(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray
     Examples
     --------
     >>> import numpy as np
-    >>> sure = np.tile([9.0, 0.0], (3000, 1))  # and right on two rows of three
+    >>> sure = np.tile([9.0, 0.0], (3000, 1))  # right in two of three rows
     >>> labels = np.array([0, 0, 1] * 1000)
     >>> round(9 / best_temperature(sure, labels, np.ones(3000)), 2)  # log 2
     0.69

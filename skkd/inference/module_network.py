@@ -1,4 +1,4 @@
-"""A fitted custom module as plain data: its class, its arguments, its weights."""
+"""A fitted custom torch module, stored as plain data: a factory, its arguments, the weights."""
 
 import weakref
 from collections.abc import Callable
@@ -11,19 +11,22 @@ from skkd.preprocessing.preprocessor import Preprocessor
 
 __all__ = ["ModuleNetwork", "build_module"]
 
-#: Built modules and their devices, shared by all threads and never pickled.
+#: The built torch module and device of each ModuleNetwork. Threads share them; a pickle of the
+#: ModuleNetwork does not hold them.
 _modules: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 
 def build_module(factory: Callable, arguments: dict[str, Any], dtype: str) -> Any:
-    """Build a module with the user's factory, on the CPU, and convert it to a dtype.
+    """Build a torch module on the CPU with the user's factory, and convert it to a dtype.
 
     Parameters
     ----------
     factory : callable
         Returns a torch.nn.Module.
     arguments : dict
+        Keyword arguments of the factory.
     dtype : str
+        The name of the dtype, such as "float32".
 
     Returns
     -------
@@ -33,7 +36,7 @@ def build_module(factory: Callable, arguments: dict[str, Any], dtype: str) -> An
 
     before = torch.get_default_dtype()
     try:
-        # The drawn weights must not depend on the caller's default dtype and device.
+        # The initial weights must not depend on the caller's default dtype and device.
         torch.set_default_dtype(torch.float32)
         with torch.device("cpu"):
             module = factory(**arguments)
@@ -46,21 +49,24 @@ def build_module(factory: Callable, arguments: dict[str, Any], dtype: str) -> An
 
 @dataclass(frozen=True, eq=False)
 class ModuleNetwork:
-    """A fitted custom module with its preprocessor; it needs torch to answer.
+    """A fitted custom torch module with its preprocessor, stored as plain data.
+
+    Predicting needs torch. The torch module is built at the first prediction.
 
     Parameters
     ----------
     preprocessor : skkd.preprocessing.preprocessor.Preprocessor
     factory : callable
-        The module's class, or a function that builds it.
+        The module's class, or a function that builds the module.
     arguments : dict
         Keyword arguments of the factory.
     state : dict of str to ndarray
         The module's state dict.
     dtype : str
+        The dtype of the module's weights and inputs.
     device : str
-        The estimator's parameter. It is resolved at the first prediction, so that "auto" and
-        a missing GPU depend on the machine that predicts.
+        The estimator's parameter `device`. The device is chosen at the first prediction. So
+        "auto", and the fallback if a GPU is missing, depend on the machine that predicts.
     batch_size : int
         Rows per forward pass.
     """
@@ -74,11 +80,12 @@ class ModuleNetwork:
     batch_size: int
 
     def logits(self, rows: Any) -> np.ndarray:
-        """Compute the logits of rows, preprocessing included.
+        """Preprocess rows, and compute their logits.
 
         Parameters
         ----------
-        rows : ndarray, sparse matrix or Table, checked by the estimator
+        rows : ndarray, sparse matrix or Table
+            Rows that the estimator has validated.
 
         Returns
         -------
@@ -113,7 +120,7 @@ class ModuleNetwork:
         if found is None:
             from skkd.runtime import generator_lock, resolve_device
 
-            with generator_lock:  # building draws from the global generator
+            with generator_lock:  # building draws from torch's global generator
                 found = _modules.get(self)  # another thread may have built it by now
                 if found is None:
                     device = resolve_device(self.device, fall_back=True)

@@ -1,12 +1,13 @@
-"""A fitted network as plain data that predicts with NumPy.
+"""A fitted network, stored as plain data, that predicts with NumPy.
 
-Training makes a :class:`Network`, predicting reads it, export writes it, a pickle holds it.
-It consists of arrays and plain Python values, so a fitted classifier predicts in a process
-that never imports torch.
+Training returns a :class:`Network`. Prediction, export and pickling use it. A `Network` consists
+of arrays and plain Python values, so a fitted classifier can predict in a process that never
+imports torch.
 
-Logits are computed in float64, whatever dtype the network was trained in. A row then gets the
-same logits alone and among others, which would differ by 1e-6 in float32, and no input
-overflows in the layers. The one exception is many rows at once that are float32 already.
+Logits are computed in float64, whatever dtype the network was trained in. So a row has the same
+logits whether it is predicted alone or with other rows (in float32 they would differ by 1e-6),
+and no input overflows in the layers. There is one exception: if X is float32 and has at least
+`MANY_ROWS` rows, logits are computed in float32.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,23 +21,22 @@ from skkd.preprocessing.preprocessor import Preprocessor
 
 __all__ = ["Dense", "Network", "log_softmax", "softmax"]
 
-#: Rows that pass through the layers together: few enough for the cache of the processor, and
-#: enough for NumPy's threads, which wait for each other in small matrix products.
+#: The number of rows that pass through the layers together. They fit into the processor's cache,
+#: and are enough for NumPy's threads, which wait for each other in small matrix products.
 BLOCK_ROWS = 4096
 
-
-#: Up to so many rows are not divided into blocks, which would take as long as the layers.
+#: At most this many rows are not divided into blocks: that would take as long as the layers.
 FEW_ROWS = 16
 
-#: From so many rows of float32 on, arithmetic is in float32.
+#: For at least this many rows of float32, logits are computed in float32.
 MANY_ROWS = 1000
 
-#: The smallest normal number.
+#: The smallest positive normal float64.
 TINY = np.finfo(np.float64).tiny
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """Logarithm of the softmax of each row, finite for finite logits.
+    """Compute the logarithm of the softmax of each row. It is finite for finite logits.
 
     Parameters
     ----------
@@ -57,9 +57,9 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
-    """Softmax of each row: positive, and sums to 1 within 1e-12.
+    """Compute the softmax of each row. Each row sums to 1 within 1e-12.
 
-    No probability is below the smallest normal number, so that its logarithm is finite.
+    No probability is below the smallest positive normal float64, so all logarithms are finite.
 
     Parameters
     ----------
@@ -85,9 +85,10 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Dense:
-    """One layer ready for inference: ``activation(x @ weight + bias)``.
+    """One layer at inference: ``activation(x @ weight + bias)``.
 
-    BatchNorm is a scale and a shift after training, which weight and bias include.
+    After training, BatchNorm is only a scale and a shift, so it is merged into `weight` and
+    `bias`.
     """
 
     weight: np.ndarray  #: (n_inputs, n_units), float64
@@ -95,7 +96,7 @@ class Dense:
     activation: str
 
     def astype(self, dtype: Any) -> "Dense":
-        """The same layer in another precision."""
+        """Return this layer with its weight and bias converted to a dtype."""
         return Dense(self.weight.astype(dtype), self.bias.astype(dtype), self.activation)
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
@@ -106,7 +107,7 @@ class Dense:
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """A fitted multilayer perceptron with its preprocessor, as plain data.
+    """A fitted multilayer perceptron with its preprocessor, stored as plain data.
 
     Parameters
     ----------
@@ -116,9 +117,9 @@ class Network:
         Arguments of :class:`skkd.modules.MLP`: n_features, n_classes,
         hidden_layer_sizes, activation, batch_norm, dropout, feature_scale.
     state : dict of str to ndarray
-        The module's state dict, in the dtype it was trained in.
+        The module's state dict, in the dtype of training.
     temperature : float, default=1.0
-        Logits are divided by it when predicting. Further training does not use it.
+        Predicted logits are divided by the temperature. Further training does not use it.
     """
 
     preprocessor: Preprocessor
@@ -133,18 +134,19 @@ class Network:
         object.__setattr__(self, "layers", tuple(_dense_layers(self.architecture, state)))
 
     def logits(self, rows: Any) -> np.ndarray:
-        """Compute the logits of rows, preprocessing included.
-
-        They are float64, so that a row gets the same logits alone and among others. For at
-        least `MANY_ROWS` rows of float32 they are float32 and may differ by 1e-6.
+        """Preprocess rows, and compute their logits.
 
         Parameters
         ----------
-        rows : ndarray, sparse matrix or Table, checked by the estimator
+        rows : ndarray, sparse matrix or Table
+            Rows that the estimator has validated.
 
         Returns
         -------
-        ndarray of shape (n_rows, n_classes), floating
+        ndarray of shape (n_rows, n_classes)
+            float64 as a rule, so that a row has the same logits whether it is predicted alone
+            or with other rows. If `rows` has at least `MANY_ROWS` rows of float32, the logits
+            are computed in float32 and may differ by 1e-6.
         """
         is_single = getattr(rows, "dtype", None) == np.float32 and rows.shape[0] >= MANY_ROWS
         dtype = np.float32 if is_single else np.float64
@@ -160,7 +162,7 @@ class Network:
         return logits[0] if len(logits) == 1 else np.concatenate(logits)
 
     def at_temperature(self, temperature: float) -> "Network":
-        """Return the same network at another temperature.
+        """Return this network with another temperature.
 
         Parameters
         ----------
@@ -214,7 +216,10 @@ def _forward(layers: Sequence[Dense], x: np.ndarray, dtype: Any) -> np.ndarray:
 
 
 def _dense_layers(architecture: dict[str, Any], state: dict[str, np.ndarray]) -> Iterator[Dense]:
-    """The layers of an MLP in order, with the feature scale and BatchNorm in their weights."""
+    """Yield the layers of an MLP in order.
+
+    The feature scale and BatchNorm are merged into the weights and biases.
+    """
     arrays = {name: np.asarray(array, dtype=np.float64) for name, array in state.items()}
     n_hidden = len(architecture["hidden_layer_sizes"])
     first = "linear1" if n_hidden else "output"

@@ -1,7 +1,7 @@
-"""Fast predictions of NumPy arrays: a fitted network with a few checks of its input.
+"""Fast predictions for NumPy arrays, without scikit-learn's validation of X.
 
-scikit-learn's validation takes several times as long as a small network. It can be left out
-where rows come one at a time, as arrays of a known kind.
+scikit-learn's validation takes several times as long as a small network. A :class:`Predictor`
+makes only a few checks. It is for programs that predict one or a few rows at a time.
 """
 
 from dataclasses import dataclass
@@ -17,10 +17,11 @@ __all__ = ["Predictor"]
 
 @dataclass(frozen=True)
 class Predictor:
-    """A function that returns the same as `predict_proba`, for floating arrays alone.
+    """A fast form of a fitted classifier's `predict_proba`, which takes only floating arrays.
 
-    It holds plain data, never changes, can be pickled, and may be called from any number of
-    threads. The built-in network does not need torch.
+    Call the predictor like a function. It returns the same probabilities as `predict_proba`.
+    A predictor is immutable, can be pickled, and can be called from several threads at once. It
+    needs torch only if the network is a custom module.
 
     Parameters
     ----------
@@ -28,9 +29,10 @@ class Predictor:
     classes : ndarray of shape (n_classes,)
         The class of each column of the probabilities.
     n_features : int
-        Number of columns of an array.
+        The number of columns of X.
     dtype : str
-        Rows are rounded to it if the network has no preprocessing (``preprocessor=None``).
+        X is converted to this dtype if the network has no preprocessing
+        (``preprocessor=None``).
 
     Examples
     --------
@@ -66,7 +68,7 @@ class Predictor:
         Parameters
         ----------
         X : ndarray of shape (n_rows, n_features), floating
-            NaN is a missing value if the preprocessor imputes them.
+            NaN stands for a missing value. It is refused if ``preprocessor=None``.
 
         Returns
         -------
@@ -75,7 +77,8 @@ class Predictor:
         Raises
         ------
         ValueError
-            For anything else.
+            If X is not a floating ndarray of this shape, has no rows, or holds infinity (or
+            NaN, with ``preprocessor=None``).
         """
         is_array = type(X) is np.ndarray and X.ndim == 2 and X.dtype.kind == "f"
         if not is_array or X.shape[1] != self.n_features or len(X) == 0:

@@ -1,7 +1,7 @@
 """Preprocessing of X for the network: imputing, scaling and encoding.
 
-Numeric columns can also be encoded by bins, which helps small networks on tables: see
-:mod:`skkd.preprocessing.encodings`.
+A numeric column can also be divided into bins, with one more network input for each bin. This
+helps small networks on tables: see :mod:`skkd.preprocessing.encodings`.
 """
 
 from skkd.preprocessing.encodings import (

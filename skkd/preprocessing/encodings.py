@@ -1,25 +1,25 @@
-r"""Encodings of a numeric column as several inputs: one for each bin of its values.
+r"""Encodings that add several network inputs for a numeric column: one for each bin of values.
 
-=================  ================================================================
+=================  ==================================================================
 PiecewiseLinear    bins between quantiles of the column
-SelectiveBins      the same, for codes, counts and columns with one very frequent value
-TeacherBins        bins between the thresholds at which a teacher's trees split it
-=================  ================================================================
+SelectiveBins      bins only for codes, counts and columns with one very frequent value
+TeacherBins        bins between the thresholds at which a teacher's trees split the column
+=================  ==================================================================
 
 With the edges :math:`b_0 < \dots < b_T` of a column, component t of a value x is
 
 .. math:: \min\{1, \max\{0, (x - b_{t-1}) / (b_t - b_{t-1})\}\}
 
-which is 0 below its bin, 1 above it and rises linearly within. A linear layer of the
-components is linear in each bin and may have another slope in each, so that one weight is
-enough for the step of a tree at a threshold. The components are added to the scaled number,
-which alone still changes outside of the outermost edges. They lie between 0 and 1, as the
-indicators of categories do.
+which is 0 below bin t, rises linearly from 0 to 1 within bin t, and is 1 above it. A linear
+layer of the components is a piecewise linear function of x, with its own slope in each bin. So
+one weight is enough to follow the step of a tree at a threshold. The network gets the
+components in addition to the scaled number, because only the scaled number changes below
+:math:`b_0` and above :math:`b_T`. The components lie between 0 and 1, like one-hot indicators.
 
-Gorishniy, Rubachev and Babenko (2022), "On embeddings for numerical features in tabular
-deep learning", arXiv:2203.05556, take quantiles, or the thresholds of one small tree for
-each column. Their outer bins are open; those here are closed, so that all components are
-bounded.
+The encoding is due to Gorishniy, Rubachev and Babenko (2022), "On embeddings for numerical
+features in tabular deep learning", arXiv:2203.05556. Their edges are quantiles, or the
+thresholds of one small tree per column. In their encoding the first component is unbounded
+below and the last one unbounded above. Here all components are bounded.
 """
 
 from collections.abc import Sequence
@@ -45,14 +45,15 @@ __all__ = [
 
 
 class PiecewiseLinear(DocLinkMixin, BaseEstimator):
-    """Bins of equal weight, between quantiles of the column.
+    """Bins between weighted quantiles of a numeric column.
 
     Parameters
     ----------
     n_bins : int, default=12
         The largest number of bins of a column. If a column has at most `n_bins` + 1
-        different values, each is an edge. Otherwise each value with at least the weight
-        of a bin is an edge, and quantiles of the other values divide the remaining bins.
+        different values, each value is an edge of a bin. Otherwise each value that has at least
+        1 / `n_bins` of the total weight is an edge, and the other edges are quantiles of the
+        remaining values.
 
     Examples
     --------
@@ -66,7 +67,7 @@ class PiecewiseLinear(DocLinkMixin, BaseEstimator):
     array([0., 1., 3., 5.])
     """
 
-    #: Whether the edges come from a teacher's trees.
+    #: Whether the encoding takes its edges from a teacher's trees.
     asks_teacher = False
 
     def __init__(self, n_bins=12):
@@ -77,16 +78,16 @@ class PiecewiseLinear(DocLinkMixin, BaseEstimator):
         check_integer("n_bins", self.n_bins, low=1)
 
     def edges(self, values, weight, splits=None):
-        """Edges of the bins of one column.
+        """Return the edges of the bins of one column.
 
         Parameters
         ----------
         values : ndarray of shape (n_values,), float64
             The different values of the column, in ascending order.
         weight : ndarray of shape (n_values,)
-            Above zero.
+            The total sample weight of each value, above 0.
         splits : (ndarray, ndarray), default=None
-            Thresholds of the teacher's trees and their gains. Not used here.
+            Thresholds and gains of the teacher's splits of this column. Not used here.
 
         Returns
         -------
@@ -102,19 +103,23 @@ class PiecewiseLinear(DocLinkMixin, BaseEstimator):
         return np.union1d(values[is_heavy], light)
 
     def edges_of_table(self, columns, n_rows, thresholds=None):
-        """Edges of the bins of all columns; an empty array for a column without bins.
+        """Return the edges of the bins of all numeric columns.
 
         Parameters
         ----------
         columns : dict of int to (ndarray, ndarray)
-            Different values and their weights, by index of the column.
+            By index of the column: its different values in ascending order, and the total
+            sample weight of each value.
         n_rows : int
+            The number of rows of the table.
         thresholds : dict of int to (ndarray, ndarray), default=None
-            Thresholds of a teacher's trees and their gains, by index of the column.
+            By index of the column: thresholds and gains of the teacher's splits of the column.
 
         Returns
         -------
         list of ndarray
+            The edges for each of `columns`, in order. The array is empty if the column has no
+            bins.
         """
         if thresholds is None:
             return [self.edges(values, weight) for values, weight in columns.values()]
@@ -126,19 +131,25 @@ class PiecewiseLinear(DocLinkMixin, BaseEstimator):
 
 
 class SelectiveBins(PiecewiseLinear):
-    """Bins for two kinds of columns alone, for which a scaled number is not enough.
+    """Bins only for columns that a scaled number does not represent well.
+
+    There are two kinds of such columns:
 
     ===============================================  =======================================
     column                                           bins
     ===============================================  =======================================
-    three to eight different values, all whole       an edge at each value, which is a code
-                                                     or a count
-    one value in three quarters of the rows or more  at most `n_bins`, for the other values,
-                                                     which share a small part of the range
+    codes or counts: 3 to 8 different whole numbers  an edge at each value
+    one value in three quarters of the rows or more  at most `n_bins`, between quantiles; no
+                                                     bins for at most 8 different values
     ===============================================  =======================================
 
-    All other columns have no bins. For each kind, its columns have none either if the table
-    has fewer than 25 rows for each of their bins: these are too few to learn from.
+    After scaling, the rarer values of a column of the second kind would share a small part of
+    the range. All other columns have no bins.
+
+    A network cannot learn from too few rows. So each value of a column of the first kind must
+    have the weight of 12.5 rows, and the table must have 25 rows for each bin of all columns of
+    one kind together. If it has fewer, columns of the first kind have no bins, and columns of
+    the second kind have fewer bins, or no bins if fewer than 8 would be left.
 
     Parameters
     ----------
@@ -154,16 +165,16 @@ class SelectiveBins(PiecewiseLinear):
     [array([0., 1., 2.]), array([], dtype=float64)]
     """
 
-    #: The smallest and the largest number of different values of codes or counts.
+    #: The smallest and the largest number of different values of a column of codes or counts.
     FEWEST_CODES, MOST_CODES = 3, 8
 
-    #: Share of the weight that makes a value very frequent.
+    #: A value with at least this share of the total weight is very frequent.
     HEAP = 0.75
 
-    #: Rows of the table that are needed for each bin.
+    #: The smallest number of rows of the table per bin.
     ROWS_PER_BIN = 25
 
-    #: Columns with a very frequent value have at least so many bins, or none.
+    #: A column with a very frequent value has at least this many bins, or no bins.
     FEWEST_BINS = 8
 
     def __init__(self, n_bins=32):
@@ -197,15 +208,16 @@ class SelectiveBins(PiecewiseLinear):
 class TeacherBins(PiecewiseLinear):
     """Bins between the thresholds at which the teacher's trees split the column.
 
-    The slope of the network can then change where the teacher's answer jumps. A column that
-    no tree splits has no bins: the network gets its scaled number alone. For a teacher
-    without trees the bins are those of :class:`PiecewiseLinear`, with a warning.
+    The slope of the network can then change where the teacher's prediction jumps. A column
+    that no tree splits has no bins, so the network gets only its scaled number. If the teacher
+    has no trees, a warning is issued and the bins of :class:`PiecewiseLinear` are used.
 
     Parameters
     ----------
     n_bins : int, default=12
-        The largest number of bins of a column. Their edges are the lowest value, at most
-        `n_bins` - 1 quantiles of the thresholds (weighted by gain) and the highest value.
+        The largest number of bins of a column. The first and the last edge are the lowest and
+        the highest value of the column. Between them are the thresholds, or `n_bins` - 1
+        quantiles of the thresholds (weighted by gain) if there are more.
 
     Examples
     --------
@@ -220,21 +232,24 @@ class TeacherBins(PiecewiseLinear):
     asks_teacher = True
 
     def edges(self, values, weight, splits=None):
-        """Edges of the bins of one column.
+        """Return the edges of the bins of one column.
 
         Parameters
         ----------
         values : ndarray of shape (n_values,), float64
             The different values of the column, in ascending order.
         weight : ndarray of shape (n_values,)
+            The total sample weight of each value. Used only if `splits` is None.
         splits : (ndarray, ndarray), default=None
-            Thresholds of the teacher's trees, possibly none, and their gains. If no gain
-            is above zero, all thresholds count alike. None: the bins have equal weight.
+            Thresholds and gains of the teacher's splits of this column; empty if no tree splits
+            it. If no gain is above 0, all thresholds count equally. None stands for a teacher
+            without trees: the edges are those of :class:`PiecewiseLinear`.
 
         Returns
         -------
         ndarray, float64
-            In ascending order, without ties.
+            In ascending order, without ties. Empty if there is no threshold in the range of
+            the column.
         """
         if splits is None:
             return super().edges(values, weight)
@@ -258,7 +273,7 @@ ENCODINGS = {
 
 
 def resolve_encoding(name: str, value: Any, has_teacher: bool = True) -> PiecewiseLinear | None:
-    """Return the encoding for the value of a parameter, after a check of its own parameters.
+    """Turn the value of a parameter such as `numeric_encoding` into a checked encoding.
 
     Parameters
     ----------
@@ -272,6 +287,12 @@ def resolve_encoding(name: str, value: Any, has_teacher: bool = True) -> Piecewi
     Returns
     -------
     PiecewiseLinear or None
+        None if `value` is None.
+
+    Raises
+    ------
+    ValueError or TypeError
+        If `value`, or a parameter of the encoding, is not allowed.
 
     Examples
     --------
@@ -298,15 +319,18 @@ def resolve_encoding(name: str, value: Any, has_teacher: bool = True) -> Piecewi
 
 
 def without_teacher(value: Any) -> Any:
-    """Return an encoding that needs no teacher: the same one, or quantiles for thresholds.
+    """Replace an encoding that needs a teacher's trees by :class:`PiecewiseLinear`.
 
     Parameters
     ----------
     value : str, PiecewiseLinear or None
+        The name of an encoding, an encoding, or None.
 
     Returns
     -------
     str, PiecewiseLinear or None
+        `value` itself if it needs no teacher. Otherwise a piecewise linear encoding, as a name
+        if `value` is a name, else with the same `n_bins`.
 
     Examples
     --------
@@ -320,16 +344,19 @@ def without_teacher(value: Any) -> Any:
 
 @dataclass(eq=False)
 class Bins:
-    """The bins of all columns, as arrays with one entry for each bin.
+    """The bins of all numeric columns, and the encoding of rows by these bins.
+
+    The bins are stored as arrays with one entry for each bin. Each bin gives one component, a
+    network input from 0 (value below the bin) to 1 (value above the bin).
 
     Parameters
     ----------
     column : ndarray of int of shape (n_components,)
         Position of the bin's column among the scaled columns.
     left : ndarray of float64 of shape (n_components,)
-        The lower edge, in units of the scaled column.
+        The lower edge of the bin, in units of the scaled column.
     width : ndarray of float64 of shape (n_components,)
-        In the same units, above zero.
+        The width of the bin, in units of the scaled column; above 0.
 
     Examples
     --------
@@ -344,13 +371,14 @@ class Bins:
 
     @classmethod
     def fit(cls, edges: Sequence[np.ndarray], centre: np.ndarray, scale: np.ndarray) -> "Bins":
-        """Convert edges to the units of scaled columns.
+        """Make the bins from their edges.
 
         Parameters
         ----------
         edges : sequence of ndarray
-            Edges of each column, in its own unit.
+            The edges for each column, in the original units of the column.
         centre, scale : ndarray of shape (n_columns,)
+            Centre and scale of each column, which convert edges to units of scaled columns.
 
         Returns
         -------
@@ -372,12 +400,12 @@ class Bins:
         return len(self.column)
 
     def transform(self, scaled: np.ndarray) -> np.ndarray:
-        """Compute the components of rows.
+        """Compute the components of rows, one for each bin.
 
         Parameters
         ----------
         scaled : ndarray of shape (n_rows, n_columns), float64
-            Finite values.
+            The scaled numeric columns, all finite.
 
         Returns
         -------
@@ -386,7 +414,7 @@ class Bins:
         """
         components = np.take(scaled, self.column, axis=1)
         components -= self.left
-        with np.errstate(over="ignore"):  # a narrow bin may overflow; the result is clipped
+        with np.errstate(over="ignore"):  # an overflow at a small width is clipped below
             components /= self.width
         np.maximum(components, 0.0, out=components)
         return np.minimum(components, 1.0, out=components)

@@ -1,12 +1,12 @@
-r"""Normal scores: a scale for columns with heavy tails that depends on ranks alone.
+r"""Normal scores: a rank-based scaling of columns with heavy tails.
 
-If such a column is scaled to fit its middle and then clipped, all values of its tails become
-nearly equal. Normal scores keep them apart. The score of a value x is
+If a column with heavy tails is scaled by its median and quartiles and then clipped, all values
+in a tail become nearly equal. Normal scores keep these values apart. The score of a value x is
 
 .. math:: s(x) = \frac{\Phi^{-1}(F(x))}{\Phi^{-1}(3/4) - \Phi^{-1}(1/4)}
 
-minus the score of the median, where F is the share of the weight below x plus half the share
-at x. The scores are the same for every increasing function of the column.
+minus the score of the median, where F(x) is the share of the weight below x plus half the share
+at x. An increasing function of the column has the same scores as the column.
 """
 
 from dataclasses import dataclass
@@ -18,33 +18,34 @@ from skkd.data.columns import distinct, quantiles
 
 __all__ = ["NormalScores", "is_heavy_tailed"]
 
-#: Distance from the median, in units of the column's width, beyond which a value is far. So
-#: are 4 % of a Cauchy distribution, .6 % of a log-normal one with sigma 1, .01 % of an
-#: exponential one, nothing of a normal one.
+#: Distance from the median, in units of the column's width, beyond which a value is far. This
+#: holds for 4 % of a Cauchy distribution, .6 % of a log-normal distribution with sigma 1, .01 %
+#: of an exponential distribution, and no part of a normal distribution.
 FAR = 8.0
 
-#: Share of the weight beyond which far values are a tail; up to it they are outliers.
+#: Far values are a heavy tail if they have more than this share of the weight, else outliers.
 MANY = 0.01
 
-#: Relative tolerance for rounding in sums of weights and in values of another unit.
+#: Relative tolerance for rounding errors in sums of weights and in values after a change of unit.
 ROUNDING = 1e-9
 
-#: Shares of the weight at whose quantiles the scores are kept.
+#: The quantile levels of the column at which scores are stored.
 LEVELS = ndtr(np.linspace(-3, 3, 33))
 
 
 def is_heavy_tailed(distance: np.ndarray, width: float, weight: np.ndarray | None) -> bool:
-    """Whether more than a hundredth of the weight lies over eight widths from the median.
+    """Whether more than 1 % of the weight lies more than eight widths from the median.
 
-    The value that lies furthest does not count: one outlier is not a tail.
+    The value furthest from the median does not count, because one outlier is not a tail.
 
     Parameters
     ----------
     distance : ndarray of shape (n_values,)
         Distance of each value from the median.
     width : float
-        Unit of the distances, above 0.
+        The width of the column, such as the distance between its quartiles; above 0.
     weight : ndarray of shape (n_values,) or None
+        The sample weight of each value; None if all are equal.
 
     Returns
     -------
@@ -67,19 +68,24 @@ def is_heavy_tailed(distance: np.ndarray, width: float, weight: np.ndarray | Non
 
 @dataclass(eq=False)
 class NormalScores:
-    """Normal scores of a column: kept at some of its values, interpolated linearly between."""
+    """A map from the values of a column to normal scores.
+
+    The scores of some values of the column are stored; other scores are interpolated linearly.
+    """
 
     values: np.ndarray  #: (n_kept,), ascending
-    scores: np.ndarray  #: (n_kept,); that of the median is 0
+    scores: np.ndarray  #: (n_kept,), the score of each of `values`; the median has score 0
 
     @classmethod
     def fit(cls, values: np.ndarray, weight: np.ndarray | None = None) -> "NormalScores":
-        """Compute the scores of a column and keep them at some of its quantiles.
+        """Compute the scores of a column and store those of 33 quantiles and both ends.
 
         Parameters
         ----------
         values : ndarray of shape (n_values,), without NaN
+            The values of the column, in any order.
         weight : ndarray of shape (n_values,), default=None
+            The sample weight of each value.
 
         Returns
         -------
@@ -101,7 +107,10 @@ class NormalScores:
         return cls(values[kept], scores[kept])
 
     def transform(self, values: np.ndarray) -> np.ndarray:
-        """Return scores: 0 for missing values, the outermost score for values further out.
+        """Return the scores of values.
+
+        A missing value has score 0. A value outside the range of the column in `fit` has the
+        score of the nearer end of the range.
 
         Parameters
         ----------

@@ -1,7 +1,8 @@
-"""Matching of categories across types: 1 and "1" are the same, and so are "True" and True.
+"""Matching of categories of different types: 1 matches "1", and True matches "True".
 
-The same column of a file may be read once as text and once as numbers or booleans. A text and
-a number mean the same if the text can be read as that number; "true" and True are 1.
+A column of a file may be read as text in `fit` and as numbers or booleans in `predict`, or the
+reverse. So a category is compared by its *meaning*, the number that it stands for: 1 for 1, "1",
+True and "true". A text that cannot be read as a number has no meaning.
 """
 
 import math
@@ -13,24 +14,26 @@ import numpy as np
 
 __all__ = ["codes_by_meaning", "meaning_of"]
 
-#: From here on float64 cannot distinguish all integers.
+#: A float64 holds every integer below this.
 WIDE = 2**53
 
 FLAGS = {"true": 1, "false": 0}
 
 
 def meaning_of(category: Any) -> int | float | None:
-    """Return the number that a category is, or that its text can be read as.
+    """Return the number that a category stands for, so that 1 and "1" can be matched.
 
     Parameters
     ----------
     category : object
+        A number, a boolean or a text; for any other object the result is None.
 
     Returns
     -------
     int, float or None
-        1 or 0 for a boolean; a fraction is rounded to float32. None for any other text, and
-        for a float64 that is too large to stand for a single integer.
+        1 or 0 for a boolean and for the texts "true" and "false" in any case. A fraction is
+        rounded to float32. None for a text that cannot be read as a number, and for a float
+        that is not finite or too large to stand for a single integer.
 
     Examples
     --------
@@ -46,17 +49,21 @@ def meaning_of(category: Any) -> int | float | None:
 
 
 def codes_by_meaning(categories: list, are_text: bool) -> dict[Any, int]:
-    """Map meanings to positions of categories; a meaning that several share is left out.
+    """Map the numbers that categories stand for to the positions of the categories.
+
+    A number that several categories stand for is left out, because its match is ambiguous.
 
     Parameters
     ----------
     categories : list
     are_text : bool
-        Whether to use only the categories that are text, or only the others.
+        True: use only the categories that are text. False: use only the categories that are
+        not text.
 
     Returns
     -------
     dict of (int or float) to int
+        From :func:`meaning_of` a category to its position in `categories`.
 
     Examples
     --------
@@ -73,7 +80,7 @@ def codes_by_meaning(categories: list, are_text: bool) -> dict[Any, int]:
 
 
 def _read_number(text: str) -> int | float | None:
-    if "_" in text:  # Python allows it between digits
+    if "_" in text:  # Python would read "1_000" as 1000
         return None
     try:
         return int(text)

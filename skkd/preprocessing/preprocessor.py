@@ -1,15 +1,15 @@
-"""Preprocessors: they turn the caller's rows into the inputs of the network.
+"""Preprocessors, which turn rows of X into the inputs of the network.
 
 ========================  ===========================================================
-ColumnPreprocessor        numbers imputed, scaled and perhaps binned, categories one-hot
-ChannelPreprocessor       images: each channel standardised
-PassThrough               preprocessor=None: the numbers as they are
+ColumnPreprocessor        numbers imputed, scaled and perhaps binned; categories one-hot
+ChannelPreprocessor       each channel of images standardised
+PassThrough               numbers not changed (for preprocessor=None)
 TransformerPreprocessor   the user's own scikit-learn transformer
 ========================  ===========================================================
 
-A preprocessor is fitted once, by scikit-learn's transformers in float64 and with the sample
-weights, and then kept as plain arrays. Scaling comes before any cast to float32, which
-would merge large values that lie close together, such as time stamps.
+A preprocessor is fitted once, in float64 and with the sample weights. The built-in ones then
+store plain arrays. Rows are scaled before they are converted to float32, because float32
+cannot distinguish large values that lie close together, such as time stamps.
 """
 
 import inspect
@@ -45,13 +45,13 @@ __all__ = [
     "transform_in_blocks",
 ]
 
-#: The largest number of indicators of one column; the rare categories share the last.
+#: The largest number of indicators of one column; the rare categories share the last indicator.
 MAX_CATEGORIES = 256
 
-#: Bytes of a block of rows while it is dense in float64.
+#: The size in bytes of a block of rows as a dense float64 array.
 BLOCK_BYTES = 2**23
 
-#: Thresholds of a teacher's trees and their gains, by index of the column.
+#: By index of the column: thresholds and gains of the splits in a teacher's trees.
 Thresholds = dict[int, tuple[np.ndarray, np.ndarray]]
 
 
@@ -64,7 +64,7 @@ def fit_preprocessor(
     encoding: PiecewiseLinear | None = None,
     thresholds: Thresholds | None = None,
 ) -> "Preprocessor":
-    """Fit the preprocessor for a value of the parameter `preprocessor`.
+    """Fit the preprocessor that the estimator's parameter `preprocessor` asks for.
 
     Parameters
     ----------
@@ -72,21 +72,22 @@ def fit_preprocessor(
     rows : ndarray, sparse matrix or Table of n_rows rows
         For a transformer: the user's own X.
     labels : ndarray of shape (n_rows,)
-        Used by a transformer only.
+        Passed to the `fit` of a transformer; not used otherwise.
     sample_weight : ndarray of shape (n_rows,), default=None
     categorical : sequence of int, default=()
-        Indices of categorical columns, besides the object columns of a Table.
+        Indices of categorical columns. The object columns of a Table are always categorical.
     encoding : skkd.preprocessing.encodings.PiecewiseLinear, default=None
-        Encodes numeric columns in addition to their scaled numbers.
+        The encoding that adds bins of numeric columns as further inputs; None adds no bins.
     thresholds : dict of int to (ndarray, ndarray), default=None
-        Thresholds of a teacher's trees and their gains, by index of the column.
+        By index of the column: thresholds and gains of the splits in a teacher's trees, from
+        which `encoding` may take the edges of the bins.
 
     Returns
     -------
     ColumnPreprocessor, ChannelPreprocessor, PassThrough or TransformerPreprocessor
     """
     if preprocessor is None:
-        return PassThrough(n_features=_n_columns(rows))
+        return PassThrough(n_features=_row_size(rows))
     if isinstance(preprocessor, str):
         if not isinstance(rows, Table) and rows.ndim > 2:
             if encoding is not None:
@@ -101,24 +102,29 @@ def fit_preprocessor(
 
 
 def transform_in_blocks(preprocessor: "Preprocessor", rows: Any, dtype: Any) -> np.ndarray:
-    """Transform all rows, with at most one block of them in float64 at a time.
+    """Transform all rows block by block, so that only one block at a time is in float64.
 
     Parameters
     ----------
     preprocessor : Preprocessor
     rows : ndarray, sparse matrix or Table
     dtype : numpy dtype
-        Of the result.
+        The dtype of the result.
 
     Returns
     -------
     ndarray of shape (n_rows, ...)
+
+    Raises
+    ------
+    ValueError
+        If a user's transformer returns a value too large for `dtype`.
     """
     result: Any = None
     for block, transformed in preprocessor.blocks(rows):
         if result is None:
             result = np.empty((_num_samples(rows), *transformed.shape[1:]), dtype=dtype)
-        with np.errstate(over="ignore"):  # raises below
+        with np.errstate(over="ignore"):  # values that overflow raise an error below
             result[block] = transformed
     if isinstance(preprocessor, TransformerPreprocessor) and not np.isfinite(result).all():
         raise ValueError(f"preprocessor returns values too large for {result.dtype.name}.")
@@ -126,14 +132,14 @@ def transform_in_blocks(preprocessor: "Preprocessor", rows: Any, dtype: Any) -> 
 
 
 def rows_per_block(n_features: int) -> int:
-    """Number of rows in a block if each has so many float64 numbers."""
+    """Return the number of rows of a block, if each row has `n_features` float64 numbers."""
     return max(1, BLOCK_BYTES // (8 * max(1, n_features)))
 
 
 class Preprocessor:
-    """Base of all preprocessors; a subclass gives `n_features` and `transform`."""
+    """Base class of all preprocessors. A subclass defines `n_features` and `transform`."""
 
-    if TYPE_CHECKING:  # a dataclass would take an inherited property for a field's default
+    if TYPE_CHECKING:  # else dataclasses would take the property as the default of the field
 
         @property
         def n_features(self) -> int:
@@ -144,7 +150,7 @@ class Preprocessor:
 
         Parameters
         ----------
-        rows : ndarray, sparse matrix or Table; for a transformer the caller's own X
+        rows : ndarray, sparse matrix or Table; for a transformer the user's own X
 
         Returns
         -------
@@ -154,9 +160,10 @@ class Preprocessor:
 
     @property
     def reads_as(self) -> Any:
-        """The value of the parameter `preprocessor` in `fit`, which decides how X is read.
+        """The value of the estimator's parameter `preprocessor`, which decides how X is read.
 
-        "auto" stands for all strings.
+        X is validated and converted in the same way for all strings, so "auto" stands for each
+        of the strings.
         """
         return "auto"
 
@@ -167,11 +174,11 @@ class Preprocessor:
 
     @property
     def inputs(self) -> Any:
-        """A description of the inputs, to compare two preprocessors; None if unknown."""
+        """A description of the network's inputs, for `has_same_inputs_as`; None if unknown."""
         return self.n_features
 
     def has_same_inputs_as(self, other: "Preprocessor") -> bool:
-        """Whether each input stands for the same column, bin or category as in another.
+        """Whether two preprocessors give the network the same columns, bins and categories.
 
         Scales and the edges of bins may differ.
 
@@ -182,26 +189,31 @@ class Preprocessor:
         Returns
         -------
         bool
+            False if the inputs of this preprocessor are unknown.
         """
         return self.inputs is not None and self.inputs == other.inputs
 
     def warn_of_unknown(self, rows: Any, names: Any = None, argument: str = "X") -> None:
-        """Warn of each categorical column without a known category; here there is none."""
+        """Do nothing. ColumnPreprocessor warns of columns without a category known from `fit`."""
 
     def blocks(self, rows: Any, most: int | None = None) -> Iterator[tuple[slice, np.ndarray]]:
-        """Transform consecutive blocks of rows.
+        """Transform rows in consecutive blocks.
 
         Parameters
         ----------
         rows : ndarray, sparse matrix or Table
         most : int, default=None
-            The largest number of rows of a block, which `BLOCK_BYTES` may lower further.
+            The largest number of rows of a block. Blocks of more than `BLOCK_BYTES` bytes are
+            made smaller.
 
         Yields
         ------
-        (slice, ndarray of shape (n_block_rows, ...))
+        block : slice
+            The range of rows in the block.
+        transformed : ndarray of shape (n_block_rows, ...)
+            The network's inputs for these rows.
         """
-        size = min(rows_per_block(max(_n_columns(rows), self.n_features)), most or rows.shape[0])
+        size = min(rows_per_block(max(_row_size(rows), self.n_features)), most or rows.shape[0])
         for start in range(0, rows.shape[0], size):
             block = slice(start, start + size)
             yield block, self.transform(rows[block])
@@ -209,7 +221,7 @@ class Preprocessor:
 
 @dataclass(eq=False)
 class PassThrough(Preprocessor):
-    """The numbers as they are, dense."""
+    """The preprocessor for ``preprocessor=None``: it only makes sparse rows dense."""
 
     n_features: int
     reads_as = None
@@ -220,7 +232,10 @@ class PassThrough(Preprocessor):
 
 @dataclass(eq=False)
 class ChannelPreprocessor(Preprocessor):
-    """Arrays of more than two dimensions: channels (axis 1) standardised."""
+    """The preprocessor for images and other arrays of more than two dimensions.
+
+    It standardises each channel (axis 1) by the mean and standard deviation of all its pixels.
+    """
 
     centre: np.ndarray  #: (n_channels, 1, ...)
     scale: np.ndarray  #: (n_channels, 1, ...)
@@ -241,7 +256,7 @@ class ChannelPreprocessor(Preprocessor):
         return cls(
             centre=np.array([scaler.mean_[0] for scaler in scalers]).reshape(shape),
             scale=np.array([scaler.scale_[0] for scaler in scalers]).reshape(shape),
-            n_features=_n_columns(rows),
+            n_features=_row_size(rows),
         )
 
     def transform(self, rows: Any) -> np.ndarray:
@@ -250,19 +265,20 @@ class ChannelPreprocessor(Preprocessor):
 
 @dataclass(eq=False)
 class OneHot:
-    """One categorical column as indicators; an unknown category is all zeros.
+    """One-hot encoding of one categorical column.
 
-    A value of another type than the categories is matched to the category that means the
-    same, if there is only one (:mod:`skkd.preprocessing.meanings`).
+    For an unknown category all indicators are 0. But if the column had more than
+    `MAX_CATEGORIES` categories in `fit`, rare and unknown categories share the last indicator.
 
-    If the column had more than `MAX_CATEGORIES` categories, the rare ones and all unknown
-    ones share the last indicator.
+    A value may have another type than the categories, such as "1" for the category 1. It is
+    matched if exactly one category stands for the same number
+    (:mod:`skkd.preprocessing.meanings`).
     """
 
-    column: int
-    categories: list  #: those with an indicator of their own, in order; None is missing
+    column: int  #: index of the column
+    categories: list  #: the categories with an indicator of their own; None stands for missing
     n_indicators: int
-    rare: int  #: indicator of rare and unknown categories, or -1
+    rare: int  #: position of the indicator of rare and unknown categories; -1 if there is none
 
     @classmethod
     def fit(cls, column: int, values: np.ndarray) -> "OneHot":
@@ -287,16 +303,18 @@ class OneHot:
         return indicators
 
     def knows_none(self, values: np.ndarray) -> bool:
-        """Whether there are values, and none is a known category.
+        """Whether no value is a category that is known from `fit`.
 
         Parameters
         ----------
         values : ndarray of object
+            Values of the column; None stands for a missing value.
 
         Returns
         -------
         bool
-            False if a value may be one of the rare categories, which are not kept.
+            False if all values are missing. Also False if a value may be one of the rare
+            categories, because rare categories are not stored.
         """
         code_of = {category: code for code, category in enumerate(self.categories)}
         if any(value in code_of for value in values if value is not None):
@@ -308,7 +326,7 @@ class OneHot:
         return self.rare < 0 or not any(isinstance(value, str) in known_types for value in distinct)
 
     def _codes(self, values: list | np.ndarray) -> np.ndarray:
-        """Position of each value among the categories; -1 if unknown."""
+        """Return the position of each value in `categories`; -1 for an unknown value."""
         code_of = {category: code for code, category in enumerate(self.categories)}
         codes = np.array([code_of.get(value, -1) for value in values], dtype=np.intp)
         unknown = np.flatnonzero(codes < 0)
@@ -322,23 +340,25 @@ class OneHot:
 
 @dataclass(eq=False)
 class ColumnPreprocessor(Preprocessor):
-    """Numeric columns imputed by their centre and scaled, their bins, then one-hot columns.
+    """The built-in preprocessor of tables: numeric columns are scaled, categories are one-hot.
 
-    Centre and scale (:mod:`skkd.preprocessing.scaling`) are weighted by the sample weights; a
-    missing number becomes the centre. Categories are encoded by :class:`OneHot`; missing is a
-    category of its own if the rows of `fit` had missing values.
+    Numeric columns are imputed by their centre and scaled (:mod:`skkd.preprocessing.scaling`).
+    Centre and scale are computed with the sample weights. Categorical columns are encoded by
+    :class:`OneHot`; a missing value is a category of its own if `fit` saw missing values. The
+    inputs of the network are the scaled numbers, then the bins of numeric columns if there are
+    any, then the one-hot indicators.
     """
 
     numeric: np.ndarray  #: indices of the numeric columns
-    centre: np.ndarray  #: their means or medians, also the fill value of missing numbers
-    scale: np.ndarray  #: their standard deviations, or distances between quartiles
-    normal_scores: dict[int, NormalScores]  #: of heavy tails, by position in `numeric`
+    centre: np.ndarray  #: mean or median of each numeric column; replaces missing numbers
+    scale: np.ndarray  #: standard deviation or interquartile range of each numeric column
+    normal_scores: dict[int, NormalScores]  #: for heavy-tailed columns, by position in `numeric`
     one_hot: list[OneHot]  #: one for each categorical column
     n_columns: int
-    names: list[str]  #: of the columns, for error messages
-    clips: bool  #: whether scaled numbers are clipped, smoothly
-    of_no_width: list[int]  #: positions in `numeric`: clipped even if `clips` is False
-    bins: Bins | None = None  #: components of the numeric columns
+    names: list[str]  #: the names of the columns, for error messages
+    clips: bool  #: whether scaled numbers are clipped smoothly
+    of_no_width: list[int]  #: positions in `numeric` of constant columns, which are always clipped
+    bins: Bins | None = None  #: the bins of the numeric columns
     all_missing: tuple[int, ...] = ()  #: indices of numeric columns without a number in fit
 
     @property
@@ -355,7 +375,11 @@ class ColumnPreprocessor(Preprocessor):
 
     @property
     def inputs(self) -> Any:
-        """Numeric columns, those with normal scores, the column of each bin, and categories."""
+        """A description of the network's inputs, to compare two preprocessors.
+
+        It holds the numeric columns, the columns with normal scores, the column of each bin, and
+        the categories of each categorical column.
+        """
         bins = [] if self.bins is None else self.bins.column.tolist()
         categories = [(one.column, one.categories, one.rare) for one in self.one_hot]
         return self.numeric.tolist(), sorted(self.normal_scores), bins, categories
@@ -428,11 +452,12 @@ class ColumnPreprocessor(Preprocessor):
         return numbers
 
     def warn_of_unknown(self, rows: Any, names: Any = None, argument: str = "X") -> None:
-        """Warn of each categorical column that holds no known category.
+        """Warn of each categorical column in which no value is a category known from `fit`.
 
         Parameters
         ----------
         rows : ndarray, sparse matrix or Table
+            New rows, such as those to predict.
         names : ndarray of str, default=None
             Names of the columns.
         argument : str, default="X"
@@ -454,15 +479,15 @@ class ColumnPreprocessor(Preprocessor):
 
 @dataclass(eq=False)
 class TransformerPreprocessor(Preprocessor):
-    """The user's own transformer: a fitted clone of it."""
+    """A preprocessor that applies a fitted clone of the user's own transformer."""
 
-    transformer: Any
+    transformer: Any  #: the fitted clone
     n_features: int = 0
     inputs = None
 
     @property
     def reads_as(self) -> Any:
-        """The transformer."""
+        """The fitted transformer, as the value of the estimator's parameter `preprocessor`."""
         return self.transformer
 
     @classmethod
@@ -492,14 +517,14 @@ class TransformerPreprocessor(Preprocessor):
                 fitted.fit(given, labels, **({"sample_weight": weight} if takes_weight else {}))
             preprocessor = cls(treat_alike(fitted, transformer))
             first = preprocessor.transform(_safe_indexing(rows, [0]))
-            preprocessor.n_features = _n_columns(first)
+            preprocessor.n_features = _row_size(first)
             return preprocessor
 
         weight = sample_weight if takes_weight else None
         return call_protected(fit, rows, labels, weight, owner=transformer)
 
     def blocks(self, rows: Any, most: int | None = None) -> Iterator[tuple[slice, np.ndarray]]:
-        """Blocks of the result; the transformer itself gets all rows in one call."""
+        """Transform all rows in one call of the transformer, and yield the result in blocks."""
         transformed = self.transform(rows)
         size = min(rows_per_block(self.n_features), most or len(transformed))
         for start in range(0, len(transformed), size):
@@ -517,7 +542,7 @@ class TransformerPreprocessor(Preprocessor):
 
 @contextmanager
 def _refused_if_too_large() -> Iterator[None]:
-    """A clear error where a transformer meets an integer that no float holds."""
+    """Raise a clear ValueError if a transformer fails on an integer too large for a float."""
     try:
         yield
     except OverflowError as error:
@@ -531,7 +556,7 @@ def _fit_bins(
     sample_weight: np.ndarray | None,
     thresholds: Thresholds | None,
 ) -> Bins:
-    """The bins of the numeric columns of a fitted preprocessor."""
+    """Compute the bins of the numeric columns of a fitted preprocessor."""
     rows = by_column(rows)
     columns = {j: distinct_values(rows, j, sample_weight) for j in fitted.numeric.tolist()}
     edges = encoding.edges_of_table(columns, rows.shape[0], thresholds)
@@ -547,7 +572,7 @@ def _one_hot(rows: Any, j: int) -> OneHot:
 
 
 def _categories(rows: Any, j: int) -> np.ndarray:
-    """One column as an object array of plain values, missing ones None."""
+    """Return column j as an object array of plain values, with None for missing values."""
     if sparse.issparse(rows):
         rows, j = rows[:, [j]].toarray(), 0
     values = rows.columns[j] if isinstance(rows, Table) else rows[:, j]
@@ -555,7 +580,7 @@ def _categories(rows: Any, j: int) -> np.ndarray:
         return values
     if values.dtype.kind != "f":
         return values.astype(object)
-    # Fractions are rounded to float32, so that X matches in float32 and in float64.
+    # Fractions are rounded to float32, so that float32 and float64 X give equal categories.
     whole = values == np.rint(values)
     as_objects = np.where(whole, values, values.astype(np.float32)).astype(object)
     as_objects[np.isnan(values)] = None
@@ -563,20 +588,20 @@ def _categories(rows: Any, j: int) -> np.ndarray:
 
 
 def _is_all_missing(rows: Any, j: int) -> bool:
-    """Whether a numeric column holds no number."""
+    """Whether all values of the numeric column j are missing."""
     if sparse.issparse(rows):
         return False
     return bool(np.isnan(rows.columns[j] if isinstance(rows, Table) else rows[:, j]).all())
 
 
 def _blocks(rows: Any, sample_weight: np.ndarray | None) -> Iterator[tuple[Any, np.ndarray | None]]:
-    """Consecutive blocks of rows with their weights."""
-    size = rows_per_block(_n_columns(rows))
+    """Yield consecutive blocks of rows with their sample weights."""
+    size = rows_per_block(_row_size(rows))
     for start in range(0, rows.shape[0], size):
         block = slice(start, start + size)
         yield rows[block], None if sample_weight is None else sample_weight[block]
 
 
-def _n_columns(rows: Any) -> int:
-    """The number of numbers in one row."""
+def _row_size(rows: Any) -> int:
+    """Return the number of values in one row: the product of all dimensions but the first."""
     return math.prod(rows.shape[1:])

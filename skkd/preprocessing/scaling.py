@@ -1,14 +1,16 @@
-"""Scaling of numeric columns: the centre is subtracted, the result divided by the scale.
+"""Scaling of numeric columns: subtract the centre, then divide by the scale.
 
+==========  ==========================  ============================================
+scaling     centre                      scale
 ==========  ==========================  ============================================
 "standard"  mean                        standard deviation
 "robust"    median                      distance between the quartiles
 ==========  ==========================  ============================================
 
-Robust scaling is followed by :func:`smooth_clip`. Together they made the difference among
-eight ways to scale in Holzmüller et al. (2024), "Better by default", arXiv:2407.04491, table
-B.2. They suit columns with some outliers. Columns with heavy tails
-(:mod:`skkd.preprocessing.heavy_tails`) are replaced by normal scores, which are clipped too.
+Robust scaling is followed by :func:`smooth_clip`. Holzmüller et al. (2024), "Better by
+default", arXiv:2407.04491, compare eight ways to scale in table B.2 and choose these two steps
+together. They suit columns with some outliers. A column with heavy tails is replaced by its
+normal scores (:mod:`skkd.preprocessing.heavy_tails`), which are clipped too.
 """
 
 from collections.abc import Callable, Iterable
@@ -27,10 +29,10 @@ __all__ = ["SCALINGS", "Scaling", "fit_scaling", "smooth_clip", "standardise"]
 
 SCALINGS = ("robust", "standard")
 
-#: Bound of scaled values, so that later arithmetic does not overflow, even in float32.
+#: Largest absolute value after scaling, so that later arithmetic does not overflow in float32.
 MOST_DEVIATIONS = 1e30
 
-#: Bound of smoothly clipped values.
+#: Largest absolute value after smooth clipping.
 CLIP = 3.0
 
 QUARTILES = (0.25, 0.5, 0.75)
@@ -38,17 +40,20 @@ QUARTILES = (0.25, 0.5, 0.75)
 
 @dataclass
 class Scaling:
-    """Centre and scale of the numeric columns; positions count the numeric columns alone."""
+    """Centre and scale of the numeric columns.
+
+    Positions of columns count only the numeric columns.
+    """
 
     centre: np.ndarray  #: (n_numeric,), float64
     scale: np.ndarray  #: (n_numeric,), float64
-    #: By position, of the columns with heavy tails.
+    #: The normal scores of each column with heavy tails, by position of the column.
     normal_scores: dict[int, NormalScores] = field(default_factory=dict)
-    #: Positions of columns without a width, whose scale is 1 for want of another.
+    #: Positions of constant or empty columns whose scale is set to 1.
     of_no_width: list[int] = field(default_factory=list)
 
 
-#: (rows, sample_weight) -> consecutive blocks of rows and their weights.
+#: A function that yields consecutive blocks of rows, each with its sample weights.
 Blocks = Callable[[Any, np.ndarray | None], Iterable[tuple[Any, np.ndarray | None]]]
 
 
@@ -59,21 +64,27 @@ def fit_scaling(
     numeric: np.ndarray,
     sample_weight: np.ndarray | None,
 ) -> Scaling:
-    """Compute centre, scale and normal scores of the numeric columns without missing values.
+    """Compute centre, scale and normal scores of numeric columns. Missing values do not count.
 
-    A column without any number has centre 0. A column without numbers or without a width
-    has an infinite scale if `scaling` is "robust", so that it is 0 for the network. If it is
-    "standard" the scale is 1, because `partial_fit` may bring other values; these may be of
-    any size, so they are clipped. Sparse rows are scaled as the dense ones would be.
+    Constant columns and columns without any number are special:
+
+    - The centre of a column without any number is 0.
+    - With "robust", the scale is infinite, so that the network always gets 0.
+    - With "standard", the scale is 1, because `partial_fit` may bring other values. Such values
+      may have any size, so :class:`Scaling` lists these columns in `of_no_width`, and they are
+      clipped.
+
+    A sparse matrix gives the same result as the dense array of its values.
 
     Parameters
     ----------
     scaling : {"robust", "standard"}
     blocks : callable
-        (rows, sample_weight) -> consecutive blocks of rows and their weights.
+        ``blocks(rows, sample_weight)`` yields consecutive blocks of rows, each with its
+        weights.
     rows : ndarray, sparse matrix or Table
     numeric : ndarray of int
-        Indices of the columns.
+        Indices of the numeric columns.
     sample_weight : ndarray of shape (n_rows,) or None
 
     Returns
@@ -95,31 +106,32 @@ def fit_scaling(
 
 
 def standardise(values: np.ndarray, centre: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """Subtract the centre from values and divide by the scale; 0 for missing values.
+    """Subtract the centre from values, and divide by the scale.
 
     Parameters
     ----------
     values : ndarray
-    centre, scale : ndarray that broadcast with it
+        NaN stands for a missing value.
+    centre, scale : ndarray that broadcasts with `values`
 
     Returns
     -------
     ndarray, float64
-        A new array.
+        A new array, 0 where a value is missing. Values are clipped at `MOST_DEVIATIONS`.
     """
     with np.errstate(over="ignore", invalid="ignore"):
         scaled = np.subtract(values, centre, dtype=np.float64)
         scaled /= scale
     lowest = np.minimum.reduce(scaled, axis=None, initial=0.0)
     highest = np.maximum.reduce(scaled, axis=None, initial=0.0)
-    if not -MOST_DEVIATIONS <= lowest <= highest <= MOST_DEVIATIONS:  # also if one is NaN
+    if not -MOST_DEVIATIONS <= lowest <= highest <= MOST_DEVIATIONS:  # True also if one is NaN
         scaled[np.isnan(scaled)] = 0.0
         np.clip(scaled, -MOST_DEVIATIONS, MOST_DEVIATIONS, out=scaled)
     return scaled
 
 
 def smooth_clip(scaled: np.ndarray) -> np.ndarray:
-    r"""Clip values smoothly to [-3, 3], in place; values near 0 hardly change.
+    r"""Squash values smoothly to the range from -3 to 3, in place. Values near 0 hardly change.
 
     .. math:: x / \sqrt{1 + (x/3)^2}
 
@@ -130,7 +142,7 @@ def smooth_clip(scaled: np.ndarray) -> np.ndarray:
     Returns
     -------
     ndarray
-        The argument.
+        The array `scaled` itself.
 
     Examples
     --------
@@ -149,7 +161,11 @@ def smooth_clip(scaled: np.ndarray) -> np.ndarray:
 def _mean_and_deviation(
     blocks: Blocks, rows: Any, numeric: np.ndarray, sample_weight: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Means, scales and standard deviations; the last two differ in columns without a width."""
+    """Compute mean, scale and standard deviation of each numeric column with StandardScaler.
+
+    Scale and standard deviation differ in constant columns, where StandardScaler sets the scale
+    to 1. The mean of a column without any number is NaN.
+    """
     if sparse.issparse(rows):
         scaler = StandardScaler(with_mean=False)
         scaler.fit(rows.astype(np.float64), sample_weight=sample_weight)
@@ -174,7 +190,7 @@ def _mean_and_deviation(
 def _robust(rows: Any, numeric: np.ndarray, sample_weight: np.ndarray | None) -> Scaling:
     fitted = Scaling(np.zeros(len(numeric)), np.full(len(numeric), np.inf))
     for position, j in enumerate(numeric):
-        half_range = _half_range_of_mostly_zeros(rows, j, sample_weight)
+        half_range = _half_range_if_mostly_zeros(rows, j, sample_weight)
         if half_range is not None:
             fitted.scale[position] = half_range
             continue
@@ -188,10 +204,12 @@ def _robust(rows: Any, numeric: np.ndarray, sample_weight: np.ndarray | None) ->
 
 
 def _median_and_width(values: np.ndarray, weight: np.ndarray | None) -> tuple[float, float, bool]:
-    """Median, width (inf if constant), and whether the tails are heavy.
+    """Compute the median and the width of a column, and whether its tails are heavy.
 
-    The width is the distance between the quartiles, or if that is 0 half the range. In the
-    second case the unit for the tails is the median distance of the values off the median.
+    The width is the distance between the quartiles. If the quartiles are equal, the width is
+    half the range of the values, or infinite if the column is constant. Tails are judged in
+    units of the distance between the quartiles. If it is 0, the unit is the median distance from
+    the median, over the values that differ from the median.
     """
     lower, median, upper = quantiles(values, weight, QUARTILES)
     with np.errstate(over="ignore"):
@@ -208,10 +226,12 @@ def _median_and_width(values: np.ndarray, weight: np.ndarray | None) -> tuple[fl
     return median, half_range, is_heavy_tailed(distance, typical, weight)
 
 
-def _half_range_of_mostly_zeros(rows: Any, j: int, weight: np.ndarray | None) -> float | None:
-    """Width of a sparse column with too few stored values for a tail; None for any other.
+def _half_range_if_mostly_zeros(rows: Any, j: int, weight: np.ndarray | None) -> float | None:
+    """Return half the range of a sparse column if it is almost all zeros, else None.
 
-    This saves time: a matrix of words may have a hundred thousand such columns.
+    Such a column has too few nonzero values for a heavy tail, so its median is 0 and its width
+    is known without quantiles. The result is infinite if all values are 0. This shortcut saves
+    time: a word-count matrix may have a hundred thousand such columns.
     """
     if not sparse.issparse(rows):
         return None

@@ -1,1 +1,1 @@
-"""What is decided on held-out rows: the candidate, the encoding, the number of epochs."""
+"""Selection on held-out rows: what to learn from, encoding of numbers, number of epochs."""

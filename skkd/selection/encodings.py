@@ -1,4 +1,4 @@
-"""Which encodings of numbers compete, and the preprocessor with one of them."""
+"""Encodings of numeric columns: which are compared, and the preprocessor that uses one."""
 
 from typing import Any
 
@@ -13,19 +13,20 @@ from skkd.preprocessing.preprocessor import Preprocessor, fit_preprocessor
 
 __all__ = ["competing_encodings", "may_add_bins", "preprocessor_for"]
 
-#: Bins for all numbers are tried for at most so many columns, because thousands of inputs are
-#: slow, and for at least so many rows, because a tenth of fewer rows is too few to compare on.
+#: An encoding that bins all numbers is tried only for tables of at most `MOST_COLUMNS` columns,
+#: because thousands of network inputs are slow, and of at least `FEWEST_ROWS` rows, because a
+#: tenth of fewer rows is not enough to compare encodings on.
 MOST_COLUMNS, FEWEST_ROWS = 100, 2000
 
 
 def may_add_bins(config: Config, reader: RowReader, n_rows: int) -> bool:
-    """Whether to try bins for all numbers: they help narrow networks only.
+    """Whether to try an encoding that bins all numbers, which helps narrow networks only.
 
     Parameters
     ----------
     config : Config
     reader : RowReader
-        It has read rows.
+        It has read the rows, so that it knows their columns.
     n_rows : int
 
     Returns
@@ -41,7 +42,7 @@ def may_add_bins(config: Config, reader: RowReader, n_rows: int) -> bool:
 def competing_encodings(
     config: Config, rows: Any, thresholds: dict | None, with_bins: bool = False
 ) -> list[PiecewiseLinear | None]:
-    """The numeric encodings that compete; the first is used if they cannot be compared.
+    """The encodings of numbers to compare on held-out rows; the first is the default.
 
     Parameters
     ----------
@@ -50,7 +51,7 @@ def competing_encodings(
     thresholds : dict or None
         Thresholds of the teacher's trees, by column.
     with_bins : bool, default=False
-        Whether bins for all numbers compete.
+        Whether to compare an encoding that bins all numbers, too.
 
     Returns
     -------
@@ -72,7 +73,7 @@ def preprocessor_for(
     encoding: PiecewiseLinear | None,
     thresholds: dict | None,
 ) -> Preprocessor:
-    """Fit the preprocessor with one encoding of numbers.
+    """Fit the configured preprocessor to the training rows, with a given encoding of numbers.
 
     Parameters
     ----------

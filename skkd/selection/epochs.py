@@ -1,16 +1,17 @@
 """The number of epochs, selected on held-out rows by the one-standard-error rule.
 
 On a noisy table a network overfits after a few epochs; on a clean one it improves to the last.
-A schedule whose learning rate falls to its minimum several times (CosLog, CosineRestarts) has
-as many lengths at which training may end, and one training passes them all. The longest is
-selected whose loss is not higher than the lowest by more than the standard error of their
-difference. As this error is large for few held-out rows, there is also a fixed tolerance.
+In some schedules (CosLog, CosineRestarts) the learning rate falls to its minimum several times.
+Each minimum is a length at which training may end, and one training passes them all. The rule
+selects the longest length with a held-out loss close to the lowest one: the difference is at
+most its standard error. As this error is large for few held-out rows, the difference must also
+be within a fixed tolerance.
 
-The losses are log-losses at the temperature that suits the held-out rows best. The confidence
-of a network changes with the epochs and with label smoothing, and should not make a less
-accurate network win (Berta, Holzmüller, Jordan and Bach 2025, "Rethinking early
-stopping: refine, then calibrate", arXiv:2501.19195). The fitted network gets the
-temperature of its length.
+Before the losses are compared, the logits of each length are divided by the temperature that
+gives the lowest log-loss on the held-out rows. The confidence of a network changes with the epochs
+and with label smoothing, and should not make a less accurate network win (Berta, Holzmüller,
+Jordan and Bach 2025, "Rethinking early stopping: refine, then calibrate", arXiv:2501.19195). The
+fitted network gets the temperature of the selected length.
 """
 
 from typing import Any
@@ -28,10 +29,10 @@ __all__ = [
     "is_worse",
 ]
 
-#: Nothing is selected for tables of fewer rows.
+#: For tables of fewer rows nothing is selected, and defaults are used.
 FEWEST_ROWS = 200
 
-#: Nothing is selected on fewer held-out rows.
+#: With fewer held-out rows nothing is selected, and defaults are used.
 FEWEST_HELD_OUT = 10
 
 #: A length is not selected if its loss is above `RELATIVE_TOLERANCE` times the lowest, plus
@@ -40,24 +41,27 @@ RELATIVE_TOLERANCE, ABSOLUTE_TOLERANCE = 1.05, 0.005
 
 
 class EpochChoice:
-    """Compares the held-out log-losses at the lengths at which a training may end.
+    """Selects the number of epochs of a training by held-out log-losses.
+
+    The choice is among lengths: numbers of epochs after which the training may end.
 
     Parameters
     ----------
     labels : ndarray of int of shape (n_rows,)
-        Of the held-out rows.
+        Labels of the held-out rows, as codes.
     weights : ndarray of shape (n_rows,)
+        Weights of the held-out rows.
 
     Attributes
     ----------
     n_epochs : int or None
-        The length selected so far.
+        The length selected so far; None before the first.
     temperature : float
-        The temperature at which its log-loss is lowest.
+        The temperature at which the log-loss of the selected length is lowest.
     losses : dict of int to float
-        Held-out log-loss at each length that was reached, at its best temperature.
+        Held-out log-loss at each length that was reached, each at its best temperature.
     row_losses : dict of int to ndarray of shape (n_rows,)
-        The same for each row.
+        The log-loss of each held-out row at each length, at this temperature.
     """
 
     def __init__(self, labels: np.ndarray, weights: np.ndarray) -> None:
@@ -75,25 +79,26 @@ class EpochChoice:
 
     @property
     def learned_nothing(self) -> bool:
-        """Whether class frequencies alone have a log-loss as low."""
+        """Whether no length has a lower log-loss than a prediction of the class frequencies."""
         shares = np.bincount(self.labels, weights=self.weights)
         shares = shares[shares > 0] / shares.sum()
         return bool(min(self.losses.values()) >= -shares @ np.log(shares))
 
     def judge(self, epoch: int, logits: np.ndarray) -> bool:
-        """Compare the network after an epoch with those at earlier lengths.
+        """Record the loss at a length, and select the length if the loss is close to the lowest.
 
         Parameters
         ----------
         epoch : int
+            The length: number of epochs so far.
         logits : ndarray of shape (n_rows, n_classes)
-            Of the held-out rows.
+            The network's logits for the held-out rows.
 
         Returns
         -------
         bool
-            Whether to stop training, because the loss is higher than the lowest by more than
-            the standard error.
+            Whether to stop training: True if the loss is higher than the lowest by more than
+            the standard error of the difference.
         """
         weights = self.weights
         row_losses, temperature = self._row_losses(logits)
@@ -109,34 +114,34 @@ class EpochChoice:
         return False
 
     def against(self, logits: np.ndarray) -> tuple[float, bool]:
-        """Compare another classifier on the held-out rows, at its own best temperature.
+        """Compare another classifier with the network at the selected length.
 
         Parameters
         ----------
         logits : ndarray of shape (n_rows, n_classes)
-            Its logits for these rows.
+            The logits of the other classifier for the held-out rows.
 
         Returns
         -------
         loss : float
-            Its log-loss.
+            The log-loss of the other classifier, at its own best temperature.
         is_worse : bool
-            Whether it is higher than that of the selected length by more than the standard
-            error.
+            Whether this loss is higher than the network's by more than the standard error of
+            the difference.
         """
         theirs, _ = self._row_losses(logits)
         loses = is_worse(theirs - self.row_losses[self.n_epochs], self.weights)
         return float(np.average(theirs, weights=self.weights)), loses
 
     def _row_losses(self, logits: np.ndarray) -> tuple[np.ndarray, float]:
-        """The log-loss of each row at the best temperature, and this temperature."""
+        """The log-loss of each held-out row at the best temperature, and this temperature."""
         temperature = best_temperature(logits, self.labels, self.weights)
         log_p = log_softmax(logits / temperature)
         return -log_p[np.arange(len(self.labels)), self.labels], temperature
 
 
 def is_worse(differences: np.ndarray, weights: np.ndarray, errors: float = 1.0) -> bool:
-    """Whether the weighted mean is above zero by more than some standard errors.
+    """Whether the weighted mean difference is above zero by more than some standard errors.
 
     Parameters
     ----------

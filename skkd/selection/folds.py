@@ -1,4 +1,4 @@
-"""Folds: held-out rows, and training on the other rows."""
+"""Folds: some rows are held out, and candidates are trained on the others."""
 
 import math
 from collections.abc import Callable
@@ -18,14 +18,16 @@ from skkd.supervision import Candidate, Fold
 
 __all__ = ["FoldTrainer", "held_out_splits"]
 
-#: Small tables get further folds with other held-out rows, until `ENOUGH_HELD_OUT` rows were
-#: held out in all, but at most `MOST_FOLDS`: on a tenth of 1,000 rows the number of epochs that
-#: is selected is often far from the best.
+#: Small tables get several folds with different held-out rows: until `ENOUGH_HELD_OUT` rows are
+#: held out in all, but at most `MOST_FOLDS` folds. If only 100 rows are held out, a tenth of
+#: 1,000, the selected number of epochs is often far from the best.
 ENOUGH_HELD_OUT, MOST_FOLDS = 300, 3
 
 
 def held_out_splits(config: Config, data: FitData, seed: int) -> list[tuple[Dataset, Dataset]]:
-    """(train, held out) of each fold; a single fold if it holds out enough rows.
+    """Split the rows of each fold into training rows and held-out rows.
+
+    There is a single fold if it holds out enough rows, or if the user gave the held-out rows.
 
     Parameters
     ----------
@@ -36,6 +38,7 @@ def held_out_splits(config: Config, data: FitData, seed: int) -> list[tuple[Data
     Returns
     -------
     list of (Dataset, Dataset)
+        Training rows and held-out rows of each fold.
     """
     if data.held_out is not None:
         return [(data.train, data.held_out)]
@@ -58,20 +61,21 @@ class FoldTrainer:
     config : Config
     fold : Fold
     encodings : list of (PiecewiseLinear or None)
-        Numeric encodings; a preprocessor is fitted with each.
+        Encodings of numbers. A preprocessor is fitted for each of them.
     reader : RowReader
         It has read the rows.
     classes : ndarray of shape (n_classes,)
     seeds : Seeds
     bar : ProgressBar, default=None
-        It shows each epoch.
+        The bar that shows each epoch.
     where : str, default=""
-        Number of the fold, for the bar.
+        Text for the bar's title with the number of the fold.
 
     Attributes
     ----------
     transfer_rows : dict of str to Dataset
-        The rows of the transfer set of each candidate, unless they are new in each epoch.
+        Rows of transfer sets that were made for this fold, by name of the candidate. Rows that
+        are made anew for each epoch are not kept.
     """
 
     def __init__(
@@ -99,11 +103,12 @@ class FoldTrainer:
         self.transfer_rows: dict[str, Dataset] = {}
 
     def dataset(self, name: str) -> Dataset:
-        """All rows that a candidate is trained on.
+        """All rows that a candidate is trained on, including those of its transfer set.
 
         Parameters
         ----------
         name : str
+            Name of the candidate.
 
         Returns
         -------
@@ -126,19 +131,20 @@ class FoldTrainer:
         previous: Any,
         on_epoch: Callable | None,
     ) -> Any:
-        """Train a candidate.
+        """Train a candidate, or continue its training.
 
         Parameters
         ----------
         candidate : Candidate
         encoding : PiecewiseLinear or None
         dataset : Dataset
+            The rows to train on, from :meth:`dataset`.
         n_epochs : int or None
             None means `max_epochs` of the configuration.
         previous : TrainingResult or None
-            The training to continue.
+            The training to continue; None trains from the beginning.
         on_epoch : callable or None
-            (record, result) -> whether to stop; see
+            Called after each epoch with (record, result), returns whether to stop; see
             :func:`skkd.training.fit.fit_dataset`.
 
         Returns
@@ -169,7 +175,7 @@ class FoldTrainer:
         encoding: PiecewiseLinear | None,
         on_epoch: Callable | None,
     ) -> Callable:
-        """A function that updates the bar and then calls `on_epoch`."""
+        """A function to call after each epoch: it updates the bar, then calls `on_epoch`."""
         inputs = f", {encoding or 'plain numbers'}" if len(self.preprocessors) > 1 else ""
         title = f"trying {candidate.name}{inputs}{self.where}"
 

@@ -1,4 +1,7 @@
-"""The plan of a fit: what is fitted to all rows, selected on held-out rows if possible."""
+"""The plan of a fit: which candidate, encoding and number of epochs to use on all rows.
+
+They are selected on held-out rows if there are enough rows.
+"""
 
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
@@ -29,21 +32,22 @@ class Plan:
     Parameters
     ----------
     candidate : Candidate
+        What the network learns from.
     encoding : skkd.preprocessing.PiecewiseLinear or None
         Encoding of numbers.
     preprocessor : skkd.preprocessing.preprocessor.Preprocessor
         Fitted.
     n_epochs : int
-        Upper bound of the number of epochs, those of `start` included.
+        Upper bound of the number of epochs, including those of `start`.
     temperature : float, default=1.0
-        Divides the logits if nothing was selected.
+        The logits are divided by this temperature if nothing was selected.
     choice : Trial, default=None
-        The selected trial; None if nothing was selected.
+        The trial of the selected candidate; None if nothing was selected.
     start : skkd.training.result.TrainingResult, default=None
         The training to continue; None trains from the beginning.
     transfer_rows : Dataset, default=None
-        Rows of the transfer set that were made during the selection; None if they are still
-        to be made.
+        Rows of the candidate's transfer set that were made during the selection; None if there
+        are none.
     """
 
     candidate: Candidate
@@ -62,10 +66,11 @@ class Plan:
         return self.n_epochs - state.get("epochs_done", 0)
 
     def temperature_for(self, n_epochs: int | None) -> float:
-        """The temperature that divides the logits after `n_epochs` epochs on all rows.
+        """The temperature by which to divide the logits after `n_epochs` epochs on all rows.
 
-        The selected temperature holds only for the length at which it was measured: not for
-        another length, nor for a training that kept its best epoch (`n_epochs` None).
+        The selected temperature is used only if `n_epochs` is the selected number of epochs,
+        at which the temperature was measured. For another number it is 1. `n_epochs` is None
+        if early stopping decided which epoch to keep.
         """
         if self.choice is None:
             return self.temperature
@@ -85,7 +90,7 @@ def can_select(data: FitData) -> bool:
     bool
     """
     targets = data.train.targets
-    # Class weights do not count.
+    # Without the factors of class weights: only the sample weights count.
     return effective_rows(targets["weights"] / data.class_weights[targets["labels"]]) >= FEWEST_ROWS
 
 
@@ -97,7 +102,7 @@ def make_plan(
     seeds: Seeds,
     reports_epochs: bool = False,
 ) -> Plan:
-    """The plan of a new fit.
+    """Make the plan of a new fit, by selection on held-out rows if possible.
 
     Parameters
     ----------
@@ -108,8 +113,8 @@ def make_plan(
         It has read the rows.
     seeds : Seeds
     reports_epochs : bool, default=False
-        Whether callbacks are called after each epoch. The last fit then trains all epochs, and
-        takes none over from the selection.
+        Whether callbacks are called after each epoch. If True, the last fit trains from the
+        beginning, and does not continue a training of the selection.
 
     Returns
     -------
@@ -150,9 +155,10 @@ def _select(
     reader: RowReader,
     seeds: Seeds,
 ) -> tuple[Trial | None, Dataset | None]:
-    """The trial that is best on held-out rows, and transfer rows that the last fit can reuse.
+    """Train all candidates, and return the trial that is best on held-out rows.
 
-    (None, None) if too few rows are held out.
+    Also return the rows of its transfer set if the last fit can reuse them, else None. If too
+    few rows are held out, return (None, None) without any training.
     """
     splits = held_out_splits(config, data, seeds.split)
     n_rows = sum(effective_rows(held_out.targets["weights"]) for _, held_out in splits)
@@ -196,12 +202,12 @@ def _bar(config: Config) -> AbstractContextManager[ProgressBar | None]:
 
 
 def _numbered(n_folds: int) -> list[str]:
-    """The number of each fold, for a title; empty for a single fold."""
+    """Text with the number of each fold, for the bar's title; empty for a single fold."""
     return [f", fold {k + 1} of {n_folds}" if n_folds > 1 else "" for k in range(n_folds)]
 
 
 def _summary(choice: Trial) -> str:
-    """What was selected, for the bar."""
+    """Text for the progress bar that tells what was selected."""
     losses = choice.losses_by_name
     lowest = min(losses, key=losses.__getitem__)
     taken = f"selected {choice.candidate.name}, {choice.n_epochs} epochs"
@@ -213,19 +219,20 @@ def _summary(choice: Trial) -> str:
 def _with_different_inputs(
     preprocessors: dict[PiecewiseLinear | None, Preprocessor],
 ) -> list[PiecewiseLinear | None]:
-    """The first encoding, and those with another number of inputs for the network."""
+    """Keep the first encoding, and others that give the network another number of inputs."""
     first, *others = preprocessors
     width = preprocessors[first].n_features
     return [first, *(other for other in others if preprocessors[other].n_features != width)]
 
 
 def _may_go_on_from_selection(plan: Plan, data: FitData) -> bool:
-    """Whether the last training may continue the selected one from the middle.
+    """Whether the last fit may continue the selected training from the middle.
 
-    The rows that were held out are then used in the last part only. That is acceptable with a
-    transfer set: they are few of many rows, and the last part is at least half of the training.
-    It is not without one, nor with fresh rows, which would be made a second time, nor with a
-    validation set, whose loss is recorded from the beginning.
+    The held-out rows of the selection are then used in the last part of the training only. That
+    is acceptable with a transfer set, if the held-out rows are few among its rows and the last
+    part is at least half of the training. It is not acceptable without a transfer set, nor with
+    fresh rows, which would be made a second time, nor with validation rows for early stopping,
+    because their loss is recorded from the first epoch.
     """
     choice, transfer_rows = plan.choice, plan.transfer_rows
     if choice is None or choice.start is None or transfer_rows is None or data.valid is not None:
@@ -237,7 +244,11 @@ def _may_go_on_from_selection(plan: Plan, data: FitData) -> bool:
 
 
 def _lengths(config: Config) -> list[int]:
-    """Numbers of epochs: `max_epochs`, or if that is "auto" the minima of the learning rate."""
+    """Numbers of epochs after which training may end.
+
+    With early stopping the list is empty. If the user gave `max_epochs` it holds only this number,
+    else the epochs at which the learning rate is lowest.
+    """
     if config.early_stopping:
         return []
     if "max_epochs" not in config.left_auto:

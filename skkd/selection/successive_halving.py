@@ -1,20 +1,25 @@
 """Successive halving: candidates compete on held-out rows, and the poor ones stop early.
 
-Each candidate is fitted to the training rows of each fold. The one with the lowest log-loss of
-true labels on the held-out rows is fitted again to all rows.
+A candidate is something to learn from: labels alone, a teacher, or a teacher and a transfer set.
+Each candidate is trained on the training rows of each fold. The one with the lowest log-loss of
+true labels on the held-out rows is then trained again on all rows.
 
 To spend little training on candidates that lose, they are compared at several rungs: the last
-three lengths at which a training may end (Jamieson and Talwalkar 2016, "Non-stochastic best arm
-identification and hyperparameter optimization", arXiv:1502.07943). The two candidates with the
-lowest losses stay after the first rung, the one with the lowest after the second. The candidate
-that is best with required margins stays too, because a transfer set, which may have the lower
-loss but a margin, gains most in the end. A candidate is stopped if repeating its last improvement
-would still leave it behind the best.
+three numbers of epochs after which a training may end (Jamieson and Talwalkar 2016,
+"Non-stochastic best arm identification and hyperparameter optimization", arXiv:1502.07943).
 
-Encodings of numbers are compared before, at the first rung, with the candidate that has the
-lowest weight of the teacher: a teacher that has seen the held-out rows would favour its own
-thresholds. An encoding replaces the first one only if it is better by more than `CLEARLY`
-standard errors, because it makes the network larger. All candidates use the best encoding.
+A candidate can have a required margin: its loss is multiplied by a factor above 1 before it is
+compared, because its teacher may have seen the held-out rows. After each rung the candidate with
+the lowest multiplied loss stays. The two candidates with the lowest plain losses stay after the
+first rung, and one after the second, because a transfer set, which may have a margin, gains most
+in the end. Such a candidate is stopped, too, if repeating its last improvement would still leave
+it behind the best.
+
+Before all this, encodings of numbers are compared at the first rung. This uses only the candidate
+with the lowest weight of the teacher, because a teacher that has seen the held-out rows would
+favour bins at its own thresholds. An encoding replaces the first one only if it is better by more
+than `CLEARLY` standard errors, because it makes the network larger. All candidates then use the
+best encoding.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,14 +36,14 @@ from skkd.supervision import Candidate
 
 __all__ = ["Choices", "Trial", "choose"]
 
-#: An encoding with more inputs must be better by so many standard errors. Encodings that help
-#: small networks in the end lead early by 1.8 or more, others by less than 1.
+#: An encoding with more inputs must be better by this many standard errors. At the first rung,
+#: encodings that help small networks in the end are better by 1.8 or more, others by less than 1.
 CLEARLY = 1.5
 
 
 @dataclass(frozen=True)
 class Choices:
-    """The alternatives of a selection.
+    """The alternatives that a selection compares.
 
     Parameters
     ----------
@@ -47,7 +52,8 @@ class Choices:
     encodings : list of (skkd.preprocessing.PiecewiseLinear or None)
         Encodings of numbers; the first is used unless another is clearly better.
     lengths : list of int
-        Numbers of epochs; empty if only the end of training counts.
+        Numbers of epochs after which training may end. If empty, networks are compared only
+        when their training has ended by early stopping.
     """
 
     candidates: list[Candidate]
@@ -74,7 +80,7 @@ class Training:
         self.result: Any = None
 
     def go_on(self, n_epochs: int | None, on_epoch: Callable | None) -> None:
-        """Continue the training: see :meth:`FoldTrainer.fit`."""
+        """Train for `n_epochs` more epochs: see :meth:`FoldTrainer.fit`."""
         if self.dataset is None:
             self.dataset = self.fold.dataset(self.candidate.name)
         earlier = self.result
@@ -93,7 +99,7 @@ class Training:
 
 
 def _with_earlier_epochs(on_epoch: Callable, earlier: Any) -> Callable:
-    """`on_epoch`, called with a result that includes the epochs of an earlier training."""
+    """Wrap `on_epoch`, so that its `result` includes the epochs of an earlier training."""
 
     def after_epoch(record: dict, result: Callable) -> bool:
         return on_epoch(record, lambda: result().preceded_by(earlier))
@@ -122,13 +128,14 @@ class Trial(EpochChoice):
     is_over : bool
         Whether training has ended: all epochs are done, or the loss rose clearly.
     start : skkd.training.result.TrainingResult or None
-        The training at the length before the selected one, to continue from. None if the
-        selected length is the first, with several folds, and in the end for all trials but the
-        best.
+        The training at the length before the selected one, which the last fit may continue.
+        None if the selected length is the first, or if there are several folds. After the
+        selection only the best trial keeps it.
     teacher_logits : ndarray of shape (n_rows, n_classes) or None
-        The teacher's logits of the held-out rows.
+        The teacher's logits for the held-out rows; None without a teacher.
     trials : dict of str to Trial
-        The trials of all candidates, by name; set for the best one in the end.
+        The trials of all candidates, by name. Only the best trial gets them, after the
+        selection.
     """
 
     def __init__(
@@ -159,7 +166,7 @@ class Trial(EpochChoice):
         Parameters
         ----------
         end : int or None
-            None trains until the training ends by itself, and judges only that end.
+            None trains until the training ends by itself, and records only the final losses.
         """
         parts = [end]
         if len(self.trainings) > 1 and end is not None:
@@ -190,7 +197,10 @@ class Trial(EpochChoice):
 
     @property
     def projected_loss(self) -> float:
-        """The loss if the last improvement, from one length to the next, is repeated."""
+        """The loss at the next length, if the last improvement is repeated.
+
+        It is 0 if there was only one length so far.
+        """
         *earlier, last = self.losses.values()
         return 2 * last - earlier[-1] if earlier else 0.0
 
@@ -213,12 +223,18 @@ class Trial(EpochChoice):
         return self.judge(self.n_done, np.concatenate(logits))
 
     def release(self, keeps_start: bool = False) -> None:
-        """Keep the losses, but neither rows nor networks: the trial is not trained again."""
+        """Free rows and networks, and keep the losses; the trial cannot be trained further.
+
+        `keeps_start` also keeps `start`, the training that the last fit may continue.
+        """
         self.trainings, self._latest = [], None
         self.start = self.start if keeps_start else None
 
     def is_better_than(self, rival: "Trial") -> bool:
-        """Whether its loss is clearly lower than that of another, each at its own length."""
+        """Whether this trial's loss is lower than a rival's by more than `CLEARLY` errors.
+
+        Each of the two losses is that of the trial's own selected length.
+        """
         ours, theirs = (trial.row_losses[trial.n_epochs] for trial in (self, rival))
         return is_worse(theirs - ours, self.weights, errors=CLEARLY)
 
@@ -231,9 +247,10 @@ def choose(choices: Choices, folds: list[FoldTrainer], is_seen: bool = False) ->
     choices : Choices
     folds : list of FoldTrainer
     is_seen : bool, default=False
-        Whether the teacher may have seen the held-out rows of a small table. Its soft labels
-        of rows near them then give information about their labels, and a longer training uses
-        more of it. No candidate is therefore trained for more epochs than suit labels alone.
+        Whether the table is small and the teacher may have seen the held-out rows. The
+        teacher's soft labels of similar rows then reveal some of the held-out labels, and
+        longer training exploits this. Therefore no candidate is trained for more epochs than
+        are best for labels alone.
 
     Returns
     -------
@@ -255,7 +272,7 @@ def choose(choices: Choices, folds: list[FoldTrainer], is_seen: bool = False) ->
 
 
 def _best_encoded(trials: list[Trial], rung: int | None) -> Trial:
-    """The first trial, or one that is clearly better at the first rung."""
+    """Train all trials to the first rung; return the first, or one that is clearly better."""
     leader, *others = trials
     if others:
         leader.go_on_until(rung)
@@ -268,10 +285,11 @@ def _best_encoded(trials: list[Trial], rung: int | None) -> Trial:
 
 
 def _best_of(running: list[Trial], rungs: Sequence[int | None], reference: Trial | None) -> Trial:
-    """The best trial: after each rung it stays, with as many of the lowest as rungs are to come.
+    """Run successive halving, and return the best trial.
 
-    The reference, labels alone, limits the length of the others: it is trained first, even
-    after it has lost, and no trial is trained for longer than the reference.
+    After each rung the best trial stays, and at most as many others as there are rungs to come.
+    If a reference is given, labels alone, no trial is trained for more epochs than are best for
+    the reference. For this the reference is trained first at each rung, even after it has lost.
     """
     for n_rungs_to_come, rung in zip(reversed(range(len(rungs))), rungs, strict=True):
         if len(running) == 1:
@@ -294,7 +312,10 @@ def _best_of(running: list[Trial], rungs: Sequence[int | None], reference: Trial
 
 
 def _best_and_hopeful(trials: list[Trial], n_most: int) -> tuple[Trial, list[Trial]]:
-    """The trial of the lowest loss, margins included, and those that may still overtake it."""
+    """Return the best trial, margins included, and others that may still overtake it.
+
+    The others are among the `n_most` trials of the lowest loss without margins.
+    """
     margin = _required_margins(trials)
     best = min(trials, key=lambda trial: trial.loss * margin[trial])
     lowest = sorted(trials, key=lambda trial: trial.loss)[:n_most]
@@ -303,7 +324,11 @@ def _best_and_hopeful(trials: list[Trial], n_most: int) -> tuple[Trial, list[Tri
 
 
 def _required_margins(trials: list[Trial]) -> dict[Trial, float]:
-    """The factor of the loss of each trial."""
+    """The factor by which each trial's loss is multiplied before it is compared.
+
+    The factor is smaller if the teacher is trusted: if the best candidate without a margin uses
+    the teacher.
+    """
     without_margin = [trial for trial in trials if trial.candidate.required_margin <= 1]
     best = min(without_margin, key=lambda trial: trial.loss, default=None)
     is_trusted = best is not None and best.candidate.alpha > 0

@@ -1,7 +1,9 @@
-"""Teachers: how each kind of model is asked, cloned and fitted, and how its answers are kept.
+"""Teachers: fitted models that give the soft labels from which a student network learns.
 
-``teacher`` is what a fit holds; ``predict_proba`` asks each kind of model; ``answers`` and
-``soft_labels`` read, check and align what it returns.
+``teacher`` binds a model to its options for one fit of a student. ``predict_proba`` calls
+each kind of model. ``answers`` and ``soft_labels`` check the probabilities that a model
+returns and put them into the order of the classes. ``cloning`` fits clones of a model.
+``cache`` keeps predictions and fitted clones.
 """
 
 from skkd.teachers.agreement import TeacherMismatchWarning, WeakTeacherWarning

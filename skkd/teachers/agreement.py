@@ -1,4 +1,4 @@
-"""Whether a teacher agrees with the labels more than chance does."""
+"""A check that a teacher predicts the labels better than chance."""
 
 import numpy as np
 
@@ -6,12 +6,12 @@ from skkd.checks import warn
 
 __all__ = ["TeacherMismatchWarning", "WeakTeacherWarning", "agreement_with"]
 
-#: On fewer rows an agreement near chance is no evidence against a teacher.
+#: On fewer rows than this, agreement at chance level is no evidence against a teacher.
 FEWEST_ROWS = 30
 
 
 class TeacherMismatchWarning(UserWarning):
-    """A teacher predicts the labels of these rows no better than chance."""
+    """The teacher predicts the labels y of `fit` no better than chance."""
 
 
 class WeakTeacherWarning(UserWarning):
@@ -26,21 +26,24 @@ def agreement_with(
 ) -> float:
     """Balanced accuracy of a teacher's most likely classes, with a warning at chance level.
 
-    Balanced, because a good teacher of rare classes may be less accurate than always
-    predicting the most frequent one.
+    Plain accuracy is not used: if some classes are rare, even a good teacher may be less
+    accurate than a model that always predicts the most frequent class.
 
     Parameters
     ----------
     probabilities : ndarray of shape (n_rows, n_classes)
+        The teacher's soft labels.
     codes : ndarray of int of shape (n_rows,)
+        The labels, as column indices of `probabilities`.
     weights : ndarray of shape (n_rows,), default=None
+        Sample weights.
     was_fitted_on_rows : bool, default=False
-        Whether the teacher was fitted on these very rows, for the warning.
+        Whether the teacher was fitted on these rows. The warning then gives other advice.
 
     Returns
     -------
     float
-        NaN if all weights are zero.
+        The balanced accuracy; NaN if all weights are zero.
     """
     weights = np.ones(len(codes)) if weights is None else weights
     if not weights.any():
@@ -63,7 +66,7 @@ def agreement_with(
 def _is_chance(
     agreement: float, probabilities: np.ndarray, codes: np.ndarray, weights: np.ndarray
 ) -> bool:
-    """Whether a balanced accuracy is that of guessing."""
+    """Whether a teacher is at chance level, even after correction for rare classes."""
     shares = np.bincount(codes, weights)
     shares = shares[shares > 0] / shares.sum()
     chance = 1 / len(shares) + 0.05
@@ -71,15 +74,16 @@ def _is_chance(
         return False
     if shares.min() >= 0.5 / len(shares):
         return True
-    # A good teacher may never find a rare class the most likely one. Its probability is
-    # then still higher in the rows of that class than in others.
+    # Even a good teacher may never give a rare class the highest probability. But it gives
+    # the class a higher probability in rows of that class than in other rows. So each
+    # probability is divided by its mean over all rows.
     usual = np.maximum(probabilities.mean(axis=0), np.finfo(np.float64).tiny)
     by_ratio = (probabilities / usual).argmax(axis=1)
     return _balanced_accuracy(codes, by_ratio, weights) <= chance
 
 
 def _balanced_accuracy(codes: np.ndarray, predicted: np.ndarray, weights: np.ndarray) -> float:
-    """The mean recall over the classes that occur."""
+    """The mean recall over the classes that occur in `codes`."""
     rows = np.bincount(codes, weights)
     hits = np.bincount(codes, weights * (predicted == codes))
     return float((hits[rows > 0] / rows[rows > 0]).mean())

@@ -1,4 +1,4 @@
-"""A teacher's answer: an array whose columns are in the order of its classes."""
+"""Read what a teacher returns: an array of probabilities, and the class of each column."""
 
 from contextlib import suppress
 from typing import Any
@@ -12,12 +12,13 @@ from skkd.teachers.soft_labels import as_array, check_shape, named_columns, shor
 
 __all__ = ["Answer", "in_order_of", "labels_of", "read_answer"]
 
-#: Probabilities of shape (n_rows, n_columns), and the label of each column or None.
+#: What a teacher returns for some rows, as read: probabilities of shape (n_rows, n_columns),
+#: and the class label of each column (None if the teacher does not give it).
 Answer = tuple[np.ndarray, Any]
 
 
 def labels_of(teacher: Any) -> np.ndarray | None:
-    """The `classes_` of a teacher, checked.
+    """The `classes_` of a teacher, checked to be a one-dimensional array.
 
     Parameters
     ----------
@@ -26,7 +27,7 @@ def labels_of(teacher: Any) -> np.ndarray | None:
     Returns
     -------
     ndarray of shape (n_classes,), or None
-        None where it has none, or where they are None.
+        None if the teacher has no `classes_`, or if `classes_` is None.
     """
     classes = getattr(teacher, "classes_", None)
     if classes is None:
@@ -43,7 +44,7 @@ def labels_of(teacher: Any) -> np.ndarray | None:
 
 
 def _as_array(classes: Any) -> np.ndarray:
-    """Classes as an array of their own values: numbers beside text stay numbers."""
+    """Class labels as an array. Numbers in a list that also holds text stay numbers."""
     if str(getattr(classes, "dtype", "")) in ("Int128", "UInt128"):  # NumPy has no such type
         return np.array(plain_values(classes), dtype=object)
     labels = np.asarray(classes)
@@ -53,19 +54,24 @@ def _as_array(classes: Any) -> np.ndarray:
 
 
 def read_answer(answer: Any, classes: Any, n_rows: int) -> Answer:
-    """An answer as an array, and the labels of its columns.
+    """The output of a teacher as a float array, and the class label of each column.
+
+    If the columns have names, they are sorted into the order of `classes`.
 
     Parameters
     ----------
     answer : array-like or table of shape (n_rows, n_columns)
+        The object that the teacher returned.
     classes : ndarray of shape (n_columns,), list of names or None
-        The labels of the columns; None takes the column names of a table.
+        The class label of each column. None takes the column names of a table.
     n_rows : int
+        Number of rows that the output must have.
 
     Returns
     -------
     array : ndarray of shape (n_rows, n_columns), float64
     classes : ndarray of shape (n_columns,), list of names or None
+        None if `classes` is None and the columns have no names.
 
     Examples
     --------
@@ -82,14 +88,18 @@ def read_answer(answer: Any, classes: Any, n_rows: int) -> Answer:
 
 
 def in_order_of(answer: Any, array: np.ndarray, classes: Any) -> np.ndarray:
-    """The columns of an answer, sorted into the order of the classes if they have names.
+    """The output of a teacher, with its columns sorted into the order of the classes.
+
+    Columns without names are left as they are.
 
     Parameters
     ----------
     answer : array-like or table of shape (n_rows, n_columns)
+        The object that the teacher returned. Its column names are read.
     array : ndarray of shape (n_rows, n_columns)
-        The answer as numbers.
+        The numbers in `answer`.
     classes : ndarray of shape (n_columns,), or list of names
+        An array holds class labels. A list holds the column names of an earlier output.
 
     Returns
     -------
@@ -98,9 +108,9 @@ def in_order_of(answer: Any, array: np.ndarray, classes: Any) -> np.ndarray:
     Raises
     ------
     ValueError
-        If the columns have names, and these are not those of the classes.
+        If the columns have names that are not the classes.
     """
-    is_array = isinstance(classes, np.ndarray)  # else they are the names of an earlier answer
+    is_array = isinstance(classes, np.ndarray)  # a list holds the names of an earlier answer
     names = named_columns(answer, classes) if is_array else names_of(answer)
     labels = classes.tolist() if is_array else classes
     if names is None or names == labels:

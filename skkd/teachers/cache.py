@@ -1,16 +1,19 @@
-"""Answers of teachers are kept: teachers are slow, and a search needs the same answers often.
+"""A cache of teachers' predictions, because teachers are slow and searches repeat their calls.
 
-A grid of 50 candidates on 5 folds has 250 students, but only 5 sets of rows. This
-process keeps, within bounds,
+A grid search over 50 settings on 5 folds fits 250 students, but calls the teacher for only
+5 different sets of rows. Within bounds on memory, each process caches
 
-- the answers of a frozen teacher, as long as that object exists and is unchanged: the
-  teacher itself is held by a weak reference;
-- a teacher that was fitted on some rows, together with its answers for them.
+- the predictions of a frozen teacher, which the user has fitted, as long as the teacher exists
+  and is unchanged (the cache holds it by a weak reference);
+- each teacher that skkd has fitted on some rows, with its predictions for these rows.
 
-With a `memory` (joblib's) both are shared between processes and sessions, too. It holds
-pickles, which run code when they are read, so its folder is private to the user.
-Content is compared (:mod:`skkd.teachers.hashing`): two arrays with the same numbers are
-the same rows. A teacher whose content cannot be read is called each time.
+With a joblib `memory`, this cache is also kept on disk and shared between processes and
+sessions. It then consists of pickles, which run code when they are read, so its folder is
+private to the user.
+
+Teachers and rows are compared by a hash of their content (:mod:`skkd.teachers.hashing`): two
+arrays with equal numbers count as the same rows. A teacher that cannot be hashed is not
+cached: it is called each time.
 """
 
 import os
@@ -39,16 +42,16 @@ __all__ = [
     "series_of_calls",
 ]
 
-#: Bounds of the answers that are kept: their number, and their bytes.
+#: Bounds on the cached predictions of frozen teachers: number of arrays, and total bytes.
 MOST_ANSWERS = 256
 ANSWER_BYTES = 2**27
-#: Bound of the fitted teachers that are kept: the bytes of their pickles.
+#: Bound on the cached fitted teachers: total bytes of their pickles and predictions.
 TEACHER_BYTES = 2**29
 
 
 @dataclass
 class _Answer:
-    """A teacher's answer, and its key in a joblib memory."""
+    """A teacher's predictions for some rows, and their key in a joblib memory, if known."""
 
     value: Answer
     key: str | None = None
@@ -56,46 +59,53 @@ class _Answer:
 
 @dataclass
 class _Record:
-    """A frozen teacher, its fingerprint after the last call, and its answers."""
+    """The cache entry of one frozen teacher: its fingerprint and its predictions."""
 
     teacher: weakref.ref
-    state: str | None = None
-    answers: OrderedDict[str, _Answer] = field(default_factory=OrderedDict)  # by rows
-    n_series: int = 0  # series of calls that are running now
-    lasting_state: str | None = None  # the fingerprint on disk, found once per series
+    state: str | None = None  # fingerprint of the teacher after the last call
+    answers: OrderedDict[str, _Answer] = field(default_factory=OrderedDict)  # by hash of rows
+    n_series: int = 0  # number of `series_of_calls` contexts that are open now
+    lasting_state: str | None = None  # fingerprint for a memory, computed once per series
     lock: Any = field(default_factory=threading.RLock)
 
 
 @dataclass
 class _Fitted:
-    """A teacher that this process fitted, its fingerprint after the call, and its answer."""
+    """The cache entry of one fitted teacher, with its predictions for the rows of its fit."""
 
     teacher: Any
-    state: str
+    state: str  # fingerprint of the teacher after fitting and predicting
     answer: Answer
-    n_bytes: int
-    key: str | None = None
+    n_bytes: int  # of the teacher's pickle and of the predictions
+    key: str | None = None  # in a joblib memory, if known
 
 
 def remembered_answer(
     teacher: Any, X: Any, ask: Callable[[Any], Answer], memory: Any = None
 ) -> Answer:
-    """A frozen teacher's answer for rows: the one that was kept, or that of a call now.
+    """A frozen teacher's predictions for some rows, from the cache or else from a new call.
+
+    The result of a new call is cached.
 
     Parameters
     ----------
     teacher : object
-        Held by a weak reference. If anything in it has changed since the last call here,
-        it is called again. A change by that call itself (of a counter, say) does not count.
+        The cache holds it by a weak reference. If anything in the teacher has changed since
+        its last call here, its cached predictions are dropped. A change that the call itself
+        makes (to a counter, say) does not count.
     X : array-like or table
+        The rows.
     ask : callable
-        (teacher) -> (probabilities, classes).
+        (teacher) -> (probabilities, classes). Makes a new call.
     memory : joblib.Memory, default=None
+        Caches the predictions on disk, too.
 
     Returns
     -------
-    probabilities : ndarray of shape (n_rows, n_columns), read-only
+    probabilities : ndarray of shape (n_rows, n_columns)
+        Read-only if they are cached.
     classes : ndarray of shape (n_columns,) or None
+        The label of each column; None if the teacher does not give it.
     """
     rows, record = fingerprint(X), _record_of(teacher)
     if rows is None or record is None:
@@ -123,8 +133,9 @@ def remembered_answer(
 def series_of_calls(teacher: Any) -> Iterator[None]:
     """A context for several calls of a frozen teacher that does not change between them.
 
-    Changes are looked for before and after the whole series, not at each call: to hash a
-    large forest takes longer than its prediction. A change in between is not found.
+    Inside it, :func:`remembered_answer` does not check the teacher for changes at each call,
+    because hashing a large forest takes longer than predicting with it. The teacher is
+    hashed at the beginning and at the end only, so a change in between goes unnoticed.
 
     Parameters
     ----------
@@ -149,24 +160,29 @@ def series_of_calls(teacher: Any) -> Iterator[None]:
 def remembered_teacher(
     unfitted: Any, data: tuple, fit_and_ask: Callable[[], tuple[Any, Answer]], memory: Any = None
 ) -> tuple[Any, Answer]:
-    """A fitted teacher and its answer for the rows it was fitted on: kept, or made now.
+    """A fitted teacher and its predictions, from the cache or else from a new fit.
+
+    The result of a new fit is cached.
 
     Parameters
     ----------
     unfitted : estimator
-        Identified by its class and its parameters, seeds included. If the user's code in
-        it has changed since the last fit here, it is fitted again. A change by that fit
-        itself (of a counter in a class, say) does not count.
+        The teacher before fitting. Its class and its parameters, seeds included, are part of
+        the cache key. If functions or classes of the user in it have changed since the last
+        fit here, its cached results are dropped. A change that the fit itself makes (to a
+        counter in a class, say) does not count.
     data : tuple
-        Everything that it is fitted on.
+        The rest of the cache key: the rows, labels and weights, and other arguments of the
+        fit.
     fit_and_ask : callable
-        () -> (fitted teacher, (probabilities, classes)).
+        () -> (fitted teacher, (probabilities, classes)). Makes a new fit.
     memory : joblib.Memory, default=None
+        Caches the result on disk, too.
 
     Returns
     -------
     teacher : estimator
-        The same object for the same arguments, as long as it is unchanged.
+        Equal arguments give the same object, as long as the object is unchanged.
     answer : (probabilities, classes)
     """
     data_hash = fingerprint(data)
@@ -196,9 +212,9 @@ def remembered_teacher(
 
 
 def forget():
-    """Drop all answers and fitted teachers that this process keeps.
+    """Drop all predictions and fitted teachers that this process has cached.
 
-    A `memory` on disk stays as it is: call its own `clear`.
+    A `memory` on disk is not cleared: call its own method `clear` for that.
     """
     with _lock:
         _records.clear()
@@ -212,16 +228,18 @@ def as_memory(memory: Any) -> Any:
     Parameters
     ----------
     memory : None, str, path-like or object with a `cache` method
-        A folder that does not exist is made, with access for the user alone.
+        A str or path is the folder of a new joblib Memory. The folder is made if it does
+        not exist, with access for the user alone.
 
     Returns
     -------
     object with a `cache` method, or None
+        None if `memory` is None.
 
     Raises
     ------
     ValueError
-        If others than the user can write to the folder.
+        If other users can write to the folder.
     """
     if not isinstance(memory, (str, os.PathLike)):
         return None if memory is None else check_memory(memory)
@@ -232,19 +250,19 @@ def as_memory(memory: Any) -> Any:
 
 
 _lock = threading.Lock()
-#: By id of a teacher; the most recently used one at the end.
+#: The cache entry of each frozen teacher, by id of the teacher; the most recently used last.
 _records: OrderedDict[int, _Record] = OrderedDict()
-#: By the ids of the user's code in a teacher, and the hash of the unfitted teacher with its data.
+#: The cache entry of each fitted teacher. The key consists of the ids of the user's functions
+#: and classes in the teacher, and of the hash of the unfitted teacher with its data.
 _fitted: OrderedDict[tuple[tuple[int, ...], str], _Fitted] = OrderedDict()
-#: Fingerprints of the user's code after the last fit, by ids of the code.
+#: Fingerprints of the user's functions and classes after the last fit, by their ids.
 _state_of_code: dict[tuple[int, ...], str | None] = {}
 
 
 def _begin_forked_child() -> None:
     global _lock
-    _lock = (
-        threading.Lock()
-    )  # another thread of the parent may have held the old one, or that of a teacher
+    # Another thread of the parent may have held the old lock, or the lock of a record.
+    _lock = threading.Lock()
     forget()
 
 
@@ -253,7 +271,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def _record_of(teacher: Any) -> _Record | None:
-    """The record of a teacher; None if no weak reference to it is possible."""
+    """The cache entry of a frozen teacher; None if no weak reference to the teacher is possible."""
     with _lock:
         found = _records.get(id(teacher))
         if found is None or found.teacher() is not teacher:
@@ -266,7 +284,10 @@ def _record_of(teacher: Any) -> _Record | None:
 
 
 def _look_for_changes(record: _Record, teacher: Any) -> None:
-    """Drop the answers of a teacher that has changed since the last call."""
+    """Drop the cached predictions of a teacher that has changed since its last call.
+
+    Nothing is checked within a `series_of_calls`.
+    """
     if record.n_series:
         return
     state = fingerprint(teacher)
@@ -276,13 +297,13 @@ def _look_for_changes(record: _Record, teacher: Any) -> None:
 
 
 def _note_state(record: _Record, teacher: Any) -> None:
-    """Take the state after a call as unchanged: the call itself may change a counter."""
+    """Record the teacher's fingerprint after a call, which may itself change a counter in it."""
     if not record.n_series and record.state is not None:
         record.state = fingerprint(teacher)
 
 
 def _keep_within_bounds() -> None:
-    """Drop the answers that were used least recently."""
+    """Drop the least recently used predictions until the cache is within its bounds."""
     with _lock:
         for key in [key for key, record in _records.items() if record.teacher() is None]:
             del _records[key]
@@ -317,6 +338,7 @@ def _read_only(answer: Answer) -> Answer:
 
 
 def _unremembered(compute: Callable[[], Any], teacher: Any, memory: Any) -> Any:
+    """Return `compute()`, which cannot be cached; warn if the user has set a `memory`."""
     if memory is not None:
         warn(
             f"memory keeps no answers of teacher, a {type(teacher).__name__}: it or the rows hold "
@@ -326,7 +348,7 @@ def _unremembered(compute: Callable[[], Any], teacher: Any, memory: Any) -> Any:
 
 
 def _lasting_state(record: _Record, teacher: Any) -> str | None:
-    """The fingerprint of a teacher on disk; in a series of calls it is computed once."""
+    """A fingerprint for a joblib memory, computed only once within a `series_of_calls`."""
     if not record.n_series:
         return _state_in_any_session(teacher)
     if record.lasting_state is None:
@@ -335,21 +357,25 @@ def _lasting_state(record: _Record, teacher: Any) -> str | None:
 
 
 def _state_in_any_session(teacher: Any) -> str | None:
-    """A fingerprint that is the same in other processes, with the versions of libraries."""
+    """A fingerprint of a teacher for a joblib memory, or None if the teacher cannot be hashed.
+
+    It is equal in all processes with the same versions of the libraries.
+    """
     with suppress(Exception):  # the pickling of a foreign object may raise any error
-        # A second pickle may differ from the first, but a third does not differ from the
-        # second. In a worker process the teacher has been pickled once already.
+        # The pickle of an unpickled object may differ from the first pickle. Later pickles do
+        # not change any more. A worker process already holds an unpickled teacher, so the
+        # teacher is unpickled here, too.
         teacher = pickle.loads(pickle.dumps(teacher))
     return fingerprint((teacher, _versions(teacher)))
 
 
 def _stored(memory: Any, key: str | None, compute: Callable[[], Any]) -> Any:
-    """The result of `compute`, read from disk if it was stored before."""
+    """The result of `compute()`. With a `memory` it is read from disk, or stored there."""
     return compute() if memory is None else _on_disk(memory)(key, compute)
 
 
 def _store(memory: Any, key: str | None, result: Any) -> None:
-    """Write a result that this process keeps to disk, unless it is there."""
+    """Write a cached result to disk if there is a `memory` that lacks it."""
     if memory is None:
         return
     is_stored = getattr(_on_disk(memory), "check_call_in_cache", None)
@@ -362,7 +388,7 @@ def _on_disk(memory: Any) -> Any:
 
 
 def _computed(key: str | None, compute: Callable[[], Any]) -> Any:
-    """The function that joblib stores the results of, by `key` alone."""
+    """Return `compute()`. joblib stores the results of this function by `key` alone."""
     return compute()
 
 

@@ -1,4 +1,4 @@
-"""Clones of a teacher, with seeds, that are fitted to the rows and weights of a student's `fit`."""
+"""Clone a teacher, seed the clone, and fit it to the data that the student is fitted to."""
 
 import copy
 from collections.abc import Iterator
@@ -36,32 +36,34 @@ def fit_and_ask(
     memory: Any = None,
     **settings: Any,
 ) -> tuple[Any, list[MemberLabels]]:
-    """A clone of a teacher, fitted, and its soft labels of the rows it was fitted on.
+    """Fit a clone of a teacher, and return it with its soft labels of X.
 
     Parameters
     ----------
     teacher : estimator or list of (estimator, float)
-        Frozen or not, fitted or not; it is not changed.
+        One model, or a list of (model, weight). The models may be frozen or not, fitted or
+        not. They are not changed.
     X, y : array-like
     sample_weight : array-like or None
         Passed to `fit` of the teacher if it takes weights; else there is a warning.
     seed : int
-        From it, each random state of the teacher that is None gets a seed of its own.
+        Seeds are drawn from it, one for each `random_state` of the teacher that is None.
     asks : bool, default=True
-        Whether the clone predicts; else the soft labels have no rows.
+        Whether the fitted clone predicts X. If not, the soft labels have no rows.
     remember : bool, default=True
-        Whether fitted clones are kept, so that the same teacher is fitted to the same rows
+        Whether fitted clones are cached, so that the same teacher is fitted to the same rows
         only once.
     memory : joblib.Memory, default=None
-        Shares the fitted teachers between processes.
+        Caches the fitted clones on disk, too, where all processes share them.
     **settings
         See :func:`skkd.teachers.predict_proba.ask`.
 
     Returns
     -------
     teacher : estimator, or list of (estimator, float)
-        Fitted.
+        The fitted clone; a list if `teacher` is a list.
     soft_labels : list of MemberLabels
+        One for each model.
     """
     random_state = np.random.RandomState(seed)
     fitted, soft_labels = [], []
@@ -107,7 +109,7 @@ def seeded_clones(
     Returns
     -------
     iterator of estimator
-        The first one is made now, each other one when it is taken.
+        Endless. The first copy is made now, each further one when it is taken.
     """
     before = copy.deepcopy(random_state)
     first = seeded_clone(teacher, random_state, otherwise)
@@ -118,16 +120,16 @@ def seeded_clones(
 def seeded_clone(
     teacher: Any, random_state: np.random.RandomState, otherwise: str = "fit_teacher=False"
 ) -> Any:
-    """An unfitted copy of a teacher, without a random state that is None.
+    """An unfitted copy of a teacher, with a seed in place of each `random_state` of None.
 
     Parameters
     ----------
     teacher : estimator
         Fitted or not; it is not changed.
     random_state : numpy.random.RandomState
-        Each random state in the teacher that is None gets a seed drawn from it.
+        Source of the seeds.
     otherwise : str, default="fit_teacher=False"
-        What the user may set instead, for the error if the teacher cannot be cloned.
+        The setting that the error message suggests if the teacher cannot be cloned.
 
     Returns
     -------
@@ -149,7 +151,10 @@ def seeded_clone(
 
 
 def _can_be_cloned(teacher: Any) -> bool:
-    """Whether it has `fit` and real parameters: some objects have an attribute of any name."""
+    """Whether a teacher has `fit`, and a `get_params` that returns a dict.
+
+    `get_params` is called because some objects have an attribute of any name.
+    """
     if isinstance(teacher, type) or not (
         hasattr(teacher, "fit") and hasattr(teacher, "get_params")
     ):
@@ -158,10 +163,11 @@ def _can_be_cloned(teacher: Any) -> bool:
 
 
 def part_that_stays_fitted(model: Any) -> str | None:
-    """The name of a parameter that a clone keeps fitted, and that was fitted with labels.
+    """The name of a parameter that was fitted with labels and stays fitted in a clone.
 
-    For example a frozen classifier in a stack, or the teacher of a student. Transformers
-    that were fitted without labels do not count.
+    A model with such a parameter cannot be fitted without the held-out rows. Examples are a
+    frozen classifier in a StackingClassifier, and the teacher of a DistilledClassifier.
+    Frozen transformers that were fitted without labels do not count.
 
     Parameters
     ----------
@@ -170,6 +176,7 @@ def part_that_stays_fitted(model: Any) -> str | None:
     Returns
     -------
     str or None
+        None if there is no such parameter.
     """
     for name, part in sorted(model.get_params().items()):
         is_prefit = name.split("__")[-1] == "cv" and isinstance(part, str) and part == "prefit"
@@ -181,7 +188,10 @@ def part_that_stays_fitted(model: Any) -> str | None:
 
 
 def sees_labels(transformer: Any) -> bool:
-    """Whether a transformer, or a part of it, is fitted with labels, by its tags.
+    """Whether a transformer, or one of its parameters, uses the labels when it is fitted.
+
+    This is read from scikit-learn's tag `target_tags.required`, and from the attribute
+    `score_func` of a feature selection.
 
     Parameters
     ----------
@@ -216,7 +226,8 @@ def weights_for(teacher: Any, sample_weight: Any) -> dict[str, Any]:
     Returns
     -------
     dict of str to array-like
-        Empty if there are no weights, and, with a warning, if the teacher takes none.
+        Empty if `sample_weight` is None. Also empty if the teacher takes no weights, and then
+        there is a warning.
     """
     if sample_weight is None:
         return {}
@@ -231,7 +242,10 @@ def weights_for(teacher: Any, sample_weight: Any) -> dict[str, Any]:
 
 
 def _part_without(model: Any) -> str:
-    """The part of an ensemble that takes no weights, for a message."""
+    """Text for a warning: which member of an ensemble takes no sample weights.
+
+    Empty if no member is the cause.
+    """
     if get_config()["enable_metadata_routing"]:  # then the user's requests decide
         return ""
     if isinstance(model, Pipeline):
@@ -245,7 +259,10 @@ def _part_without(model: Any) -> str:
 
 
 def _members_to_weigh(model: Any) -> list[tuple[str, Any]]:
-    """(name, estimator) of the members of a vote or a stack, which must all take weights."""
+    """The members of a VotingClassifier or StackingClassifier, as (name, estimator).
+
+    Such a model takes sample weights only if all its members do. Empty for other models.
+    """
     if not isinstance(model, (VotingClassifier, StackingClassifier)):
         return []
     members = [
@@ -256,7 +273,10 @@ def _members_to_weigh(model: Any) -> list[tuple[str, Any]]:
 
 
 def _name_of_weights(model: Any) -> str | None:
-    """The name of the weights in `fit`, of an estimator or of one inside of it."""
+    """The keyword for sample weights in a model's `fit`, or None if it takes no weights.
+
+    For a Pipeline this is the keyword of its last step, for example "svc__sample_weight".
+    """
     members = _members_to_weigh(model)
     if not members and has_fit_parameter(model, "sample_weight"):
         return "sample_weight"

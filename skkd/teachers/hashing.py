@@ -1,9 +1,11 @@
-"""Hashes of content: of rows, of parameters, of a fitted teacher.
+"""Hashes of the content of rows, parameters and fitted teachers, for the cache.
 
-The hash of an object is that of its pickle, with two differences. Of functions and
-classes that the user may edit while Python runs (those of a script, a notebook or the
-user's own module) the code is hashed, where a pickle holds only their names. Of a torch
-tensor the numbers are hashed.
+The hash of an object is the hash of its pickle, with two exceptions:
+
+- The pickle of a function or class holds only its name. If the user may edit the function or
+  class while Python runs (in a script, a notebook or a module of their own), its code is
+  hashed instead.
+- For a torch tensor, its dtype, shape and numbers are hashed.
 """
 
 import dis
@@ -19,7 +21,7 @@ __all__ = ["fingerprint", "fingerprint_and_code", "pickled_bytes"]
 
 
 def fingerprint(content: Any) -> str | None:
-    """A hash of any object's content; None if the content cannot be read.
+    """A hash of the content of any object, or None if the object cannot be pickled.
 
     Parameters
     ----------
@@ -28,9 +30,9 @@ def fingerprint(content: Any) -> str | None:
     Returns
     -------
     str or None
-        Different content has different hashes. Equal content has the same hash as a rule,
-        but not always. What a function uses of other modules, and what is written in C,
-        is not read.
+        Different content has different hashes. Equal content usually has equal hashes, but
+        not always. Not part of the hash: code that a function uses from other modules, and
+        code written in C.
 
     Examples
     --------
@@ -44,7 +46,11 @@ def fingerprint(content: Any) -> str | None:
 
 
 def fingerprint_and_code(content: Any) -> tuple[str | None, list]:
-    """A hash with the names of the user's functions and classes, and a list of these.
+    """A hash of an object without the user's code in it, and a list of that code.
+
+    The code consists of the functions and classes in the object that the user may edit. The
+    hash holds only their names, so that a change of the code can be told from a change of
+    the object.
 
     Parameters
     ----------
@@ -53,6 +59,7 @@ def fingerprint_and_code(content: Any) -> tuple[str | None, list]:
     Returns
     -------
     digest : str or None
+        None if the object cannot be pickled.
     code : list of functions and classes
     """
     sink = _Sink(hashlib.sha1(usedforsecurity=False))
@@ -61,13 +68,13 @@ def fingerprint_and_code(content: Any) -> tuple[str | None, list]:
 
 
 def pickled_bytes(content: Any) -> int | None:
-    """The number of bytes of an object's pickle; None if it cannot be pickled."""
+    """The size of an object's pickle in bytes, or None if the object cannot be pickled."""
     sink = _Sink()
     return sink.n_bytes if _dump(content, sink) else None
 
 
 def _dump(content: Any, sink: "_Sink", code: list | None = None) -> bool:
-    """Pickle an object into a sink; whether that worked."""
+    """Pickle an object into a sink, and return whether that worked."""
     try:
         _ContentPickler(sink, code).dump(content)
     except Exception:  # the pickling of a foreign object may raise any error
@@ -76,7 +83,7 @@ def _dump(content: Any, sink: "_Sink", code: list | None = None) -> bool:
 
 
 class _Sink:
-    """A file that counts the bytes written to it, and hashes them if it has a digest."""
+    """A file that stores nothing: it counts the bytes written, and hashes them with `digest`."""
 
     def __init__(self, digest: Any = None) -> None:
         self.digest = digest
@@ -92,9 +99,10 @@ class _Sink:
 
 
 class _ContentPickler(pickle.Pickler):
-    """Writes the content of functions and classes; with `code`, only their names.
+    """A pickler that writes the user's functions and classes by content, not by name.
 
-    With `code`, the functions and classes are appended to that list.
+    If a list `code` is given, it writes only their names, and appends the functions and
+    classes to the list.
     """
 
     def __init__(self, sink: _Sink, code: list | None = None) -> None:
@@ -107,12 +115,13 @@ class _ContentPickler(pickle.Pickler):
         if is_code and content is not None and self.code is not None:
             self.code.append(thing)
             content = (thing.__module__, thing.__qualname__)
-        # As the state of a list: a state is written last, so it may refer to `thing` itself.
+        # The content is written as the state of an empty list. A pickle holds the state last,
+        # so the content may refer to `thing` itself.
         return NotImplemented if content is None else (list, (), content)
 
 
 def _content_of(thing: Any) -> tuple | None:
-    """The content that is hashed for an object; None if its pickle is."""
+    """The content that is hashed in place of an object's pickle; None to hash the pickle."""
     if isinstance(thing, types.FunctionType):
         return _content_of_function(thing) if _may_be_edited(thing) else None
     if isinstance(thing, type):
@@ -168,14 +177,18 @@ def _content_of_class(cls: type) -> tuple:
 
 
 def _may_be_edited(thing: Any) -> bool:
-    """Whether a function or class is the user's own, or cannot be imported by its name."""
+    """Whether the user may edit a function or class while Python runs.
+
+    This holds if it belongs to no installed library, or if it cannot be imported by its name
+    (a lambda, or a class inside a function).
+    """
     return "<" in thing.__qualname__ or not _is_library(thing.__module__)
 
 
 @functools.cache
 def _is_library(module: str | None) -> bool:
     package = str(module).partition(".")[0]
-    if package == "__main__":  # under Jupyter or pytest its file is one of theirs
+    if package == "__main__":  # under Jupyter or pytest, __main__ has a file of theirs
         return False
     if package == "skkd" or package in sys.stdlib_module_names:
         return True
@@ -186,7 +199,11 @@ def _is_library(module: str | None) -> bool:
 
 
 def _is_on_record(package: str, path: str) -> bool:
-    """Whether an installer put a package there; the folder may have any name."""
+    """Whether the file at `path` belongs to an installed package.
+
+    The RECORD files of the installer show this, even if the folder is not named
+    site-packages.
+    """
     module = Path(path)
     folder = module.parent.parent if module.stem == "__init__" else module.parent
     starts = (f"{package}/", f"{package}.")

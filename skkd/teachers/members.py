@@ -1,4 +1,4 @@
-"""A teacher as a list of its members: one model, or several with weights; frozen or fitted."""
+"""A teacher as a list of (model, weight); freeze a teacher, and check whether it is fitted."""
 
 import numbers
 from dataclasses import dataclass
@@ -18,26 +18,30 @@ __all__ = ["MemberLabels", "freeze", "input_tags_of", "is_fitted", "members_of",
 
 @dataclass
 class MemberLabels:
-    """The soft labels of all rows by one member of a teacher, not aligned by class yet."""
+    """The soft labels that one member of a teacher gives to all rows.
+
+    The columns are those that the member returned. They are not yet in the order of the
+    student's classes.
+    """
 
     probabilities: np.ndarray  #: (n_rows, n_columns), float64
-    classes: Any  #: the label of each column; None if it is not known
-    weight: float = 1.0
-    name: str = "teacher"  #: for messages
+    classes: Any  #: the class label of each column; None if it is not known
+    weight: float = 1.0  #: of the member in the mean over all members
+    name: str = "teacher"  #: of the member in error messages
 
 
 def freeze(teacher):
-    """A teacher that `clone` shares instead of unfitting or copying it.
+    """Wrap a teacher so that `sklearn.base.clone` keeps it fitted and does not copy it.
 
     Parameters
     ----------
     teacher : object
-        A fitted classifier, a list of them, or any other object that can teach.
+        A fitted classifier, a list of (classifier, weight), or any other kind of teacher.
 
     Returns
     -------
     sklearn.frozen.FrozenEstimator
-        The teacher itself if it is frozen already.
+        `teacher` itself if it is frozen already.
 
     Examples
     --------
@@ -51,22 +55,28 @@ def freeze(teacher):
 
 
 def unwrapped(teacher: Any) -> Any:
-    """The teacher inside of a FrozenEstimator; any other object itself."""
+    """The teacher inside a FrozenEstimator; any other object is returned as it is."""
     while isinstance(teacher, FrozenEstimator):
         teacher = teacher.estimator
     return teacher
 
 
 def members_of(teacher: Any) -> list[tuple[Any, float]]:
-    """A teacher as a list of (teacher, weight), unwrapped.
+    """A teacher as a list of (model, weight), without any FrozenEstimator around the models.
 
     Parameters
     ----------
     teacher : object or list of (object, float)
+        A single model gets the weight 1.
 
     Returns
     -------
     list of (object, float)
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `teacher` is a list of anything but models with positive weights.
     """
     teacher = unwrapped(teacher)
     if not isinstance(teacher, (list, tuple)):
@@ -84,13 +94,13 @@ def members_of(teacher: Any) -> list[tuple[Any, float]]:
 
 
 def is_fitted(teacher: Any) -> bool:
-    """Whether a teacher can predict now. If that cannot be found out, it counts as fitted.
+    """Whether a teacher is fitted. It counts as fitted if that cannot be found out.
 
     Parameters
     ----------
     teacher : object
-        An object without `get_params` (a function, a class of the user's) counts as
-        fitted, and so does one that the user has frozen; a list if all its members do.
+        A frozen object counts as fitted, and so does an object without `fit` or
+        `get_params`, such as a function. A list counts as fitted if all its members do.
 
     Returns
     -------
@@ -106,13 +116,13 @@ def is_fitted(teacher: Any) -> bool:
         check_is_fitted(teacher)
     except NotFittedError:
         return False
-    except (TypeError, AttributeError):  # not an estimator of scikit-learn: it raises by itself
+    except (TypeError, AttributeError):  # no scikit-learn estimator: `predict` will raise
         return True
     return True
 
 
 def input_tags_of(teacher: Any) -> InputTags:
-    """The tags of the rows that a teacher takes.
+    """scikit-learn's input tags of a teacher: which kinds of X it accepts.
 
     Parameters
     ----------
@@ -121,10 +131,10 @@ def input_tags_of(teacher: Any) -> InputTags:
     Returns
     -------
     sklearn.utils.InputTags
-        All kinds of rows for a teacher without tags.
+        For a list, what all its members accept. A teacher without tags accepts anything.
     """
     try:
         members = members_of(teacher)
-    except (TypeError, ValueError):  # `fit` raises this error
+    except (TypeError, ValueError):  # `fit` will raise this error
         return TAKES_ALL
     return taken_by_all([member for member, _ in members])

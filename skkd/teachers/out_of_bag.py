@@ -1,16 +1,16 @@
-"""Out-of-bag labels: of each row, by the members of a bagged ensemble that were fitted without it.
+"""Out-of-bag labels: soft labels by those members of an ensemble that were not fitted on the row.
 
-A teacher's labels for the rows it was fitted on are hardly soft: a forest is almost
-certain of each. But in bagging every member is fitted to a sample of the rows, and the
-members whose sample lacks a row give it probabilities like those of a new row (Breiman
-1996, "Out-of-bag estimation"),
+A teacher's predictions for the rows it was fitted on are hardly soft: a forest is almost
+certain of each row. In bagging, however, every member is fitted to a random sample of the
+rows. The members whose sample lacks a row treat it like a new row (Breiman 1996, "Out-of-bag
+estimation"):
 
-    p(i) = mean over the members b whose sample lacks row i of p_b(x_i)
+    p(i) = mean of p_b(x_i) over the members b whose sample lacks row i
 
-This costs one pass over the members and no fitting. It does not need ``oob_score=True``:
-the sample of a member can be drawn again from its seed. The mean of a row is over about a
-third of the members, so these probabilities are a little noisier, and the teacher a
-little worse, than on new rows.
+This costs one prediction per member, and no fitting. It does not need ``oob_score=True``,
+because the sample of a member can be drawn again from its seed. The mean is over about a
+third of the members only. So these probabilities are a little noisier and less accurate
+than those for new rows.
 """
 
 import copy
@@ -30,23 +30,23 @@ from skkd.teachers.cloning import part_that_stays_fitted, sees_labels
 
 __all__ = ["has_out_of_bag", "out_of_bag"]
 
-#: Trees that are checked: were they fitted on these rows?
+#: Number of trees of an ensemble that are checked for whether they were fitted on the rows.
 TREES_CHECKED = 10
 
-#: Share of rows that may be in another leaf, because steps before a forest round.
+#: Share of rows that may reach another leaf than in the fit, because steps before it round.
 SHARE_MISPLACED = 0.01
 
 
 def has_out_of_bag(teacher: Any) -> bool:
-    """Whether a teacher can give out-of-bag labels of the rows it was fitted on.
+    """Whether a teacher can give out-of-bag labels for the rows it was fitted on.
 
     Parameters
     ----------
     teacher : object
-        A fitted forest or `BaggingClassifier`, which may be frozen, refitted by a search,
-        or the last step of a Pipeline. The steps before it must not be fitted with labels
-        (a TargetEncoder, a feature selection) and must not resample: then no row is out of
-        bag.
+        A fitted forest or `BaggingClassifier` gives them. It may be frozen, be the best
+        estimator of a search, or be the last step of a Pipeline. The earlier steps must not
+        be fitted with labels (as a TargetEncoder or a feature selection is) and must not
+        resample, because then no row would be out of bag.
 
     Returns
     -------
@@ -70,32 +70,34 @@ def has_out_of_bag(teacher: Any) -> bool:
 
 
 def out_of_bag(teacher: Any, X: Any, y: Any = None) -> Answer:
-    """A fitted bagged ensemble's probabilities of the rows it was fitted on, out of bag.
+    """Out-of-bag probabilities of a bagged ensemble for the rows it was fitted on.
 
     Parameters
     ----------
     teacher : estimator
-        See :func:`has_out_of_bag`.
+        A fitted model for which :func:`has_out_of_bag` is true.
     X : array-like, sparse matrix or table of n_rows rows
-        The very rows the teacher was fitted on, in their order. Other rows are refused if
-        their number differs, or if a tree does not fit them: each of its leaves stores
-        its number of rows. Members that are not trees cannot be checked.
+        The same rows that the teacher was fitted on, in the same order. Other rows raise an
+        error if their number differs, or if they reach other leaves of the trees: each leaf
+        stores its number of rows. Members that are not trees cannot be checked.
     y : array-like of shape (n_rows,), default=None
-        Their labels. With them, a row is left all zero if its class is missing from the
-        samples of all members that answer for it: they can only give it probability 0.
+        The labels of the rows. If given, a row is all zero in the result if its class is
+        missing from the samples of all its out-of-bag members. These members can only give
+        the class probability 0.
 
     Returns
     -------
     probabilities : ndarray of shape (n_rows, n_classes), float64
-        All zero if every member was fitted on the row. Otherwise those of
-        ``oob_decision_function_``, bit for bit. Members without `predict_proba` vote.
+        A row is all zero if every member was fitted on it. All other rows equal
+        ``oob_decision_function_``, bit for bit. A member without `predict_proba` gives
+        probability 1 to the class that it predicts.
     classes : ndarray of shape (n_classes,)
         The label of each column.
 
     Notes
     -----
-    In a Pipeline the earlier steps transform the rows first. They were fitted on all of
-    the rows, but without labels.
+    In a Pipeline, the earlier steps transform the rows first. These steps were fitted on all
+    rows, but without labels.
 
     Examples
     --------
@@ -129,7 +131,7 @@ def out_of_bag(teacher: Any, X: Any, y: Any = None) -> Answer:
     total, n_members, is_known = _sum_over_members(ensemble, X, y, tolerance)
     if _is_forest(ensemble):
         mass = n_members[:, None].astype(np.float64)
-    else:  # members may know fewer classes, so the sum of a row may be less than their number
+    else:  # BaggingClassifier divides by the sum of each row, too
         mass = total.sum(axis=1, keepdims=True)
     probabilities = np.divide(total, mass, out=np.zeros_like(total), where=mass > 0)
     probabilities[~is_known] = 0.0
@@ -139,9 +141,12 @@ def out_of_bag(teacher: Any, X: Any, y: Any = None) -> Answer:
 def _sum_over_members(
     ensemble: Any, X: Any, y: Any, tolerance: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For each row the sum of probabilities, the number of members in it, and is_known.
+    """Sum the probabilities of each row over its out-of-bag members.
 
-    `is_known` is whether one of these members was fitted on rows of the row's class.
+    Returns (total, n_members, is_known), each by row: the sum of the probabilities, the
+    number of out-of-bag members, and whether one of them was fitted on the row's class
+    (always true without `y`). Raises an error if X is not what the members were fitted on:
+    `tolerance` is the share of rows that may be in another leaf of a tree.
     """
     n_rows = X.shape[0]
     codes = None if y is None else _codes(y, ensemble.classes_)
@@ -164,9 +169,13 @@ def _sum_over_members(
 
 
 def _probabilities_by(member: Any, rows: Any, n_classes: int) -> np.ndarray:
-    """A member's probabilities, or its votes. Members are fitted on the codes of classes."""
+    """The probabilities of rows by one member of an ensemble, of shape (n_rows, n_classes).
+
+    A member without `predict_proba` gives probability 1 to the class that it predicts.
+    """
     probabilities = np.zeros((rows.shape[0], n_classes))
     if hasattr(member, "predict_proba"):
+        # Members are fitted to class codes, so their classes are columns of the result.
         known = np.asarray(member.classes_).astype(np.intp)
         probabilities[:, known] = member.predict_proba(rows)
     else:
@@ -186,7 +195,10 @@ def _codes(y: Any, classes: np.ndarray) -> np.ndarray:
 
 
 def _ensemble_behind_steps(teacher: Any) -> tuple[Any, list[Any]]:
-    """The final estimator, and the transformers before it."""
+    """The final estimator inside a teacher, and the transformers that X passes before it.
+
+    Looks inside a FrozenEstimator, a fitted search and a Pipeline.
+    """
     steps: list[Any] = []
     while True:
         if isinstance(teacher, FrozenEstimator):
@@ -201,12 +213,15 @@ def _ensemble_behind_steps(teacher: Any) -> tuple[Any, list[Any]]:
 
 
 def _has(thing: Any, name: str) -> bool:
-    """Whether an object really has an attribute: some objects have `hasattr` true for any name."""
+    """Whether an attribute really exists. For some objects `hasattr` is true of any name."""
     return name in getattr(thing, "__dict__", ()) or hasattr(type(thing), name)
 
 
 def _is_forest(ensemble: Any) -> bool:
-    """Whether a bagged ensemble is of trees that get all features."""
+    """Whether a bagged ensemble is a forest, and not a BaggingClassifier.
+
+    Only a BaggingClassifier stores a subset of the features for each member.
+    """
     return not hasattr(ensemble, "estimators_features_")
 
 
@@ -222,7 +237,7 @@ def _is_bagged_classifier(ensemble: Any) -> bool:
 
 
 def _members(ensemble: Any) -> Iterator[tuple[Any, np.ndarray, np.ndarray | None]]:
-    """Each fitted member, the indices of its rows, and those of its features or None."""
+    """Yield each fitted member, the indices of its rows, and of its features (None for all)."""
     if not _is_forest(ensemble):
         yield from zip(
             ensemble.estimators_,
@@ -231,7 +246,7 @@ def _members(ensemble: Any) -> Iterator[tuple[Any, np.ndarray, np.ndarray | None
             strict=True,
         )
         return
-    # One tree at a time: the samples of all trees need as much memory as a column of X each.
+    # One tree at a time, because the sample of each tree needs as much memory as a column of X.
     part = copy.copy(ensemble)
     for tree in ensemble.estimators_:
         part.estimators_ = [tree]
@@ -255,7 +270,7 @@ def _check_number_of_rows(ensemble: Any, X: Any) -> None:
 
 
 def _as_members_get_it(ensemble: Any, X: Any) -> Any:
-    """An array of the dtype that the ensemble passes to its members."""
+    """X as an array of the dtype that the ensemble passes to its members."""
     dtype = np.float32 if _is_forest(ensemble) else None
     options = {"dtype": dtype, "accept_sparse": "csr", "ensure_all_finite": False}
     return validate_data(ensemble, X, reset=False, **options)
@@ -264,7 +279,10 @@ def _as_members_get_it(ensemble: Any, X: Any) -> Any:
 def _refuse_rows_it_was_not_fitted_on(
     tree: Any, X: Any, times_drawn: np.ndarray, features: np.ndarray | None, tolerance: float
 ) -> None:
-    """Refuse X if the leaves of a tree do not get as many rows as when it was fitted."""
+    """Raise an error if the leaves of a tree get other numbers of rows than when it was fitted.
+
+    `tolerance` is the share of rows that may be in another leaf.
+    """
     drawn = np.flatnonzero(times_drawn)
     rows = _rows(X, drawn, features)
     leaves = tree.apply(rows)
@@ -275,7 +293,7 @@ def _refuse_rows_it_was_not_fitted_on(
         found = np.bincount(leaves, weights, minlength=len(n_when_fitted))
         return abs(found - n_when_fitted)[is_leaf].sum() / 2 / n_when_fitted[0]
 
-    # A row that was drawn twice counts once if it was one row of weight 2, else twice.
+    # If a row was drawn twice, its leaf counts one row (of weight 2) or two. Either is right.
     if min(share_misplaced(None), share_misplaced(times_drawn[drawn])) > tolerance:
         raise ValueError(
             "X is not what teacher was fitted on: the rows reach other leaves of its trees than "

@@ -1,13 +1,13 @@
-"""Out-of-fold labels: of each row, by a clone of the teacher that was fitted without it.
+"""Out-of-fold labels: soft labels of each row by a clone of the teacher fitted without that row.
 
-A teacher's labels for the rows it was fitted on repeat what it has memorised; one that
-merely stores its rows (nearest neighbours, in-context learners) repeats their labels. So
-the rows are split, and each part is labelled by a clone that was fitted on the others:
-cross-fitting (Dao, Kamath, Syrgkanis and Mackey 2021, "Knowledge distillation as
-semiparametric inference", arXiv:2104.09732). It costs a fit per fold.
+A teacher's predictions for the rows it was fitted on repeat what it has memorised. A teacher
+that merely stores its rows (nearest neighbours, in-context learners) returns their labels.
+So the rows are split into folds, and each fold is labelled by a clone that was fitted on the
+other folds. This is cross-fitting (Dao, Kamath, Syrgkanis and Mackey 2021, "Knowledge
+distillation as semiparametric inference", arXiv:2104.09732). It costs one fit per fold.
 
-`cross_val_predict` is not used: it writes a probability of 0 if a training fold lacks the
-class, encodes the labels again, and takes partitions only.
+scikit-learn's `cross_val_predict` is not used. It writes a probability of 0 for a class that
+is missing from a training fold, encodes the labels again, and takes only partitions.
 """
 
 import copy
@@ -32,7 +32,7 @@ from skkd.teachers.soft_labels import align
 
 __all__ = ["out_of_fold"]
 
-#: What the user may set instead, for messages.
+#: The setting that error messages suggest instead of out-of-fold labels.
 OTHERWISE = "soft_labels='in_sample'"
 
 
@@ -50,40 +50,40 @@ def out_of_fold(
     memory=None,
     **settings,
 ):
-    """Probabilities of rows by clones of a teacher that were fitted without them.
+    """Predict each row by a clone of the teacher that was fitted without that row.
 
     Parameters
     ----------
     teacher : estimator
-        One model, frozen or not, fitted or not; it is not changed.
+        One model, frozen or not, fitted or not. It is not changed.
     X : array-like, sparse matrix or table of n_rows rows
-        As the caller has it.
+        The rows in the form that the teacher takes.
     y : array-like of shape (n_rows,)
-        The original labels, of two classes at least.
+        The original labels, of at least two classes.
     sample_weight : array-like of shape (n_rows,), default=None
         Passed to `fit` of the teacher if it takes weights; else there is a warning.
     seed : int
-        For the folds, and for the random states of the teacher that are None.
+        Seed for the folds, and for each `random_state` of the teacher that is None.
     n_folds : int, default=5
-        Fewer if there are fewer rows, or fewer groups.
+        The number of folds. It is reduced if there are fewer rows or fewer groups.
     groups : array-like of shape (n_rows,), default=None
-        The rows of a group are in the same fold, because they are near copies of each
-        other.
+        The group of each row. All rows of a group are put into the same fold. Use groups
+        for rows that are near copies of each other.
     cv : splitter or iterable of (train, test), default=None
-        In place of `n_folds` shuffled folds with equal shares of each class.
+        Replaces the default of `n_folds` shuffled, stratified folds.
     remember : bool, default=True
-        Whether the result is kept, so that the same arguments are computed only once.
+        Whether the result is cached, so that the same arguments are computed only once.
     memory : joblib.Memory, default=None
-        Shares the answers between processes.
+        Caches the result on disk, too, where all processes share it.
     **settings
         See :func:`skkd.teachers.predict_proba.ask`.
 
     Returns
     -------
     probabilities : ndarray of shape (n_rows, n_classes), float64
-        The mean over the folds in which a row is a test row. All zero if the row is not
-        a test row of any fold (TimeSeriesSplit), or if its class is missing from the
-        training rows.
+        For each row, the mean over the folds in which it is a test row and its class is
+        among the training rows. All zero if there is no such fold, as for the first rows of
+        a TimeSeriesSplit.
     classes : ndarray of shape (n_classes,)
         The sorted labels.
 
@@ -108,7 +108,7 @@ def out_of_fold(
     _refuse_parts_that_stay_fitted(unfitted, teacher)
     folds = _folds(classes, codes, random_state, n_folds, groups, cv)
     weights = weights_for(unfitted, sample_weight)
-    X = X.tocsr() if sparse.issparse(X) else X  # here, not again for each fold
+    X = X.tocsr() if sparse.issparse(X) else X  # once for all folds
 
     def label_all() -> tuple[Any, Answer]:
         total = np.zeros((len(codes), len(classes)))
@@ -132,6 +132,8 @@ Folds = list[tuple[np.ndarray, np.ndarray]]
 
 
 class _Clones(NamedTuple):
+    """A teacher, and unfitted copies of it."""
+
     teacher: Any
     unfitted: Iterator[Any]  #: copies of the teacher, all with the same seeds
 
@@ -146,7 +148,11 @@ def _answer_of_fold(
     test: np.ndarray,
     settings: dict[str, Any],
 ) -> np.ndarray:
-    """Aligned probabilities of the test rows; all zero if the class of a row is missing."""
+    """Predict the test rows of one fold by a clone fitted to the training rows.
+
+    Returns probabilities of shape (n_test, n_classes), one column per class of y. A row is all
+    zero if its class is missing from the training rows.
+    """
     classes, codes = classes_and_codes
     known = np.unique(codes[train])
     if len(known) < 2:  # not enough to fit a teacher
@@ -174,12 +180,13 @@ def _answer_of_fold(
 def _fitted_clone(
     clones: _Clones, rows: Any, labels: Any, codes: np.ndarray | None, arguments: dict[str, Any]
 ) -> tuple[Any, bool]:
-    """A clone fitted to some rows, and whether it was fitted to codes in place of labels.
+    """Fit a clone; return it, and whether it was fitted to `codes` in place of the labels.
 
-    `codes` are those of the labels if a class is missing, else None.
+    `codes` are 0, 1, 2 ... without a gap, for a clone that refuses the labels because a class
+    is missing. None if no class is missing. `arguments` are further arguments of `fit`.
     """
     one, given = next(clones.unfitted), (rows, labels, arguments)
-    if codes is not None:  # the second fit must find the rows as they were
+    if codes is not None:  # the first fit must not change the rows of a second
         copies = {name: copied(values) for name, values in arguments.items()}
         given = copied(rows), copied(labels), copies
     with with_note(f"Raised by fit of teacher, a {type(one).__name__}, on the rows of a fold."):
@@ -216,7 +223,7 @@ def _folds(
     groups: Any,
     cv: Any,
 ) -> Folds:
-    """(train, test) of each fold, as arrays of indices that have no row in common."""
+    """The indices of the training rows and of the test rows of each fold, without overlap."""
     if cv is None:
         check_integer("n_folds", n_folds, low=2)
         if groups is not None:
@@ -255,10 +262,10 @@ def _splits(
 
 
 def _folds_by_class(codes: np.ndarray, random_state: np.random.RandomState, n_folds: int) -> Folds:
-    """Random folds with equal shares of each class.
+    """Random stratified folds.
 
-    The shuffled rows of one class after another are assigned to the folds in turn.
-    StratifiedKFold does the same, but warns of classes with fewer rows than folds.
+    The rows are shuffled, sorted by class, and assigned to the folds in turn. StratifiedKFold
+    is not used, because it warns of classes with fewer rows than folds.
     """
     shuffled = random_state.permutation(len(codes))
     in_classes = shuffled[np.argsort(codes[shuffled], kind="stable")]
@@ -277,8 +284,8 @@ def _folds_of_groups(
         refuse("groups", groups, "two groups or more: the rows of a group are in the same fold")
     n_folds = min(n_folds, n_groups)
     counts = np.bincount(codes)
-    # StratifiedGroupKFold refuses or warns of classes with fewer rows than folds, so these
-    # rows count as rows of the most frequent class.
+    # StratifiedGroupKFold warns of classes with fewer rows than folds, or refuses them. So the
+    # rows of these classes count as rows of the most frequent class.
     balanced = np.where(counts[codes] < n_folds, counts.argmax(), codes)
     seed = random_state.randint(np.iinfo(np.int32).max)
     splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)

@@ -1,9 +1,13 @@
-"""How each kind of model is asked for the probabilities of rows.
+"""Get the probabilities of rows from each kind of teacher.
 
-A teacher is any object with `predict_proba`. Without it, `decision_function` is used. A
-torch module that gives logits, a function of X that returns probabilities, and a list of
-(teacher, weight) can teach, too. A teacher is frozen: this module never fits or changes
-it. It gets the caller's own X.
+A teacher is one of these:
+
+- an object with `predict_proba`, or else with `decision_function`;
+- a torch module that returns logits;
+- a function of X that returns probabilities;
+- a list of (teacher, weight).
+
+This module never fits or changes a teacher. It passes the caller's own X to the teacher.
 """
 
 import inspect
@@ -39,23 +43,25 @@ MODULE_ROWS = 4096
 def ask_members(
     teacher: Any, X: Any, *, remember: bool = True, memory: Any = None, **settings: Any
 ) -> list[MemberLabels]:
-    """The soft labels by each member of a frozen teacher.
+    """The soft labels that each member of a teacher gives to some rows.
 
     Parameters
     ----------
     teacher : object or list of (object, float)
+        Fitted.
     X : array-like or table of n_rows rows
-        As the caller has it.
+        The rows in the form that the teacher takes.
     remember : bool, default=True
-        Whether answers are kept, so that the same rows are predicted only once.
+        Whether predictions are cached, so that the same rows are predicted only once.
     memory : joblib.Memory, default=None
-        Shares the answers between processes.
+        Caches the predictions on disk, too, where all processes share them.
     **settings
         See :func:`ask`.
 
     Returns
     -------
     list of MemberLabels
+        One for each member.
     """
 
     def answer_of(member: Any) -> Answer:
@@ -70,13 +76,13 @@ def ask_members(
 
 
 def ask(teacher: Any, X: Any, *, batch_size: int | None = None, progress: bool = False) -> Answer:
-    """A teacher's probabilities of rows, checked.
+    """Call a teacher for the probabilities of rows, and check what it returns.
 
     Parameters
     ----------
     teacher : object with predict_proba or decision_function, torch module, or function of X
     X : array-like or table of n_rows rows
-        As the caller has it.
+        The rows in the form that the teacher takes.
     batch_size : int, default=None
         Rows per call; None makes one call.
     progress : bool, default=False
@@ -86,7 +92,7 @@ def ask(teacher: Any, X: Any, *, batch_size: int | None = None, progress: bool =
     -------
     probabilities : ndarray of shape (n_rows, n_columns), float64
     classes : ndarray of shape (n_columns,) or None
-        The label of each column; None if the teacher does not give them.
+        The class label of each column; None if the teacher does not give it.
     """
     predict = _predicting_function(teacher)
     classes = labels_of(teacher)
@@ -122,7 +128,7 @@ def _joined(answers: list[np.ndarray]) -> np.ndarray:
 
 
 def _predicting_function(teacher: Any) -> Callable[[Any], Any]:
-    """The function of X that gives a teacher's probabilities."""
+    """The function that maps X to probabilities, depending on the kind of teacher."""
     if inspect.isclass(teacher):
         refuse("teacher", teacher, "a fitted classifier, not its class", TypeError)
     if hasattr(teacher, "predict_proba"):
@@ -143,7 +149,7 @@ def _predicting_function(teacher: Any) -> Callable[[Any], Any]:
 
 
 def _probabilities_of_scores(teacher: Any, X: Any) -> np.ndarray:
-    """Softmax of a decision function; for two classes its scores are log-odds."""
+    """Softmax of the scores of `decision_function`. A single score is a log-odds."""
     answer = teacher.decision_function(X)
     classes, scores = labels_of(teacher), as_array(answer)
     if classes is None:
@@ -168,7 +174,10 @@ def _probabilities_of_scores(teacher: Any, X: Any) -> np.ndarray:
 
 
 def _is_one_vs_one(teacher: Any) -> bool:
-    """Whether each score is of a pair of classes. Three classes have three pairs, too."""
+    """Whether a teacher scores pairs of classes (``decision_function_shape="ovo"``).
+
+    For three classes the number of scores does not tell, because there are three pairs, too.
+    """
     if isinstance(teacher, Pipeline):
         return _is_one_vs_one(teacher.steps[-1][1])
     inside = unwrapped(getattr(teacher, "best_estimator_", teacher))
@@ -178,15 +187,15 @@ def _is_one_vs_one(teacher: Any) -> bool:
 
 
 def _is_module(thing: Any) -> bool:
-    torch = sys.modules.get("torch")  # None if torch was not imported: then this is no module
+    torch = sys.modules.get("torch")  # if nothing has imported torch, `thing` is no module
     return torch is not None and isinstance(thing, torch.nn.Module)
 
 
 def _probabilities_of_module(module: Any, X: Any) -> np.ndarray:
-    """Softmax of a torch module's logits, in its own dtype and on its own device."""
+    """Softmax of a torch module's logits. X gets the dtype and the device of the module."""
     import torch
 
-    first = next(module.parameters(), torch.zeros(()))  # its dtype and device
+    first = next(module.parameters(), torch.zeros(()))  # for its dtype and device
     dense = np.asarray(X.toarray() if sparse.issparse(X) else X, dtype=np.float64)
     answers = []
     with torch.inference_mode():
@@ -208,20 +217,23 @@ def _probabilities_of_module(module: Any, X: Any) -> np.ndarray:
 
 
 def _batches(X: Any, n_rows: int, size: int) -> Iterator[Any]:
-    X = X.tocsr() if sparse.issparse(X) else X  # here, not again for each batch
+    X = X.tocsr() if sparse.issparse(X) else X  # once for all batches
     for start in range(0, n_rows, size):
         yield picked(X, np.arange(start, min(start + size, n_rows)))
 
 
 @contextmanager
 def _modes_restored(teacher: Any) -> Iterator[None]:
-    """Put a torch module into eval mode; restore its mode, or that of a skorch net, at the end."""
+    """A context in which a torch module is in eval mode; its own mode is restored at the end.
+
+    The mode of a module that the teacher holds, as a skorch net does, is restored, too.
+    """
     held = [teacher, *getattr(teacher, "__dict__", {}).values()]
     modules = [module for module in held if _is_module(module)]
     if not modules:
         yield
         return
-    with _modes_lock:  # or another thread might restore the mode in the meantime
+    with _modes_lock:  # without it, another thread could restore the mode too early
         modes = [(part, part.training) for module in modules for part in module.modules()]
         try:
             if _is_module(teacher):
@@ -246,7 +258,7 @@ if hasattr(os, "register_at_fork"):
 
 @contextmanager
 def _bar(n_rows: int, progress: bool) -> Iterator[Callable[[int], Any]]:
-    """A progress bar over the rows: gives the function that advances it."""
+    """A context with a progress bar over the rows. Yields the function that advances the bar."""
     if not progress:
         yield lambda n_rows: None
         return
@@ -255,9 +267,9 @@ def _bar(n_rows: int, progress: bool) -> Iterator[Callable[[int], Any]]:
 
 
 def _refuse_other_columns(teacher: Any, X: Any) -> None:
-    """Refuse a table whose columns are not those that LightGBM was fitted on.
+    """Raise an error if a LightGBM teacher was fitted on other column names than those of X.
 
-    LightGBM itself ignores the names and takes columns by position.
+    LightGBM itself ignores the column names and takes the columns by position.
     """
     names = names_of(X)
     if names is None:
@@ -273,7 +285,10 @@ def _refuse_other_columns(teacher: Any, X: Any) -> None:
 
 
 def _parts_that_get_x(teacher: Any, seen: tuple[int, ...] = ()) -> Iterator[Any]:
-    """A teacher, and the estimators inside of it that get its X unchanged."""
+    """Yield a teacher and the estimators inside it to which it passes X unchanged.
+
+    `seen` holds the ids of the objects around the teacher, so that a cycle ends.
+    """
     if id(teacher) in seen or not hasattr(teacher, "__dict__"):
         return
     yield teacher

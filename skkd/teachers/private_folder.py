@@ -1,4 +1,4 @@
-"""Folders of pickles. A pickle runs code when it is read: only the user may write there."""
+"""Folders for pickles: only the user may write there, because reading a pickle runs its code."""
 
 import os
 import stat
@@ -9,21 +9,24 @@ __all__ = ["make_private"]
 
 
 def make_private(name: str, folder: str, instead: str) -> None:
-    """Make a folder that only the user may enter, or check one that exists.
+    """Make a folder that only the user may enter.
+
+    If the folder exists, check that only the user may write to it.
 
     Parameters
     ----------
     name : str
-        The parameter, for the error message.
+        The name of the parameter that gives the folder, for the error message.
     folder : str
+        The path.
     instead : str
-        What to give in place of a folder that others may write to, for the error message.
+        What the error message suggests in place of a folder that others may write to.
 
     Raises
     ------
     ValueError
-        If it is not a folder, or if users other than this one and root can write to it.
-        On systems without POSIX permissions the second is not checked.
+        If `folder` is a file, or if users other than this one and root can write to it. Write
+        permissions are not checked on systems without POSIX permissions.
     """
     try:
         os.makedirs(folder, mode=0o700, exist_ok=True)

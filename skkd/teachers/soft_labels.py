@@ -1,4 +1,4 @@
-"""Soft labels: probabilities, checked, aligned with the classes, and averaged over teachers."""
+"""Soft labels: check a teacher's probabilities, align them by class, average over teachers."""
 
 import numbers
 from collections.abc import Iterable
@@ -33,16 +33,16 @@ SUM_TOLERANCE = 1e-3
 
 @dataclass(frozen=True)
 class TeacherLogits:
-    """Soft labels -> the teacher's logits, log(max(p, floor)) / temperature.
+    """A function that turns soft labels p into logits: log(max(p, floor)) / temperature.
 
-    The logarithm of probabilities is a logit vector, because softmax ignores shifts.
+    Log-probabilities are logits, because softmax does not change if a constant is added.
 
     Parameters
     ----------
     floor : float
-        Smallest probability: forests give exact zeros.
+        Smaller probabilities are raised to this, because forests give exact zeros.
     temperature : float, default=1.0
-        Found by calibration; 1 without.
+        The result of calibrating the teacher; 1 if it is not calibrated.
     """
 
     floor: float
@@ -54,17 +54,23 @@ class TeacherLogits:
 
 
 def as_array(answer: Any, name: str = "teacher") -> np.ndarray:
-    """An answer as float64; a list with one array per output is refused.
+    """The output of a teacher as an array of float64.
 
     Parameters
     ----------
     answer : array-like
+        The object that the teacher returned.
     name : str, default="teacher"
-        Where the answer comes from, for the message.
+        Where the output comes from, for the error message.
 
     Returns
     -------
     ndarray, float64
+
+    Raises
+    ------
+    ValueError
+        If `answer` does not hold numbers, or is a list with one array per output.
     """
     if isinstance(answer, list) and any(getattr(part, "ndim", 0) == 2 for part in answer):
         raise ValueError(
@@ -82,20 +88,26 @@ def as_array(answer: Any, name: str = "teacher") -> np.ndarray:
 def check_probabilities(
     probabilities: Any, n_rows: int, name: str = "teacher", may_be_unanswered: bool = False
 ) -> np.ndarray:
-    """Probabilities as float64 whose rows sum to 1; other numbers are refused.
+    """Check that an array holds probabilities, and return it with rows that sum to 1 exactly.
 
     Parameters
     ----------
     probabilities : array-like of shape (n_rows, n_columns)
     n_rows : int
+        Number of rows that the array must have.
     name : str, default="teacher"
-        Where the probabilities come from, for the message.
+        Where the probabilities come from, for the error message.
     may_be_unanswered : bool, default=False
-        Whether a row may be all zero: the teacher gives no answer for it.
+        Whether a row may be all zero, which means that it has no soft label.
 
     Returns
     -------
     ndarray of shape (n_rows, n_columns), float64
+
+    Raises
+    ------
+    ValueError
+        If numbers are missing, infinite or negative, or if a row does not sum to 1.
 
     Examples
     --------
@@ -130,16 +142,17 @@ these logits?).
 
 
 def check_shape(p: np.ndarray, n_rows: int, name: str = "teacher", answer: Any = None) -> None:
-    """Refuse an array that does not hold one number per row and class.
+    """Raise an error if an array does not hold one number per row and class.
 
     Parameters
     ----------
     p : ndarray
+        An array that should have the shape (n_rows, n_classes).
     n_rows : int
     name : str, default="teacher"
-        Where the answer comes from, for the message.
+        Where the array comes from, for the error message.
     answer : object, default=None
-        The object that the array was made from, for the message.
+        The object that the array was made from, for the error message.
     """
     if p.ndim != 2 or p.shape[1] < 2:
         received = f"shape {p.shape}"
@@ -157,7 +170,7 @@ def check_shape(p: np.ndarray, n_rows: int, name: str = "teacher", answer: Any =
 
 
 def named_columns(probabilities: Any, classes: np.ndarray) -> list | None:
-    """The label of each column of a table of probabilities, by the names of the columns.
+    """The class label of each column of a table of probabilities, read from the column names.
 
     Parameters
     ----------
@@ -168,9 +181,9 @@ def named_columns(probabilities: Any, classes: np.ndarray) -> list | None:
     Returns
     -------
     list or None
-        None if the columns have no names, or default names such as 0, 1, 2: then they are
-        in the order of the sorted labels. A name may be the label as text, as in a table
-        read from a file.
+        A column name may be a label written as text, as in a table read from a file; the
+        list then holds the label. None if the columns have no names, or default names such as
+        0, 1, 2. Such columns are in the order of the sorted labels.
 
     Examples
     --------
@@ -196,7 +209,7 @@ def named_columns(probabilities: Any, classes: np.ndarray) -> list | None:
 
 
 def in_order(labels: Iterable) -> list:
-    """Labels of any types, sorted for a message."""
+    """Labels sorted for a message. Labels of types that do not compare are sorted as text."""
     labels = list(labels)
     try:
         return sorted(labels)
@@ -205,7 +218,7 @@ def in_order(labels: Iterable) -> list:
 
 
 def shortened(labels: list) -> str:
-    """A list for a message, of ten entries at most."""
+    """A list as text for a message, cut off after ten entries."""
     more = f", ... {len(labels) - 10} more" if len(labels) > 10 else ""
     return f"{str(labels[:10])[:-1]}{more}]"
 
@@ -217,22 +230,22 @@ def align(
     on_class_mismatch: str = "raise",
     name: str = "teacher",
 ) -> np.ndarray:
-    """The columns of probabilities, in the order of `classes`.
+    """Put the columns of a teacher's probabilities into the order of the student's classes.
 
     Parameters
     ----------
     probabilities : ndarray of shape (n_rows, n_columns)
     known : array-like of shape (n_columns,) or None
-        The classes of the columns. None means `classes`, in their order.
+        The class of each column. None means that the columns are in the order of `classes`.
     classes : ndarray of shape (n_classes,)
         The classes of the student.
     on_class_mismatch : {"raise", "teacher", "intersect"}, default="raise"
-        "raise" raises an error unless both have the same classes. Otherwise a class that
-        the teacher does not know has probability 0. Columns of classes that only the
-        teacher knows are dropped, and the others are scaled to a sum of 1 (a row where
-        nothing is left is all zero).
+        "raise" raises an error if teacher and student do not have the same classes. With
+        "teacher" and "intersect", a class that only the student knows gets probability 0.
+        Columns of classes that only the teacher knows are dropped, and the others are scaled
+        to a sum of 1. A row in which nothing is left is all zero.
     name : str, default="teacher"
-        Where the probabilities come from, for the message.
+        Where the probabilities come from, for the error message.
 
     Returns
     -------
@@ -280,7 +293,7 @@ def align(
 
 
 def _advice(name: str, columns: list) -> str:
-    """Other possible causes if no class is in common, for a message."""
+    """Advice for the error message if teacher and y have no class in common; may be empty."""
     if name == "teacher_proba":
         return "name its columns after the labels, or give an array in their order; or, "
     if columns == list(range(len(columns))):
@@ -297,13 +310,15 @@ def mix(soft_labels: list[np.ndarray], weights: list[float]) -> np.ndarray:
     Parameters
     ----------
     soft_labels : list of ndarray of shape (n_rows, n_classes)
-        Aligned. A row that is all zero does not count in the mean of that row.
+        One array per teacher, with the same classes in the same order. A teacher whose row is
+        all zero is left out of the mean of that row.
     weights : list of float, positive
+        One weight per teacher.
 
     Returns
     -------
     ndarray of shape (n_rows, n_classes)
-        Rows sum to 1; a row that is all zero in each of the arrays stays all zero.
+        Rows sum to 1. A row that is all zero in every array stays all zero.
 
     Examples
     --------
@@ -320,18 +335,26 @@ def mix(soft_labels: list[np.ndarray], weights: list[float]) -> np.ndarray:
 
 
 def known_classes(answers: "list[MemberLabels]", own_classes: np.ndarray) -> np.ndarray:
-    """The classes of all members of a teacher, for a student that takes them over.
+    """The classes that a teacher knows: those of all its members together.
+
+    With ``on_class_mismatch="teacher"`` they become the classes of the student.
 
     Parameters
     ----------
     answers : list of MemberLabels
+        The soft labels of each member.
     own_classes : ndarray
         The classes of y, sorted.
 
     Returns
     -------
     ndarray
-        Sorted.
+        Sorted. `own_classes` if no member gives its classes.
+
+    Raises
+    ------
+    ValueError
+        If y holds a class that no member knows.
     """
     named = [plain_values(one.classes) for one in answers if one.classes is not None]
     known = {label for labels in named for label in labels}

@@ -1,4 +1,4 @@
-"""A teacher with its options, set once: its soft labels, its clones, and its seconds."""
+"""A teacher bound to its options: it gives soft labels, fits clones, and measures its time."""
 
 import time
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ NOT_FITTED = (
 
 
 class Clock:
-    """Adds up the seconds that teachers take."""
+    """A stopwatch that adds up the seconds spent on fitting and calling teachers."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -35,7 +35,7 @@ class Clock:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Count the time of a block; nested blocks count once."""
+        """A context whose time is added to `seconds`. Nested contexts are counted once."""
         if self._is_running:
             yield
             return
@@ -49,25 +49,29 @@ class Clock:
 
 @dataclass(frozen=True)
 class HowToAsk:
-    """The options that are the same for each call of a teacher.
+    """The options of a teacher that stay the same for all its calls.
 
     Parameters
     ----------
     source : {"in_sample", "out_of_bag", "out_of_fold"}
-        Where the soft labels of the rows of `fit` come from.
+        Which models give the soft labels of the training rows: the fitted teacher itself,
+        its out-of-bag members, or clones that are fitted on other folds.
     on_class_mismatch : {"raise", "teacher", "intersect"}
+        What to do if teacher and student have different classes.
     batch_size : int or None
         Rows per call.
     memory : folder, joblib.Memory or None
+        Where predictions are cached on disk.
     shows_progress : bool
     remembers_fits : bool
-        Whether fitted clones are kept, because another fit may need the same clone: with
-        the same rows and the same seed.
+        Whether fitted clones are cached. This pays if a later fit of a student needs a clone
+        with the same rows and the same seed.
     remembers_rows : bool
-        Whether answers for unlabelled rows are kept, because another fit may have the
-        same rows.
+        Whether predictions for further real rows, such as unlabelled ones, are cached. This
+        pays if a later fit has the same rows.
     remembers_made_rows : bool
-        The same for synthetic rows.
+        Whether predictions for synthetic rows are cached. This pays if a later fit makes the
+        same rows.
     """
 
     source: str = "in_sample"
@@ -81,12 +85,12 @@ class HowToAsk:
 
     @property
     def is_out_of_sample(self) -> bool:
-        """Whether soft labels come from models that were not fitted on the row."""
+        """Whether each training row is labelled by models that were not fitted on that row."""
         return self.source in ("out_of_bag", "out_of_fold")
 
     @property
     def options(self) -> dict[str, Any]:
-        """Keyword arguments of each call: batch size, progress bar, and where answers are kept."""
+        """The keyword arguments `batch_size`, `progress` and `memory` of each call."""
         return {
             "batch_size": self.batch_size,
             "progress": self.shows_progress,
@@ -96,12 +100,12 @@ class HowToAsk:
 
 @dataclass(frozen=True)
 class LabelledRows:
-    """Rows with labels, in the form that a teacher is fitted to.
+    """The rows, labels and weights that a teacher is fitted to.
 
     Parameters
     ----------
     X : container of rows
-        As the caller has them.
+        The caller's own container, because the teacher takes rows in this form.
     y : ndarray of shape (n_rows,)
     sample_weight : ndarray of shape (n_rows,) or None
     """
@@ -113,17 +117,17 @@ class LabelledRows:
 
 @dataclass(frozen=True)
 class Teacher:
-    """A fitted model, or several with weights, and the options of its calls.
+    """A fitted teacher, bound to the options of its calls.
 
     Parameters
     ----------
     model : object or list of (object, float)
-        Fitted.
+        One fitted model, or a list of (model, weight).
     how : HowToAsk
     clock : Clock
         Adds up the seconds of this teacher and of its clones.
     classes : ndarray of shape (n_classes,), default=None
-        The columns of its soft labels.
+        The class of each column of the soft labels. :meth:`soft_labels` needs it.
     """
 
     model: Any
@@ -143,26 +147,31 @@ class Teacher:
         remember: bool,
         clock: Clock,
     ) -> tuple["Teacher", list[MemberLabels]]:
-        """The teacher of one fit, and its soft labels of the rows of that fit.
+        """Make the teacher for one fit of a student, and compute soft labels of the training rows.
 
         Parameters
         ----------
         model : object or list of (object, float)
-            As the user gave it.
+            The user's parameter `teacher`.
         how : HowToAsk
         rows : LabelledRows
+            The training rows.
         fits : bool
-            Whether a clone of the model is fitted on these rows.
+            Whether to fit a clone of the model on these rows. If not, the model must be
+            fitted already.
         seed : int
-            Of models that are fitted.
+            Seed of the clones that are fitted here.
         remember : bool
-            Whether answers are kept, so that the same rows are predicted only once.
+            Whether predictions are cached, so that the same rows are predicted only once. If
+            `fits`, then `how.remembers_fits` is used instead.
         clock : Clock
 
         Returns
         -------
         teacher : Teacher
+            Without `classes`; see :meth:`with_classes`.
         soft_labels : list of MemberLabels
+            One for each model of the teacher.
         """
         X, y, sample_weight = rows.X, rows.y, rows.sample_weight
         in_sample = not how.is_out_of_sample
@@ -187,7 +196,7 @@ class Teacher:
         return cls(fitted, how, clock), answers
 
     def with_classes(self, classes: np.ndarray) -> "Teacher":
-        """The same, whose soft labels have these columns.
+        """A copy of this teacher that gives soft labels with one column for each of `classes`.
 
         Parameters
         ----------
@@ -200,19 +209,20 @@ class Teacher:
         return replace(self, classes=classes)
 
     def soft_labels(self, X: Any, are_made: bool = False) -> np.ndarray:
-        """Probabilities of rows, one column per class.
+        """Predict the probabilities of rows.
 
         Parameters
         ----------
         X : container of rows
-            As the caller has them.
+            The rows in the form that the teacher takes.
         are_made : bool, default=False
-            Whether they are synthetic.
+            Whether the rows are synthetic. This decides whether the predictions are cached.
 
         Returns
         -------
         ndarray of shape (n_rows, n_classes), float64
-            A row is all zero where no member answers.
+            The columns are in the order of `classes`. A row is all zero if no member of the
+            teacher gives it a soft label.
         """
         with self.clock.running():
             remember = self.how.remembers_made_rows if are_made else self.how.remembers_rows
@@ -222,7 +232,10 @@ class Teacher:
 
     @contextmanager
     def series_of_calls(self) -> Iterator[None]:
-        """A context for several calls: changes of the model are looked for around all of them."""
+        """A context for several calls, between which the model does not change.
+
+        The cache of predictions checks the model for changes at the beginning and the end only.
+        """
         members = members_of(self.model) if self.how.remembers_made_rows else []
         with ExitStack() as series:
             with self.clock.running():
@@ -236,7 +249,9 @@ class Teacher:
 
 
 def can_be_cloned(model: Any) -> bool:
-    """Whether a clone can be fitted to other rows, without a part that stays fitted.
+    """Whether a teacher can be cloned so that no part fitted with labels stays fitted.
+
+    Only then can a clone be fitted without the held-out rows.
 
     Parameters
     ----------
@@ -255,13 +270,16 @@ def mixed(answers: list[MemberLabels], classes: np.ndarray, on_class_mismatch: s
     Parameters
     ----------
     answers : list of MemberLabels
+        The soft labels of each member.
     classes : ndarray of shape (n_classes,)
+        The classes of the student.
     on_class_mismatch : {"raise", "teacher", "intersect"}
+        See :func:`skkd.teachers.soft_labels.align`.
 
     Returns
     -------
     ndarray of shape (n_rows, n_classes)
-        A row is all zero where no member answers.
+        A row is all zero if no member gives it a soft label.
     """
     aligned = [
         align(one.probabilities, one.classes, classes, on_class_mismatch, one.name)
@@ -273,7 +291,7 @@ def mixed(answers: list[MemberLabels], classes: np.ndarray, on_class_mismatch: s
 def _out_of_sample(
     model: Any, rows: LabelledRows, how: HowToAsk, seed: int, remember: bool
 ) -> list[MemberLabels]:
-    """Soft labels by models that were not fitted on the row, for each member."""
+    """The out-of-bag or out-of-fold labels of the training rows, for each member of a teacher."""
     members = members_of(model)
     seeds = np.random.RandomState(seed).randint(2**31 - 1, size=len(members))
     soft_labels = []

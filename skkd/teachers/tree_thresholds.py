@@ -1,20 +1,21 @@
-"""Where the trees of a teacher split the columns of X, and the gain of each split.
+"""Thresholds at which the trees of a teacher split the columns of X, and the gain of each split.
 
-Trees of scikit-learn, XGBoost, LightGBM and CatBoost are read, also in ensembles,
-searches, calibration and lists of teachers.
+A student can use the thresholds as bin edges of its numeric encoding. Trees of scikit-learn,
+XGBoost, LightGBM and CatBoost are read, also inside ensembles, searches, calibrated
+classifiers and lists of teachers.
 
-In a pipeline the trees may split transformed columns. Then the steps before them are
-probed with synthetic rows, to find which column of X an output depends on, and which value
-of it belongs to a threshold:
+In a pipeline the trees may split transformed columns. The steps before the trees then
+transform synthetic rows. These show which column of X an output of the steps depends on, and
+which value of that column belongs to a threshold:
 
 1. Each column is set to its lowest or its highest value, in a pattern that no other column
    has. An output that changes in the pattern of a column depends on that column alone.
-2. The columns run through their values twice: once all of them in ascending order, and once
+2. The columns run through their values twice: first all of them in ascending order, then
    each in a random order of its own. If an output is the same monotone function of its
    column both times, its thresholds are interpolated between the values of the column.
 
-So the steps may be of any kind. Outputs that mix several columns (of PCA, of products) are
-left out.
+So the steps may be of any kind. Outputs that depend on several columns (of PCA, of products)
+are left out.
 """
 
 import json
@@ -36,28 +37,29 @@ from skkd.teachers.members import members_of, unwrapped
 
 __all__ = ["thresholds_of"]
 
-#: Observed values of a column that are probed, at most.
+#: The largest number of values of a column that are tried.
 MOST_PROBES = 256
 
-#: Rows of X that pass through the steps, at most.
+#: The largest number of rows of X that pass through the steps of a pipeline.
 MOST_ROWS = 2000
 
 
 def thresholds_of(teacher: Any, X: Any) -> dict[int, tuple[np.ndarray, np.ndarray]]:
-    """Thresholds of the numeric columns of X, and their gains.
+    """Thresholds at which a teacher's trees split the numeric columns of X, with their gains.
 
     Parameters
     ----------
     teacher : object or list of (object, float)
-        Fitted. In a list the gains of each member are scaled to a sum of its weight.
+        Fitted. The gains of each member of a list are scaled to sum to the member's weight.
     X : array-like, sparse matrix or table of shape (n_rows, n_columns)
         Rows as the teacher takes them.
 
     Returns
     -------
     dict of int to (ndarray, ndarray)
-        By index of the column: thresholds in any order, with ties, and the gain of each
-        (1 if the teacher does not store it). Empty for a teacher without trees.
+        Maps the index of a column to its thresholds and their gains. The thresholds are not
+        sorted and may repeat. Their gains are equal if the teacher does not store them. The
+        dict is empty for a teacher without trees.
 
     Examples
     --------
@@ -83,15 +85,15 @@ def thresholds_of(teacher: Any, X: Any) -> dict[int, tuple[np.ndarray, np.ndarra
 
 @dataclass
 class Splits:
-    """Splits of trees, as arrays of equal length."""
+    """Splits of trees, as arrays with one entry per split."""
 
-    column: np.ndarray
+    column: np.ndarray  #: the index of the column that is split
     threshold: np.ndarray
-    gain: np.ndarray
+    gain: np.ndarray  #: by how much the split lowers the impurity or loss; never negative
 
     @classmethod
     def of(cls, column: Any = (), threshold: Any = (), gain: Any = ()) -> "Splits":
-        """Splits from array-likes."""
+        """Make splits from array-likes. Negative gains become 0."""
         column, threshold = np.asarray(column, dtype=np.intp), np.asarray(threshold, dtype=float)
         return cls(column, threshold, np.maximum(np.asarray(gain, dtype=float), 0.0))
 
@@ -102,11 +104,11 @@ class Splits:
         return len(self.column)
 
     def on(self, columns: Any) -> "Splits":
-        """The same splits, with `columns[i]` in place of column i."""
+        """A copy in which each column index i is replaced by `columns[i]`."""
         return Splits(np.asarray(columns, dtype=np.intp)[self.column], self.threshold, self.gain)
 
     def times(self, factor: float) -> "Splits":
-        """The same splits, with gains multiplied by a factor."""
+        """A copy in which all gains are multiplied by a factor."""
         return Splits(self.column, self.threshold, self.gain * factor)
 
 
@@ -119,13 +121,13 @@ def _joined(parts: Iterable[Splits]) -> Splits:
 
 
 def _with_sum(splits: Splits, weight: float = 1.0) -> Splits:
-    """The same splits with gains of a given sum: units differ between kinds of trees."""
+    """Scale gains to a given sum, because each kind of tree has gains in its own units."""
     total = splits.gain.sum()
     return splits.times(weight / total) if total > 0 else splits
 
 
 def _splits(model: Any, X: Any) -> Splits:
-    """The splits of a fitted model of any kind, in the columns of X."""
+    """The splits of the columns of X by a fitted model; empty if it has no trees."""
     model = unwrapped(model)
     for kind in type(model).__mro__:
         library = kind.__module__.partition(".")[0]
@@ -150,7 +152,7 @@ def _splits(model: Any, X: Any) -> Splits:
 
 
 def _of_members(model: Any, members: Sequence[Any], X: Any) -> Splits:
-    """The splits of an ensemble."""
+    """The splits of all members of an ensemble, with gains multiplied by the members' weights."""
     if hasattr(model, "named_estimators_"):  # members of several kinds
         weights = getattr(model, "_weights_not_none", None) or [1.0] * len(members)
         parts = zip(members, weights, strict=True)
@@ -173,7 +175,11 @@ def _of_members(model: Any, members: Sequence[Any], X: Any) -> Splits:
 
 
 def _of_final_estimator(stacking: Any, X: Any) -> Splits:
-    """Splits of the columns of X that a stack passes on after its members' answers."""
+    """The splits of the columns of X by the final estimator of a StackingClassifier.
+
+    With ``passthrough=True`` it gets the predictions of the members, followed by X. Splits of
+    the predictions are left out.
+    """
     answers_and_rows = stacking.transform(_some_rows(X))
     n_columns = X.shape[1]
     own = np.append(np.full(answers_and_rows.shape[1] - n_columns, -1), np.arange(n_columns))
@@ -182,7 +188,7 @@ def _of_final_estimator(stacking: Any, X: Any) -> Splits:
 
 
 def _without_names(X: Any, member: Any) -> Any:
-    """X as an ensemble passes it to a member that was fitted without column names."""
+    """X as an ensemble passes it to a member: as an array if the member knows no column names."""
     return np.asarray(X) if is_table(X) and not hasattr(member, "feature_names_in_") else X
 
 
@@ -195,7 +201,10 @@ def _of_tree(tree: Any) -> Splits:
 
 
 def _of_histograms(model: Any) -> Splits:
-    """The splits of HistGradientBoosting, which puts categorical columns first."""
+    """The splits of HistGradientBoosting, by column of X.
+
+    The model itself moves categorical columns to the front.
+    """
     trees = [tree.nodes for trees in model._predictors for tree in trees]
     nodes: Any = np.concatenate(trees) if trees else np.empty(0)
     if len(nodes) == 0:
@@ -217,7 +226,7 @@ def _of_xgboost(model: Any) -> Splits:
     found = [
         (index[node["split"]], node["split_condition"], node.get("gain", 1.0))
         for node in nodes
-        if isinstance(node.get("split_condition"), (int, float))  # a list is of categories
+        if isinstance(node.get("split_condition"), (int, float))  # a list holds categories
     ]
     return Splits.of(*zip(*found, strict=True))
 
@@ -244,7 +253,7 @@ OF_LIBRARY = {"xgboost": _of_xgboost, "lightgbm": _of_lightgbm, "catboost": _of_
 
 
 def _nodes(roots: Iterable[dict]) -> Iterator[dict]:
-    """All nodes of nested trees."""
+    """Yield all nodes of trees that are given as nested dicts."""
     waiting = list(roots)
     while waiting:
         node = waiting.pop()
@@ -254,13 +263,13 @@ def _nodes(roots: Iterable[dict]) -> Iterator[dict]:
 
 
 def _of_pipeline(pipeline: Pipeline, X: Any) -> Splits:
-    """The splits of the last step, in the columns of X."""
+    """The splits of the columns of X by the last step of a pipeline."""
     steps, last = pipeline[:-1], pipeline[-1]
     if len(steps) == 0:
         return _splits(last, X)
     try:
         transformed = steps.transform(_some_rows(X))
-    except Exception:  # in another estimator the pipeline may get other rows than X
+    except Exception:  # inside an ensemble, the pipeline may take other columns than X has
         return Splits.of()
     splits = _splits(last, transformed)
     if len(splits) == 0:
@@ -270,7 +279,8 @@ def _of_pipeline(pipeline: Pipeline, X: Any) -> Splits:
     def outputs_of(donors: np.ndarray) -> np.ndarray:
         try:
             with np.errstate(all="ignore"):
-                rows = copied(_put_together(X, donors))  # a copy: it may share column names with X
+                # Copied because the steps may change the column names, which X may share.
+                rows = copied(_put_together(X, donors))
                 found = _safe_indexing(steps.transform(rows), outputs, axis=1)
             return np.asarray(found.toarray() if sparse.issparse(found) else found, dtype=float)
         except Exception:  # the user's steps may refuse synthetic rows
@@ -282,16 +292,17 @@ def _of_pipeline(pipeline: Pipeline, X: Any) -> Splits:
     )
 
 
-#: Outputs of the steps of a pipeline, of shape (n, n_outputs), for rows put together from
-#: cells of X. They are given by donors of shape (n, n_columns): the row of X of each cell.
+#: A function that returns the outputs of the steps of a pipeline for n synthetic rows, of shape
+#: (n, n_outputs). Its argument `donors`, of shape (n, n_columns), gives the synthetic rows: cell
+#: (i, j) is copied from row donors[i, j] of X.
 OutputsOf = Callable[[np.ndarray], np.ndarray]
 
 
 def _curves(X: Any, outputs_of: OutputsOf) -> Iterator[tuple[int, int, np.ndarray, np.ndarray]]:
-    """The outputs that are functions of one numeric column.
+    """Find the outputs of a pipeline's steps that are functions of one numeric column of X.
 
-    Yields the index of the output, that of the column, some values of the column, and the
-    output at these values.
+    Yields for each output: its index, the index of the column, some values of the column, and
+    the output at these values.
     """
     columns = _columns(X)
     ends = np.array([_lowest_and_highest(columns(j)) for j in range(X.shape[1])])
@@ -316,13 +327,15 @@ def _curves(X: Any, outputs_of: OutputsOf) -> Iterator[tuple[int, int, np.ndarra
 
 
 def _sources(ends: np.ndarray, outputs_of: OutputsOf) -> np.ndarray:
-    """The only column that each output depends on, or -1.
+    """For each output, the index of the only column that it depends on, or -1 if there is none.
 
-    In the first row all columns are at their lowest values. Then there are two rows for
-    each bit b of the column's index j: one in each half. If bit b of j is 1, column j is at
-    its highest value in row b of the first half, and at its lowest in row b of the second;
-    if it is 0, the other way round. An output of one column alone changes in exactly the
-    rows in which the column is at its highest value.
+    `ends[j]` are the rows of X with the lowest and the highest value of column j.
+
+    The steps transform synthetic rows. The first row has the lowest value of every column.
+    Two rows follow for each bit b of the column index. In one of them, column j has its
+    highest value if bit b of j is 1, and its lowest value if the bit is 0. In the other row it
+    is the other way round. An output that depends on column j alone differs from the first
+    row exactly where column j has its highest value. So its changes spell out the bits of j.
     """
     numbers = np.arange(len(ends))
     places = np.arange(max(1, int(numbers[-1]).bit_length()))[:, None]
@@ -347,7 +360,7 @@ def _are_close(a: np.ndarray, b: np.ndarray) -> bool:
 
 
 def _some_rows(X: Any) -> Any:
-    """A copy of some rows. To pick all rows of a table may give the table itself."""
+    """A copy of at most `MOST_ROWS` rows, because the steps of a pipeline may write to them."""
     return copied(picked(X, _spread(_num_samples(X), MOST_ROWS)))
 
 
@@ -357,9 +370,10 @@ def _spread(n: int, most: int) -> np.ndarray:
 
 
 def _inverted(splits: Splits, j: int, values: np.ndarray, curve: np.ndarray) -> Splits:
-    """Splits of a monotone function of column j, as splits of column j.
+    """Turn splits of a monotone function of column j into splits of column j itself.
 
-    `curve` is the function at `values`.
+    `curve` holds the function at `values`. Splits outside its range are dropped. The result is
+    empty if the function is not monotone.
     """
     if curve[-1] < curve[0]:
         values, curve = values[::-1], curve[::-1]
@@ -372,7 +386,7 @@ def _inverted(splits: Splits, j: int, values: np.ndarray, curve: np.ndarray) -> 
 
 
 def _columns(X: Any) -> Callable[[int], np.ndarray]:
-    """A function that gives a column of X as an array, by its index."""
+    """A function that takes a column index and returns that column of X as an array."""
     if is_table(X) or (isinstance(X, np.ndarray) and X.dtype.kind not in "fiu"):
         return read_table(X).columns.__getitem__
     if sparse.issparse(X):
@@ -382,7 +396,11 @@ def _columns(X: Any) -> Callable[[int], np.ndarray]:
 
 
 def _lowest_and_highest(values: np.ndarray) -> list[int]:
-    """The rows with the lowest and the highest number; of other values, with two that differ."""
+    """The index of the lowest and of the highest number in a column.
+
+    If the column does not hold numbers: the indices of two different values, if there are
+    two. Missing values are skipped.
+    """
     is_numeric = values.dtype.kind in "fiu"
     nothing: Any = None
     is_gap = ~np.isfinite(values.astype(float)) if is_numeric else np.equal(values, nothing)
@@ -395,7 +413,7 @@ def _lowest_and_highest(values: np.ndarray) -> list[int]:
 
 
 def _distinct(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Some of the distinct values of a column, in ascending order, and a row with each."""
+    """At most `MOST_PROBES` distinct values of a column, ascending, and a row index for each."""
     values, first = np.unique(values.astype(float), return_index=True)
     first, values = first[np.isfinite(values)], values[np.isfinite(values)]
     some = _spread(len(values), MOST_PROBES)
@@ -403,7 +421,7 @@ def _distinct(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _put_together(X: Any, donors: np.ndarray) -> Any:
-    """Rows in the container of X, whose cells come from the rows of X in `donors`."""
+    """Make rows in the container of X; cell (i, j) is copied from row `donors[i, j]` of X."""
     if not sparse.issparse(X):
         return container_of(X).rows(donors, {})
     rows, columns = np.empty(donors.shape, dtype=X.dtype), _columns(X)

@@ -1,1 +1,1 @@
-"""From a dataset to a fitted network."""
+"""Training: fit a network to a dataset."""

@@ -1,9 +1,10 @@
 """Forward and backward passes of the built-in network, by hand.
 
-For small networks autograd's bookkeeping takes half of the time of a training step. Here
-each kind of layer has a forward and a backward function instead, in one table:
-:data:`PASSES`. A new kind of layer is a new row there; activations come from
-:mod:`skkd.activations`. The gradients are those of autograd, up to rounding.
+For small networks autograd's bookkeeping takes half of the time of a training step. This
+module avoids it: the table :data:`PASSES` maps each kind of layer to a class with a forward
+and a backward function. A new kind of layer needs an entry there; the activations come from
+:mod:`skkd.activations`. The gradients are those of autograd, up to rounding. With ``dv`` for
+the derivative of the loss by ``v``:
 
 =========  =====================================  ======================================
 Linear     z = x W^T + b                          dW = dz^T x, db = sum dz, dx = dz W
@@ -29,16 +30,17 @@ aten = torch.ops.aten
 
 
 class Backprop:
-    """Gradients of the loss of a batch, for a multilayer perceptron.
+    """Computes the gradients of a multilayer perceptron for one batch, without autograd.
 
     Parameters
     ----------
     module : skkd.modules.MLP
-        Its parameters' `grad` is overwritten in place.
+        The `grad` of its parameters is overwritten in place.
     gradient : callable
-        (logits, targets) -> (one loss per row, its derivative by the logits).
+        (logits, targets) -> (one loss per row, derivative of each loss by the row's logits).
     weighted : bool, default=True
-        False where all weights are 1.
+        Whether to multiply each loss by the row's weight, ``targets["weights"]``. False saves
+        time if all weights are 1.
 
     Examples
     --------
@@ -64,14 +66,17 @@ class Backprop:
 
     @staticmethod
     def is_possible(module: nn.Module) -> bool:
-        """Whether every layer is in the table, and all parameters are trained."""
+        """Whether this class can train a module.
+
+        It can train an MLP if all layers are in `PASSES` and no parameter is frozen.
+        """
         known = type(module) is MLP and all(type(layer) in PASSES for layer in module)
         return known and all(parameter.requires_grad for parameter in module.parameters())
 
     def __call__(
         self, X: torch.Tensor, targets: dict[str, torch.Tensor]
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Compute the gradients of a batch; returns the losses of its rows, and their logits."""
+        """Set the gradients of a batch, and return the losses and the logits of its rows."""
         logits = X
         for layer in self.passes:
             logits = layer.forward(logits)
@@ -89,7 +94,7 @@ class Backprop:
 
 class LinearPass:
     def __init__(self, layer: Any) -> None:
-        # Detached, they share memory with the parameters but need no autograd.
+        # Detached tensors share memory with the parameters, but autograd ignores them.
         self.weight, self.grad = layer.weight.detach(), layer.weight.grad
         self.bias = None if layer.bias is None else layer.bias.detach()
         self.bias_grad = None if layer.bias is None else layer.bias.grad
@@ -108,7 +113,7 @@ class LinearPass:
 
 
 class ScaledLinearPass(LinearPass):
-    """A first layer: the gradient of its input, the data, is never needed."""
+    """Passes of a ScaledLinear layer: always the first, so the input needs no gradient."""
 
     def __init__(self, layer: Any) -> None:
         super().__init__(layer)
@@ -127,7 +132,7 @@ class ScaledLinearPass(LinearPass):
 
 
 class OutputPass(LinearPass):
-    """The last layer. Its logits lie class by class in memory: faster for few classes."""
+    """Passes of the last layer: logits lie class by class in memory, faster for few classes."""
 
     bias: torch.Tensor
 
@@ -189,11 +194,15 @@ class DropoutPass:
 
 
 def activation_pass(activation: Activation) -> type:
-    """The forward and backward pass of an activation, as a class.
+    """Make the class for :data:`PASSES` that runs an activation forward and backward.
 
     Parameters
     ----------
     activation : skkd.activations.Activation
+
+    Returns
+    -------
+    type
     """
     backward: Any = activation.backward
     forward = activation.forward or (lambda layer, x: layer(x))

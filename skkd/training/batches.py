@@ -1,7 +1,7 @@
 """Rows in memory as batches of tensors.
 
-Each batch is one slice of the rows, which for data in memory is up to fifty times faster than
-torch's DataLoader, which fetches them one by one.
+Each batch is one slice of the rows. For data in memory this is up to fifty times faster than
+torch's DataLoader, which fetches rows one by one.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,12 +16,12 @@ from skkd.preprocessing.preprocessor import transform_in_blocks
 
 __all__ = ["Batches", "Rows", "batch_bounds"]
 
-#: Shuffled rows are gathered in groups of at most so many bytes.
+#: Shuffled batches are gathered several at a time, up to this many bytes.
 GATHERED_BYTES = 2**21
 
 
 class Rows(Dataset):
-    """Preprocessed rows with their targets.
+    """The rows of a training with their targets, as tensors on a device.
 
     Parameters
     ----------
@@ -30,18 +30,19 @@ class Rows(Dataset):
     targets : dict of str to ndarray of shape (n_rows, ...)
         "labels" (codes), "weights" and further targets of the loss.
     preprocessor : Preprocessor, default=None
-        Only for sparse rows.
+        Preprocesses the batches of sparse rows. Not used for dense rows.
     dtype : torch.dtype
-        Of the batches and of all floating-point targets.
+        The dtype of the batches and of all floating-point targets.
     device : torch.device
     n_labelled : int, default=None
-        The first so many rows come in every pass. The others are a transfer set, of which
-        each pass has at most as many, in turn.
+        Number of labelled rows; None means all. They come first, and every pass (epoch) has
+        all of them. The other rows are a transfer set: each pass has the next ones, at most
+        `n_labelled`.
     fresh_rows : callable, default=None
-        () -> Rows that replace the transfer set in the next pass, of the same number, or None
-        to keep it.
+        Called without arguments before every pass except the first. It returns Rows that
+        replace the transfer set, of the same number, or None to keep the transfer set.
     prepare : callable, default=None
-        Targets as tensors -> targets in the form that the loss needs.
+        Converts the dict of target tensors to the form that the loss needs.
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class Rows(Dataset):
         self.n_labelled = n_labelled
         self.fresh_rows = fresh_rows
         self.n_passes = 0
-        self.turn = 0  #: where the next pass begins in the transfer set
+        self.turn = 0  #: position in the transfer set where the next pass begins
         self.dtype = dtype
         self.device = device
         self.preprocessor = preprocessor
@@ -86,12 +87,14 @@ class Rows(Dataset):
         return n_labelled + min(len(self) - n_labelled, n_labelled)
 
     def begin_pass(self) -> None:
-        """Replace the transfer set by fresh rows, if there are any, except in the first pass."""
+        """Before every pass except the first, replace the transfer set by fresh rows, if any."""
         if self.fresh_rows is not None and self.n_passes > 0:
             self._replace_transfer_set(self.fresh_rows())
 
     def next_pass(self) -> torch.Tensor:
-        """Indices of the next pass: all labelled rows, and the next ones of the transfer set.
+        """Start a new pass, and return the indices of its rows.
+
+        These are all labelled rows and the next rows of the transfer set, evenly mixed.
 
         Returns
         -------
@@ -104,7 +107,7 @@ class Rows(Dataset):
         others = n_labelled + (self.turn + torch.arange(n_new)) % n_others
         self.turn = (self.turn + n_new) % n_others
         labelled = torch.arange(n_labelled)
-        # Mixed evenly: without shuffling, too, no batch lacks labels.
+        # The even mixture gives every batch labelled rows, even without shuffling.
         places = torch.cat([labelled / n_labelled, torch.arange(n_new) / max(n_new, 1)])
         return torch.cat([labelled, others])[places.argsort(stable=True)]
 
@@ -123,7 +126,7 @@ class Rows(Dataset):
         return X[0], targets["labels"][0]
 
     def take(self, rows: slice | torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """X and targets of some rows, given by a slice or a tensor of indices."""
+        """Return X and the targets of some rows, given by a slice or a tensor of indices."""
         targets = {name: _pick(target, rows) for name, target in self.targets.items()}
         if sparse.issparse(self.X):
             picked = self.X[rows if isinstance(rows, slice) else rows.cpu().numpy()]
@@ -140,25 +143,26 @@ class Rows(Dataset):
 
 
 def _pick(tensor: torch.Tensor, rows: slice | torch.Tensor) -> torch.Tensor:
-    """Some rows of a tensor; with indices twice as fast as ``tensor[rows]``."""
+    """Return some rows of a tensor; for indices, twice as fast as ``tensor[rows]``."""
     return tensor[rows] if isinstance(rows, slice) else tensor.index_select(0, rows)
 
 
 class Batches:
-    """Iterate over rows in batches.
+    """Iterate over one pass of the rows, in batches ``(X, targets)``.
 
     Parameters
     ----------
     rows : Rows
     batch_size : int
-        Labelled rows per batch, about. Rows of a transfer set are added to them, so that a pass
-        has as many batches with a transfer set as without.
+        Approximate number of labelled rows per batch. Rows of a transfer set are added to
+        them, so that a pass has as many batches with a transfer set as without.
     generator : torch.Generator, default=None
         Shuffles the rows in each pass; None keeps their order. A single batch of all rows is
         not shuffled, because its order has no effect.
     takes_turns : bool, default=True
-        Whether a pass has at most as many rows of a transfer set as labelled rows; otherwise
-        it has all rows, and the place in the transfer set stays as it is.
+        If True, a pass has all labelled rows and the next rows of the transfer set, at most
+        as many as there are labelled rows. If False, a pass has all rows, and the position in
+        the transfer set does not move.
     """
 
     def __init__(
@@ -205,7 +209,7 @@ class Batches:
                 yield part, dict(zip(targets, of_targets, strict=True))
 
     def _groups(self) -> Iterator[list[tuple[int, int]]]:
-        """Bounds of batches, in groups: gathering several batches at once is faster."""
+        """Yield the bounds of batches in groups; gathering a group at once is faster."""
         n_batches = 1
         if not sparse.issparse(self.rows.X):
             row_bytes = self.rows.X[0].numel() * self.rows.X.element_size()
@@ -215,7 +219,7 @@ class Batches:
 
 
 def batch_bounds(n_rows: int, batch_size: int) -> list[tuple[int, int]]:
-    """Start and stop of each batch; a remainder of one row joins the batch before it.
+    """Start and stop of each batch; a last batch of one row is merged into the one before.
 
     BatchNorm cannot train on a single row, and no row may be dropped.
 

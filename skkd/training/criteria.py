@@ -1,9 +1,9 @@
 """Training losses: one value per row, and its derivative by the logits.
 
-Called, a criterion gives one loss per row, for autograd to differentiate. `gradient`
-gives the same losses and their derivative by the logits. That of the cross-entropy
-``CE(y, z)`` is ``softmax(z) - y``; those of the losses of a teacher belong to their
-objects in :mod:`skkd.losses`.
+A criterion that is called with logits and targets returns one loss per row, which autograd can
+differentiate. Its method `gradient` returns the losses and their derivative by the logits,
+without autograd. For the cross-entropy ``CE(y, z)`` this derivative is ``softmax(z) - y``. For
+a teacher loss it is a method of the loss object in :mod:`skkd.losses`.
 """
 
 import math
@@ -28,7 +28,7 @@ __all__ = ["LabelLoss", "TaughtLoss"]
 
 @dataclass(frozen=True)
 class LabelLoss:
-    """Cross-entropy with the labels, smoothed.
+    """Cross-entropy with labels, which may be smoothed.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ class LabelLoss:
         return cross_entropy(self.labels(logits, targets), logits)
 
     def prepared(self, targets: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """Targets of all rows, with what is the same in each pass computed once: here nothing."""
+        """Return the targets unchanged: for this loss there is nothing to compute in advance."""
         return targets
 
     def of_ignorance(self, n_classes: int) -> float:
@@ -74,7 +74,7 @@ class LabelLoss:
         Parameters
         ----------
         logits, targets
-            As in a call.
+            As for a call of the loss.
 
         Returns
         -------
@@ -94,7 +94,7 @@ class LabelLoss:
         return losses, derivative.scatter_add_(0, index, share).t()
 
     def labels(self, logits: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
-        """The labels as codes, or smoothed as probabilities."""
+        """The labels as codes or, with label smoothing, as probabilities of the classes."""
         if self.label_smoothing == 0:
             return targets["labels"]
         hard = one_hot(targets["labels"], logits.shape[1], dtype=logits.dtype)
@@ -103,12 +103,17 @@ class LabelLoss:
 
 @dataclass(frozen=True)
 class TaughtLoss:
-    """The distillation loss; label smoothing acts on its label term only.
+    """The distillation loss: a weighted sum of a label term and a teacher term.
+
+    See :func:`skkd.losses.distillation_loss` for the formula.
 
     Parameters
     ----------
-    temperature, alpha : float
+    temperature : float
+    alpha : float
+        Weight of the teacher term; the label term has the weight ``1 - alpha``.
     label_smoothing : float, default=0.0
+        Acts on the label term only.
     teacher_loss : str or skkd.losses.TeacherLoss, default="kl"
         A name in :data:`skkd.losses.TEACHER_LOSSES`, or a loss with settings.
 
@@ -125,7 +130,8 @@ class TaughtLoss:
     alpha: float
     label_smoothing: float = 0.0
     teacher_loss: str | TeacherLoss = "kl"
-    distance: TeacherLoss = field(init=False, repr=False, compare=False)  #: its object
+    #: `teacher_loss` as an object.
+    distance: TeacherLoss = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         loss = resolve_teacher_loss("teacher_loss", self.teacher_loss)
@@ -138,10 +144,12 @@ class TaughtLoss:
         ----------
         logits : torch.Tensor of shape (n_rows, n_classes)
         targets : dict
-            "labels", codes of shape (n_rows,); "teacher_logits", finite; "weights" of the
-            rows, if any, for a teacher loss that compares rows; and, where the weight of
-            the teacher differs between rows, "alpha", of shape (n_rows,). Where it is 1 the
-            label may be any code. Or the result of :meth:`prepared`.
+            - "labels": codes of shape (n_rows,), any code where alpha is 1;
+            - "teacher_logits": finite, of shape (n_rows, n_classes);
+            - "weights" (optional): of shape (n_rows,), for a teacher loss that compares rows;
+            - "alpha" (optional): of shape (n_rows,), replaces `alpha` row by row.
+
+            The result of :meth:`prepared` is accepted, too.
 
         Returns
         -------
@@ -161,27 +169,30 @@ class TaughtLoss:
         )
 
     def of_ignorance(self, n_classes: int) -> float:
-        """A bound of the loss of a network that deems all classes equally likely, or inf."""
+        """Upper bound of the loss of a network that deems all classes equally likely.
+
+        It is infinite if `alpha` is above 0 and the teacher loss is not "kl".
+        """
         if self.alpha > 0 and type(self.distance) is not ForwardKL:
             return math.inf
         return max(1.0, self.temperature**2) * math.log(n_classes)
 
     def prepared(self, targets: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """Targets of all rows, with what is the same in each pass computed once.
+        """Compute in advance the parts of the loss that do not depend on the student.
 
-        With KL at T = 1 the two terms are, up to a constant, one cross-entropy, with a
-        mixture of label and soft label. All but the student's part is computed here.
+        With KL at T = 1, the sum of the two terms is a constant plus one cross-entropy, with a
+        mixture of label and soft label as its target.
 
         Parameters
         ----------
         targets : dict
-            As in a call.
+            As for a call of the loss.
 
         Returns
         -------
         dict
-            With "mixture", of shape (n_rows, n_classes), and "constant", of shape (n_rows,),
-            in place of "teacher_logits" and "alpha"; for other losses the same as given.
+            With KL at T = 1, "mixture", of shape (n_rows, n_classes), and "constant", of shape
+            (n_rows,), replace "teacher_logits" and "alpha". Otherwise `targets` unchanged.
         """
         is_one_term = self.temperature == 1 and type(self.distance) is ForwardKL
         if "mixture" in targets or not is_one_term:
@@ -205,7 +216,7 @@ class TaughtLoss:
         Parameters
         ----------
         logits, targets
-            As in a call.
+            As for a call of the loss.
 
         Returns
         -------
@@ -232,7 +243,7 @@ class TaughtLoss:
 
 
 def _by_mixture(logits: Tensor, targets: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """Both terms at once: the derivative is p minus a mixture of the labels and q."""
+    """Losses and derivative for prepared targets; the derivative is softmax(z) - mixture."""
     log_p = _log_softmax_by_class(logits)
     mixture = targets["mixture"].t()
     losses = targets["constant"] - (mixture * log_p).sum(0)
@@ -240,5 +251,5 @@ def _by_mixture(logits: Tensor, targets: Mapping[str, Tensor]) -> tuple[Tensor, 
 
 
 def _log_softmax_by_class(logits: Tensor) -> Tensor:
-    """Of shape (n_classes, n_rows): over the first axis torch is ten times faster."""
+    """Log-softmax, of shape (n_classes, n_rows): torch is ten times faster over axis 0."""
     return torch.log_softmax(logits.t(), 0)

@@ -56,14 +56,14 @@ from skkd.training.softmax_check import warn_of_probabilities
 
 __all__ = ["fit_dataset", "warn_if_diverged"]
 
-#: Sparse rows are made dense at once if they then need at most so many bytes.
+#: Sparse rows are converted to one dense array if it needs at most this many bytes.
 DENSE_BYTES = 2**26
 
 #: Number of rows on which the output of a custom module is checked.
 CHECKED_ROWS = 64
 
-#: Training has diverged if after at least `FEWEST_EPOCHS` the loss is more than `MOST_TIMES` times
-#: that of a network that gives each row the same probabilities.
+#: Training has diverged if after at least `FEWEST_EPOCHS` epochs the loss is more than
+#: `MOST_TIMES` times the loss of a network that deems all classes equally likely.
 FEWEST_EPOCHS, MOST_TIMES = 5, 10
 
 
@@ -90,15 +90,20 @@ def fit_dataset(
     criterion : skkd.training.criteria.LabelLoss or TaughtLoss
     preprocessor : skkd.preprocessing.preprocessor.Preprocessor
         Fitted.
-    train, valid : skkd.data.dataset.Dataset; `valid` may be None
+    train : skkd.data.dataset.Dataset
+        The rows to train on.
+    valid : skkd.data.dataset.Dataset or None
+        Held-out rows; their loss is recorded after each epoch.
     n_classes, n_epochs, seed : int
     previous : TrainingResult, default=None
-        The training to continue: its weights and, if it has one, its training state.
+        The earlier training to continue, from its weights and, if it has one, its training
+        state.
     before_epoch : callable, default=None
         Called without arguments when an epoch begins.
     on_epoch : callable, default=None
-        (record, result) -> whether to stop; `result` is a function that returns the
-        current TrainingResult.
+        Called after each epoch with (record, result). It returns whether to stop. `record` is
+        the epoch's entry in the history, `result` a function that returns the current
+        TrainingResult.
     title : str, default=None
         Title of the progress bar.
 
@@ -151,11 +156,12 @@ def warn_if_diverged(
     Parameters
     ----------
     result : TrainingResult
-        If the best epoch was kept, the lowest loss on held-out labels counts, else the training
-        loss of the last epoch. There is no warning after few epochs, nor for a `criterion`
-        without a bound.
+        If the best epoch was kept, the lowest validation loss is compared, otherwise the
+        training loss of the last epoch. After fewer than `FEWEST_EPOCHS` epochs there is no
+        warning.
     criterion : criterion
-        As in :func:`fit_dataset`.
+        As in :func:`fit_dataset`. If its `of_ignorance` is infinite, the training loss never
+        causes a warning.
     n_classes : int
     learning_rate : float
     """
@@ -168,7 +174,7 @@ def warn_if_diverged(
         record = min(result.history, key=lambda record: record["valid_loss"])
     if record[name] > MOST_TIMES * of_ignorance:
         kept = " The weights are those it began with." if result.best_epoch == 0 else ""
-        warn(  # the text has no loss, so that Python shows it only once for all folds
+        warn(  # without the loss in the text, so that Python shows it only once for all folds
             f"training has diverged, or is far from its end: {name} is over {MOST_TIMES} times "
             f"that of a network with the same output for each row.{kept} Lower "
             f"learning_rate={learning_rate!r}, clip with max_grad_norm, scale the input if it is "
@@ -178,10 +184,10 @@ def warn_if_diverged(
 
 @contextmanager
 def _runtime(config: Config, device: torch.device, seed: int, n_threads: int) -> Iterator[None]:
-    """Fix the number of threads, enable gradients and, for a custom module, seed torch.
+    """Context: fix the number of threads, enable gradients, for a custom module seed torch.
 
-    The order avoids a deadlock: a thread that holds the global generator must not wait for
-    torch's threads, because a fit that has these may need the generator to predict in a callback.
+    The threads are acquired before the global generator. The reverse order could deadlock:
+    another fit may hold the threads while a callback waits for the generator to predict.
     """
     with ExitStack() as stack:
         stack.enter_context(threads_of_fit(n_threads))
@@ -195,7 +201,7 @@ def _runtime(config: Config, device: torch.device, seed: int, n_threads: int) ->
 def _after_epoch(
     config: Config, n_epochs: int, on_epoch: Callable | None, title: str | None, n_before: int
 ) -> Iterator[list[Callable]]:
-    """The functions that are called after each epoch: progress bar and `on_epoch`."""
+    """Context that gives the functions to call after each epoch: progress bar and `on_epoch`."""
     functions: list[Callable] = []
     with ExitStack() as stack:
         if config.verbose:
@@ -208,7 +214,7 @@ def _after_epoch(
 
 
 def _set_weights(module: nn.Module, config: Config, previous: TrainingResult | None) -> None:
-    """Load the weights of an earlier training, or initialise a custom module by `init`."""
+    """Load the weights of an earlier training, if any, else initialise a custom module."""
     if previous is not None:
         _load_weights(module, previous.network.state)
         return
@@ -234,7 +240,8 @@ def _give_dropout_a_generator(
 ) -> None:
     """On a GPU, give the dropout layers a generator of the GPU.
 
-    Its seed is drawn only if there is dropout; otherwise the rows keep the order of the CPU.
+    The seed comes from `generator`, which also shuffles the rows. Without dropout no seed is
+    drawn, so that the rows have the same order as on the CPU.
     """
     layers = [layer for layer in module.modules() if isinstance(layer, Dropout)]
     if device.type == "cpu" or not layers:
@@ -254,7 +261,7 @@ def _generator_states(config: Config, generator: torch.Generator) -> dict[str, n
 
 
 def _batch_size(batch_size: int | str, n_rows: int) -> int:
-    """At most the number of rows; "auto" is a 32nd of them, from 32 to 256."""
+    """The batch size, at most `n_rows`; "auto" means ``n_rows / 32``, from 32 to 256."""
     if batch_size == "auto":
         batch_size = min(max(n_rows // 32, 32), 256)
     return min(int(batch_size), n_rows)
@@ -274,7 +281,7 @@ def _build_module(
     dtype: torch.dtype,
     batch_size: int,
 ) -> tuple[nn.Module, Callable[[dict], Any]]:
-    """A module to train, and a function that makes a network of its state dict."""
+    """Return a module to train, and a function: state dict as arrays -> fitted network."""
     if config.module is None:
         sizes = tuple(map(int, config.layer_sizes))
         check_size_of_layers(sizes, preprocessor.n_features, n_classes)
@@ -304,7 +311,7 @@ def _build_module(
 
 
 def _module_arguments(config: Config, preprocessor: Any, n_classes: int) -> dict[str, Any]:
-    """The arguments of a custom module: module__* and, if it takes them, its widths."""
+    """The arguments of a custom module: `module__*`, and n_features and n_classes if taken."""
     arguments = dict(config.module_options)
     check_options_of(config.module, arguments, "module__")
     takes = inspect.signature(config.module).parameters
@@ -344,7 +351,7 @@ def _to_rows(
     prepare: Callable[[dict], dict] | None = None,
     stays_sparse: bool | None = None,
 ) -> Rows:
-    """A dataset as tensors; large sparse rows are made dense batch by batch."""
+    """Convert a dataset to Rows; large sparse data is made dense only batch by batch."""
     numpy_dtype = np.dtype(str(dtype).removeprefix("torch."))
     if stays_sparse is None:
         stays_sparse = (
@@ -407,7 +414,7 @@ def _recipe(
     generator: torch.Generator,
     valid: Dataset | None,
 ) -> Recipe:
-    """The recipe of the training loop."""
+    """Translate the configuration into a recipe for the training loop."""
     schedule = resolve_schedule("lr_decay", config.lr_decay)
     stops_on_validation = bool(config.early_stopping and valid is not None)
     stops_on_training = not config.early_stopping and schedule.is_constant

@@ -1,9 +1,9 @@
 """The training loop: one network fitted by skorch.
 
-skorch runs the epochs, keeps the history that its callbacks read, and calls skorch callbacks. It
-is used inside of :func:`fit_network` only; no skorch object is kept. Its row-wise DataLoader is
-replaced by slices (:mod:`skkd.training.batches`), and its work around each batch is skipped
-unless a callback needs it.
+skorch runs the epochs, calls skorch callbacks and keeps the history that they read. Only
+:func:`fit_network` uses skorch, and no skorch object outlives a call. Two slow parts of skorch
+are avoided: slices (:mod:`skkd.training.batches`) replace the DataLoader, which fetches rows one
+by one, and skorch's work around each batch is skipped unless a callback needs it.
 """
 
 import dis
@@ -33,10 +33,10 @@ from skkd.training.result import TrainingResult
 
 __all__ = ["Plateau", "Recipe", "fit_network"]
 
-#: Entries of our records, and their names in skorch's history.
+#: Keys of our records that have another name in skorch's history, and this name.
 SKORCH_NAMES = {"seconds": "dur", "learning_rate": "lr", "valid_accuracy": "valid_acc"}
 
-#: Entries that exist only if rows are held out.
+#: Entries of skorch's history that exist only if rows are held out.
 OF_HELD_OUT = ("valid_loss", "valid_acc")
 
 
@@ -45,17 +45,17 @@ class Recipe:
     """How to train: everything except the network and the rows."""
 
     criterion: Callable  #: (logits, targets) -> one loss per row
-    as_network: Callable[[dict], Any]  #: the module's state dict, as arrays -> fitted network
-    generator_states: Callable[[], dict]  #: states of the generators, to continue from
+    as_network: Callable[[dict], Any]  #: state dict as arrays -> fitted network
+    generator_states: Callable[[], dict]  #: states of the generators, for a later training
     make_optimizer: Callable[[nn.Module], torch.optim.Optimizer]
     schedule: Schedule  #: of the learning rate
     dropout_schedule: Schedule  #: of the probability of the built-in dropout
     learning_rate: float
     batch_size: int
     max_epochs: int
-    schedule_epochs: int  #: length of the schedule, also if each call runs one epoch
+    schedule_epochs: int  #: length of the schedules; one call may run fewer epochs
     shuffle_generator: torch.Generator | None  #: None keeps the rows in order
-    weight_decay: float = 0.0  #: for an optimiser without its own
+    weight_decay: float = 0.0  #: L2 penalty, if the optimiser has no weight decay
     max_grad_norm: float | None = None
     plateau: "Plateau | None" = None  #: when to stop early
     goes_on: bool = False  #: whether the weights come from an earlier training
@@ -75,7 +75,8 @@ class Plateau:
     tol : float
         Smaller improvements do not count.
     patience : int or None
-        After so many epochs in a row without improvement `reached` is True; with None never.
+        `reached` becomes True after this many epochs in a row without improvement. None means
+        never.
     """
 
     def __init__(self, tol: float, patience: int | None) -> None:
@@ -85,7 +86,7 @@ class Plateau:
         self.epochs_without_improvement = 0
 
     def update(self, loss: float) -> bool:
-        """Record the loss of an epoch; True if it is the lowest so far."""
+        """Record the loss of an epoch, and return whether it is the lowest so far."""
         improved = loss < self.best - self.tol
         self.epochs_without_improvement = 0 if improved else self.epochs_without_improvement + 1
         is_best = loss < self.best
@@ -113,7 +114,8 @@ def fit_network(
         Returns logits of shape (n_rows, n_classes).
     train : skkd.training.batches.Rows
     valid : skkd.training.batches.Rows or None
-        Its loss is computed after each epoch, from labels and weights only.
+        Held-out rows. After each epoch their log-loss is computed, from labels and weights
+        only.
     recipe : Recipe
     previous : dict, default=None
         The training state of an earlier call, to continue from.
@@ -127,7 +129,7 @@ def fit_network(
     ValueError
         At the end of the epoch in which the loss is no longer finite.
     KeyboardInterrupt
-        On Ctrl-C, which skorch alone would catch.
+        On Ctrl-C. (skorch's own fit would catch it.)
     """
     train = _SkorchRows(train)
     split = None if valid is None else predefined_split(_SkorchRows(valid))
@@ -162,7 +164,10 @@ def state_dict_as_arrays(module: nn.Module) -> dict[str, np.ndarray]:
 
 
 def plain_history(history: Any) -> list[dict]:
-    """The history of skorch as plain data, without seconds; of the batches only the last."""
+    """Copy skorch's history as plain data.
+
+    Durations are left out. Of the batches of an epoch only the last is kept.
+    """
     return [
         {**_plain_items(epoch), "batches": [_plain_items(b) for b in epoch["batches"][-1:]]}
         for epoch in history
@@ -179,17 +184,18 @@ class _TrainingEnds(Exception):
 
 
 class _SkorchRows(Rows, Dataset):
-    """Rows as a data set of skorch, for its callbacks."""
+    """Rows that skorch and its callbacks accept as a skorch Dataset."""
 
     def __init__(self, rows: Rows) -> None:
         self.__dict__.update(vars(rows))
 
 
 class _WeightedLoss(nn.Module):
-    """The weighted losses of a batch's rows; a step lowers their mean.
+    """The loss of each row in a batch, times the row's weight.
 
-    The weights have mean 1 over all rows, and the sum over a batch is divided by its number of
-    rows. Dividing by its sum of weights would give rows of small weight too large steps.
+    The optimiser lowers the mean of these products over the batch. The weights have mean 1 over
+    all rows. A mean that is divided by the batch's sum of weights, instead of its number of rows,
+    would make the steps of batches with small weights too large.
     """
 
     def __init__(self, row_loss: Callable) -> None:
@@ -212,7 +218,7 @@ class _Net(NeuralNetClassifier):
             callbacks=recipe.callbacks,
             predict_nonlinearity=partial(torch.softmax, dim=-1),
             device=str(next((p.device for p in module.parameters()), "cpu")),
-            verbose=1,  # only callbacks print: PrintLog, EarlyStopping
+            verbose=1,  # lets callbacks print, such as PrintLog; skorch itself prints nothing
             **kwargs,
         )
         self.recipe = recipe
@@ -228,7 +234,7 @@ class _Net(NeuralNetClassifier):
         plateau = self.recipe.schedule.plateau
         self.decay = plateau and plateau.begin()
         self.records: list[dict] = []
-        self.epochs_of_skorch: list[dict] = []  # the same epochs in skorch's history
+        self.epochs_of_skorch: list[dict] = []  # for each record, the epoch in skorch's history
         self.earlier_epochs: list[dict] = []  # epochs of earlier calls, not in skorch's history
         self.best_state: dict[str, torch.Tensor] | None = None
         self.best_epoch: int | None = None
@@ -252,9 +258,9 @@ class _Net(NeuralNetClassifier):
         return self
 
     def restore_changes_of_callbacks(self, previous: dict) -> None:
-        """Restore the history of an earlier call, and the settings that its callbacks changed."""
+        """Restore the history of an earlier call, and the settings that callbacks changed then."""
         self.history.extend({**e, "batches": list(e["batches"])} for e in self.earlier_epochs)
-        self.earlier_epochs = []  # a callback may shorten or change them
+        self.earlier_epochs = []  # they are in self.history now, which callbacks may change
         if "frozen" in previous:
             for name, parameter in self.module_.named_parameters():
                 parameter.requires_grad_(name not in previous["frozen"])
@@ -264,14 +270,14 @@ class _Net(NeuralNetClassifier):
                 group.update(options)
 
     def find_lowest_losses(self) -> None:
-        """Set the lowest losses in skorch's history, which a callback may have loaded."""
+        """Find the lowest losses in skorch's history, which callbacks may have loaded."""
         self.lowest = {
             name: min((epoch[name] for epoch in self.history if name in epoch), default=np.inf)
             for name in ("train_loss", "valid_loss")
         }
 
     def get_iterator(self, dataset: Any, training: bool = False) -> Any:
-        if not isinstance(dataset, Rows):  # a data set of a callback
+        if not isinstance(dataset, Rows):  # a callback scores a data set of its own
             return super().get_iterator(dataset, training)
         if training:
             return Batches(dataset, self.recipe.batch_size, self.recipe.shuffle_generator)
@@ -280,7 +286,8 @@ class _Net(NeuralNetClassifier):
     def notify(self, method_name: str, **cb_kwargs: Any) -> None:
         """Call our own hook, then those of the callbacks.
 
-        A KeyboardInterrupt that a callback raises itself only stops the training.
+        If a callback itself raises KeyboardInterrupt, training stops after the epoch, without
+        an error.
         """
         getattr(self, method_name)(self, **cb_kwargs)
         for _, callback in self.callbacks_:
@@ -310,10 +317,11 @@ class _Net(NeuralNetClassifier):
             ) from error
 
     def keep_starting_weights(self, valid: Rows) -> None:
-        """Keep the weights before the first epoch as those of epoch 0, the best so far.
+        """Compute the validation loss of the initial weights, and keep them as epoch 0.
 
-        Nothing else changes: no generator, no buffer, no mode. The patience of a first fit
-        counts from its first epoch.
+        Epoch 0 is the best until another one is better. Generators, buffers and the mode of the
+        module stay unchanged. The patience of early stopping takes epoch 0 into account only if
+        the training continues an earlier one.
         """
         self.best_epoch = 0
         self._keep_weights()
@@ -336,7 +344,7 @@ class _Net(NeuralNetClassifier):
     def run_single_epoch(
         self, iterator: Any, training: bool, prefix: str, step_fn: Any, **fit_params: Any
     ) -> None:
-        """Run one pass over the batches; with `training`, one step for each."""
+        """Train on all batches or, without `training`, compute their validation loss."""
         if iterator is None:
             return
         self.history.record(f"{prefix}_batch_count", len(iterator))
@@ -380,10 +388,10 @@ class _Net(NeuralNetClassifier):
         self.epoch_record["train_loss"] = float(total) / batches.rows.n_per_pass  # waits for a GPU
 
     def _choose_how_to_differentiate(self, rows: Rows) -> None:
-        """Compute gradients by hand if that is possible, else by autograd.
+        """Decide how gradients are computed: by hand if possible, else by autograd.
 
-        With callbacks this is decided again in each epoch, because a callback may have frozen
-        or replaced a layer.
+        With callbacks the decision is made again in each epoch, because a callback may have
+        frozen or replaced a layer.
         """
         if self.differentiate is not None and not self.callbacks_:
             return
@@ -410,7 +418,7 @@ class _Net(NeuralNetClassifier):
     def _step(
         self, X: torch.Tensor, targets: dict[str, torch.Tensor]
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Make one step of the optimiser; returns the losses before it, and the logits."""
+        """Make one step of the optimiser; return the losses and logits from before the step."""
         if self.quick_step is not None:
             losses_and_logits = self._losses_and_gradients(X, targets)
             self.quick_step()
@@ -425,12 +433,12 @@ class _Net(NeuralNetClassifier):
         self.optimizer_.step(closure)
         if not self.callbacks_watch_batches:
             self.quick_step = quick_step_of(self.optimizer_)
-        return results[0]  # some optimisers, such as LBFGS, call it several times
+        return results[0]  # of the first closure call; optimisers such as LBFGS make several
 
     def _losses_and_gradients(
         self, X: torch.Tensor, targets: dict[str, torch.Tensor]
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Losses and logits of a batch; sets the gradients of the parameters, clipped."""
+        """Set the clipped gradients of a batch, and return its losses and logits."""
         assert self.differentiate is not None
         losses, logits = self.differentiate(X, targets)
         if self.callbacks_watch_batches:
@@ -445,7 +453,10 @@ class _Net(NeuralNetClassifier):
         return losses, logits
 
     def _penalize(self) -> torch.Tensor:
-        """Add the gradients of the L2 penalty after clipping, as SGD does; returns its value."""
+        """Add the gradient of the L2 penalty, and return the value of the penalty.
+
+        Like SGD's weight decay, it is added after clipping.
+        """
         assert self.penalty is not None
         self.penalty.add_gradient()
         return self.penalty.value()
@@ -453,7 +464,7 @@ class _Net(NeuralNetClassifier):
     def _autograd(
         self, X: torch.Tensor, targets: dict[str, torch.Tensor]
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Losses and logits of a batch; sets the gradients of the parameters."""
+        """Set the gradients of a batch by autograd, and return its losses and logits."""
         for parameter in self.trained:
             parameter.grad = None
         logits = self.module_(X)
@@ -464,7 +475,7 @@ class _Net(NeuralNetClassifier):
     def _step_with_hooks(
         self, X: torch.Tensor, targets: dict[str, torch.Tensor]
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The same as `_step`, with the callbacks' hooks for batches."""
+        """Make one step like `_step`, and call the hooks of callbacks before and after it."""
         batch = (X, targets["labels"])
         self.notify("on_batch_begin", batch=batch, training=True)
         losses, logits = self._step(X, targets)
@@ -475,7 +486,7 @@ class _Net(NeuralNetClassifier):
         return losses, logits
 
     def _validate(self, batches: Batches, calls_hooks: bool) -> tuple[float, float]:
-        """Weighted log-loss and accuracy of true labels, whatever the training loss is."""
+        """Return weighted log-loss and accuracy of true labels, whatever the training loss is."""
         self.module_.eval()
         loss, hits, weight = 0.0, 0.0, 0.0
         for X, targets in batches:
@@ -511,7 +522,7 @@ class _Net(NeuralNetClassifier):
     def _record_for_skorch(self, record: dict) -> None:
         """Write the entries that skorch's callbacks expect into the net's history."""
         for name, value in record.items():
-            if name != "epoch":  # which skorch counts over all calls
+            if name != "epoch":  # skorch itself numbers the epochs, over all calls
                 self.history.record(SKORCH_NAMES.get(name, name), value)
         for name in ("train_loss", "valid_loss"):
             if name in record:
@@ -539,7 +550,7 @@ class _Net(NeuralNetClassifier):
         )
 
     def _options_that_callbacks_changed(self) -> list[dict]:
-        """Changed settings, for example rates, of each parameter group of the optimiser."""
+        """For each parameter group, the settings that callbacks changed, such as the rate."""
         is_ours = {"params"} if self.recipe.schedule.is_constant else {"params", "lr"}
         return [
             {
@@ -553,7 +564,7 @@ class _Net(NeuralNetClassifier):
         ]
 
     def records_with_scores(self) -> list[dict]:
-        """Our records with the numbers that callbacks such as EpochScoring added."""
+        """Our records, with the scores that callbacks such as EpochScoring computed."""
         ours = {"epoch", "train_loss", "valid_loss", *SKORCH_NAMES.values()}
         for record, row in zip(self.records, self.epochs_of_skorch, strict=True):
             for name, value in row.items():
@@ -562,7 +573,7 @@ class _Net(NeuralNetClassifier):
         return self.records
 
     def _watch_plateau(self, record: dict) -> None:
-        """Stop early if the loss has stopped improving, and keep the best weights."""
+        """Keep the weights if they are the best, and stop if the loss has stopped improving."""
         plateau = self.recipe.plateau
         if plateau is None:
             return
@@ -574,7 +585,7 @@ class _Net(NeuralNetClassifier):
         self.stop_requested |= plateau.reached
 
     def _lower_rate(self, record: dict) -> None:
-        """Lower the rate or stop, if the schedule watches the loss and it stopped improving."""
+        """With a schedule that watches the loss, lower the rate or stop at a plateau."""
         plateau: Any = self.recipe.schedule.plateau
         if self.decay:
             loss = record.get("valid_loss", record["train_loss"])
@@ -588,8 +599,8 @@ class _Net(NeuralNetClassifier):
 def _raised_by(callback: Any, interrupt: KeyboardInterrupt) -> bool:
     """Whether a callback itself raised KeyboardInterrupt, as skorch's callbacks do to stop.
 
-    A real Ctrl-C arrives in a function that the callback calls, or at an instruction that is
-    no raise.
+    A real Ctrl-C interrupts a function that the callback calls, or an instruction other than
+    ``raise``.
     """
     traceback: Any = interrupt.__traceback__
     depth = 0

@@ -24,7 +24,7 @@ __all__ = [
     "state_as_arrays",
 ]
 
-#: The classes by name, of the table in `skkd.optimizers`.
+#: torch's class for each name in the table of `skkd.optimizers`.
 OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     name: named.torch_class() for name, named in optimizers.OPTIMIZERS.items()
 }
@@ -43,8 +43,8 @@ def make_optimizer(
 ) -> torch.optim.Optimizer:
     """Make an optimiser for the parameters of a module.
 
-    Weight decay applies to weights only, not to biases and BatchNorm's scales. For a class
-    without weight decay the L2 penalty is a part of the loss: see :func:`penalty_of`.
+    Weight decay applies to weights only, not to biases and BatchNorm's scales. If the class has
+    no weight decay, the caller adds an L2 penalty to the loss: see :func:`penalty_of`.
 
     Parameters
     ----------
@@ -58,9 +58,9 @@ def make_optimizer(
     nesterov : bool, default=False
         Used by "sgd" if momentum is not 0.
     rate_factors : dict of torch.nn.Parameter to float, default=None
-        Factors of the learning rate, kept in the parameter groups as "rate_factor". They do
-        not change decoupled weight decay. Without effect for a class without weight
-        decay, such as LBFGS, which has no parameter groups.
+        Factor of the learning rate for each parameter, by default 1. Each parameter group
+        has its factor as "rate_factor". Decoupled weight decay does not change with it.
+        Ignored for a class without weight decay, such as LBFGS, which takes a single group.
     options : dict, default=None
         Further arguments of the class, for example ``betas``.
 
@@ -115,7 +115,7 @@ def make_optimizer(
 def _made(
     optimizer_class: type, parameters: Any, settings: dict, options: Mapping[str, Any]
 ) -> torch.optim.Optimizer:
-    """An optimiser, or an error that names it and the user's options."""
+    """Build an optimiser, or raise an error that names the class and the user's options."""
     try:
         return optimizer_class(parameters, **settings)
     except (IndexError, TypeError, ValueError) as error:
@@ -127,7 +127,7 @@ def _made(
 
 
 def _is_weight(parameter: torch.Tensor) -> bool:
-    """Whether weight decay applies: biases and BatchNorm's scales are vectors."""
+    """Whether a parameter is a weight: biases and BatchNorm's scales are vectors."""
     return parameter.ndim > 1
 
 
@@ -177,7 +177,7 @@ class L2Penalty:
         return sum(w.detach().square().sum() for w in self.weights) * (self.weight_decay / 2)
 
     def add_gradient(self) -> None:
-        """Add its gradient, ``weight_decay * w``, to the gradients of the weights.
+        """Add the gradient of the penalty, ``weight_decay * w``, to those of the weights.
 
         A weight without a gradient is left out, as in SGD.
         """
@@ -191,9 +191,9 @@ class L2Penalty:
 
 
 def penalty_of(optimizer: torch.optim.Optimizer, weight_decay: float) -> L2Penalty | None:
-    """The L2 penalty of the loss, for an optimiser without weight decay.
+    """The L2 penalty to add to the loss if an optimiser has no weight decay of its own.
 
-    Its gradient is the one that SGD's ``weight_decay`` adds, for the same weights.
+    The gradient of the penalty is the one that SGD adds for the same ``weight_decay``.
 
     Parameters
     ----------
@@ -203,7 +203,8 @@ def penalty_of(optimizer: torch.optim.Optimizer, weight_decay: float) -> L2Penal
     Returns
     -------
     L2Penalty or None
-        None for an optimiser with its own weight decay, and for ``weight_decay=0``.
+        None if the optimiser has its own weight decay, if ``weight_decay=0``, or if there are
+        no weights, only vectors.
 
     Examples
     --------
@@ -240,7 +241,9 @@ def class_of(optimizer: "str | type[torch.optim.Optimizer]") -> type[torch.optim
 
 
 def kind_of(optimizer: torch.optim.Optimizer) -> str:
-    """The class and the switches of an optimiser, which decide what moments it keeps.
+    """Name an optimiser's class and the switches that decide which moments it keeps.
+
+    Moments can be loaded only into an optimiser of the same kind.
 
     Parameters
     ----------
@@ -261,20 +264,22 @@ def kind_of(optimizer: torch.optim.Optimizer) -> str:
 
 
 def quick_step_of(optimizer: torch.optim.Optimizer) -> Callable[[], None] | None:
-    """A function that calls the fused kernel of an optimiser directly, after its first step.
+    """A function that makes a step by calling the fused kernel of an optimiser directly.
 
     ``optimizer.step()`` gathers tensors and settings again in every step, which takes longer
-    than the arithmetic of a small network. The learning rate is still read from the parameter
-    groups in each step.
+    than the arithmetic of a small network. The function gathers them once. Only
+    gradients and the learning rate are still read in each step.
 
     Parameters
     ----------
     optimizer : torch.optim.Optimizer
+        It has made its first step already, and so has moments.
 
     Returns
     -------
     callable without arguments, or None
-        The same step, bit for bit. None for other optimisers and settings.
+        Its steps equal those of ``optimizer.step()``, bit for bit. None if the
+        optimiser is not a fused Adam, AdamW or SGD, or has unusual settings such as amsgrad.
 
     Examples
     --------
@@ -301,7 +306,7 @@ def quick_step_of(optimizer: torch.optim.Optimizer) -> Callable[[], None] | None
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
 
     def quick_step() -> None:
-        if any(p.grad is None for p in parameters):  # a module that does not use all of them
+        if any(p.grad is None for p in parameters):  # the module did not use all of them
             optimizer.step()
             return
         if counts is not None:
@@ -313,7 +318,10 @@ def quick_step_of(optimizer: torch.optim.Optimizer) -> Callable[[], None] | None
 
 
 def _counts_in_one_tensor(states: Iterable[dict]) -> torch.Tensor | None:
-    """Turn the step counts of the parameters into slices of one tensor, for a single addition."""
+    """Put the step counts of all parameters into one tensor, so that one addition counts a step.
+
+    Return the tensor, or None if the optimiser keeps no counts.
+    """
     counted = [state for state in states if "step" in state]
     if not counted:
         return None
@@ -326,7 +334,7 @@ def _counts_in_one_tensor(states: Iterable[dict]) -> torch.Tensor | None:
 def _bind_adam(
     group: dict[str, Any], states: list[dict], kernel: Callable | None = None
 ) -> Callable[[], None]:
-    """One step of Adam for a group of parameters."""
+    """A function that makes one step of Adam for a group of parameters."""
     kernel = kernel or torch._fused_adam_
     params = [p.detach() for p in group["params"]]
     means = [state["exp_avg"] for state in states]
@@ -349,12 +357,12 @@ def _bind_adam(
 
 
 def _bind_adamw(group: dict[str, Any], states: list[dict]) -> Callable[[], None]:
-    """One step of AdamW for a group of parameters."""
+    """A function that makes one step of AdamW for a group of parameters."""
     return _bind_adam(group, states, torch._fused_adamw_)
 
 
 def _bind_sgd(group: dict[str, Any], states: list[dict]) -> Callable[[], None]:
-    """One step of SGD for a group of parameters."""
+    """A function that makes one step of SGD for a group of parameters."""
     params = [p.detach() for p in group["params"]]
     buffers = [state["momentum_buffer"] for state in states] if group["momentum"] else []
     names = ("weight_decay", "momentum", "dampening", "nesterov", "maximize")
@@ -388,7 +396,7 @@ def state_as_arrays(
     Returns
     -------
     dict
-        Position in `parameters` to state.
+        Maps the position of a parameter in `parameters` to its state.
     """
     state = optimizer.state_dict()["state"]
     arrays = _map_leaves(
@@ -403,9 +411,9 @@ def load_state(
     state: dict[int, Any],
     parameters: list[torch.nn.Parameter],
 ) -> None:
-    """Load the moments and step counts of :func:`state_as_arrays` into an optimiser.
+    """Load moments and step counts from :func:`state_as_arrays` into an optimiser.
 
-    Its settings (rates, decay) stay as they are, and its parameter groups may differ.
+    The optimiser keeps its settings (rates, decay), and its parameter groups may differ.
 
     Parameters
     ----------
@@ -425,13 +433,13 @@ def load_state(
 
 
 def _positions(optimizer: torch.optim.Optimizer, parameters: list[torch.nn.Parameter]) -> list[int]:
-    """Where in `parameters` each parameter of the optimiser is, in the order of its groups."""
+    """The index in `parameters` of each parameter of the optimiser, group after group."""
     position = {parameter: i for i, parameter in enumerate(parameters)}
     return [position[p] for group in optimizer.param_groups for p in group["params"]]
 
 
 def _map_leaves(tree: Any, function: Callable[[Any], Any]) -> Any:
-    """Nested dicts and lists with a function applied to all other values."""
+    """Apply a function to all values inside nested dicts and lists."""
     if isinstance(tree, dict):
         return {key: _map_leaves(value, function) for key, value in tree.items()}
     if isinstance(tree, (list, tuple)):

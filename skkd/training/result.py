@@ -14,13 +14,16 @@ class TrainingResult:
     ----------
     network : skkd.inference.network.Network or ModuleNetwork
     history : list of dict of float
-        One record per epoch of this training, or of all since the beginning.
+        One record per epoch of this training; after :meth:`preceded_by`, of the earlier
+        training too.
     best_epoch : int or None
         The epoch whose weights were kept, as counted in `history`; 0 for the initial weights.
+        None if the weights are simply those of the last epoch.
     training_state : dict
-        "optimizer", "moments", "epochs_done", "place" and the states of generators.
+        What a later training needs to continue this one: "optimizer", "moments",
+        "epochs_done", "place" in the transfer set, the states of generators, and more.
     n_steps : int, default=0
-        Number of optimiser steps in these epochs.
+        Number of optimiser steps in the epochs of `history`.
     """
 
     network: Any
@@ -30,11 +33,12 @@ class TrainingResult:
     n_steps: int = 0
 
     def preceded_by(self, earlier: "TrainingResult | None") -> "TrainingResult":
-        """The result of two trainings, of which this one continued the earlier one.
+        """Join this result with that of an earlier training, which this training continued.
 
         Parameters
         ----------
         earlier : TrainingResult or None
+            None if there was no earlier training.
 
         Returns
         -------
@@ -45,7 +49,7 @@ class TrainingResult:
         n_before = len(earlier.history)
         best_epoch = None if self.best_epoch is None else n_before + self.best_epoch
         if self.best_epoch == 0 and earlier.best_epoch is not None:
-            best_epoch = earlier.best_epoch  # whose weights this training began with
+            best_epoch = earlier.best_epoch  # this training began with its weights
         later = ({**record, "epoch": n_before + record["epoch"]} for record in self.history)
         return replace(
             self,

@@ -1,4 +1,4 @@
-"""A check for custom modules that end with a softmax, which the loss would apply again."""
+"""Warn of custom modules that end with a softmax, because the loss applies another one."""
 
 from contextlib import ExitStack
 from typing import Any
@@ -10,22 +10,22 @@ from skkd.checks import warn
 
 __all__ = ["warn_of_probabilities"]
 
-#: With fewer rows, two logits per row may sum to one by chance.
+#: Fewer rows are not checked: their two logits may sum to one by chance.
 FEWEST_ROWS = 8
 
 
 def warn_of_probabilities(module: nn.Module, X: torch.Tensor) -> None:
     """Warn where the outputs of a module are probabilities, or their logarithms.
 
-    Outputs that are equal in all rows count only if a softmax layer made them: a last layer
-    with constant initial weights gives equal outputs, too.
+    If all rows have equal outputs, there is a warning only if a softmax layer made them: a last
+    layer with constant initial weights gives equal outputs, too.
 
     Parameters
     ----------
     module : torch.nn.Module
         It is in eval mode afterwards.
     X : torch.Tensor
-        Some rows.
+        Some rows. Fewer than 8 are not checked.
     """
     if len(X) < FEWEST_ROWS:
         return
@@ -53,7 +53,7 @@ def _are_probabilities(rows: torch.Tensor) -> bool:
 
 
 def _outputs_and_softmax(module: nn.Module, X: torch.Tensor) -> tuple[torch.Tensor, str | None]:
-    """The outputs of a module, and the name of the softmax layer that made them, or None."""
+    """The outputs of a module, and the name of its last layer if that is a softmax, else None."""
     found: list[tuple[nn.Module, torch.Tensor]] = []
 
     def record(layer: nn.Module, inputs: Any, output: torch.Tensor) -> None:

@@ -1,7 +1,7 @@
-"""Transfer sets: synthetic rows that only a teacher labels.
+"""Transfer sets: unlabelled or synthetic rows that only a teacher labels.
 
-A student can learn from a teacher on any rows, not only on those with labels. If there are
-no unlabelled rows, a sampler makes rows that resemble those of a table
+A student can learn from a teacher on any rows, also on rows without labels. If the user has
+no unlabelled rows, a sampler makes synthetic rows that resemble the rows of a table
 (Bucila, Caruana and Niculescu-Mizil 2006, "Model compression", KDD):
 
 =======  ==========================================================================
@@ -10,10 +10,10 @@ Spunge   draws a few attributes from their marginals, and adds noise to numbers
 Gibbs    draws each attribute given all others, from trees; the slowest
 =======  ==========================================================================
 
-A sampler is fitted to a table and makes rows in the same container: a NumPy array of the
-same dtype, a SciPy sparse matrix, a pandas or polars DataFrame, a pyarrow Table. It does
-not use labels. All samplers follow scikit-learn's parameter protocol, so a grid can
-search ``augment__p``.
+A sampler is fitted to a table and returns rows of the table's type: a NumPy array of the
+same dtype, a SciPy sparse matrix, a pandas or polars DataFrame, or a pyarrow Table. A sampler
+does not use labels. All samplers have `get_params` and `set_params`, so a grid search can
+vary ``augment__p``.
 """
 
 from skkd.transfer.gibbs import Gibbs

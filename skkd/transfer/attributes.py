@@ -1,15 +1,19 @@
-"""The columns of a table as attributes, each of which can be drawn or swapped on its own.
+"""The columns of a table as attributes; samplers draw or swap each attribute on its own.
 
-A numeric column is *integral* if all observed numbers are whole, else *continuous*. All
-other columns are *nominal*: strings, categories, dates, booleans, columns of at most two
-values, whole numbers too big for a float64, and columns that the caller names. Columns of
-0 and 1 of which exactly one is 1 in every row are one-hot codes of one nominal attribute,
-a *group*.
+An attribute is one column, or one group of one-hot columns. There are four kinds:
 
-A synthetic row is described by the observed rows that its attributes come from (the
-*donors*), and by the numbers of its continuous and integral attributes. A number is
-missing if its donor's is; nominal values are always those of their donors, so a missing
-one is a value like any other.
+==========  ===========================================================================
+continuous  a column of numbers
+integral    a column of whole numbers
+nominal     a column of strings, categories, dates, booleans, at most two values, or
+            integers too large for a float64; also each column that the caller lists
+group       columns of 0 and 1, exactly one of them 1 in every row (a one-hot code)
+==========  ===========================================================================
+
+Samplers describe a synthetic row by its *donors* and its *numbers*. The donor of an attribute
+is the observed row that the attribute is copied from. The numbers are the values of the
+continuous and integral attributes, which may differ from the donors' values. A number is
+missing if it is missing in the donor. A missing nominal value is treated as one more category.
 """
 
 import hashlib
@@ -25,40 +29,43 @@ from skkd.data.tables import read_numbers, read_objects
 
 __all__ = ["Attributes", "one_hot_groups"]
 
-#: The names of numeric types begin with these, in all libraries.
+#: Prefixes of the names of numeric types in NumPy, pandas, polars and pyarrow.
 NUMBERS = ("int", "uint", "float", "double", "halffloat", "bool")
 
-#: A float64 holds every integer below this. Columns with larger ones are taken as nominal.
+#: A float64 holds every integer below this. A column with larger integers is nominal.
 BIGGEST_INTEGER = 2**53
 
-#: With more columns of 0 and 1, only neighbouring ones are tried as one-hot codes.
+#: One-hot groups of non-adjacent columns are searched only among at most this many columns.
 MOST_FLAGS = 1000
 
 
 class Attributes:
-    """The columns of X as attributes, and synthetic rows made from them.
+    """Read the columns of X as attributes, and make synthetic rows from attributes.
 
-    The continuous and integral attributes come first, then the nominal ones and groups.
+    An attribute is one column, or one group of one-hot columns. The numeric (continuous and
+    integral) attributes come first, then the nominal attributes and the groups.
 
     Parameters
     ----------
     X : 2-d ndarray, sparse matrix, DataFrame, pyarrow.Table or list of lists
-        A reference to it is kept.
+        The object keeps a reference to X.
     categorical : sequence of int, default=()
-        Indices of columns that are nominal in any case.
+        Indices of columns to treat as nominal, whatever values they hold.
 
     Attributes
     ----------
     n_rows, n_numeric, n_nominal : int
+        The numbers of rows, of numeric attributes, and of nominal attributes and groups.
     kinds : list of {"continuous", "integral", "nominal", "group"}
+        The kind of each attribute.
     columns : list of tuple of int
-        Indices of the columns of X, by attribute.
+        The indices in X of the columns of each attribute.
     numbers : ndarray of float64 of shape (n_rows, n_numeric)
-        NaN where missing.
+        The observed values of the numeric attributes; NaN where missing.
     codes : ndarray of int32 of shape (n_rows, n_nominal)
-        The values of each nominal attribute, numbered from 0.
+        The observed values of the nominal attributes and groups, as codes from 0 on.
     low, high : ndarray of float64 of shape (n_numeric,)
-        The smallest and the largest observed number.
+        The smallest and the largest observed number of each numeric attribute.
 
     Raises
     ------
@@ -101,11 +108,12 @@ class Attributes:
         return len(self.columns)
 
     def fit_in(self, numbers: np.ndarray) -> np.ndarray:
-        """Numbers as they may occur: whole if the attribute is integral, between low and high.
+        """Round the numbers of integral attributes, and clip all to the observed range.
 
         Parameters
         ----------
         numbers : ndarray of float64 of shape (n, n_numeric)
+            One column per numeric attribute.
 
         Returns
         -------
@@ -115,11 +123,12 @@ class Attributes:
         return np.clip(rounded, self.low, self.high)
 
     def numbers_at(self, donors: np.ndarray) -> np.ndarray:
-        """The observed numbers of the donors.
+        """Look up the number that each numeric attribute has in its donor row.
 
         Parameters
         ----------
         donors : ndarray of int of shape (n, n_attributes)
+            The index of the observed row that each attribute is copied from.
 
         Returns
         -------
@@ -128,16 +137,20 @@ class Attributes:
         return self.numbers[donors[:, : self.n_numeric], np.arange(self.n_numeric)]
 
     def rows(self, donors: np.ndarray, numbers: np.ndarray) -> Any:
-        """Synthetic rows in the container of X.
+        """Make synthetic rows: copy each attribute from its donor, then write new numbers.
 
         Parameters
         ----------
         donors : ndarray of int of shape (n, n_attributes)
+            The index of the observed row that each attribute is copied from.
         numbers : ndarray of float64 of shape (n, n_numeric)
+            The values of the numeric attributes. Where one is NaN, the cell keeps the donor's
+            value.
 
         Returns
         -------
         container of n rows
+            Of the type of X.
         """
         observed = self.numbers_at(donors)
         changes = {}
@@ -151,7 +164,7 @@ class Attributes:
         return self.container.rows(donors[:, self._attribute_of], changes)
 
     def _are_nominal(self, numbers: np.ndarray) -> bool:
-        """Whether numbers are too large, or of at most two values, so that none lie between."""
+        """Whether a column has no number, at most two values, or integers too large for float64."""
         known = numbers[~np.isnan(numbers)]
         if self.container.zeros_are_gaps:
             known = known[known != 0]
@@ -174,7 +187,7 @@ class Attributes:
         self.high = np.array([np.nanmax(column) for column in self.numbers.T])
 
     def _store_nominal(self, codes: dict[int, np.ndarray], flags: dict[int, np.ndarray]) -> None:
-        """Append groups and the other nominal columns, in the order of columns."""
+        """Store the nominal attributes and groups, in the order of their first columns."""
         groups = one_hot_groups(flags, self.n_rows)
         first_of = {group[0]: group for group in groups}
         in_groups = {j for group in groups for j in group}
@@ -193,11 +206,12 @@ class Attributes:
 
 
 def numbers_of(name: str, column: Any) -> tuple[np.ndarray | None, bool]:
-    """The numbers of a column, if it is numeric, and whether its type is one of integers.
+    """Convert a numeric column to float64, and tell whether it holds integers.
 
     Parameters
     ----------
     name : str
+        Name of the column, for error messages.
     column : 1-d ndarray, or a column of a table
 
     Returns
@@ -205,7 +219,8 @@ def numbers_of(name: str, column: Any) -> tuple[np.ndarray | None, bool]:
     numbers : ndarray of float64 of shape (n_rows,), or None if the column is not numeric
         NaN where missing.
     is_integer : bool
-        Synthetic numbers are written into the column as integers.
+        Whether the column has an integer type, or is an object column of Python integers.
+        Synthetic numbers are then written as integers.
     """
     kind = str(getattr(column, "dtype", getattr(column, "type", ""))).lower()
     kind = kind.removeprefix("sparse[")
@@ -215,24 +230,27 @@ def numbers_of(name: str, column: Any) -> tuple[np.ndarray | None, bool]:
         return _numbers_of_objects(name, read_objects(column))
     if not kind.startswith(NUMBERS) or kind.startswith("interval"):
         return None, False
-    return _finite(name, read_numbers(column)), kind.startswith(("int", "uint"))
+    return _checked_for_infinity(name, read_numbers(column)), kind.startswith(("int", "uint"))
 
 
 def one_hot_groups(flags: dict[int, np.ndarray], n_rows: int) -> list[tuple[int, ...]]:
-    """Sets of columns of which exactly one is true in every row.
+    """Find groups of one-hot columns: exactly one column of a group is true in every row.
 
-    Columns are a group if no two of them are true in the same row, and if their counts add
-    up to the number of rows. Neighbouring columns are tried first, then columns that lie
-    apart, unless very many are left.
+    Columns form a group if no two of them are true in the same row, and if the number of
+    true values in all of them is the number of rows. Groups of adjacent columns are found
+    first. Then groups of non-adjacent columns are built greedily from the remaining columns,
+    if at most `MOST_FLAGS` remain.
 
     Parameters
     ----------
     flags : dict of int to ndarray of bool of shape (n_rows,)
+        The boolean columns, by index of the column.
     n_rows : int
 
     Returns
     -------
     list of tuple of int
+        The column indices of each group.
 
     Examples
     --------
@@ -244,19 +262,24 @@ def one_hot_groups(flags: dict[int, np.ndarray], n_rows: int) -> list[tuple[int,
     if len(flags) < 2:
         return []
     columns, hot = list(flags), list(flags.values())
-    groups = _neighbouring_groups(hot)
+    groups = _adjacent_groups(hot)
     free = [i for i in range(len(columns)) if not any(i in group for group in groups)]
-    groups += _scattered_groups(hot, free, n_rows)
+    groups += _other_groups(hot, free, n_rows)
     return [tuple(columns[i] for i in group) for group in groups]
 
 
-def _neighbouring_groups(hot: list[np.ndarray]) -> list[Sequence[int]]:
-    """Ranges of columns over which the running sum grows by one in every row."""
+def _adjacent_groups(hot: list[np.ndarray]) -> list[Sequence[int]]:
+    """Find ranges of adjacent columns of which exactly one is true in every row.
+
+    For such a range, the number of true values up to its last column is, in every row, one
+    larger than the number before its first column. Hashes of these running sums find all
+    ranges in one pass.
+    """
     total = np.zeros(len(hot[0]), dtype=np.int64)
-    sums = [_up_to_a_constant(total)]
+    sums = [_hash_up_to_a_constant(total)]
     for column in hot:
         total += column
-        sums.append(_up_to_a_constant(total))
+        sums.append(_hash_up_to_a_constant(total))
     first: dict[tuple[bytes, int], int] = {}
     for i, key in enumerate(sums):
         first.setdefault(key, i)
@@ -270,17 +293,20 @@ def _neighbouring_groups(hot: list[np.ndarray]) -> list[Sequence[int]]:
     return groups
 
 
-def _up_to_a_constant(total: np.ndarray) -> tuple[bytes, int]:
-    """A hash of an array minus its first entry, and that entry."""
+def _hash_up_to_a_constant(total: np.ndarray) -> tuple[bytes, int]:
+    """Return a hash of ``total - total[0]``, and ``total[0]``.
+
+    Two arrays that differ by a constant have the same hash.
+    """
     digest = hashlib.sha1((total - total[0]).tobytes(), usedforsecurity=False).digest()
     return digest, int(total[0])
 
 
-def _scattered_groups(hot: list[np.ndarray], free: list[int], n_rows: int) -> list[list[int]]:
-    """Groups of columns that lie apart, among those that are in no group yet."""
+def _other_groups(hot: list[np.ndarray], free: list[int], n_rows: int) -> list[list[int]]:
+    """Find one-hot groups among the columns `free`, which need not be adjacent."""
     if not 1 < len(free) <= MOST_FLAGS:
         return []
-    together = _counts_together(np.column_stack([hot[i] for i in free]))
+    together = _pair_counts(np.column_stack([hot[i] for i in free]))
     groups, left = [], list(range(len(free)))
     for start in range(len(free)):
         group = _group_from(start, left, together, n_rows)
@@ -290,15 +316,13 @@ def _scattered_groups(hot: list[np.ndarray], free: list[int], n_rows: int) -> li
     return groups
 
 
-def _counts_together(hot: np.ndarray) -> np.ndarray:
-    """The number of rows in which both columns are true, for each pair.
-
-    float32 counts exactly up to 2^24.
-    """
+def _pair_counts(hot: np.ndarray) -> np.ndarray:
+    """Count, for each pair of columns, the rows in which both columns are true."""
     if hot.mean() < 0.05:
         matrix = sparse.csr_matrix(hot, dtype=np.int64)
         return (matrix.T @ matrix).toarray()
     counts = np.zeros((hot.shape[1],) * 2)
+    # float32 counts exactly up to 2^24, so the rows are counted in blocks.
     for start in range(0, len(hot), 10_000):
         block = hot[start : start + 10_000].astype(np.float32)
         counts += block.T @ block
@@ -306,7 +330,7 @@ def _counts_together(hot: np.ndarray) -> np.ndarray:
 
 
 def _group_from(start: int, left: list[int], together: np.ndarray, n_rows: int) -> list[int] | None:
-    """The group that begins at a column, or None."""
+    """Build the one-hot group that begins at the column `start`; None if there is none."""
     if start not in left:
         return None
     group, total, overlaps = [start], together[start, start], together[start] > 0
@@ -326,7 +350,7 @@ def _check_index(j: Any, n_columns: int) -> int:
     return int(j)
 
 
-def _finite(name: str, numbers: np.ndarray) -> np.ndarray:
+def _checked_for_infinity(name: str, numbers: np.ndarray) -> np.ndarray:
     if np.isinf(numbers).any():
         row = int(np.flatnonzero(np.isinf(numbers))[0])
         raise ValueError(
@@ -336,14 +360,18 @@ def _finite(name: str, numbers: np.ndarray) -> np.ndarray:
 
 
 def _numbers_of_objects(name: str, values: np.ndarray) -> tuple[np.ndarray | None, bool]:
-    """The numbers of an object column that holds only numbers and gaps, else None."""
+    """Convert an object column to float64, and tell whether it holds only integers.
+
+    The result is ``(None, False)`` if a value is neither a number nor missing, or if an integer
+    is too large for a float.
+    """
     kinds = {type(value) for value in values if value is not None}
     if not all(issubclass(kind, (bool, int, float, np.number, np.bool_)) for kind in kinds):
         return None, False
     is_integer = all(issubclass(kind, (int, np.integer)) for kind in kinds)
     try:
-        return _finite(name, values.astype(np.float64)), is_integer
-    except OverflowError:  # integers that no float holds are names
+        return _checked_for_infinity(name, values.astype(np.float64)), is_integer
+    except OverflowError:  # an integer is too large for a float: the column is nominal
         return None, False
 
 
@@ -360,7 +388,7 @@ def _ranks_of(numbers: np.ndarray) -> np.ndarray:
 
 
 def _codes_of(name: str, column: Any) -> np.ndarray:
-    """Codes of the values of a column, in ascending order if the values can be sorted."""
+    """Number the values of a column from 0, in ascending order if the values can be sorted."""
     values = read_objects(column)
     try:
         levels = set(values.tolist())
@@ -370,7 +398,7 @@ def _codes_of(name: str, column: Any) -> np.ndarray:
     known = [level for level in levels if level is not None]
     try:
         known.sort()
-    except TypeError:  # several types; the order of a set is another one in each process
+    except TypeError:  # mixed types: number by first occurrence, because a set has no fixed order
         known = [level for level in dict.fromkeys(values.tolist()) if level is not None]
     code_of = {level: code for code, level in enumerate([*known, None])}
     return np.array([code_of[value] for value in values.tolist()], dtype=np.int32)

@@ -2,9 +2,9 @@
 
 Fakoor, Mueller, Erickson, Chaudhari and Smola 2020, "Fast, accurate, and simple models
 for tabular data via augmented distillation" (arXiv:2006.14284), start from real rows and
-draw one attribute after another from its conditional distribution, which is estimated by a
-network with self-attention. Here it is estimated by a classification or regression tree,
-as in
+draw one attribute after another from its conditional distribution. Their estimate of this
+distribution is a network with self-attention. The estimate here is a classification or
+regression tree, as in
 
 - Reiter 2005, "Using CART to generate partially synthetic public use microdata", Journal
   of Official Statistics 21
@@ -12,15 +12,17 @@ as in
   imputation in the presence of interaction effects", Computational Statistics and Data
   Analysis 72
 
-The tree of attribute a is fitted to predict a from all other attributes. The new value is
-that of a random observed row (the donor) in the leaf of the row:
+The tree of attribute a is fitted to predict a from all other attributes. To draw a, the tree
+is applied to the row, and the value is copied from a random observed row (the donor) in the
+same leaf:
 
     x_a <- x_a of a random row of leaf_a(x without a)
 
-So every value is an observed one, for all types, and gaps are drawn like other values.
+So every value is an observed one, for all types. A missing value is drawn like any other.
 
-The tree of a number is fitted to its ranks, because a few huge values would otherwise
-determine all splits. Gaps are below all numbers. Nominal values are inputs as their codes.
+A tree for a numeric attribute predicts ranks, because a few huge values would otherwise
+determine all splits. Trees take missing numbers as smaller than all others, and nominal
+values as integer codes.
 """
 
 import numpy as np
@@ -33,41 +35,44 @@ from skkd.transfer.sampler import Sampler, shuffled_copies
 
 __all__ = ["Gibbs", "Leaves"]
 
-#: The tree of a nominal attribute has at most so many classes, for the most frequent values.
+#: The tree of a nominal attribute has at most this many classes. The rarest values share one.
 MOST_CLASSES = 50
 
 
 class Gibbs(Sampler):
     """Attributes drawn one after another, given all others (Gibbs sampling).
 
-    The most faithful and the slowest of the samplers: `fit` fits one tree for each
-    attribute.
+    Each attribute is drawn from the observed rows in the leaf of a decision tree that predicts
+    it from all other attributes. Of the samplers here, this one follows the joint distribution
+    most closely and is the slowest: `fit` fits one tree per attribute.
 
     Parameters
     ----------
     n_rounds : int >= 1, default=1
-        How often each attribute is drawn. The rows of one round stay near real ones.
+        How often each attribute is drawn. The first round starts from observed rows, so fewer
+        rounds give rows that are closer to observed ones.
     p : float in [0, 1], default=0.5
-        Probability that an attribute of a row is drawn in a round. Else it is kept.
+        Probability that an attribute of a row is drawn in a round. Otherwise it is kept.
     min_samples_leaf : int >= 1, default=5
-        Smallest number of rows in a leaf. More rows make attributes less dependent on each
-        other.
+        Smallest number of rows in a leaf. With larger leaves the attributes depend less on
+        each other.
     max_features : float in (0, 1], default=1.0
-        Share of the other attributes that are tried at each split. Less is faster.
+        Share of the other attributes that are tried at each split. A smaller share is faster.
     max_rows : int >= 2, default=20_000
-        A tree is fitted to at most so many random rows; all rows are donors.
+        Each tree is fitted to at most this many random rows. All rows can be donors.
 
     Attributes
     ----------
     attributes_ : skkd.transfer.attributes.Attributes
+        The columns of the fitted table as attributes.
     leaves_ : list of Leaves
-        By attribute.
+        The tree of each attribute, with the observed rows in each of its leaves.
 
     Notes
     -----
-    Sources: Fakoor et al. 2020 (arXiv:2006.14284) for Gibbs sampling from real rows;
-    Reiter 2005, "Using CART to generate partially synthetic public use microdata", for
-    donors from the leaves of trees, with at least 5 rows in a leaf.
+    Sources: Fakoor et al. 2020 (arXiv:2006.14284) for Gibbs sampling that starts from real
+    rows; Reiter 2005, "Using CART to generate partially synthetic public use microdata", for
+    copying values from rows in the same leaf, with at least 5 rows in a leaf.
 
     Measured on one core: `fit` with 20,000 rows takes 4 s if 10 of 12 attributes are
     numbers, and 1 minute if 36 of 54 are (16 s with ``max_features=0.3``). More rows than
@@ -107,7 +112,7 @@ class Gibbs(Sampler):
         ]
 
     def _tree(self, a: int, rows: np.ndarray) -> DecisionTreeClassifier | DecisionTreeRegressor:
-        """The tree of an attribute, which does not split at the attribute itself."""
+        """Fit the tree that predicts attribute a from all other attributes."""
         params = {
             "min_samples_leaf": min(self.min_samples_leaf, len(rows)),
             "max_features": float(self.max_features),
@@ -119,11 +124,11 @@ class Gibbs(Sampler):
             targets = rankdata(targets) / len(targets)
         else:
             tree = DecisionTreeClassifier(**params)
-            targets = _frequent(targets)
+            targets = _with_rare_codes_merged(targets)
         return tree.fit(self._without(a, rows), targets)
 
     def _without(self, a: int, rows: np.ndarray) -> np.ndarray:
-        """Inputs with a constant in place of attribute a, so that no split uses it."""
+        """Return tree inputs with attribute a set to 0, so that no tree can split on it."""
         inputs = self._inputs[rows]
         inputs[:, a] = 0
         return inputs
@@ -143,13 +148,14 @@ class Gibbs(Sampler):
 
 
 class Leaves:
-    """The rows in each leaf of a tree.
+    """A fitted tree with the observed rows in each of its leaves.
 
     Parameters
     ----------
     tree : DecisionTreeClassifier or DecisionTreeRegressor
-        Fitted.
+        A fitted tree.
     inputs : ndarray of float32 of shape (n_rows, n_features)
+        The inputs of the tree for all observed rows.
 
     Examples
     --------
@@ -170,7 +176,7 @@ class Leaves:
         self.starts = np.cumsum(self.counts) - self.counts
 
     def donors(self, inputs: np.ndarray, random_state: np.random.RandomState) -> np.ndarray:
-        """A random row of the leaf of each input.
+        """Draw for each input a random observed row from the leaf that the input falls into.
 
         Parameters
         ----------
@@ -180,6 +186,7 @@ class Leaves:
         Returns
         -------
         ndarray of int of shape (n,)
+            Indices of observed rows.
         """
         leaves = self.tree.apply(inputs)
         positions = random_state.random_sample(len(leaves)) * self.counts[leaves]
@@ -187,14 +194,20 @@ class Leaves:
 
 
 def _inputs(attributes: Attributes) -> np.ndarray:
-    """The inputs of trees: numbers, and codes. A gap is at low - (high - low)."""
+    """Return the inputs of the trees: numbers, then the codes of nominal values.
+
+    A missing number becomes ``low - (high - low)``, which is below all observed numbers.
+    """
     below = attributes.low - (attributes.high - attributes.low)
     numbers = np.where(np.isnan(attributes.numbers), below, attributes.numbers)
     return np.hstack([numbers, attributes.codes]).astype(np.float32)
 
 
-def _frequent(codes: np.ndarray) -> np.ndarray:
-    """Codes, with -1 for all but the most frequent ones."""
+def _with_rare_codes_merged(codes: np.ndarray) -> np.ndarray:
+    """Replace all but the `MOST_CLASSES` - 1 most frequent codes by -1, if there are more.
+
+    Codes that are not replaced may be renumbered.
+    """
     values, codes, counts = np.unique(codes, return_inverse=True, return_counts=True)
     if len(values) <= MOST_CLASSES:
         return codes

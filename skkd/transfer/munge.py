@@ -1,25 +1,25 @@
-"""MUNGE: rows between a row and its nearest neighbour.
+"""MUNGE: synthetic rows by exchanging attributes between nearest neighbours.
 
 Source: Bucila, Caruana and Niculescu-Mizil 2006, "Model compression", KDD.
-The algorithm goes through a copy of the table row by row. With e' the nearest other row of
-e, each attribute a is changed with probability p, in both rows:
+The algorithm goes through a copy of the table row by row. Let e' be the nearest other row of
+row e. Then, with probability p, each attribute a is changed in the two rows:
 
     continuous   e_a ~ N(e'_a, sd),  e'_a ~ N(e_a, sd),  sd = |e_a - e'_a| / s
     nominal      e_a and e'_a are swapped
 
-Differences here:
+This implementation differs from the published algorithm:
 
 - The neighbours are found once, among the observed rows. The published algorithm finds
-  them among the rows as changed so far.
-- Beyond `block_rows` rows the table is split at random into blocks of equal size, and a
-  row's neighbour is the nearest one of its block.
-- The order of the rows of a copy is random.
-- Numbers are rounded if all observed ones are whole, and clipped to the observed range. A
-  missing number is swapped like a nominal value.
+  neighbours among the rows as changed so far.
+- A table of more than `block_rows` rows is split at random into blocks of equal size. The
+  neighbour of a row is the nearest other row in the same block.
+- The algorithm goes through the rows in random order.
+- Numbers are rounded if all observed numbers of the attribute are whole, and clipped to the
+  observed range. If one of the two numbers is missing, they are swapped like nominal values.
 
-To treat one pair after another would be slow. Pairs without a common row do not affect
-each other, so pairs are treated together as soon as all earlier pairs of their rows are
-done. The result is exactly that of the random order, not an approximation of it.
+A loop over single pairs (e, e') would be slow. Pairs without a common row do not affect each
+other, so many pairs are changed at once: see :func:`layers_of`. The result is exactly the
+result of the loop.
 """
 
 import numpy as np
@@ -34,33 +34,38 @@ __all__ = ["Munge", "layers_of"]
 class Munge(Sampler):
     """Attributes exchanged between nearest neighbours (MUNGE).
 
+    Each row e is paired with its nearest other row e'. With probability `p` an attribute is
+    changed in the two rows: nominal values are swapped, and the new number of each row is
+    drawn from a normal distribution around the number of the other row.
+
     Parameters
     ----------
     p : float in [0, 1], default=0.5
         Probability that an attribute of a pair of neighbours is changed.
     s : float > 0, default=1.0
-        Numbers are drawn with standard deviation ``|e_a - e'_a| / s``: the larger s,
-        the closer to a swap.
+        The numbers of attribute a are drawn with standard deviation ``|e_a - e'_a| / s``.
+        With a large s, they are nearly swapped.
     block_rows : int >= 2, default=10_000
-        The neighbour of a row is searched among at most so many rows. Time and memory of
-        `fit` grow with it: the search needs `n_rows * block_rows` distances.
+        The neighbour of a row is searched among at most this many rows. A larger value makes
+        `fit` slower and needs more memory: the search computes `n_rows * block_rows` distances.
 
     Attributes
     ----------
     attributes_ : skkd.transfer.attributes.Attributes
+        The columns of the fitted table as attributes.
     blocks_ : list of ndarray of int
-        Rows, by block.
+        The row indices of each block.
     neighbours_ : list of ndarray of int
-        The position within the block of each row's neighbour.
+        For each block, the position within the block of each row's neighbour.
 
     Notes
     -----
     Source: Bucila, Caruana and Niculescu-Mizil 2006, "Model compression", KDD. The
-    published values of p and s are not known; these are AutoGluon's.
+    published values of p and s are not known; the defaults here are AutoGluon's.
 
-    The neighbours are found among the observed rows (published: among the rows as changed
-    so far), and within a random block if there are more than `block_rows` rows. Everything
-    else is the published algorithm, in a random order of the rows.
+    Two things differ from the published algorithm. The neighbours are found among the observed
+    rows, where the published algorithm finds them among the rows as changed so far. If there
+    are more than `block_rows` rows, the neighbours are found within random blocks.
 
     Examples
     --------
@@ -69,7 +74,7 @@ class Munge(Sampler):
     >>> rows = Munge().fit(X).sample(100, random_state=0)
     >>> rows.shape, rows.min(), rows.max()
     ((100, 2), np.float64(0.0), np.float64(1.0))
-    >>> bool((rows[rows[:, 1] == 1, 0] < 0.5).all())  # not far from what was observed
+    >>> bool((rows[rows[:, 1] == 1, 0] < 0.5).all())  # observed: 0.0 and 0.1
     True
     """
 
@@ -98,7 +103,7 @@ class Munge(Sampler):
     def draw(self, n_rows, random_state):
         while n_rows > 0:
             for b in random_state.permutation(len(self.blocks_)):
-                block, neighbours = _copies(self.blocks_[b], self.neighbours_[b], n_rows)
+                block, neighbours = _repeated(self.blocks_[b], self.neighbours_[b], n_rows)
                 donors, numbers = self._munge(block, neighbours, random_state)
                 chosen = random_state.permutation(len(block))[:n_rows]
                 yield donors[chosen], numbers[chosen]
@@ -109,7 +114,7 @@ class Munge(Sampler):
     def _munge(
         self, block: np.ndarray, neighbours: np.ndarray, random_state: np.random.RandomState
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Donors and numbers of a copy of the block, after all of its pairs."""
+        """Exchange attributes in all pairs of a block; return donors and numbers as `draw` does."""
         donors = np.tile(block[:, None], self.attributes_.n_attributes)
         numbers = self.attributes_.numbers[block]
         if self.attributes_.n_rows > 1:
@@ -126,7 +131,10 @@ class Munge(Sampler):
         others: np.ndarray,
         random_state: np.random.RandomState,
     ) -> None:
-        """Change attributes of pairs of rows, in place; no row is in two pairs."""
+        """Exchange attributes, in place, in each pair of rows (rows[i], others[i]).
+
+        No row may occur in two pairs.
+        """
         is_changed = random_state.random_sample((len(rows), donors.shape[1])) < self.p
         of_row, of_other = donors[rows], donors[others]
         donors[rows] = np.where(is_changed, of_other, of_row)
@@ -134,44 +142,49 @@ class Munge(Sampler):
         is_changed = is_changed[:, : numbers.shape[1]]
         of_row, of_other = numbers[rows], numbers[others]
         sd = np.abs(of_row - of_other) / self.s
-        numbers[rows] = np.where(is_changed, self._near(of_other, sd, random_state), of_row)
-        numbers[others] = np.where(is_changed, self._near(of_row, sd, random_state), of_other)
+        numbers[rows] = np.where(is_changed, self._draw_near(of_other, sd, random_state), of_row)
+        numbers[others] = np.where(is_changed, self._draw_near(of_row, sd, random_state), of_other)
 
-    def _near(
+    def _draw_near(
         self, centre: np.ndarray, sd: np.ndarray, random_state: np.random.RandomState
     ) -> np.ndarray:
         noise = random_state.standard_normal(sd.shape)
-        # If one of the two numbers is missing, sd is NaN: they are swapped.
+        # If one of the two numbers is missing, sd is NaN. The numbers are then just swapped.
         drawn = centre + np.where(np.isnan(sd), 0.0, sd * noise)
         return self.attributes_.fit_in(drawn)
 
 
-def _copies(
+def _repeated(
     block: np.ndarray, neighbours: np.ndarray, n_rows: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Several copies of a small block, which are changed together."""
+    """Repeat a small block, so that several copies of the block are changed together.
+
+    The result is the repeated row indices, and the neighbours' positions among them.
+    """
     n_copies = max(1, min(BLOCK_ROWS, n_rows) // len(block))
     shifts = np.arange(n_copies)[:, None] * len(block)
     return np.tile(block, n_copies), (neighbours + shifts).reshape(-1)
 
 
 def layers_of(order: np.ndarray, neighbours: np.ndarray) -> list[np.ndarray]:
-    """Rows whose pairs can be treated together, with the same result as one by one.
+    """Divide pairs of rows into layers, so that all pairs of a layer can be changed at once.
 
-    The pair of a row is in the layer after the last one with one of its two rows. So no
-    row is twice in a layer, and the pairs of every row are in order.
+    Each row forms a pair with its neighbour. Changing layer after layer gives the same result
+    as changing pair after pair in the given order: no row occurs in two pairs of one layer, and
+    the pairs that contain a row stay in order. A pair goes to the first layer that is later
+    than all earlier pairs with one of its two rows.
 
     Parameters
     ----------
     order : ndarray of int of shape (n,)
-        A permutation of the rows.
+        The rows in the order in which their pairs would be changed one by one.
     neighbours : ndarray of int of shape (n,)
-        The other row of each row's pair.
+        The neighbour of each row.
 
     Returns
     -------
     list of ndarray of int
-        The rows of each layer.
+        For each layer, the rows whose pairs belong to it.
 
     Examples
     --------

@@ -1,14 +1,14 @@
-"""The nearest other row, by Euclidean distance of numbers and Hamming distance of nominal values.
+"""Search for the nearest other row of each row, for tables of numbers and nominal values.
 
 Numbers are scaled to [0, 1] by their minimum and maximum. The squared distance of
 two rows is
 
     d^2 = sum over numbers (u - v)^2 + sum over nominal attributes [u != v]
 
-which is a Euclidean distance if each nominal value is a vector of length sqrt(1/2) that is
-orthogonal to the others. scikit-learn then searches by matrix products: in many dimensions
-no tree is faster. If an attribute has very many values, their vectors are random, and nearly
-orthogonal.
+To make d a Euclidean distance, each nominal value becomes a vector of length sqrt(1/2), and
+the vectors of different values are orthogonal. scikit-learn can then search by brute force
+with matrix products, which in many dimensions is faster than a search tree. For an attribute
+with very many values the vectors are random, and only nearly orthogonal.
 """
 
 import numpy as np
@@ -18,21 +18,24 @@ from skkd.transfer.attributes import Attributes
 
 __all__ = ["embed", "nearest_others"]
 
-#: Most values of an attribute with orthogonal vectors. More values get random vectors of
-#: so many dimensions.
+#: A nominal attribute with at most this many values gets orthogonal vectors. With more values
+#: it gets random vectors of this many dimensions.
 MOST_DIMENSIONS = 64
 
 
 def embed(attributes: Attributes, rows: np.ndarray) -> np.ndarray:
-    """Rows as points with the distances of the rows.
+    """Map rows of a table to points, so that Euclidean distances measure how rows differ.
 
-    A missing number is as far from a known one as two nominal values are, or a little
-    farther.
+    Numbers are scaled to [0, 1], and two different nominal values have distance 1. If an
+    attribute has more than `MOST_DIMENSIONS` values, their distance is only nearly 1. The
+    squared distance of a missing number and a known number is between 1 and 1.25.
 
     Parameters
     ----------
     attributes : Attributes
+        The table.
     rows : ndarray of int of shape (n,)
+        Indices of the rows to map.
 
     Returns
     -------
@@ -56,17 +59,19 @@ def embed(attributes: Attributes, rows: np.ndarray) -> np.ndarray:
 
 
 def nearest_others(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The nearest other point of each, a copy at distance 0 included.
+    """Find the nearest other point of each point. It may be an exact copy, at distance 0.
 
     Parameters
     ----------
     points : ndarray of float32 of shape (n, n_dimensions)
-        At least two.
+        At least two points.
 
     Returns
     -------
     neighbours : ndarray of intp of shape (n,)
+        The index of the nearest other point.
     distances : ndarray of float64 of shape (n,)
+        The distance to the nearest other point.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The sampler for the parameter `augment`: a name, a sampler, or an object of the user's."""
+"""Turn the value of the parameter `augment` into a sampler of synthetic rows."""
 
 import inspect
 from typing import Any
@@ -20,28 +20,28 @@ SAMPLERS: dict[str, type[Sampler]] = {"munge": Munge, "spunge": Spunge, "gibbs":
 
 
 def resolve_augment(augment: Any, besides: tuple = ()) -> Any:
-    """The sampler that makes the rows of a transfer set.
+    """Return an unfitted sampler of synthetic rows for a value of the parameter `augment`.
 
     Parameters
     ----------
     augment : {"munge", "spunge", "gibbs"}, Sampler, callable or object
         A callable is called as ``augment(X, n_rows, random_state)`` and returns n_rows
-        rows in the container of X; any other object has ``fit(X)`` and
+        rows of the type of X. Any other object has methods ``fit(X)`` and
         ``sample(n_rows, random_state)``.
     besides : tuple, default=()
-        Other values that the caller allows, for the message.
+        Further values that the caller accepts; the error message lists them.
 
     Returns
     -------
     object
-        Not fitted, with ``fit(X, categorical=())``, ``sample(n_rows, random_state)`` and
-        ``batches(n_rows, random_state, batch_rows)``. It is a clone or a deep copy, so that
-        `fit` does not change the object given.
+        An unfitted sampler with methods ``fit(X, categorical=())``,
+        ``sample(n_rows, random_state)`` and ``batches(n_rows, random_state, batch_rows)``.
+        Fitting the sampler does not change `augment`.
 
     Raises
     ------
     ValueError or TypeError
-        If `augment` is none of these.
+        If `augment` has none of the forms above.
 
     Examples
     --------
@@ -64,33 +64,35 @@ def resolve_augment(augment: Any, besides: tuple = ()) -> Any:
     has_both = hasattr(augment, "fit") and hasattr(augment, "sample")
     if inspect.isclass(augment) or not (has_both or callable(augment)):
         refuse("augment", augment, allowed, TypeError)
-    if not has_both and not _takes_three(augment):
+    if not has_both and not _takes_three_arguments(augment):
         refuse("augment", augment, allowed, TypeError)
     return Foreign(augment)
 
 
-def _takes_three(function):
-    """Whether a function may be called with X, n_rows and random_state, as far as it tells."""
+def _takes_three_arguments(function):
+    """Whether a callable takes three positional arguments; True if its signature is unknown."""
     try:
         inspect.signature(function).bind(None, None, None)
     except TypeError:
         return False
-    except ValueError:  # it does not tell
+    except ValueError:  # the signature is unknown, as for some functions in C
         pass
     return True
 
 
 class Foreign(DocLinkMixin, BaseEstimator):
-    """A callable, or an object with `fit` and `sample`, used as a sampler.
+    """An adapter that gives a user's callable or object the interface of a sampler.
 
     Parameters
     ----------
     augment : callable or object
+        A callable ``augment(X, n_rows, random_state)`` that returns rows, or an object with
+        methods ``fit(X)`` and ``sample(n_rows, random_state)``.
 
     Attributes
     ----------
     sampler_ : object
-        The fitted copy of an object.
+        A fitted clone of `augment`. A callable has none.
 
     Examples
     --------
@@ -102,13 +104,14 @@ class Foreign(DocLinkMixin, BaseEstimator):
         self.augment = augment
 
     def fit(self, X, categorical=()):
-        """Fit a copy of the object, or keep X for the callable.
+        """Fit a clone of the user's object; for a callable, only keep X for later calls.
 
         Parameters
         ----------
         X : container of rows
         categorical : sequence of int, default=()
-            Passed on if the object's `fit` has a parameter of that name.
+            Indices of categorical columns. They are passed to the `fit` of the user's object
+            if it has a parameter `categorical`.
 
         Returns
         -------
@@ -122,12 +125,15 @@ class Foreign(DocLinkMixin, BaseEstimator):
     def _fitted(self, X):
         fitted = clone(self.augment, safe=False)
         takes_it = "categorical" in inspect.signature(fitted.fit).parameters
-        # What `fit` returns is not relied on: not every library returns itself.
+        # The return value of `fit` is ignored, because not every library returns self.
         fitted.fit(X, categorical=self._categorical) if takes_it else fitted.fit(X)
         return fitted
 
     def _sampled(self, n_rows, random_state):
-        """Rows of the object; it is fitted again if it cannot use the read-only rows it keeps."""
+        """Sample from the fitted object.
+
+        If the object fails because X, which it keeps, is read-only, fit it again to a copy of X.
+        """
         try:
             return self.sampler_.sample(n_rows, random_state)
         except Exception as error:
@@ -137,7 +143,7 @@ class Foreign(DocLinkMixin, BaseEstimator):
         return self.sampler_.sample(n_rows, random_state)
 
     def sample(self, n_rows, random_state=None):
-        """Synthetic rows.
+        """Return synthetic rows.
 
         Parameters
         ----------
@@ -151,7 +157,7 @@ class Foreign(DocLinkMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If the number of rows is not `n_rows`.
+            If the user's callable or object returns another number of rows.
         """
         check_integer("n_rows", n_rows, low=1)
         if hasattr(self, "sampler_"):
@@ -170,15 +176,16 @@ class Foreign(DocLinkMixin, BaseEstimator):
         return rows
 
     def batches(self, n_rows, random_state=None, batch_rows=BLOCK_ROWS):
-        """Synthetic rows in batches, each made by one call.
+        """Return synthetic rows in batches, with one call of the user's code per batch.
 
         Parameters
         ----------
         n_rows : int
             The number of rows of all batches together.
         random_state : int, RandomState or None, default=None
-            All calls get the same RandomState object.
+            A seed becomes one RandomState object, which is passed to every call.
         batch_rows : int, default=10_000
+            The largest number of rows of a batch.
 
         Yields
         ------

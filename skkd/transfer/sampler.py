@@ -1,7 +1,7 @@
-"""The base class of samplers, which are fitted to a table and make rows like those of it.
+"""The base class of samplers. A sampler is fitted to a table and makes similar synthetic rows.
 
-Rows are made in blocks, so that memory is bounded by the size of a batch. The same seed
-gives the same rows in one container and in many.
+Rows are made block by block, so that batches need little memory. With the same seed,
+`sample` and `batches` give the same rows.
 """
 
 from collections.abc import Iterable, Iterator
@@ -18,30 +18,30 @@ from skkd.transfer.attributes import Attributes
 
 __all__ = ["BLOCK_ROWS", "Sampler", "shuffled_copies"]
 
-#: Rows that are made at a time.
+#: The number of synthetic rows that are made at a time.
 BLOCK_ROWS = 10_000
 
 
 class Sampler(DocLinkMixin, BaseEstimator):
-    """Synthetic rows like those of a table. To make a sampler, subclass it and write `draw`.
+    """Base class of samplers, which make synthetic rows that resemble the rows of a table.
 
-    A *transfer set* consists of rows that only a teacher labels; a sampler makes the rows.
-    It does not use labels.
+    A sampler makes rows for a *transfer set*: rows without labels, for which a student learns
+    the teacher's soft labels. To write a new sampler, subclass `Sampler` and define `draw`.
 
-    This holds for every sampler of `skkd.transfer`: nominal values and gaps are taken from
-    observed rows; columns of integers stay integers; one-hot groups stay one-hot; numbers
-    stay between the smallest and the largest observed one. In a sparse matrix zeros are
-    swapped like gaps, so that the rows are about as sparse; the sampler itself holds the
-    matrix as a dense one, of at most 10^8 cells.
+    The samplers of `skkd.transfer` copy nominal values and missing values from observed rows.
+    Integer columns keep integers, and one-hot columns stay one-hot. Numbers stay within the
+    observed range. In a sparse matrix zeros are copied like missing values, so that the
+    synthetic rows are about as sparse. The sampler converts the matrix to a dense array, and
+    refuses more than 10^8 cells.
 
     Attributes
     ----------
     attributes_ : skkd.transfer.attributes.Attributes
-        Holds a reference to the table that was fitted.
+        The columns of the fitted table as attributes, with a reference to the table.
 
     Examples
     --------
-    A sampler that takes each attribute from another random row:
+    A sampler that copies each attribute from a random row:
 
     >>> import numpy as np
     >>> class Marginals(Sampler):
@@ -64,11 +64,11 @@ class Sampler(DocLinkMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like, sparse matrix or table of shape (n_rows, n_columns)
-            A reference to it is kept; it is never changed.
+            The sampler keeps a reference to X and never changes X.
         categorical : sequence of int, default=()
-            Indices of columns that are nominal in any case. Columns of strings,
-            categories, dates or booleans, columns of at most two values, and one-hot
-            groups need not be given.
+            Indices of columns to treat as nominal. Columns of strings, categories, dates or
+            booleans, columns of at most two values, and one-hot columns are recognised and
+            need not be listed.
 
         Returns
         -------
@@ -89,10 +89,10 @@ class Sampler(DocLinkMixin, BaseEstimator):
         """Raise ValueError or TypeError if a parameter is not allowed."""
 
     def learn(self):
-        """Compute from `attributes_` what `draw` needs."""
+        """Compute everything that `draw` needs from `attributes_`; called at the end of `fit`."""
 
     def draw(self, n_rows, random_state):
-        """Describe synthetic rows, block by block.
+        """Yield donors and numbers of synthetic rows, block by block.
 
         Parameters
         ----------
@@ -103,14 +103,14 @@ class Sampler(DocLinkMixin, BaseEstimator):
         Yields
         ------
         donors : ndarray of int of shape (n, n_attributes)
-            The observed row that each attribute is taken from.
+            The index of the observed row (the donor) that each attribute is copied from.
         numbers : ndarray of float64 of shape (n, n_numeric)
-            The values of the numeric attributes; NaN where the donor's is.
+            The values of the numeric attributes; NaN where the donor's value is missing.
         """
         raise NotImplementedError(f"{type(self).__name__} must define draw(n_rows, random_state)")
 
     def sample(self, n_rows, random_state=None):
-        """Synthetic rows.
+        """Return synthetic rows.
 
         Parameters
         ----------
@@ -120,7 +120,8 @@ class Sampler(DocLinkMixin, BaseEstimator):
         Returns
         -------
         container of n_rows rows
-            Of the type of X and with its columns and types; an array for a list.
+            They have the container type, the columns and the dtypes of the fitted X. If X was
+            a list, they are an ndarray.
 
         Examples
         --------
@@ -132,7 +133,7 @@ class Sampler(DocLinkMixin, BaseEstimator):
         return parts[0] if len(parts) == 1 else self.attributes_.container.join(parts)
 
     def batches(self, n_rows, random_state=None, batch_rows=BLOCK_ROWS):
-        """The rows of `sample` in several containers, each made when it is needed.
+        """Yield the same rows as `sample`, in batches that are made one at a time.
 
         Parameters
         ----------
@@ -163,17 +164,20 @@ class Sampler(DocLinkMixin, BaseEstimator):
 def shuffled_copies(
     n_observed: int, n_rows: int, random_state: np.random.RandomState
 ) -> Iterator[np.ndarray]:
-    """Indices of observed rows: whole copies of the table, each in another random order.
+    """Yield indices of observed rows that go through the table repeatedly, shuffled each time.
 
     Parameters
     ----------
-    n_observed, n_rows : int
+    n_observed : int
+        The number of observed rows.
+    n_rows : int
+        The number of indices of all blocks together.
     random_state : numpy.random.RandomState
 
     Yields
     ------
     ndarray of int
-        At most `BLOCK_ROWS` indices.
+        A block of at most `BLOCK_ROWS` indices.
 
     Examples
     --------
@@ -194,7 +198,10 @@ def shuffled_copies(
 def _rebatched(
     blocks: Iterable[tuple[np.ndarray, np.ndarray]], batch_rows: int
 ) -> Iterator[tuple[Any, ...]]:
-    """Pairs of arrays, cut and joined so that all but the last have batch_rows rows."""
+    """Cut and join blocks of (donors, numbers) to batches of `batch_rows` rows.
+
+    The last batch may be smaller.
+    """
     waiting: list[list[np.ndarray]] = []
     n_waiting = 0
     for block in blocks:

@@ -1,12 +1,12 @@
 """SPUNGE: real rows with a few attributes from other rows, and a little noise.
 
-After the code of AutoGluon (function `spunge_augment`), which calls it a simple version
-of MUNGE: it needs no neighbours, so it is the fastest. For each row
+SPUNGE comes from AutoGluon (function `spunge_augment`), where it is called a simple version
+of MUNGE. It is the fastest sampler here, because it searches no neighbours. For each row
 
     x_a <- the value of a random row,      for max(1, floor(share d)) random attributes
     x_a <- x_a + N(0, (noise sd_a)^2),     with probability p, if a is a number
 
-with sd_a the standard deviation of attribute a.
+where d is the number of attributes and sd_a the standard deviation of attribute a.
 """
 
 import numpy as np
@@ -20,34 +20,38 @@ __all__ = ["Spunge"]
 class Spunge(Sampler):
     """A few attributes drawn from their marginals, and noise on numbers (SPUNGE).
 
+    Each synthetic row is a copy of an observed row. A few of its attributes are replaced by the
+    values of random rows, and noise is added to some of its numbers.
+
     Parameters
     ----------
     share : float in [0, 1], default=0.1
-        Share of the attributes that each row takes from random rows; at least one
-        attribute, unless it is 0.
+        Share of the attributes of a row that are replaced. If `share` is above 0, at least one
+        attribute is replaced.
     noise : float >= 0, default=0.1
         Standard deviation of the noise on numbers, in standard deviations of the
-        attribute. Nominal attributes get none, nor do zeros of a sparse matrix.
+        attribute. Nominal attributes and zeros of a sparse matrix get no noise.
     p : float in [0, 1], default=0.1
         Probability that a number gets noise.
 
     Attributes
     ----------
     attributes_ : skkd.transfer.attributes.Attributes
+        The columns of the fitted table as attributes.
     noise_scales_ : ndarray of float64 of shape (n_numeric,)
-        Standard deviation of the noise.
+        Standard deviation of the noise on each numeric attribute.
 
     Notes
     -----
-    Source: the code of AutoGluon, `spunge_augment`. There `frac_perturb` is both share
-    and p, and the number of attributes that a row takes from other rows is random, from 1
-    to that share; here it is always the same.
+    Source: the code of AutoGluon, `spunge_augment`. In AutoGluon one parameter, `frac_perturb`,
+    stands for `share` and `p`, and the number of replaced attributes is random in each row,
+    from 1 up to that share. Here the number is the same in all rows.
 
     Examples
     --------
     >>> import numpy as np
     >>> X = np.arange(20).reshape(10, 2)
-    >>> Spunge(noise=0).fit(X).sample(5, random_state=0)  # one of two is from another row
+    >>> Spunge(noise=0).fit(X).sample(5, random_state=0)  # one of two attributes is replaced
     array([[ 6,  5],
            [16,  1],
            [ 8,  7],

@@ -17,23 +17,26 @@ from skkd.data.validation import picked
 
 __all__ = ["FreshRows", "Labeller", "TransferSet", "auto_size"]
 
-#: Synthetic rows that are made and labelled at a time.
+#: The number of synthetic rows that are made and labelled at a time, without a time limit.
 BATCH_ROWS = 10_000
 
-#: The same if their number is limited by time.
+#: The number of synthetic rows that are made and labelled at a time, with a time limit.
 CLOCKED_ROWS = 500
 
-#: Synthetic rows by default: so many for each row with a label, at most so many in all.
+#: For `augment_size="auto"`: synthetic rows per row with a label, and their maximum in all.
 TIMES, MOST = 10, 100_000
 
 
 def auto_size(n_rows: int) -> int:
-    """The number of synthetic rows for `augment_size="auto"`.
+    """Return the number of synthetic rows for `augment_size="auto"`.
+
+    It is ten times the number of rows with labels, but at most 100,000. It is never smaller
+    than the number of rows with labels.
 
     Parameters
     ----------
     n_rows : int
-        Rows with labels.
+        The number of rows with labels.
 
     Returns
     -------
@@ -51,39 +54,53 @@ class Labeller(Protocol):
     """The methods of :class:`skkd.teachers.teacher.Teacher` that a transfer set uses."""
 
     def soft_labels(self, X: Any, are_made: bool = False) -> np.ndarray:
-        """Probabilities of rows, of shape (n_rows, n_classes)."""
+        """Return the teacher's probabilities for rows, of shape (n_rows, n_classes).
+
+        `are_made` tells whether the rows are synthetic, because the teacher may cache its
+        predictions for synthetic rows and for other rows differently.
+        """
 
     def series_of_calls(self) -> AbstractContextManager[None]:
-        """A context for several calls between which the teacher does not change."""
+        """Return a context for several calls of `soft_labels`.
+
+        The caller must not change the teacher within the context. So a teacher with a cache
+        looks for changes of its model only before and after the context, not at every call.
+        """
 
 
 @dataclass(frozen=True)
 class TransferSet:
-    """Rows that only a teacher labels: their sources and their number.
+    """A description of the rows that only a teacher labels, and a method that makes them.
 
-    The rows themselves are made by :meth:`rows_beside`, and not kept here.
+    A transfer set consists of the user's unlabelled rows, of synthetic rows from a sampler, or
+    of both. :meth:`rows_beside` makes the rows; this object does not store them.
 
     Parameters
     ----------
     X : container of n_rows rows
-        As the caller has it.
+        The X that the user passed to `fit`.
     teacher : Labeller
+        Gives the rows their soft labels.
     read : callable
-        Rows as the caller has them -> rows as the preprocessor takes them.
+        Converts rows of the user's type to rows that the preprocessor takes.
     logits : callable
-        Soft labels -> the teacher's logits.
+        Converts soft labels to the teacher's logits.
     class_weights : ndarray of shape (n_classes,)
-        The weight of a row is their mean, weighted by its soft label.
+        The weight of each class. The weight of a row is the mean of the class weights under
+        the soft label of the row.
     X_unlabeled : container of rows, default=None
+        The user's unlabelled rows.
     sampler : skkd.transfer.Sampler, default=None
-        Not fitted.
+        An unfitted sampler of synthetic rows. Without a sampler no synthetic rows are made.
     size : int, "auto" or "fresh", default="auto"
-        The number of synthetic rows; "fresh": other rows in each pass, as many as have
-        labels.
+        The number of synthetic rows; "auto" stands for :func:`auto_size`. With "fresh", new
+        rows are made for each epoch, as many as there are rows with labels.
     seconds : float, default=None
         Time limit for making synthetic rows.
     categorical : sequence of int, default=()
+        Indices of the categorical columns of X.
     seed : int, default=0
+        Seed of the sampler and of the order of the rows.
     """
 
     X: Any
@@ -100,15 +117,16 @@ class TransferSet:
 
     @property
     def is_fresh(self) -> bool:
-        """Whether other rows are made for each pass."""
+        """Whether new synthetic rows are made for each epoch."""
         return self.size == "fresh"
 
     def shared_by(self, n_sets: int) -> "TransferSet":
-        """The same, with the time limit shared by so many sets.
+        """Return this transfer set with its time limit divided by a number of sets.
 
         Parameters
         ----------
         n_sets : int
+            The number of transfer sets that are made within the original time limit.
 
         Returns
         -------
@@ -117,7 +135,7 @@ class TransferSet:
         return self if self.seconds is None else replace(self, seconds=self.seconds / n_sets)
 
     def labelled_by(self, teacher: Labeller) -> "TransferSet":
-        """The same rows, labelled by another teacher.
+        """Return this transfer set with another teacher.
 
         Parameters
         ----------
@@ -130,17 +148,19 @@ class TransferSet:
         return replace(self, teacher=teacher)
 
     def rows_beside(self, labelled: Dataset) -> Dataset:
-        """The rows, in random order.
+        """Make the rows of the transfer set, with the teacher's soft labels.
 
         Parameters
         ----------
         labelled : skkd.data.dataset.Dataset
-            The rows that synthetic ones resemble. Held-out rows must not be among them, so
-            that no information about them leaks into the set.
+            The rows with labels, to which the sampler is fitted. They must not contain held-out
+            rows, so that no information about held-out rows leaks into the transfer set.
 
         Returns
         -------
         skkd.data.dataset.Dataset
+            All rows, in random order. If `size` is "fresh": the rows of the first epoch, with
+            a :class:`FreshRows` that makes the rows of later epochs.
         """
         random_state = np.random.RandomState(self.seed)
         if self.is_fresh:
@@ -150,50 +170,50 @@ class TransferSet:
         return rows.take(random_state.permutation(len(rows)))
 
     def _fresh_rows(self, labelled: Dataset, random_state: np.random.RandomState) -> Dataset:
-        """Rows for the first pass, with a FreshRows for those of later passes."""
+        """Make the rows of the first epoch, with a FreshRows that makes those of later epochs."""
         sampler = self._fitted_sampler(labelled)
-        batches = partial(self._made, sampler, len(labelled), random_state, BATCH_ROWS)
-        fresh_rows = FreshRows(batches, self._labelled_synthetic, len(labelled), self.seconds)
+        batches = partial(self._sampled_batches, sampler, len(labelled), random_state, BATCH_ROWS)
+        fresh_rows = FreshRows(batches, self._label_synthetic, len(labelled), self.seconds)
         first_rows = fresh_rows.next()
-        assert first_rows is not None  # the first pass has no time limit
+        assert first_rows is not None  # the first epoch has no time limit
         return replace(first_rows, fresh_rows=fresh_rows)
 
     def _parts(self, labelled: Dataset, random_state: np.random.RandomState) -> Iterator[Dataset]:
-        """X_unlabeled and the synthetic rows, with their soft labels."""
+        """Yield X_unlabeled, then batches of synthetic rows, all with soft labels."""
         if self.X_unlabeled is not None:
             with with_note("Raised about the rows of X_unlabeled."):
                 rows = in_container_of(self.X, self.X_unlabeled, "X_unlabeled")
-                unlabelled = self._labelled_by_teacher(rows, are_made=False)
+                unlabelled = self._label_by_teacher(rows, are_made=False)
             yield unlabelled
         if self.sampler is not None:
             for rows in self._synthetic_rows(labelled, random_state):
-                yield self._labelled_synthetic(rows)
+                yield self._label_synthetic(rows)
 
     def _synthetic_rows(
         self, labelled: Dataset, random_state: np.random.RandomState
     ) -> Iterator[Any]:
-        """Containers of rows as the caller has them."""
+        """Yield batches of synthetic rows until there are enough or the time limit is reached."""
         end = None if self.seconds is None else time.monotonic() + self.seconds
         sampler = self._fitted_sampler(labelled)
         size = auto_size(len(labelled)) if self.size == "auto" else int(self.size)
         batch_rows = BATCH_ROWS if end is None else CLOCKED_ROWS
-        for rows in self._made(sampler, size, random_state, batch_rows):
+        for rows in self._sampled_batches(sampler, size, random_state, batch_rows):
             yield rows
             if end is not None and time.monotonic() > end:
                 return
 
     def _fitted_sampler(self, labelled: Dataset) -> Any:
-        """A sampler of rows that resemble the labelled ones."""
+        """Fit a copy of the sampler to the rows with labels."""
         X = self.X if labelled.index is None else picked(self.X, labelled.index)
         sampler = copy.copy(self.sampler)
         with with_note("Raised by augment."):
             sampler.fit(X, categorical=self.categorical)
         return sampler
 
-    def _made(
+    def _sampled_batches(
         self, sampler: Any, n_rows: int, random_state: np.random.RandomState, batch_rows: int
     ) -> Iterator[Any]:
-        """The batches of a sampler. Errors get a note that names `augment`."""
+        """Yield the batches of a fitted sampler. Errors get a note that names `augment`."""
         batches = sampler.batches(n_rows, random_state, batch_rows)
         while True:
             with with_note("Raised by augment."):
@@ -202,14 +222,13 @@ class TransferSet:
                 return
             yield rows
 
-    def _labelled_synthetic(self, rows: Any) -> Dataset:
+    def _label_synthetic(self, rows: Any) -> Dataset:
         with with_note("Raised about synthetic rows: augment=None makes none."):
-            return self._labelled_by_teacher(in_container_of(self.X, rows), are_made=True)
+            return self._label_by_teacher(in_container_of(self.X, rows), are_made=True)
 
-    def _labelled_by_teacher(self, rows: Any, are_made: bool) -> Dataset:
-        rows_as_read = self.read(
-            rows
-        )  # first, so that unreadable rows are refused before the teacher is asked
+    def _label_by_teacher(self, rows: Any, are_made: bool) -> Dataset:
+        # Read the rows first, so that unreadable rows are refused before the teacher predicts.
+        rows_as_read = self.read(rows)
         soft_labels = self.teacher.soft_labels(rows, are_made)
         targets = {
             "labels": soft_labels.argmax(axis=1),
@@ -221,23 +240,24 @@ class TransferSet:
 
 
 class FreshRows:
-    """Other synthetic rows for each pass over the data. None are kept.
+    """New synthetic rows with soft labels for each epoch. Rows of earlier epochs are not kept.
 
     Parameters
     ----------
     batches : callable
-        () -> batches of rows as the caller has them.
+        Called without arguments; returns an iterator of batches of new synthetic rows, which
+        together are the rows of one epoch.
     label : callable
-        A batch -> a Dataset of the same rows with soft labels.
+        Called with a batch; returns a Dataset of these rows with soft labels.
     n_per_pass : int
-        Rows of each pass.
+        The number of rows of each epoch.
     seconds : float or None
-        Time limit for making rows.
+        Time limit for making rows, counted from the creation of this object.
 
     Attributes
     ----------
     n_rows : int
-        Rows made so far.
+        The number of rows made so far.
     """
 
     def __init__(
@@ -252,11 +272,12 @@ class FreshRows:
         self.n_rows = 0
 
     def next(self) -> Dataset | None:
-        """The rows of the next pass; None after the time limit.
+        """Make the rows of the next epoch.
 
         Returns
         -------
         skkd.data.dataset.Dataset or None
+            None if the time limit has passed. The first call always returns rows.
         """
         if self._end is not None and self.n_rows > 0 and time.monotonic() > self._end:
             return None
@@ -265,9 +286,10 @@ class FreshRows:
 
 
 def _joined(parts: list[Dataset]) -> Dataset:
-    """All parts as one, in their order.
+    """Join the parts to one dataset, in order.
 
-    They are joined in pairs: joined one by one, each part would be copied for all later ones.
+    Parts are joined in pairs, then pairs of pairs and so on. Appending one part after another
+    would copy the first parts again for each later part.
     """
     while len(parts) > 1:
         pairs = zip(parts[::2], parts[1::2], strict=False)
@@ -277,9 +299,9 @@ def _joined(parts: list[Dataset]) -> Dataset:
 
 
 def _weighted_equally(parts: Iterable[Dataset]) -> Dataset:
-    """All parts as one. The mean weight is 1, without the rows of weight 0.
+    """Join the parts to one dataset, and scale the weights of its rows to a mean of 1.
 
-    A row has weight 0 if the teacher gives no answer for it.
+    Rows of weight 0 do not count in the mean: the teacher has no prediction for these rows.
     """
     dataset = _joined(list(parts))
     weights = dataset.targets["weights"]

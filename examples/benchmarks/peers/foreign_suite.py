@@ -1,8 +1,8 @@
 """Run a test suite of another library against skkd, and print the results.
 
-The installed suite is run; nothing of it is copied. It runs in a process of its own, with a pytest
-plugin that replaces a class of the library by one of skkd. A failed test is "not applicable" if a
-documented rule gives the reason. Any other failed test is a failure.
+The suite of the installed library is run; none of its code is copied. It runs in a process of its
+own, with a pytest plugin that replaces a class of the library by one of skkd. A test that fails
+counts as "not applicable" if a documented rule gives the reason, and as "failed" otherwise.
 """
 
 import argparse
@@ -27,7 +27,7 @@ class Row:
 
     test: str  #: as "module.Class.name[parameters]"
     outcome: str  #: "passed", "failed", "skipped" or "not applicable"
-    reason: str = ""  #: the reason of a rule, or the first line of the failure
+    reason: str = ""  #: why it is not applicable, or the first line of the failure
 
 
 def run_suite(path_or_module, plugin, not_applicable, *arguments):
@@ -41,16 +41,16 @@ def run_suite(path_or_module, plugin, not_applicable, *arguments):
         Path of a Python file that pytest loads as a plugin before it collects any test.
         It may be the script that calls this function.
     not_applicable : dict of str to str
-        Regular expression to reason. One that is found in "test: first line of the
-        failure" makes a failed test one that is not applicable. The first that is found
-        counts.
+        Regular expressions and reasons. A failed test counts as not applicable if one of the
+        expressions is found in "test: first line of the failure". The first that is found
+        gives the reason.
     *arguments : str
-        For pytest, such as ``"-k", "classifier"``.
+        Further arguments of pytest, such as ``"-k", "classifier"``.
 
     Returns
     -------
     list of Row
-        In the order of the suite.
+        One row per test, in the order of the suite.
     """
     plugin = Path(plugin).resolve()
     if os.path.exists(path_or_module):
@@ -92,7 +92,7 @@ def _first_line(message):
 
 
 def print_table(rows):
-    """Print each failure, the other tests by reason, and their numbers."""
+    """Print each failure, the number of other tests by reason, and the total of each outcome."""
     for row in rows:
         if row.outcome == FAILED:
             print(f"failed          {row.test}: {row.reason}")
@@ -106,7 +106,7 @@ def print_table(rows):
 
 
 def main(path_or_module, plugin, not_applicable):
-    """Run a suite as a script does: print the table, exit with 1 if a test failed.
+    """Run a suite from a script: print the table, and exit with 1 if a test failed.
 
     Parameters
     ----------

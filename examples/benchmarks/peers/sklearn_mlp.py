@@ -2,10 +2,10 @@
 
     python examples/benchmarks/peers/sklearn_mlp.py [-k EXPRESSION]
 
-The tests are those of the installed scikit-learn. This file is the script. It is also the pytest
-plugin of the process that runs the tests, and replaces MLPClassifier by an adapter: its parameters
-are translated to those of a NeuralClassifier as the table of the README says, and its fitted
-attributes are those of the NeuralClassifier.
+The tests are those of the installed scikit-learn. This file is both the script and the pytest
+plugin of the process that runs the tests. The plugin replaces MLPClassifier by an adapter. The
+adapter translates its parameters to those of a NeuralClassifier by the table of the README, and
+reads its fitted attributes from the NeuralClassifier.
 """
 
 import warnings
@@ -20,7 +20,8 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skkd import NeuralClassifier
 
-#: Patterns are searched in "test: first line of the failure"; the first match counts.
+#: Pattern -> reason. A pattern is searched in "test: first line of the failure"; the first that
+#: matches gives the reason.
 NOT_APPLICABLE = {
     "regressors do not exist yet": "regressors do not exist yet",
     "multilabel|'multilabel-indicator'": "several labels per row do not exist yet",
@@ -29,7 +30,7 @@ NOT_APPLICABLE = {
         "calls private functions of MLPClassifier; see tests/training/test_backprop.py"
     ),
     "'_no_improvement_count'": "reads a private name of MLPClassifier",
-    "no counterpart of learning_rate='invscaling'": "documented: a schedule that skkd has not",
+    "no counterpart of learning_rate='invscaling'": "documented: skkd has no such schedule",
     r"test_partial_fit_errors: .*assert not (True|hasattr)": "LBFGS has a partial_fit in skkd",
     r"test_mlp_param_dtypes\[.*float32\]": (
         "documented: the dtype of the weights is a parameter, not the one of X"
@@ -99,7 +100,7 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):
         return self
 
     def translated(self, X):
-        """The parameters of a NeuralClassifier: the README's table, line by line."""
+        """Return the parameters of the equivalent NeuralClassifier, by the table of the README."""
         is_lbfgs = self.solver == "lbfgs"
         n_rows = X.shape[0] if hasattr(X, "shape") else len(X)
         if self.early_stopping:
@@ -119,7 +120,7 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):
             "random_state": self.random_state,
             "tol": self.tol,
             "verbose": int(self.verbose),
-            "warm_start": True,  # it stores the state of the optimiser, which is read below
+            "warm_start": True,  # a warm start stores the optimiser's state, which is read below
             "momentum": self.momentum,
             "nesterov": self.nesterovs_momentum,
             "early_stopping": self.early_stopping,
@@ -133,7 +134,7 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):
         if self.solver == "adam":
             params["optimizer__betas"] = (self.beta_1, self.beta_2)
             params["optimizer__eps"] = self.epsilon
-        if is_lbfgs:  # the limits of one epoch are those of the whole fit
+        if is_lbfgs:  # one epoch, so its limits are those of the whole fit
             params |= {
                 "max_epochs": 1,
                 "optimizer__line_search_fn": "strong_wolfe",
@@ -160,7 +161,7 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):
 
     @property
     def n_of_all(self):
-        """Epochs, or iterations of L-BFGS, of all fits so far."""
+        """Number of epochs, or of iterations of L-BFGS, of all fits so far."""
         return self.of_lbfgs("n_iter") if self.solver == "lbfgs" else self.network.n_iter_
 
     def of_lbfgs(self, count):
@@ -169,7 +170,7 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):
 
     @property
     def is_cut_off(self):
-        """Whether a limit ended the fit. MLPClassifier warns then, and skkd does not."""
+        """Whether a limit ended the fit: then MLPClassifier warns, and skkd does not."""
         if self.n_iter_ >= self.max_iter:
             return True
         return self.solver == "lbfgs" and self.of_lbfgs("func_evals") >= self.max_fun

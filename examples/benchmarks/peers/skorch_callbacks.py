@@ -2,11 +2,12 @@
 
     python examples/benchmarks/peers/skorch_callbacks.py [-k EXPRESSION]
 
-The tests are those of the installed skorch. This file is the script. It is also the pytest plugin
-of the process that runs the tests, and replaces skorch's nets by skkd. The tests read attributes of
-nets: attributes that a :class:`Net` does not have are read from the net inside of skkd that was
-trained last. skorch changes the callbacks that it is given, while skkd changes copies, so the state
-of the copies is written back.
+The tests are those of the installed skorch. This file is both the script and the pytest plugin of
+the process that runs the tests. The plugin replaces skorch's nets by :class:`Net`, an adapter of
+NeuralClassifier. The tests read attributes of nets. If a :class:`Net` does not have an attribute,
+it is read from the skorch net that skkd trained last, called the inner net. skorch changes the
+callbacks that it is given, while skkd changes copies of them. So the state of the copies is written
+back.
 """
 
 import copy
@@ -25,7 +26,8 @@ from skorch.utils import data_from_dataset
 import skkd.training.loop  # noqa: F401  (before the nets of skorch are replaced)
 from skkd import NeuralClassifier
 
-#: Patterns are searched in "test: first line of the failure"; the first match counts.
+#: Pattern -> reason. A pattern is searched in "test: first line of the failure"; the first that
+#: matches gives the reason.
 NOT_APPLICABLE = {
     "skkd has no net before fit|test_subzero_at_fails|'initialize_module'": (
         "looks into a net, or loads into it, before it is trained: skkd builds it in fit"
@@ -35,7 +37,7 @@ NOT_APPLICABLE = {
     r"_loss is (nan|inf) in epoch": "a loss that is not finite is an error in skkd",
     "test_save_custom_module": "a subclass of the net with another module",
     "Ctrl-C propagates": "Ctrl-C propagates in skkd",
-    "'use_caching'": "a parameter of the net that skkd has not",
+    "'use_caching'": "a parameter of the net that skkd does not have",
     "y holds one class only": "labels of one class",
     "test_without_target_data_works": "rows without labels",
     r"TestEpochScoring.test_correct_(train|valid)_score|test_with_\w*accuracy_score": (
@@ -49,10 +51,11 @@ NOT_APPLICABLE = {
     "BatchScoring": "compares the numbers of a regression, or counts batches",
 }
 
-if find_spec("safetensors") is None:  # then they fail in skorch, too
+if find_spec("safetensors") is None:  # without it these tests fail in skorch, too
     NOT_APPLICABLE[r"\[safetensors\]"] = "safetensors is not installed"
 
-#: Logits from the output of skorch's modules. Those of classifiers end in a softmax.
+#: Forward hooks that turn the output of skorch's modules into logits. Modules of classifiers end in
+#: a softmax, those of regressors give one number.
 LOGITS = {
     "classifier": lambda module, inputs, probabilities: probabilities.log(),
     "regressor": lambda module, inputs, number: torch.cat([number, -number], dim=1),
@@ -60,7 +63,7 @@ LOGITS = {
 
 
 class Build:
-    """Builds a module that gives logits, from a class, a function or an object."""
+    """Builds a module that returns logits, from a class, a function or a module."""
 
     def __init__(self, factory, kind):
         self.factory, self.kind = factory, kind
@@ -76,10 +79,10 @@ class Build:
 
 
 class Inside(Callback):
-    """Stores the net inside of skkd, with a `score` that a test has set on ours."""
+    """Gives a :class:`Net` its inner net, and the inner net a `score` that a test has set."""
 
     def __init__(self, outside):
-        self.outside_ = outside  # an underscore: no parameter
+        self.outside_ = outside  # with an underscore, so that it is not a parameter
 
     def on_train_begin(self, net, **kwargs):
         vars(self.outside_)["inside"] = net
@@ -130,11 +133,11 @@ class Net:
         return self
 
     def fit(self, X, y=None):
-        """Fit, from new weights unless it is a warm start."""
+        """Fit from new weights, or with ``warm_start`` from those of the last fit."""
         return (self if self.warm_start else self.initialize()).partial_fit(X, y)
 
     def initialize(self):
-        """Start from new weights in the next call: skkd builds no net before it has rows."""
+        """Make the next fit start from new weights; skkd builds the net in that fit."""
         vars(self).pop("inside", None)
         self.classifier = clone(self.classifier.set_params(callbacks=None))
         return self
@@ -195,7 +198,7 @@ class Net:
 
 
 class Regressor(Net):
-    """The same for tests with numbers to predict: two classes in turns, logits z and -z."""
+    """A :class:`Net` for regression tests: rows get classes 0 and 1 in turn, logits z and -z."""
 
     kind = "regressor"
 
