@@ -20,8 +20,6 @@ Its modules from the bottom up: each imports only from lines above its own in th
     estimators                       NeuralClassifier, DistilledClassifier
 """
 
-import importlib
-
 from skkd import forks as forks  # registers a handler for forked child processes
 
 __version__ = "0.1.0.dev0"
@@ -45,11 +43,13 @@ ESTIMATORS = {
 
 
 def __getattr__(name):
+    from importlib import import_module  # on top it would double the time of `import skkd`
+
     # Import a name on first use: `import skkd` stays fast and does not import torch.
     if name in ESTIMATORS:
-        return getattr(importlib.import_module(ESTIMATORS[name]), name)
+        return getattr(import_module(ESTIMATORS[name]), name)
     if name in __all__:
-        return importlib.import_module(f"skkd.{name}")
+        return import_module(f"skkd.{name}")
     raise AttributeError(f"module 'skkd' has no attribute {name!r}")
 
 

@@ -19,6 +19,7 @@ __all__ = [
     "check_integer",
     "check_number",
     "check_option",
+    "is_auto",
     "is_listed",
     "is_true",
     "refuse",

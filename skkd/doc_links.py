@@ -13,7 +13,7 @@ PUBLIC = (
     "skkd",
     "skkd.initializers",
     "skkd.losses",
-    "skkd.losses",
+    "skkd.modules",
     "skkd.preprocessing",
     "skkd.schedules",
     "skkd.transfer",

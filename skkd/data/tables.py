@@ -16,6 +16,7 @@ from skkd.checks import warn
 
 __all__ = [
     "Table",
+    "as_numbers",
     "columns_of",
     "is_table",
     "keep_wide_integers",

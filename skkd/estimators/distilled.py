@@ -6,20 +6,12 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from skkd.checks import is_auto, is_true, refuse, warn
-from skkd.config import DistilledConfig
-from skkd.data.dataset import Dataset
-from skkd.data.fit_data import unwrapped_rows
+from skkd.checks import is_true, refuse
 from skkd.data.input_tags import taken_by_both
-from skkd.data.masks import fill_mask
-from skkd.distillation import TeacherSupervision, check_arguments_of_fit
 from skkd.estimators.base import all_or_nothing, has_partial_fit
 from skkd.estimators.neural import NeuralClassifier
 from skkd.estimators.prediction import without_array_api
 from skkd.preprocessing.encodings import without_teacher
-from skkd.selection.plan import Plan
-from skkd.selection.successive_halving import Trial
-from skkd.teachers.agreement import WeakTeacherWarning
 from skkd.teachers.members import freeze, input_tags_of, is_fitted
 
 __all__ = ["DistilledClassifier"]
@@ -438,38 +430,11 @@ class DistilledClassifier(NeuralClassifier):
         DistilledClassifier
             Itself.
         """
-        with all_or_nothing(self) as working, without_array_api():
-            X_unlabeled = fill_mask(unwrapped_rows(X_unlabeled))
-            working._fit(X, y, sample_weight, X_val, y_val, teacher_proba, X_unlabeled)
-        return self
+        from skkd.estimators.fitting_with_teacher import fit_taught
 
-    def _fit(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any,
-        X_val: Any,
-        y_val: Any,
-        teacher_proba: Any = None,
-        X_unlabeled: Any = None,
-    ) -> None:
-        config = DistilledConfig.from_parameters(self.get_params(deep=False))
-        check_arguments_of_fit(config, teacher_proba, X_unlabeled)
-        goes_on = self._goes_on()
-        given = self._read_all(X, y, sample_weight)
-        supervision = TeacherSupervision(
-            config,
-            given,
-            teacher_proba,
-            X_unlabeled,
-            alpha=self._alpha_of_last_fit() if goes_on else None,
-        )
-        data = self._fit_data(config, given, supervision, X_val, y_val)
-        plan, dataset = self._fit_supervised(
-            config, given, data, supervision, y=y, sample_weight=sample_weight
-        )
-        self._publish_teacher(supervision)
-        self._publish_candidate(plan, dataset)
+        with all_or_nothing(self) as working, without_array_api():
+            fit_taught(working, X, y, sample_weight, X_val, y_val, teacher_proba, X_unlabeled)
+        return self
 
     @available_if(_has_partial_fit)
     def partial_fit(self, X, y, classes=None, sample_weight=None, *, teacher_proba=None):
@@ -492,24 +457,11 @@ class DistilledClassifier(NeuralClassifier):
         DistilledClassifier
             Itself.
         """
-        with all_or_nothing(self) as working, without_array_api():
-            working._partial_fit(X, y, classes, sample_weight, teacher_proba)
-        return self
+        from skkd.estimators.fitting_with_teacher import fit_taught_in_part
 
-    def _partial_fit(
-        self, X: Any, y: Any, classes: Any, sample_weight: Any, teacher_proba: Any = None
-    ) -> None:
-        config = DistilledConfig.from_parameters(self.get_params(deep=False), in_parts=True)
-        check_arguments_of_fit(config, teacher_proba, None)
-        goes_on = self.__sklearn_is_fitted__()
-        given = self._read_part(X, y, classes, sample_weight)
-        alpha = self._alpha_of_last_fit() if goes_on else None
-        supervision = TeacherSupervision(config, given, teacher_proba, alpha=alpha, remember=False)
-        self._train_one_epoch(config, given, supervision)
-        self._publish_teacher(supervision)
-        self.alpha_ = supervision.alpha
-        self.candidate_ = "teacher" if self.alpha_ > 0 else "labels"
-        self.candidate_losses_, self.n_transfer_rows_ = None, 0
+        with all_or_nothing(self) as working, without_array_api():
+            fit_taught_in_part(working, X, y, classes, sample_weight, teacher_proba)
+        return self
 
     @property
     def student_(self):
@@ -561,43 +513,6 @@ class DistilledClassifier(NeuralClassifier):
                 allowed = "it together with fit_teacher=True, for a frozen teacher never changes"
                 refuse(name, value, allowed)
         return super().set_params(**params)
-
-    def _alpha_of_last_fit(self) -> float | None:
-        """The weight of the teacher in the last fit if `alpha` is "auto", else None."""
-        return getattr(self, "alpha_", None) if is_auto(self.alpha) else None
-
-    def _publish_teacher(self, supervision: TeacherSupervision) -> None:
-        """Set the fitted attributes about the teacher."""
-        self.teacher_ = None if supervision.teacher is None else supervision.teacher.model
-        self.teacher_agreement_ = supervision.agreement
-        self.teacher_temperature_ = supervision.temperature
-        self.teacher_seconds_ = supervision.clock.seconds
-
-    def _publish_candidate(self, plan: Plan, dataset: Dataset) -> None:
-        """Set the fitted attributes about the selected candidate."""
-        self.alpha_ = plan.candidate.alpha
-        self.candidate_ = plan.candidate.name
-        self.n_transfer_rows_ = dataset.n_transfer_rows
-        self.candidate_losses_ = None
-        if plan.choice is not None and len(plan.choice.trials) > 1:
-            self.candidate_losses_ = plan.choice.losses_by_name
-            self._warn_of_weak_teacher(plan.choice)
-
-    def _warn_of_weak_teacher(self, choice: Trial) -> None:
-        """Warn if the teacher is worse on held-out rows than a network without a teacher."""
-        without_teacher = choice.trials.get("labels")
-        if not is_auto(self.alpha) or without_teacher is None or choice.teacher_logits is None:
-            return
-        loss, is_worse = without_teacher.against(choice.teacher_logits)
-        if is_worse:
-            advice = "A better teacher may help, or more rows for it to label (X_unlabeled)."
-            if choice.candidate.alpha > 0:
-                advice = f"The student with a teacher still has the lowest: {choice.loss:.4g}."
-            warn(
-                "on held-out rows the teacher is no better than a network without a teacher: its "
-                f"log-loss is {loss:.4g}, that of the network {without_teacher.loss:.4g}. {advice}",
-                WeakTeacherWarning,
-            )
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

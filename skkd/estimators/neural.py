@@ -1,15 +1,11 @@
 """NeuralClassifier: a torch network as a scikit-learn classifier."""
 
-from typing import Any
-
 from sklearn.base import ClassifierMixin
 from sklearn.utils.metaestimators import available_if
 
-from skkd.config import Config
 from skkd.estimators.base import BaseNeuralEstimator, all_or_nothing, has_partial_fit
 from skkd.estimators.options import set_options
 from skkd.estimators.prediction import PredictionMixin, without_array_api
-from skkd.supervision import LabelSupervision
 
 __all__ = ["NeuralClassifier"]
 
@@ -390,16 +386,11 @@ class NeuralClassifier(PredictionMixin, ClassifierMixin, BaseNeuralEstimator):
             categorical column of `X_val` holds no category of `X`, or if a `module` returns
             probabilities instead of logits.
         """
-        with all_or_nothing(self) as working, without_array_api():
-            working._fit(X, y, sample_weight, X_val, y_val)
-        return self
+        from skkd.estimators.fitting import fit_labels
 
-    def _fit(self, X: Any, y: Any, sample_weight: Any, X_val: Any, y_val: Any) -> None:
-        config = Config.from_parameters(self.get_params(deep=False))
-        given = self._read_all(X, y, sample_weight)
-        supervision = LabelSupervision(config, given)
-        data = self._fit_data(config, given, supervision, X_val, y_val)
-        self._fit_supervised(config, given, data, supervision, y=y, sample_weight=sample_weight)
+        with all_or_nothing(self) as working, without_array_api():
+            fit_labels(working, X, y, sample_weight, X_val, y_val)
+        return self
 
     @available_if(has_partial_fit)
     def partial_fit(self, X, y, classes=None, sample_weight=None):
@@ -424,11 +415,8 @@ class NeuralClassifier(PredictionMixin, ClassifierMixin, BaseNeuralEstimator):
         NeuralClassifier
             Itself.
         """
-        with all_or_nothing(self) as working, without_array_api():
-            working._partial_fit(X, y, classes, sample_weight)
-        return self
+        from skkd.estimators.fitting import fit_labels_in_part
 
-    def _partial_fit(self, X: Any, y: Any, classes: Any, sample_weight: Any) -> None:
-        config = Config.from_parameters(self.get_params(deep=False), in_parts=True)
-        given = self._read_part(X, y, classes, sample_weight)
-        self._train_one_epoch(config, given, LabelSupervision(config, given))
+        with all_or_nothing(self) as working, without_array_api():
+            fit_labels_in_part(working, X, y, classes, sample_weight)
+        return self

@@ -32,6 +32,7 @@ from skkd import DistilledClassifier, NeuralClassifier
 from skkd.data.dataset import Dataset
 from skkd.data.tables import read_table
 from skkd.data.validation import RowReader
+from skkd.estimators.fit_input import draw_seeds
 from skkd.inference.calibration import calibration_temperature
 from skkd.losses import TEACHER_LOSSES
 from skkd.preprocessing.preprocessor import fit_preprocessor
@@ -824,7 +825,7 @@ def test_out_of_fold_labels_equal_those_given_as_teacher_proba(fit_teacher):
     student = DistilledClassifier(
         tree, soft_labels="out_of_fold", fit_teacher=fit_teacher, **settings
     ).fit(X, y)
-    seed = student._draw_seeds()[2]
+    seed = draw_seeds(student)[2]
     seed = np.random.RandomState(seed).randint(2**31 - 1, size=1)[0]
     proba, classes = out_of_fold(tree, X, y, seed=int(seed))
     assert list(classes) == [0, 1]
