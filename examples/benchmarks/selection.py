@@ -1,0 +1,243 @@
+"""
+Selection: how far the default is from the best of the explicit settings
+========================================================================
+
+``DistilledClassifier(teacher)`` selects on held-out rows what its student learns from. Its
+**regret** is the accuracy (or log-loss) on test rows of the best setting of a fixed list, minus
+that of the default. The list has labels alone, the teacher on the same rows, and MUNGE's synthetic
+rows, each with and without bins at the teacher's thresholds.
+
+The best setting is the one with the best score on the *test* rows, so even a perfect selection has
+a small regret: the more settings there are, the luckier the best. The column "rule" is the regret
+of a simple rule that a selection can follow: take the setting whose log-loss on held-out rows is
+lowest, where the teacher was fitted without these rows and each training went to its end.
+
+``python examples/benchmarks/selection.py FOLDER`` prints the tables. Measurements and teachers that
+exist already are read from ``--out``. ``--jobs 2`` runs two tables at a time.
+"""
+
+import argparse
+import logging
+import subprocess
+import sys
+import tempfile
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from distillation import Split, arguments_of, load_or_fit_teacher, sizes, warm_up
+from distillation_scores import DECIDING, REPORTED, Journal, load, read_all, tables_at
+from distillation_teachers import TEACHERS
+from sklearn.model_selection import train_test_split
+from threadpoolctl import threadpool_limits
+from tqdm import tqdm
+
+from skkd import DistilledClassifier
+
+#: Parameters of the settings. All are fitted with ``fit_teacher=True``, so that their losses on
+#: held-out rows are those of a student whose teacher has not seen these rows.
+SOURCES = {
+    "labels": {"alpha": 0.0},
+    "teacher": {"alpha": 0.5, "augment": None},
+    "teacher alone": {"alpha": 1.0, "augment": None},
+    "munge": {"alpha": 0.5, "augment": "munge"},
+    "munge alone": {"alpha": 1.0, "augment": "munge"},
+    "munge, out of bag": {"alpha": 0.5, "augment": "munge", "soft_labels": "out_of_bag"},
+}
+ENCODINGS = {"": {"numeric_encoding": None}, ", bins": {"numeric_encoding": "teacher_bins"}}
+SETTINGS = {
+    source + encoding: {**SOURCES[source], **ENCODINGS[encoding]}
+    for source in SOURCES
+    for encoding in ENCODINGS
+}
+
+
+# %%
+# Measurements
+# ------------
+
+
+def cut(rows, n_most, seed):
+    """Return the rows of a split with at most `n_most` training rows."""
+    X_train, X_test, y_train, y_test = rows
+    if len(y_train) > n_most:
+        kept, _ = train_test_split(
+            np.arange(len(y_train)), train_size=n_most, random_state=seed, stratify=y_train
+        )
+        X_train = X_train.iloc[kept] if isinstance(X_train, pd.DataFrame) else X_train[kept]
+        y_train = y_train[kept]
+    return X_train, X_test, y_train, y_test
+
+
+def measure(place, student, name, arm, teacher):
+    """Fit the default or one setting, and write a line to the journal."""
+    settings = {"hidden_layer_sizes": sizes(student), **place.common}
+    if arm != "default":
+        settings |= {"fit_teacher": True, **SETTINGS[arm]}
+    clf = DistilledClassifier(teacher, **settings)
+    line, p = place.fit_and_ask(clf)
+    line |= {
+        "ask": clf.teacher_seconds_,
+        "n_steps": int(clf.n_steps_),
+        "n_epochs": clf.n_iter_,
+        "candidate": clf.candidate_,
+        "encoding_": str(clf.numeric_encoding_),
+        "losses": clf.candidate_losses_,
+        "held_out": {str(n): float(loss) for n, loss in (clf.held_out_losses_ or {}).items()},
+    }
+    place.journal.add({**place.key("selection", student=student, teacher=name, arm=arm), **line}, p)
+
+
+def run_table(options, table):
+    """Make all measurements of a table that its journal does not hold yet."""
+    journal = Journal(options.out, table)
+    arms = ["default", *options.settings]
+    total = options.splits * len(options.teachers) * len(options.students) * len(arms)
+    with tqdm(total=total, desc=table, unit="fit", mininterval=1) as progress:
+        for split in range(options.splits):
+            rows = cut(load(options.folder, table, split), options.rows, split)
+            place = Split(table, split, rows, journal, options.out, options.threads)
+            for name in options.teachers:
+                run_teacher(place, name, arms, options, progress)
+
+
+def run_teacher(place, name, arms, options, progress):
+    """Measure the default and all settings of one teacher on one split."""
+    tasks = [
+        (student, arm)
+        for student in options.students
+        for arm in arms
+        if "out of bag" not in arm or name == "forest"
+    ]
+    missing = [
+        (student, arm)
+        for student, arm in tasks
+        if not place.journal.has(**place.key("selection", student=student, teacher=name, arm=arm))
+    ]
+    progress.update(len(tasks) - len(missing))
+    if not missing:
+        return
+    teacher, _ = load_or_fit_teacher(place, name)
+    for student, arm in missing:
+        measure(place, student, name, arm, teacher)
+        progress.update()
+
+
+def run_in_processes(options):
+    """Run one process for each table, `jobs` at a time."""
+
+    def run(table):
+        one = vars(options) | {"tables": [table], "jobs": 1, "only": "measure"}
+        command = [sys.executable, __file__, *arguments_of(argparse.Namespace(**one))]
+        return subprocess.run(command).returncode
+
+    with ThreadPoolExecutor(options.jobs) as pool:
+        codes = dict(zip(options.tables, pool.map(run, options.tables), strict=True))
+    for table in (table for table, code in codes.items() if code):
+        print(f"{table} failed: its results are incomplete")
+
+
+# %%
+# Report
+# ------
+
+
+def regrets(lines):
+    """Return a DataFrame with the regret of the default for each table, split, teacher, size.
+
+    Accuracies are in points.
+    """
+    where = ["table", "split", "teacher", "student"]
+    table = pd.DataFrame([line for line in lines if line["kind"] == "selection"])
+    found = []
+    for key, group in table.groupby(where):
+        arms = group.set_index("arm")
+        settings = arms.drop("default", errors="ignore")
+        if "default" not in arms.index or len(settings) < 6:
+            continue
+        default = arms.loc["default"]
+        rule = settings.loc[settings["held_out"].map(lowest).idxmin()]
+        found.append(
+            dict(zip(where, key, strict=True))
+            | {
+                "default": default["accuracy"],
+                "took": f"{default['candidate']}, {default['encoding_']}",
+                "best": settings["accuracy"].idxmax(),
+                "lowest log-loss": settings["log_loss"].idxmin(),
+                "rule took": rule.name,
+                "accuracy, regret": 100 * (settings["accuracy"].max() - default["accuracy"]),
+                "accuracy, rule": 100 * (settings["accuracy"].max() - rule["accuracy"]),
+                "log-loss, regret": default["log_loss"] - settings["log_loss"].min(),
+                "log-loss, rule": rule["log_loss"] - settings["log_loss"].min(),
+            }
+        )
+    return pd.DataFrame(found)
+
+
+def lowest(losses):
+    """Return the held-out loss at the selected number of epochs, the lowest of all."""
+    return min(losses.values(), default=np.inf)
+
+
+def report(lines):
+    """Print the regret of each pair, and the means with their standard errors."""
+    table = regrets(lines)
+    if table.empty:
+        print("no pair of table and teacher is complete")
+        return
+    columns = [name for name in table if name.endswith(("regret", "rule"))]
+    print(table.to_string(index=False, float_format="{:.3f}".format))
+    parts = {"deciding": DECIDING, "reported": REPORTED, "all": [*DECIDING, *REPORTED]}
+    for student, of_size in table.groupby("student"):
+        for part, names in parts.items():
+            for teachers in (list(TEACHERS), ["forest"]):
+                chosen = of_size[of_size["table"].isin(names) & of_size["teacher"].isin(teachers)]
+                if len(chosen):
+                    print(f"\n{student}, {part} tables, {' '.join(teachers)}: {len(chosen)} pairs")
+                    pairs = chosen.groupby(["table", "teacher"])[columns].mean()
+                    means = pd.DataFrame({"mean": pairs.mean(), "standard error": pairs.sem()})
+                    means["worst pair"] = pairs.max()
+                    print(means.to_string(float_format="{:.3f}".format))
+
+
+def parse():
+    parser = argparse.ArgumentParser(description="Measure the regret of the selection.")
+    parser.add_argument("folder", type=Path, nargs="?", help="where the files of the tables are")
+    parser.add_argument("--tables", nargs="+", default=[*DECIDING, *REPORTED])
+    parser.add_argument("--teachers", nargs="+", default=list(TEACHERS), choices=TEACHERS)
+    parser.add_argument("--students", nargs="+", default=["32-32", "128-128"])
+    parser.add_argument("--settings", nargs="+", default=list(SETTINGS), choices=SETTINGS)
+    parser.add_argument("--splits", type=int, default=5)
+    parser.add_argument("--rows", type=int, default=15_000, help="at most so many training rows")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=1, help="tables at a time")
+    parser.add_argument("--only", choices=("measure", "report"))
+    default = Path(tempfile.gettempdir()) / "selection"
+    parser.add_argument("--out", type=Path, default=default, help="results and teachers")
+    return parser.parse_args()
+
+
+def main():
+    options = parse()
+    options.out.mkdir(parents=True, exist_ok=True)
+    warnings.simplefilter("ignore")
+    logging.disable(logging.WARNING)
+    options.tables = tables_at(options.folder, options.tables)
+    if options.only != "report" and options.jobs > 1:
+        run_in_processes(options)
+    elif options.only != "report":
+        import torch
+
+        torch.set_num_threads(options.threads)
+        with threadpool_limits(options.threads):
+            warm_up()
+            for table in options.tables:
+                run_table(options, table)
+    if options.only != "measure":
+        report(read_all(options.out))
+
+
+if __name__ == "__main__":
+    main()
