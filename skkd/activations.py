@@ -13,8 +13,9 @@ silu         x / (1 + exp(-x))                           He
 mish         x tanh(log(1 + exp(x)))                     He
 ===========  ==========================================  ==========
 
-The last column is the initialisation scheme that ``init="auto"`` uses for the layer in front
-of the activation. To add an activation, add an entry to :data:`ACTIVATIONS`.
+``Phi`` is the distribution function of the standard normal distribution. The last column is
+the initialisation scheme that ``init="auto"`` uses for the layer in front of the activation. To
+add an activation, add an entry to :data:`ACTIVATIONS`.
 
 Importing this file does not import torch. Making a torch module does.
 """
@@ -48,15 +49,15 @@ class Activation:
         The scheme that ``init="auto"`` uses for the layer in front of the activation: a key
         of `skkd.initializers.INITIALIZERS`.
     negative_slope : float, default=0.0
-        Slope below 0, for the scheme "he".
+        Slope of the function below 0, for the scheme "he".
     forward : callable, default=None
-        ``(layer, x) -> z``: the function in training without autograd. `layer` is the torch
-        module. The callable may overwrite `x` if `backward` does not read `x`. None calls
-        the layer.
+        ``(layer, x) -> z``: computes the function, ``z``, of the tensor ``x`` in training
+        without autograd. ``layer`` is the torch module. The callable may overwrite ``x`` if
+        `backward` does not read ``x``. With None, ``layer(x)`` is called instead.
     backward : callable, default=None
         ``(aten, layer, dz, x, z) -> dx``: the derivative in training without autograd.
-        `layer` is the torch module, `aten` is ``torch.ops.aten``. None trains the whole
-        network by autograd.
+        ``dz`` and ``dx`` are the derivatives of the loss by ``z`` and ``x``; ``aten`` is
+        ``torch.ops.aten``. With None, a network with this activation is trained by autograd.
 
     Examples
     --------
@@ -76,7 +77,7 @@ class Activation:
 
 
 def _of_torch(name: str, **settings: Any) -> Callable[[], nn.Module]:
-    """Return a function that makes a module of torch.nn. It imports torch when it is called."""
+    """Return a function that makes the module `name` of torch.nn; torch is imported only then."""
 
     def make() -> nn.Module:
         from torch import nn
@@ -117,7 +118,10 @@ def _selu_(layer: Any, x: Tensor) -> Tensor:
 
 
 def gelu(x: np.ndarray) -> np.ndarray:
-    """``x Phi(x)`` in the tanh approximation of arXiv:1606.08415."""
+    """Gaussian error linear unit, ``x Phi(x)``, in the tanh approximation of arXiv:1606.08415.
+
+    ``Phi`` is the distribution function of the standard normal distribution.
+    """
     bounded = np.clip(x, -1e3, 1e3)  # avoids overflow of the cube; tanh is +-1 there anyway
     return 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (bounded + 0.044715 * bounded**3)))
 

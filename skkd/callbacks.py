@@ -110,7 +110,7 @@ def with_parameters(callbacks: Any, parameters: Mapping[str, Any]) -> list:
     Returns
     -------
     list
-        A new list with the replaced callbacks.
+        A new list of the entries of `callbacks`, in which callbacks are replaced.
     """
     named = _named(callbacks)
     settings: dict[str, dict[str, Any]] = {}
@@ -159,8 +159,8 @@ def copies_of_callbacks(callbacks: Any) -> list:
     Returns
     -------
     list
-        Copies in the order of `callbacks`, named as there. Classes are not copied. Disabled
-        callbacks are left out.
+        The copies, in the order of `callbacks`. The copy of a pair (name, callback) is a pair
+        with the same name. Classes are not copied. Disabled callbacks are left out.
     """
     entries = running(callbacks)
     originals = [entry[1] if is_named(entry) else entry for entry in entries]

@@ -104,7 +104,7 @@ def check_integer(
 
 
 def _check_size(name: str, value: Any, allowed: str) -> None:
-    """Raise ValueError if a number is too large for torch: int64, or float32 with a margin."""
+    """Raise ValueError if an integer does not fit in int64, or another number is beyond 1e37."""
     largest = LARGEST_INTEGER if isinstance(value, numbers.Integral) else LARGEST_NUMBER
     if not -largest <= value <= largest:
         refuse(name, value, f"{allowed}, of at most {largest:.4g}")

@@ -105,7 +105,7 @@ class Config:
         parameters : dict of str to object
             The result of ``get_params(deep=False)``.
         in_parts : bool, default=False
-            Whether the parameters are for `partial_fit`.
+            Whether the parameters are for `partial_fit`: "auto" then means other values.
 
         Returns
         -------
@@ -114,7 +114,8 @@ class Config:
         Raises
         ------
         ValueError or TypeError
-            The message names the parameter, the value received and the values allowed.
+            If a value is not allowed. The message names the parameter, the value received and
+            the values allowed.
         """
         resolved = with_preset(parameters, in_parts)
         names = {one.name for one in fields(cls)}
@@ -175,7 +176,11 @@ class DistilledConfig(Config):
 
     @property
     def asks_out_of_sample(self) -> bool:
-        """Whether the soft labels of a row come from models that were not fitted to that row."""
+        """Whether `soft_labels` demands labels from models that were not fitted to the row.
+
+        True for "out_of_bag" and "out_of_fold". False for "in_sample", and for "auto", which is
+        decided later.
+        """
         return self.soft_labels in ("out_of_bag", "out_of_fold")
 
 
@@ -186,6 +191,8 @@ def _options(parameters: Mapping[str, Any], prefix: str) -> dict[str, Any]:
 
 def check_options_of(function: Callable, options: Mapping[str, Any], prefix: str) -> None:
     """Raise TypeError if `options` contains a name that is no argument of `function`.
+
+    A function with ``**kwargs`` takes every name.
 
     Parameters
     ----------
@@ -246,9 +253,9 @@ def check_arguments(module: Callable, arguments: Mapping[str, Any]) -> None:
 
 
 def _arguments_of(function: Callable, name: str) -> inspect.Signature:
-    """Return the signature of `function`, the value of the parameter `name`.
+    """Return the signature of `function`. Raise TypeError if Python cannot determine it.
 
-    Raise TypeError if Python cannot determine the signature.
+    `name` is the name of the parameter whose value is `function`, for the error message.
     """
     try:
         return inspect.signature(function)

@@ -241,6 +241,7 @@ class VarianceScaling(Initializer):
     Parameters
     ----------
     scale : float, default=1.0
+        Numerator of the variance.
     fan : {"fan_in", "fan_out", "fan_avg"}, default="fan_in"
         "fan_in", the number of inputs of a unit, keeps the variance of activations from layer
         to layer. "fan_out", the number of units that an input feeds, keeps the variance of
@@ -277,6 +278,9 @@ class VarianceScaling(Initializer):
 
 class Xavier(Initializer):
     """Draw weights with variance ``2 gain^2 / (fan_in + fan_out)``, for tanh and sigmoid.
+
+    ``fan_in`` is the number of inputs of a unit, ``fan_out`` the number of units that an input
+    feeds.
 
     Parameters
     ----------
@@ -315,6 +319,8 @@ class He(Initializer):
     ----------
     distribution : {"uniform", "normal"}, default="uniform"
     fan : {"fan_in", "fan_out"}, default="fan_in"
+        The number of inputs of a unit, or the number of units that an input feeds; see
+        :class:`VarianceScaling`.
     negative_slope : float, default=0.0
         Slope of a leaky ReLU below 0. A plain ReLU has slope 0.
 
@@ -347,6 +353,8 @@ class He(Initializer):
 
 class LeCun(Initializer):
     """Draw weights with variance ``1 / fan_in``, for SELU and linear units.
+
+    ``fan_in`` is the number of inputs of a unit.
 
     Parameters
     ----------
@@ -534,7 +542,7 @@ def warn_of_equal_units(module):
 
 
 def resolve_init(name: str, value: Any, activation: str) -> Initializer:
-    """Return the initialisation scheme of a layer in front of an activation.
+    """Return the scheme that the parameter `init` stands for, for the layer before an activation.
 
     Parameters
     ----------
@@ -553,7 +561,7 @@ def resolve_init(name: str, value: Any, activation: str) -> Initializer:
 
     Examples
     --------
-    >>> resolve_init("init", "auto", "tanh")
+    >>> resolve_init("init", value="auto", activation="tanh")
     Xavier()
     """
     if isinstance(value, str):
@@ -573,7 +581,7 @@ def _auto_init(activation: str) -> Initializer:
 
 
 def resolve_bias_init(name: str, value: Any) -> Initializer:
-    """Return the initialisation scheme of the biases.
+    """Return the scheme that the parameter `bias_init` stands for.
 
     Parameters
     ----------
@@ -590,7 +598,7 @@ def resolve_bias_init(name: str, value: Any) -> Initializer:
 
     Examples
     --------
-    >>> resolve_bias_init("bias_init", 0.1)
+    >>> resolve_bias_init("bias_init", value=0.1)
     Constant(value=0.1)
     """
     if isinstance(value, numbers.Real) and not isinstance(value, bool):

@@ -1,5 +1,10 @@
 """Losses and soft labels, as pure functions of tensors.
 
+All formulas are for one row. ``z`` and ``t`` are the logits of the student and of the teacher,
+``y`` are the labels, ``K`` is the number of classes, ``k`` and ``j`` run over the classes,
+``T`` is the temperature and ``log`` the natural logarithm. ``p`` in the first table are
+probabilities, ``eps`` is the strength of the smoothing, ``alpha`` the weight of the teacher.
+
 ===================  =========================================================
 entropy              H(p)      = -sum_k p_k log p_k
 cross_entropy        CE(p, z)  = -sum_k p_k log softmax(z)_k
@@ -11,7 +16,8 @@ distillation_loss    (1 - alpha) CE(y, z) + alpha D(t, z)
 ===================  =========================================================
 
 ``D`` is the distance between student and teacher: one of :data:`TEACHER_LOSSES`, chosen by
-name. With ``q = softmax(t/T)``, ``p = softmax(z/T)`` and ``m = (q + p) / 2`` the distances are
+name. From here on ``q = softmax(t/T)`` are the teacher's probabilities,
+``p = softmax(z/T)`` the student's, and ``m = (q + p) / 2``. The distances are
 
 ================  ===================================================
 "kl"              T^2 KL(q || p)
@@ -23,10 +29,7 @@ name. With ``q = softmax(t/T)``, ``p = softmax(z/T)`` and ``m = (q + p) / 2`` th
 "dist"            T^2 (1 - correlation in a row + 1 - correlation in a class)
 ================  ===================================================
 
-``p`` are probabilities in the first table. ``z`` and ``t`` are the logits of the student and
-of the teacher, ``y`` are the labels, ``K`` is the number of classes, ``T`` the temperature and
-``log`` the natural logarithm. Cross-entropy, entropy and KL divergence are related by
-``CE(p, z) = H(p) + KL(p, z)``.
+Cross-entropy, entropy and KL divergence are related by ``CE(p, z) = H(p) + KL(p, z)``.
 
 The first argument of a loss is the target, the second the prediction. Predictions are always
 logits, because ``log softmax(z)`` is more exact than the logarithm of a rounded probability.
@@ -48,7 +51,8 @@ computes the derivative. The derivatives by the student's logits are
 "dkd", "dist"     by autograd
 ================  ===============================  =======================
 
-where ``g`` is the derivative of the loss by ``p``, divided by ``T^2``, up to a constant.
+where ``g`` is the derivative of the loss by ``p``, divided by ``T^2``. It may differ from that
+by a constant, the same for all classes, which cancels. Products of vectors are elementwise.
 
 Importing this file does not import torch. The first call does.
 """
@@ -132,10 +136,10 @@ def cross_entropy(target: Tensor, logits: Tensor) -> Tensor:
     Parameters
     ----------
     target : Tensor of shape (n_rows,) or (n_rows, n_classes)
-        Hard labels as integer codes ``0 .. n_classes - 1``, or soft labels as
-        probabilities.
+        ``p``: soft labels as probabilities, or hard labels as integer codes
+        ``0 .. n_classes - 1``, which stand for one-hot rows.
     logits : Tensor of shape (n_rows, n_classes), floating
-        The prediction, before softmax.
+        ``z``: the prediction, before softmax.
 
     Returns
     -------
@@ -158,19 +162,19 @@ def cross_entropy(target: Tensor, logits: Tensor) -> Tensor:
 
 
 def kl_divergence(target: Tensor, logits: Tensor) -> Tensor:
-    r"""Kullback-Leibler divergence of each row, from the softmax of logits to a target.
+    r"""Kullback-Leibler divergence of each row, KL(target || softmax(logits)).
 
     .. math:: KL(p, z) = \sum_k p_k (\log p_k - \log \mathrm{softmax}(z)_k)
 
-    The divergence is never negative. It is 0 only if the target equals the softmax, and it
-    is not symmetric.
+    The divergence is never negative. It is 0 only if the target equals the softmax. It is not
+    symmetric, as the example shows.
 
     Parameters
     ----------
     target : Tensor of shape (n_rows, n_classes), floating
-        Probabilities; each row sums to 1. Exact zeros are allowed.
+        ``p``: probabilities; each row sums to 1. Exact zeros are allowed.
     logits : Tensor of shape (n_rows, n_classes), floating
-        The prediction, before softmax.
+        ``z``: the prediction, before softmax.
 
     Returns
     -------
@@ -227,13 +231,14 @@ def smooth_labels(p: Tensor, epsilon: float) -> Tensor:
     Parameters
     ----------
     p : Tensor of shape (n_rows, n_classes), floating
-        One-hot or soft labels.
+        One-hot or soft labels; ``K`` is the number of classes.
     epsilon : float in [0, 1]
         Share of the uniform distribution. 0 changes nothing.
 
     Returns
     -------
     Tensor of shape (n_rows, n_classes)
+        ``p'``: the smoothed labels. Each row sums to 1.
 
     References
     ----------
@@ -249,16 +254,17 @@ def smooth_labels(p: Tensor, epsilon: float) -> Tensor:
 
 
 def softmax_with_temperature(logits: Tensor, temperature: float) -> Tensor:
-    r"""Convert logits into probabilities that a temperature softens.
+    r"""Softmax of each row of logits, which are first divided by a temperature.
 
     .. math:: \mathrm{softmax}(z / T)
 
     Parameters
     ----------
     logits : Tensor of shape (n_rows, n_classes), floating
+        ``z``, the input of the softmax.
     temperature : float, positive
-        1 gives the ordinary softmax. Lower values tend to the argmax, higher values to the
-        uniform distribution.
+        ``T``. 1 gives the ordinary softmax. For lower values the result tends to the argmax,
+        for higher values to the uniform distribution.
 
     Returns
     -------
@@ -293,8 +299,9 @@ def temper(p: Tensor, temperature: float, floor: float = 1e-7) -> Tensor:
     p : Tensor of shape (n_rows, n_classes), floating
         Probabilities.
     temperature : float, positive
+        ``T``. Above 1 it softens the probabilities, below 1 it sharpens them.
     floor : float in [0, 1), default=1e-7
-        Smallest probability before tempering.
+        Lower probabilities are raised to this value before the power is taken.
 
     Returns
     -------
@@ -340,8 +347,8 @@ def forward_kl(teacher_logits: Tensor, logits: Tensor, temperature: float = 1.0)
     Examples
     --------
     >>> import torch
-    >>> q, p = torch.tensor([[0.9, 0.1]]), torch.tensor([[0.5, 0.5]])
-    >>> forward_kl(q.log(), p.log())
+    >>> teacher, student = torch.tensor([[0.9, 0.1]]), torch.tensor([[0.5, 0.5]])
+    >>> forward_kl(teacher.log(), student.log())
     tensor([0.3681])
     """
     T = temperature
@@ -349,18 +356,19 @@ def forward_kl(teacher_logits: Tensor, logits: Tensor, temperature: float = 1.0)
 
 
 def reverse_kl(teacher_logits: Tensor, logits: Tensor, temperature: float = 1.0) -> Tensor:
-    r"""Reverse KL divergence, KL(student || teacher): :func:`forward_kl` with swapped sides.
+    r"""Reverse KL divergence, KL(student || teacher).
 
     .. math:: T^2\, KL(\mathrm{softmax}(z/T) \,\|\, \mathrm{softmax}(t/T))
 
     The loss is high if the student gives probability to a class that the teacher excludes.
-    A teacher's probability of exactly 0 would make the loss infinite. It is therefore
-    replaced by the smallest positive number of its dtype times the row's largest probability.
+    A teacher's probability of exactly 0 would make the loss infinite. Such a probability is
+    therefore replaced by the smallest positive number of the dtype, times the teacher's largest
+    probability in the row.
 
     Parameters
     ----------
     teacher_logits, logits, temperature
-        As in :func:`forward_kl`.
+        ``t``, ``z`` and ``T``, as in :func:`forward_kl`.
 
     Returns
     -------
@@ -375,8 +383,8 @@ def reverse_kl(teacher_logits: Tensor, logits: Tensor, temperature: float = 1.0)
     Examples
     --------
     >>> import torch
-    >>> q, p = torch.tensor([[0.9, 0.1]]), torch.tensor([[0.5, 0.5]])
-    >>> reverse_kl(q.log(), p.log())
+    >>> teacher, student = torch.tensor([[0.9, 0.1]]), torch.tensor([[0.5, 0.5]])
+    >>> reverse_kl(teacher.log(), student.log())
     tensor([0.5108])
     """
     T = temperature
@@ -387,23 +395,23 @@ def reverse_kl(teacher_logits: Tensor, logits: Tensor, temperature: float = 1.0)
 def jensen_shannon(
     teacher_logits: Tensor, logits: Tensor, temperature: float = 1.0, *, beta: float = 0.5
 ) -> Tensor:
-    r"""Jensen-Shannon divergence: how far student and teacher are from their mixture.
+    r"""Jensen-Shannon divergence: how far two distributions are from their mixture.
 
     .. math::
         T^2 \bigl(\beta\, KL(q \,\|\, m) + (1 - \beta)\, KL(p \,\|\, m)\bigr), \qquad
         m = \beta q + (1 - \beta) p
 
-    with ``q = softmax(t/T)`` and ``p = softmax(z/T)``. With ``beta = 1/2`` the divergence is
-    symmetric, and its square root is a metric. As `beta` tends to 0, the divergence divided
-    by `beta` tends to :func:`forward_kl`. As `beta` tends to 1, the divergence divided by
-    ``1 - beta`` tends to :func:`reverse_kl`.
+    with ``q = softmax(t/T)`` of the teacher, ``p = softmax(z/T)`` of the student and their
+    mixture ``m``. With ``beta = 1/2`` the divergence is symmetric, and its square root is a
+    metric. As `beta` tends to 0, the divergence divided by `beta` tends to :func:`forward_kl`.
+    As `beta` tends to 1, the divergence divided by ``1 - beta`` tends to :func:`reverse_kl`.
 
     Parameters
     ----------
     teacher_logits, logits, temperature
-        As in :func:`forward_kl`.
+        ``t``, ``z`` and ``T``, as in :func:`forward_kl`.
     beta : float in (0, 1), default=0.5
-        Share of the teacher in the mixture.
+        Share of the teacher's probabilities in the mixture.
 
     Returns
     -------
@@ -419,8 +427,9 @@ def jensen_shannon(
     Examples
     --------
     >>> import torch
-    >>> q, p = torch.tensor([[1.0, 0.0], [0.9, 0.1]]), torch.tensor([[0.0, 1.0], [0.5, 0.5]])
-    >>> jensen_shannon(q.log(), p.log())
+    >>> teacher = torch.tensor([[1.0, 0.0], [0.9, 0.1]])
+    >>> student = torch.tensor([[0.0, 1.0], [0.5, 0.5]])
+    >>> jensen_shannon(teacher.log(), student.log())
     tensor([0.6931, 0.1017])
     """
     check_number("beta", beta, low=0, high=1, low_open=True, high_open=True)
@@ -436,17 +445,21 @@ def logit_mse(teacher_logits: Tensor, logits: Tensor, temperature: float = 1.0) 
 
     .. math:: \frac{1}{2K} \sum_k (z_k - \bar z - t_k + \bar t)^2
 
-    This is the limit of :func:`forward_kl` at infinite temperature. For centred logits its
-    gradient is ``(z - t) / K``. The logit of a tiny probability weighs as much as any other.
-    Raise a teacher's probabilities to a floor before taking logarithms, therefore. Without a
-    floor, exact zeros are replaced as in :func:`reverse_kl`.
+    ``K`` is the number of classes; the bars are means over the classes. This is the limit of
+    :func:`forward_kl` at infinite temperature. If ``z`` and ``t`` have mean 0, the gradient is
+    ``(z - t) / K``.
+
+    The logit of a tiny probability weighs as much as any other logit. To compute ``t`` from
+    probabilities, raise them to a floor before taking logarithms: see the `floor` of
+    :func:`temper`. Exact zeros without a floor are replaced as in :func:`reverse_kl`.
 
     Parameters
     ----------
     teacher_logits, logits
-        As in :func:`forward_kl`.
+        ``t`` and ``z``, as in :func:`forward_kl`.
     temperature : float, positive, default=1.0
-        Without effect: the logits are compared as they are.
+        Ignored, because the logits are compared as they are. It is here because every teacher
+        loss takes it.
 
     Returns
     -------
@@ -461,7 +474,8 @@ def logit_mse(teacher_logits: Tensor, logits: Tensor, temperature: float = 1.0) 
     Examples
     --------
     >>> import torch
-    >>> logit_mse(torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 4.0]]))
+    >>> teacher_logits, logits = torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 4.0]])
+    >>> logit_mse(teacher_logits, logits)
     tensor([4.5000])
     """
     difference = logits - _without_zeros(teacher_logits)
@@ -480,13 +494,13 @@ def brier(teacher_logits: Tensor, logits: Tensor, temperature: float = 1.0) -> T
     Parameters
     ----------
     teacher_logits, logits, temperature
-        As in :func:`forward_kl`.
+        ``t``, ``z`` and ``T``, as in :func:`forward_kl`.
 
     Returns
     -------
     Tensor of shape (n_rows,)
         Loss of each row, between 0 and ``2 T^2``. As ``T`` grows it tends to ``2 / K``
-        times :func:`logit_mse`.
+        times :func:`logit_mse`, where ``K`` is the number of classes.
 
     References
     ----------
@@ -495,8 +509,9 @@ def brier(teacher_logits: Tensor, logits: Tensor, temperature: float = 1.0) -> T
     Examples
     --------
     >>> import torch
-    >>> q, p = torch.tensor([[1.0, 0.0], [0.9, 0.1]]), torch.tensor([[0.0, 1.0], [0.5, 0.5]])
-    >>> brier(q.log(), p.log())
+    >>> teacher = torch.tensor([[1.0, 0.0], [0.9, 0.1]])
+    >>> student = torch.tensor([[0.0, 1.0], [0.5, 0.5]])
+    >>> brier(teacher.log(), student.log())
     tensor([2.0000, 0.3200])
     """
     T = temperature
@@ -507,9 +522,10 @@ def brier(teacher_logits: Tensor, logits: Tensor, temperature: float = 1.0) -> T
 class TeacherLoss(DocLinkMixin, BaseEstimator):
     """Base class of the distances between student and teacher. Subclasses define `__call__`.
 
-    A subclass may also define `gradient`, so that training needs no autograd. The settings of
-    a loss are its constructor arguments, as in any scikit-learn estimator. A grid can
-    therefore search them, for example as ``teacher_loss__beta``.
+    A loss object is called with the logits of both and returns one loss per row. A subclass
+    may also define `gradient`, so that training needs no autograd. The settings of a loss are
+    its constructor arguments, as in any scikit-learn estimator. GridSearchCV can therefore
+    search them, for example as ``teacher_loss__beta``.
 
     Examples
     --------
@@ -520,8 +536,8 @@ class TeacherLoss(DocLinkMixin, BaseEstimator):
     ...     def __call__(self, teacher_logits, logits, temperature=1.0, sample_weight=None):
     ...         q, p = (softmax_with_temperature(x, temperature) for x in (teacher_logits, logits))
     ...         return (p - q).abs().sum(dim=-1)
-    >>> q, p = torch.tensor([[0.9, 0.1]]), torch.tensor([[0.5, 0.5]])
-    >>> AbsoluteDifference()(q.log(), p.log())
+    >>> teacher, student = torch.tensor([[0.9, 0.1]]), torch.tensor([[0.5, 0.5]])
+    >>> AbsoluteDifference()(teacher.log(), student.log())
     tensor([0.8000])
     """
 
@@ -547,9 +563,9 @@ class TeacherLoss(DocLinkMixin, BaseEstimator):
         temperature : float, positive, default=1.0
             ``T``: softens both distributions.
         sample_weight : Tensor of shape (n_rows,), default=None
-            Weights of the rows in means over the batch, for a loss with
-            ``compares_rows = True``; None weights all rows equally. The returned losses are
-            not multiplied by the weights.
+            Weights of the rows. Only a loss with ``compares_rows = True`` uses them, in its
+            means over the rows of the batch; None weights all rows equally. No loss multiplies
+            the returned values by the weights.
 
         Returns
         -------
@@ -570,7 +586,8 @@ class TeacherLoss(DocLinkMixin, BaseEstimator):
     ) -> Tensor | None:
         """Compute the derivative of the losses by the student's logits, without autograd.
 
-        A subclass need not define this method: autograd then computes the derivative.
+        A subclass need not define this method. The one of the base class returns None, and
+        `with_gradient` then uses autograd.
 
         Parameters
         ----------
@@ -580,10 +597,11 @@ class TeacherLoss(DocLinkMixin, BaseEstimator):
         Returns
         -------
         Tensor of shape (n_rows, n_classes) or None
-            Row i is the derivative of the loss of row i by the student's logits in row i. For
-            a loss with ``compares_rows = True``, row i is the derivative of
-            ``sum(sample_weight * loss)`` by these logits, divided by ``sample_weight[i]``.
-            None if the subclass leaves the derivative to autograd.
+            Row i is the derivative of the loss of row i by the student's logits of row i.
+            With ``compares_rows = True`` these logits also change the losses of other rows.
+            Row i is then the derivative of the weighted sum of all losses,
+            ``sum(sample_weight * loss)``, divided by ``sample_weight[i]``.
+            None leaves the derivative to autograd.
         """
         return None
 
@@ -595,24 +613,25 @@ class TeacherLoss(DocLinkMixin, BaseEstimator):
         alpha: float | Tensor = 1.0,
         sample_weight: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Compute the losses and their derivatives by the student's logits, times `alpha`.
+        """Compute the losses and their derivatives by the student's logits, both times `alpha`.
 
         Parameters
         ----------
         teacher_logits, logits, temperature
-            As in `gradient`.
+            As in `__call__`, but all logits are finite.
         alpha : float or Tensor of shape (n_rows,), default=1.0
             Weight of the teacher: one for all rows, or one per row.
         sample_weight : Tensor of shape (n_rows,), default=None
-            As in `__call__`. A loss that compares rows weights them by
-            ``alpha * sample_weight`` if `alpha` is a tensor.
+            As in `__call__`. If `alpha` is a tensor, a loss with ``compares_rows = True``
+            weights the rows by ``alpha * sample_weight``.
 
         Returns
         -------
         losses : Tensor of shape (n_rows,)
             ``alpha`` times the loss of each row.
         derivative : Tensor of shape (n_rows, n_classes)
-            ``alpha`` times the result of `gradient`, or of autograd if that is None.
+            ``alpha`` times the result of `gradient`, or of autograd if `gradient` returns
+            None.
         """
         weights = self._row_weights(alpha, sample_weight)
         by_hand = self.gradient(teacher_logits, logits, temperature, weights)
@@ -660,8 +679,8 @@ class ForwardKL(TeacherLoss):
     Examples
     --------
     >>> import torch
-    >>> q, p = torch.tensor([[0.9, 0.1]]), torch.tensor([[0.5, 0.5]])
-    >>> ForwardKL()(q.log(), p.log())
+    >>> teacher, student = torch.tensor([[0.9, 0.1]]), torch.tensor([[0.5, 0.5]])
+    >>> ForwardKL()(teacher.log(), student.log())
     tensor([0.3681])
     """
 
@@ -683,8 +702,8 @@ class ReverseKL(TeacherLoss):
     Examples
     --------
     >>> import torch
-    >>> q, p = torch.tensor([[0.9, 0.1]]), torch.tensor([[0.5, 0.5]])
-    >>> ReverseKL()(q.log(), p.log())
+    >>> teacher, student = torch.tensor([[0.9, 0.1]]), torch.tensor([[0.5, 0.5]])
+    >>> ReverseKL()(teacher.log(), student.log())
     tensor([0.5108])
     """
 
@@ -698,18 +717,18 @@ class ReverseKL(TeacherLoss):
 
 
 class JensenShannon(TeacherLoss):
-    """The Jensen-Shannon divergence, :func:`jensen_shannon`.
+    """The Jensen-Shannon divergence of teacher and student, :func:`jensen_shannon`.
 
     Parameters
     ----------
     beta : float in (0, 1), default=0.5
-        Share of the teacher in the mixture.
+        Share of the teacher's probabilities in the mixture with the student's.
 
     Examples
     --------
     >>> import torch
-    >>> q, p = torch.tensor([[0.9, 0.1]]), torch.tensor([[0.5, 0.5]])
-    >>> JensenShannon()(q.log(), p.log())
+    >>> teacher, student = torch.tensor([[0.9, 0.1]]), torch.tensor([[0.5, 0.5]])
+    >>> JensenShannon()(teacher.log(), student.log())
     tensor([0.1017])
     """
 
@@ -738,7 +757,8 @@ class LogitMSE(TeacherLoss):
     Examples
     --------
     >>> import torch
-    >>> LogitMSE()(torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 4.0]]))
+    >>> teacher_logits, logits = torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 4.0]])
+    >>> LogitMSE()(teacher_logits, logits)
     tensor([4.5000])
     """
 
@@ -756,8 +776,8 @@ class BrierScore(TeacherLoss):
     Examples
     --------
     >>> import torch
-    >>> q, p = torch.tensor([[0.9, 0.1]]), torch.tensor([[0.5, 0.5]])
-    >>> BrierScore()(q.log(), p.log())
+    >>> teacher, student = torch.tensor([[0.9, 0.1]]), torch.tensor([[0.5, 0.5]])
+    >>> BrierScore()(teacher.log(), student.log())
     tensor([0.3200])
     """
 
@@ -776,15 +796,17 @@ class DKD(TeacherLoss):
     .. math::
         T^2 \bigl(\alpha_{dkd}\, KL(b_q \,\|\, b_p) + \beta\, KL(\hat q \,\|\, \hat p)\bigr)
 
-    with ``q = softmax(t/T)`` of the teacher, ``p = softmax(z/T)`` of the student and the target
-    class ``c``. ``b_q`` is the pair ``(q_c, 1 - q_c)``. :math:`\hat q` are the probabilities
-    of all classes but ``c``, divided by their sum. ``b_p`` and :math:`\hat p` are defined from
-    ``p`` in the same way.
+    The probabilities of a row are ``q = softmax(t/T)`` of the teacher and ``p = softmax(z/T)``
+    of the student, with the logits ``t`` and ``z`` and the temperature ``T``. ``c`` is the
+    target class. ``b_q`` is the pair ``(q_c, 1 - q_c)``. :math:`\hat q` are the entries of
+    ``q`` for all classes but ``c``, divided by their sum. ``b_p`` and :math:`\hat p` are
+    defined from ``p`` in the same way.
 
-    The first term compares how likely the target class is, the second how the other classes
-    compare with each other. The plain KL divergence is the case ``alpha_dkd = 1`` and
-    ``beta = 1 - q_c``: its second term nearly vanishes if the teacher is sure of the target.
-    DKD weights the two terms independently of ``q_c``.
+    The first term asks whether the student finds the target class as likely as the teacher
+    does, the second whether it divides the rest among the other classes as the teacher does.
+    The plain KL divergence is the case ``alpha_dkd = 1`` and ``beta = 1 - q_c``: the second
+    term then nearly vanishes if the teacher is sure of the target. DKD weights the two terms
+    independently of ``q_c``.
 
     The target class of a row is the teacher's most likely class (the first one in a tie). The
     paper uses the true label instead. Here a row may have no true label, and with ``alpha=1``
@@ -811,9 +833,11 @@ class DKD(TeacherLoss):
     Examples
     --------
     >>> import torch
-    >>> q, p = torch.tensor([[0.6, 0.3, 0.1]]), torch.tensor([[0.6, 0.2, 0.2]])
-    >>> DKD()(q.log(), p.log()), DKD(beta=0.4)(q.log(), p.log()), forward_kl(q.log(), p.log())
-    (tensor([1.0465]), tensor([0.0523]), tensor([0.0523]))
+    >>> t, z = torch.tensor([[0.6, 0.3, 0.1]]).log(), torch.tensor([[0.6, 0.2, 0.2]]).log()
+    >>> DKD()(t, z)
+    tensor([1.0465])
+    >>> DKD(beta=0.4)(t, z), forward_kl(t, z)  # equal, because 1 - q_c = 0.4
+    (tensor([0.0523]), tensor([0.0523]))
     """
 
     def __init__(self, alpha_dkd=1.0, beta=8.0):
@@ -850,23 +874,27 @@ class DIST(TeacherLoss):
         T^2 \Bigl(\beta\, \bigl(1 - \rho(p_{i \cdot}, q_{i \cdot})\bigr)
         + \gamma\, \frac{1}{K} \sum_k \bigl(1 - \rho(p_{\cdot k}, q_{\cdot k})\bigr)\Bigr)
 
-    with ``q = softmax(t/T)`` of the teacher, ``p = softmax(z/T)`` of the student and Pearson's
-    correlation :math:`\rho`. The student need not match the teacher's probabilities, only how
-    they compare: from class to class within a row (the inter-class term, weighted by `beta`),
-    and from row to row of a batch within a class (the intra-class term, weighted by `gamma`).
-    The loss is 0 if ``p`` is a rising linear function of ``q``. Its mean over a batch is never
-    above ``2 T^2 (beta + gamma)``.
+    for row i, with Pearson's correlation :math:`\rho`. ``q = softmax(t/T)`` of the teacher and
+    ``p = softmax(z/T)`` of the student have one row per row of the batch and one column for
+    each of the ``K`` classes. ``t`` and ``z`` are the logits, ``T`` is the temperature.
+
+    The student need not match the teacher's probabilities, only how they compare: from class
+    to class within a row (the inter-class term, weighted by `beta`), and from row to row of a
+    batch within a class (the intra-class term, weighted by `gamma`). The loss is 0 if ``p`` is
+    a rising linear function of ``q``. The mean of the loss over a batch is never above
+    ``2 T^2 (beta + gamma)``.
 
     The intra-class term is defined for a whole batch of ``n`` rows. To get one loss per row,
-    the correlation is written as a sum over rows,
+    the correlation of two columns ``x`` and ``y`` is written as a sum over the rows,
 
     .. math:: 1 - \rho(x, y) = \frac{1}{2 n} \sum_i (\tilde x_i - \tilde y_i)^2
 
-    where :math:`\tilde x` is ``x`` minus its mean, divided by its standard deviation. The loss
-    of row i is ``n`` times the i-th summand, so the mean over the rows is the loss of the
-    paper. With `sample_weight`, means and deviations are weighted: a row of weight 2 counts as
-    two rows, a row of weight 0 not at all. Larger batches give better estimates of the
-    correlations. In a batch of one row the intra-class term is 0.
+    where :math:`\tilde x` is ``x`` minus its mean, divided by its standard deviation. In the
+    loss of row i, ``n`` times the i-th summand, :math:`(\tilde x_i - \tilde y_i)^2 / 2`, stands
+    for :math:`1 - \rho(x, y)`. The mean over the rows is therefore the loss of the paper. With
+    `sample_weight`, means and deviations are weighted: a row of weight 2 counts as two rows, a
+    row of weight 0 not at all. Larger batches give better estimates of the correlations. In a
+    batch of one row the intra-class term is 0.
 
     Parameters
     ----------
@@ -878,12 +906,12 @@ class DIST(TeacherLoss):
     Notes
     -----
     To avoid a division by 0, standard deviations are computed as
-    :math:`\sqrt{\mathrm{var} + (s / (K T))^2}` with ``s`` = 0.03. The added number is about the
-    standard deviation of probabilities whose logits have standard deviation 0.03. It keeps the
-    gradient finite for a network that starts with equal probabilities, and for a class to
-    which the teacher gives the same probability in all rows.
+    :math:`\sqrt{\mathrm{var} + (s / (K T))^2}` with the variance ``var`` and ``s`` = 0.03.
+    ``s / (K T)`` is about the standard deviation of probabilities whose logits have standard
+    deviation ``s``. This keeps the gradient finite for a network that starts with equal
+    probabilities, and for a class to which the teacher gives the same probability in all rows.
 
-    With two classes the inter-class term only depends on which class is more likely.
+    With two classes the inter-class term depends almost only on which class is more likely.
 
     References
     ----------
@@ -893,10 +921,12 @@ class DIST(TeacherLoss):
     Examples
     --------
     >>> import torch
-    >>> q = torch.tensor([[0.8, 0.1, 0.1], [0.3, 0.4, 0.3]])
-    >>> flatter = 0.5 * q + 0.5 / 3
-    >>> DIST()(q.log(), q.log()), bool((DIST()(q.log(), flatter.log()) < 0.02).all())
-    (tensor([0., 0.]), True)
+    >>> teacher = torch.tensor([[0.8, 0.1, 0.1], [0.3, 0.4, 0.3]])
+    >>> DIST()(teacher.log(), teacher.log())
+    tensor([0., 0.])
+    >>> student = 0.5 * teacher + 0.5 / 3  # flatter, but a rising linear function
+    >>> bool((DIST()(teacher.log(), student.log()) < 0.02).all())
+    True
     """
 
     compares_rows = True
@@ -953,7 +983,7 @@ def resolve_teacher_loss(name: str, value: str | TeacherLoss) -> TeacherLoss:
 
     Examples
     --------
-    >>> resolve_teacher_loss("teacher_loss", "dkd")
+    >>> resolve_teacher_loss("teacher_loss", value="dkd")
     DKD()
     """
     if isinstance(value, str):
@@ -974,7 +1004,7 @@ def distillation_loss(
     teacher_loss: str | TeacherLoss = "kl",
     sample_weight: Tensor | None = None,
 ) -> Tensor:
-    r"""Weighted sum of the cross-entropy with labels and of a teacher loss, for each row.
+    r"""Compute each row's weighted sum of the cross-entropy with labels and a teacher loss.
 
     .. math::
         L = (1 - \alpha)\, CE(y, z)
@@ -982,10 +1012,11 @@ def distillation_loss(
 
     This is the loss of Hinton et al. The gradient of the KL divergence shrinks as ``1/T^2``.
     The factor ``T^2`` compensates for that, so that `alpha` means the same at every
-    temperature. For large ``T`` and centred logits the gradient of ``T^2 KL`` tends to
-    ``(z - t) / K``.
+    temperature. For large ``T`` and logits with mean 0 the gradient of ``T^2 KL`` by ``z``
+    tends to ``(z - t) / K``, where ``K`` is the number of classes.
 
-    Another `teacher_loss` replaces ``T^2 KL`` in the formula.
+    The formula is for ``teacher_loss="kl"``. Any other `teacher_loss` stands in place of
+    ``T^2 KL``.
 
     Parameters
     ----------
@@ -1023,8 +1054,8 @@ def distillation_loss(
     Examples
     --------
     >>> import torch
-    >>> y, z = torch.tensor([0]), torch.tensor([[2.0, 0.0]])
-    >>> distillation_loss(y, z, z, temperature=2.0, alpha=1.0)
+    >>> y, z, t = torch.tensor([0]), torch.tensor([[2.0, 0.0]]), torch.tensor([[2.0, 0.0]])
+    >>> distillation_loss(y, z, t, temperature=2.0, alpha=1.0)  # 0, because z equals t
     tensor([0.])
     """
     loss = resolve_teacher_loss("teacher_loss", teacher_loss)
@@ -1052,9 +1083,10 @@ def _log_softmax_by_class(logits: Tensor) -> Tensor:
 
 
 def _through_softmax(p: Tensor, g: Tensor) -> Tensor:
-    """Derivative of a loss by logits, from its derivative ``g`` by ``p = softmax(logits)``.
+    """Return the derivative of a loss by the logits, where ``p = softmax(logits)``.
 
-    All tensors have shape (n_classes, n_rows).
+    ``g`` is the derivative of the loss by ``p``. `p`, `g` and the result have shape
+    (n_classes, n_rows).
     """
     return p * (g - (p * g).sum(0))
 
@@ -1084,7 +1116,8 @@ def _without_zeros(logits: Tensor) -> Tensor:
 def _standardized(x: Tensor, dim: int, floor: float, weights: Tensor | None = None) -> Tensor:
     """Shift and scale `x` to mean 0 and standard deviation 1 along a dimension.
 
-    `floor` is added to the variance. `weights`, if given, weight the rows.
+    `floor` is added to the variance. `weights`, of shape (n_rows,), weight the rows in mean and
+    variance along dimension 0; None weights them equally.
     """
     if weights is None:
         centred = x - x.mean(dim=dim, keepdim=True)

@@ -7,8 +7,11 @@ BatchNorm  gamma (x - mean) / sqrt(var + 1e-5) + beta. In training mean and
 Dropout    x mask / (1 - p) in training, x in inference ("inverted")
 =========  ==================================================================
 
-The first layer may be a ScaledLinear, ``W (s x) + b``: a Linear with a learned scale of each
-feature.
+``x`` is the input of a layer. ``W``, ``b``, ``gamma`` and ``beta`` are learned. ``mask`` is 1
+for a kept unit and 0 for a dropped one; ``p`` is the probability of 0.
+
+The first layer may be a ScaledLinear, ``W (s x) + b``: a Linear that first multiplies each
+feature by a learned scale, an entry of ``s``.
 
 The last layer is a Linear without activation, so the network always returns logits.
 """
@@ -32,18 +35,21 @@ ACTIVATIONS = {name: activation.module for name, activation in activations.ACTIV
 class Dropout(nn.Module):
     r"""Inverted dropout that can draw from its own random generator.
 
+    In training each entry of the input ``x`` becomes
+
     .. math:: x \cdot m / (1 - p), \qquad m \sim \mathrm{Bernoulli}(1 - p)
 
-    in training, and the identity in inference. The expectation is the same in both.
-    torch's Dropout can only draw from the global generator, which all threads share.
+    where ``m`` is 0 for a dropped unit and 1 for a kept one. In inference the layer returns
+    ``x``, which is also the expectation of its output in training. torch's Dropout can only
+    draw from the global generator, which all threads share.
 
     Parameters
     ----------
     p : float in [0, 1)
         Probability that a unit is dropped, rounded to a multiple of 1/65536.
     generator : torch.Generator, default=None
-        None is torch's global generator. A pickle or copy of the layer does not contain
-        `generator`. The restored layer or copy draws from the global generator.
+        Source of randomness. None is torch's global generator. A pickle or copy of the layer
+        does not contain `generator`: the restored layer or the copy draws from the global one.
 
     References
     ----------
@@ -90,13 +96,17 @@ class ScaledLinear(nn.Linear):
 
     .. math:: W (s \odot x) + b
 
-    A plain Linear can represent the same functions. But ``s``, which starts at 1 and may get
-    a higher learning rate, scales an input for all units at once.
+    ``x`` is one row, ``s`` holds one scale per input, :math:`\odot` multiplies entry by entry.
+    ``W`` and ``b`` are the weights and biases of the Linear. A plain Linear can represent the
+    same functions. But a change of one scale changes an input for all units at once. The
+    scales start at 1 and may be trained at a higher learning rate.
 
     Parameters
     ----------
     in_features, out_features : int
+        Number of inputs, and of units.
     bias : bool, default=True
+        Whether to add ``b``.
     device : torch.device, default=None
     dtype : torch.dtype, default=None
 
@@ -140,8 +150,8 @@ class MLP(nn.Sequential):
     feature_scale : bool, default=False
         Whether the first layer is a :class:`ScaledLinear`.
     init, bias_init : str, float or Initializer, default="auto" and "zeros"
-        See :mod:`skkd.initializers`. The last layer feeds no activation, so "auto"
-        is Xavier there.
+        Schemes for the starting weights and for the starting biases; see
+        :mod:`skkd.initializers`. The last layer feeds no activation, so "auto" is Xavier there.
     zero_output : bool, default=False
         Whether the last layer starts with zero weights and biases, so that all classes start
         equally likely.
@@ -157,12 +167,14 @@ class MLP(nn.Sequential):
     Examples
     --------
     >>> import torch
-    >>> mlp = MLP(4, 3, hidden_layer_sizes=(8,), batch_norm=True, dropout=0.5)
+    >>> mlp = MLP(
+    ...     n_features=4, n_classes=3, hidden_layer_sizes=(8,), batch_norm=True, dropout=0.5
+    ... )
     >>> [name for name, layer in mlp.named_children()]
     ['linear1', 'batch_norm1', 'activation1', 'dropout1', 'output']
     >>> mlp.linear1.bias is None
     True
-    >>> MLP(4, 3)(torch.zeros(5, 4)).shape
+    >>> mlp(torch.zeros(5, 4)).shape
     torch.Size([5, 3])
     """
 
@@ -227,13 +239,14 @@ USUAL_INPUTS = 256
 
 
 def rate_factors(module: MLP) -> dict[nn.Parameter, float]:
-    r"""Learning-rate factors that train an MLP as in the NTK parametrisation.
+    r"""Return the learning-rate factors that train an MLP as in the NTK parametrisation.
 
-    In the NTK parametrisation a layer with d inputs computes :math:`W x / \sqrt{d} + b`, and W
-    starts with variance 1. A usual layer :math:`V x + b`, where V starts with variance 1/d, is
-    trained in the same way by Adam if its learning rate is divided by :math:`\sqrt{d}`. (The
-    steps of Adam do not depend on the size of the gradients.) One learning rate then suits
-    layers of every width.
+    In the NTK parametrisation a layer with d inputs x, weights W and biases b computes
+    :math:`W x / \sqrt{d} + b`, and the entries of W start with variance 1. A usual layer
+    computes :math:`V x + b`, and the entries of V start with variance 1/d. Adam trains both in
+    the same way if the learning rate of V is that of W divided by :math:`\sqrt{d}`. (The steps
+    of Adam do not depend on the size of the gradients.) One `learning_rate` then suits layers of
+    every width.
 
     Weights therefore have the factor :math:`1 / \sqrt{d}`. As in RealMLP, biases have the
     factor 0.1, and the scale of a :class:`ScaledLinear` has the factor 6. Finally all factors
@@ -256,7 +269,9 @@ def rate_factors(module: MLP) -> dict[nn.Parameter, float]:
 
     Examples
     --------
-    >>> mlp = MLP(4, 3, hidden_layer_sizes=(256,))
+    Weights and biases of the hidden layer (4 inputs), then of the last layer (256 inputs):
+
+    >>> mlp = MLP(n_features=4, n_classes=3, hidden_layer_sizes=(256,))
     >>> list(rate_factors(mlp).values())
     [8.0, 1.6, 1.0, 1.6]
     """

@@ -11,6 +11,8 @@ rmsprop   RMSprop  w - lr g / (sqrt(v) + eps), where g is the gradient; momentum
                    to the quotient
 ========  =======  =======================================================================
 
+``w`` are the weights, ``lr`` is the learning rate, ``eps`` a small constant.
+
 To add an optimiser, add an entry to :data:`OPTIMIZERS`. Importing this file does not import
 torch. :mod:`skkd.training.optimizers` makes the optimisers.
 """
@@ -29,7 +31,7 @@ class NamedOptimizer:
     Parameters
     ----------
     torch_class : callable
-        Called without arguments, returns the subclass of torch.optim.Optimizer.
+        Called without arguments, returns the class, a subclass of torch.optim.Optimizer.
     takes_momentum, takes_nesterov : bool, default=False
         Whether the class takes the arguments `momentum` and `nesterov`.
     is_fused : bool, default=False
@@ -49,7 +51,7 @@ class NamedOptimizer:
 
 
 def _of_torch(name: str) -> Callable[[], Any]:
-    """Return a function that returns a class of torch.optim. It imports torch when called."""
+    """Return a function that returns the class `name` of torch.optim; torch is imported then."""
 
     def get() -> Any:
         from torch import optim

@@ -3,8 +3,8 @@
 "tabular", the default, is a recipe for tables. It follows RealMLP (Holzmüller, Grinsztajn and
 Steinwart 2024, "Better by default", arXiv:2407.04491) and was chosen by the benchmark
 ``examples/benchmarks/defaults.py``. "plain" is the textbook network, with the defaults of
-scikit-learn's MLPClassifier. Only its L2 penalty differs: MLPClassifier divides the penalty by
-the number of rows in a batch.
+scikit-learn's MLPClassifier. Only the L2 penalty differs: MLPClassifier divides it by the number
+of rows in a batch, skkd does not.
 """
 
 import numbers
@@ -92,7 +92,9 @@ def layer_sizes(hidden_layer_sizes: Any) -> tuple:
 
 
 def with_preset(parameters: Mapping[str, Any], in_parts: bool = False) -> dict[str, Any]:
-    """Replace each "auto" in the parameters of a classifier by the value of the preset.
+    """Replace "auto" in the parameters of a classifier by the values of the preset.
+
+    A parameter for which the preset has no value stays "auto".
 
     Parameters
     ----------
@@ -105,7 +107,7 @@ def with_preset(parameters: Mapping[str, Any], in_parts: bool = False) -> dict[s
     Returns
     -------
     dict of str to object
-        A new dict.
+        A new dict with the names of `parameters` and with those the preset adds.
 
     Examples
     --------
@@ -161,8 +163,8 @@ def _training_of_small(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Return `lr_decay` and `max_epochs` for a network of at most 128 units in each hidden layer.
 
     Such a network learns more slowly, but its epochs are cheap. It is trained for more epochs,
-    with more cycles of the learning rate. Return an empty dict for wider networks, if
-    `hidden_layer_sizes` is "auto", and if the user has set `lr_decay` or `max_epochs`.
+    with more cycles of the learning rate. The dict is empty for a wider network. It is also
+    empty if `hidden_layer_sizes` is "auto", or if the user has set `lr_decay` or `max_epochs`.
     """
     sizes = parameters["hidden_layer_sizes"]
     if is_auto(sizes) or not (

@@ -68,7 +68,7 @@ def _releases_the_lock(method: Callable) -> Callable:
 
 
 class ProgressBar:
-    """A progress bar over epochs that shows the losses and metrics of the last epoch.
+    """A progress bar over epochs that shows the losses and metrics of the latest epoch.
 
     Parameters
     ----------

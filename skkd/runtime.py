@@ -113,11 +113,15 @@ def default_n_threads(n_parameters: int, batch_size: int) -> int:
     machine. It depends on the work in a batch alone. On an idle machine two threads train
     large batches up to twice as fast. But where fits compete for the cores, as in a grid
     search with `n_jobs`, two threads are far slower. The default is therefore one thread,
-    and two for batches of half a second and more (examples/benchmarks/threads.py).
+    and two if parameters times rows of a batch are at least 1e10, about half a second of work
+    (examples/benchmarks/threads.py).
 
     Parameters
     ----------
-    n_parameters, batch_size : int
+    n_parameters : int
+        Number of parameters of the network.
+    batch_size : int
+        Number of rows of a batch.
 
     Returns
     -------
@@ -158,7 +162,7 @@ def seeded_global_generator(
 
 
 def seed_generator_of(device: torch.device, seed: int) -> None:
-    """Seed the global generator of a device; do nothing for the CPU.
+    """Seed the global generator of an accelerator; do nothing if `device` is the CPU.
 
     Parameters
     ----------

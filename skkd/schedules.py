@@ -1,8 +1,9 @@
 """Learning-rate schedules: functions from the progress of training to a learning-rate factor.
 
 A schedule knows no optimiser and no network. At each point of training it gives the factor by
-which the estimator's `learning_rate` is multiplied. With ``e`` epochs done out of ``E``, and
-``b`` batches done out of ``B``, the factors are
+which the estimator's `learning_rate` is multiplied. Below, ``e`` is the number of epochs that
+are done and ``E`` the number of epochs of the whole training. The other names are parameters of
+the schedules: ``end`` is `end_factor`, and so on.
 
 ====================  =========================================================
 Constant              1
@@ -12,20 +13,21 @@ ExponentialDecay      gamma^e                                           by epoch
 CosineDecay           end + (1 - end)/2 (1 + cos(pi e/E))               by batch
 CosineRestarts        CosineDecay, started again after each period      by batch
 LinearDecay           start + (end - start) e/E                         by batch
-FlatCosine            1, then from the middle on a cosine to 0          by batch
+FlatCosine            1, then half a cosine wave down to 0              by batch
 CosLog                (1 - cos(2 pi log2(1 + (2^cycles - 1) e/E))) / 2  by batch
 Cyclic                a triangle between base and top                   by batch
-OneCycle              up to 1, then down to almost nothing              by batch
-PlateauDecay          gamma^(plateaus so far)                           by loss
+OneCycle              up to 1, then down to almost 0                    by batch
+PlateauDecay          gamma^(plateaus of the loss so far)               by loss
 WarmUp                a ramp in front of any other schedule             by batch
 ====================  =========================================================
 
-A factor "by epoch" is constant within an epoch. A factor "by batch" changes with every batch.
-A factor "by loss" depends on the losses of the epochs so far.
+A factor "by epoch" is constant within an epoch: ``e`` is a whole number. A factor "by batch"
+changes with every batch: ``e`` has fractions. A factor "by loss" depends on the losses of the
+epochs so far.
 
-All schedules follow scikit-learn's parameter protocol, so a grid can search
-``lr_decay__gamma``. All of them can be pickled. :meth:`Schedule.simulate` computes the curve
-of factors without training anything. The curve of PlateauDecay needs losses: see
+All schedules follow scikit-learn's parameter protocol, so GridSearchCV can search
+``lr_decay__gamma``. All of them can be pickled. :meth:`Schedule.simulate` computes the factors
+of all batches without training anything. Those of PlateauDecay need losses: see
 :meth:`PlateauDecay.follow`.
 """
 
@@ -67,6 +69,10 @@ __all__ = [
 class Schedule(DocLinkMixin, BaseEstimator):
     """Base class of the learning-rate schedules. Subclasses define `factor`.
 
+    `factor` returns the number by which `learning_rate` is multiplied. The class attribute
+    `counts` says in which unit its arguments are: "epoch" (whole epochs), "progress" (epochs,
+    fractions included) or "batch".
+
     Examples
     --------
     A schedule of one's own:
@@ -87,24 +93,26 @@ class Schedule(DocLinkMixin, BaseEstimator):
 
     @property
     def plateau(self) -> "PlateauDecay | None":
-        """The PlateauDecay in this schedule; None if the schedule does not depend on losses."""
+        """The PlateauDecay that this schedule is or contains; None if there is none."""
         return None
 
     def factor(self, done: float, total: float) -> float:
         """Compute the factor of the learning rate at a point of training.
 
-        Subclasses name the arguments after their unit, for example ``epoch, n_epochs``.
+        The class attribute `counts` says whether the arguments are epochs or batches.
+        Subclasses name them accordingly, for example ``epoch, n_epochs``.
 
         Parameters
         ----------
         done : int or float
-            Number of epochs or batches (see `counts`) that are done, from 0.
+            Number of epochs or batches that are done, from 0.
         total : int or float
             Number of epochs or batches of the whole training.
 
         Returns
         -------
         float
+            The factor.
         """
         raise NotImplementedError(f"{type(self).__name__} must define factor(done, total)")
 
@@ -112,9 +120,10 @@ class Schedule(DocLinkMixin, BaseEstimator):
         """Raise ValueError or TypeError if a parameter is not usable."""
 
     def ends(self, n_epochs: int) -> list[int]:
-        """Return the epochs after which the learning rate is at a minimum.
+        """Return the numbers of epochs after which the learning rate is at a minimum.
 
-        Training may well end after any of them. The base class returns the last epoch only.
+        If the number of epochs is chosen automatically, one of these is taken. The base class
+        returns `n_epochs` only.
 
         Parameters
         ----------
@@ -124,7 +133,7 @@ class Schedule(DocLinkMixin, BaseEstimator):
         Returns
         -------
         list of int
-            Numbers of epochs in ascending order, none above `n_epochs`.
+            In ascending order, none above `n_epochs`.
         """
         return [n_epochs]
 
@@ -189,12 +198,14 @@ class Constant(Schedule):
 
 
 class StepDecay(Schedule):
-    """Multiply the rate by `gamma` every `step_size` epochs: ``gamma^floor(e / step_size)``.
+    """Multiply the learning rate by `gamma` every `step_size` epochs.
+
+    After ``e`` epochs the factor is ``gamma^floor(e / step_size)``.
 
     Parameters
     ----------
     step_size : int, default=30
-        Epochs between two steps.
+        Number of epochs between two steps.
     gamma : float in (0, 1], default=0.1
 
     Examples
@@ -221,7 +232,7 @@ class MultiStepDecay(Schedule):
     Parameters
     ----------
     milestones : sequence of int, default=(60, 120, 160)
-        Epochs at which the rate falls.
+        Numbers of epochs after which the learning rate falls.
     gamma : float in (0, 1], default=0.1
 
     Examples
@@ -246,7 +257,9 @@ class MultiStepDecay(Schedule):
 
 
 class ExponentialDecay(Schedule):
-    """Multiply the learning rate by `gamma` after every epoch: ``gamma^e``.
+    """Multiply the learning rate by `gamma` after every epoch.
+
+    After ``e`` epochs the factor is ``gamma^e``.
 
     Parameters
     ----------
@@ -271,11 +284,13 @@ class ExponentialDecay(Schedule):
 class CosineDecay(Schedule):
     """Lower the factor from 1 to `end_factor` along half a cosine wave.
 
-    ``end + (1 - end)/2 (1 + cos(pi e/E))``
+    After ``e`` of ``E`` epochs, fractions included, the factor is
+    ``end + (1 - end)/2 (1 + cos(pi e/E))``, where ``end`` is `end_factor`.
 
     Parameters
     ----------
     end_factor : float in [0, 1], default=0.0
+        Factor at the end of training.
 
     References
     ----------
@@ -350,12 +365,17 @@ class CosineRestarts(Schedule):
 
 
 class LinearDecay(Schedule):
-    """Change the factor along a straight line: ``start + (end - start) e/E``.
+    """Change the factor along a straight line, from `start_factor` to `end_factor`.
+
+    After ``e`` of ``E`` epochs, fractions included, the factor is
+    ``start + (end - start) e/E``.
 
     Parameters
     ----------
     start_factor : float, default=1.0
+        ``start``: factor of the first batch.
     end_factor : float, default=0.0
+        ``end``: factor at the end of training.
 
     Examples
     --------
@@ -380,7 +400,8 @@ class LinearDecay(Schedule):
 class FlatCosine(Schedule):
     """Keep the factor at 1 for a while, then lower it to 0 along half a cosine wave.
 
-    ``(1 + cos(pi max(0, e/E - flat) / (1 - flat))) / 2``
+    After ``e`` of ``E`` epochs, fractions included, the factor is
+    ``(1 + cos(pi max(0, e/E - flat) / (1 - flat))) / 2``.
 
     Parameters
     ----------
@@ -414,7 +435,8 @@ class FlatCosine(Schedule):
 class CosLog(Schedule):
     """Cosine waves between 0 and 1, each longer than the one before: RealMLP's schedule.
 
-    ``(1 - cos(2 pi log2(1 + (2^cycles - 1) e/E))) / 2``
+    After ``e`` of ``E`` epochs, fractions included, the factor is
+    ``(1 - cos(2 pi log2(1 + (2^cycles - 1) e/E))) / 2``.
 
     Parameters
     ----------
@@ -450,15 +472,16 @@ class CosLog(Schedule):
 
 
 class Cyclic(Schedule):
-    """A triangle wave between `base_factor` and `max_factor`.
+    """Raise and lower the factor in a triangle wave between `base_factor` and `max_factor`.
 
-    With ``cycle = floor(1 + b / (2 step_size))`` and
-    ``x = |b / step_size - 2 cycle + 1|`` the factor is
-    ``base + (max - base) max(0, 1 - x) scale``. `mode` decides ``scale``:
+    After ``b`` batches the factor is
+    ``base_factor + (max_factor - base_factor) max(0, 1 - x) scale``, where
+    ``x = |b / step_size - 2 cycle + 1|``, and ``cycle = floor(1 + b / (2 step_size))`` numbers
+    the cycles from 1. `mode` decides ``scale``:
 
     - "triangular": 1;
-    - "triangular2": ``1 / 2^(cycle - 1)``, so that each peak is half as high above the base
-      as the one before;
+    - "triangular2": ``1 / 2^(cycle - 1)``, so that each peak is half as high above
+      `base_factor` as the one before;
     - "exp_range": ``gamma^b``.
 
     Parameters
@@ -467,6 +490,7 @@ class Cyclic(Schedule):
         Length of half a cycle in **batches**. The number of batches in two to ten epochs
         works well.
     mode : {"triangular", "triangular2", "exp_range"}, default="triangular"
+        How the peaks change from cycle to cycle.
     base_factor : float, default=0.1
         Lowest factor.
     max_factor : float, default=1.0
@@ -516,8 +540,8 @@ class Cyclic(Schedule):
 class OneCycle(Schedule):
     """Raise the factor to 1, then lower it to almost 0.
 
-    The factor rises from ``1 / div_factor`` to 1 during the first batches, a share `rise` of
-    all. It then falls to ``1 / (div_factor final_div_factor)`` at the last batch.
+    During a share `rise` of the batches the factor rises from ``1 / div_factor`` to 1. It then
+    falls, and at the last batch it is ``1 / (div_factor * final_div_factor)``.
 
     Parameters
     ----------
@@ -526,7 +550,7 @@ class OneCycle(Schedule):
     div_factor : float, default=25.0
         The factor of the first batch is 1 / `div_factor`.
     final_div_factor : float, default=1e4
-        First factor, divided by the last.
+        The factor of the last batch is that of the first batch divided by this number.
     anneal : {"cosine", "linear"}, default="cosine"
         Shape of the rise and of the fall.
 
@@ -571,7 +595,7 @@ class PlateauDecay(Schedule):
     The rule is that of torch's ReduceLROnPlateau. The watched loss is the loss of held-out
     rows, or the training loss if no rows are held out. After more than `patience` epochs in a
     row without improvement the factor is multiplied by `gamma`, but never falls below
-    `min_factor`. Training ends when the loss stops falling at `min_factor`, as with
+    `min_factor`. If the factor already is `min_factor`, training ends instead, as with
     ``learning_rate="adaptive"`` of scikit-learn's MLPClassifier. `partial_fit` never ends
     training: it continues at `min_factor`.
 
@@ -580,9 +604,9 @@ class PlateauDecay(Schedule):
     gamma : float in (0, 1), default=0.1
         Multiplies the learning rate. torch calls it `factor`.
     patience : int, default=10
-        Number of epochs without improvement that are tolerated.
+        Number of epochs in a row without improvement that are tolerated.
     threshold : float, default=1e-4
-        Smaller improvements do not count.
+        Improvements of the loss by less than this do not count.
     threshold_mode : {"rel", "abs"}, default="rel"
         Whether `threshold` is a share of the lowest loss so far, or an absolute difference.
     cooldown : int, default=0
@@ -635,25 +659,25 @@ class PlateauDecay(Schedule):
         -------
         dict
             "factor": the factor of the learning rate. "is_over": whether training must end.
-            "best": the lowest loss. "n_bad": the number of epochs without improvement.
-            "n_cooldown": the number of epochs that are left of the cooldown.
+            "best": the lowest loss so far. "n_bad": the number of epochs in a row without
+            improvement. "n_cooldown": the number of epochs that are left of the cooldown.
         """
         return {"factor": 1.0, "is_over": False, "best": math.inf, "n_bad": 0, "n_cooldown": 0}
 
     def after_epoch(self, state: dict[str, Any], loss: float) -> dict[str, Any]:
-        """Return the state after another epoch. The given state is not changed.
+        """Return the state after one more epoch, given its loss. `state` is not changed.
 
         Parameters
         ----------
         state : dict
-            State after the epoch before, or the result of `begin`.
+            State before this epoch: the result of `begin`, or of the previous call.
         loss : float
-            Loss after the new epoch.
+            The watched loss after this epoch.
 
         Returns
         -------
         dict
-            With the keys of `begin`.
+            The new state, with the keys that `begin` describes.
         """
         state = dict(state)
         best = state["best"]
@@ -683,7 +707,7 @@ class PlateauDecay(Schedule):
         Returns
         -------
         list of float
-            One factor per loss.
+            One factor per epoch. It depends on the losses of the earlier epochs only.
         """
         self.check()
         state, factors = self.begin(), []
@@ -696,23 +720,25 @@ class PlateauDecay(Schedule):
 class WarmUp(Schedule):
     """Raise the learning rate along a linear ramp before another schedule begins.
 
-    During the first `n_epochs` epochs the first factor of `schedule` is multiplied by a ramp.
-    The ramp rises batch by batch from `start_factor` to 1. `schedule` then covers the rest of
-    the training. CosLog needs no ramp, because it begins at 0.
+    During the first `n_epochs` epochs the learning rate rises linearly, batch by batch, from
+    `start_factor` times to 1 times the rate at which `schedule` begins. `schedule` then covers
+    the remaining epochs. CosLog needs no ramp, because it begins at 0.
 
     Parameters
     ----------
     schedule : str or Schedule, default="constant"
         The schedule after the ramp.
     n_epochs : float, default=5
-        Length of the ramp in epochs. Fractions are allowed.
+        Number of epochs of the ramp. Fractions are allowed.
     start_factor : float in [0, 1], default=0.0
-        Start of the ramp. The first batch is already one step above the start, so with 0 no
-        batch is trained at rate 0.
+        Start of the ramp, as a share of the rate at its end. The first batch is already one
+        step above the start, so with 0 no batch is trained at rate 0.
 
     Examples
     --------
-    >>> WarmUp("linear", n_epochs=4).simulate(8)
+    Four epochs of ramp, then four of "linear", with one batch per epoch:
+
+    >>> WarmUp(schedule="linear", n_epochs=4).simulate(8)
     [0.25, 0.5, 0.75, 1.0, 1.0, 0.75, 0.5, 0.25]
     """
 
@@ -778,7 +804,7 @@ def resolve_schedule(name: str, value: Any) -> Schedule:
 
     Examples
     --------
-    >>> resolve_schedule("lr_decay", "step")
+    >>> resolve_schedule("lr_decay", value="step")
     StepDecay()
     """
     if isinstance(value, str):

@@ -52,7 +52,8 @@ def known_values(
     values : ndarray of shape (n_values,), float64
         For a csc matrix: the stored values, and one zero for all cells that are not stored.
     weight : ndarray of shape (n_values,) or None
-        Weights of `values`. For a csc matrix the one zero has the total weight of its cells.
+        Weights of `values`. For a csc matrix the one zero has the total weight of the
+        cells that are not stored.
         None if `weight` is None and `rows` is not sparse.
 
     Examples

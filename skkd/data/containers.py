@@ -100,7 +100,7 @@ class Container:
         raise NotImplementedError
 
     def join(self, parts: Sequence[Any]) -> Any:
-        """Concatenate several containers with the columns of the observed rows, in order."""
+        """Concatenate containers of rows, in order; each has the columns of the observed rows."""
         raise NotImplementedError
 
 

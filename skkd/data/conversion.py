@@ -29,13 +29,13 @@ def in_container_of(X: Any, rows: Any, name: str | None = None) -> Any:
         The rows to convert. A table keeps its column names if X has column names too; this
         function does not check that they agree.
     name : str, default=None
-        Name of `rows` in the warning if only X or only `rows` has column names. None: no
-        warning.
+        Name of `rows` in a warning, issued if only one of X and `rows` has column names.
+        None turns the warning off.
 
     Returns
     -------
-    container of as many rows
-        `rows` itself if nothing has to be converted, or if its number of dimensions or of
+    container with as many rows as `rows`
+        It is `rows` itself if nothing has to be converted, or if its number of dimensions or of
         columns does not fit X: the later check of the rows raises the error.
 
     Examples
@@ -59,7 +59,7 @@ def in_container_of(X: Any, rows: Any, name: str | None = None) -> Any:
 
 
 def _has_names(rows: Any) -> bool:
-    """Whether rows are a table with column names, which must be strings as in scikit-learn."""
+    """Whether rows are a table whose column names are all strings, as scikit-learn requires."""
     return is_table(rows) and all(isinstance(label, str) for label, _ in columns_of(rows))
 
 
@@ -97,10 +97,10 @@ def _array_of(rows: list | tuple, is_table_like: bool) -> Any:
 
 
 def _stacked(columns: list[np.ndarray], dtype: np.dtype | None) -> np.ndarray:
-    """Stack columns of plain values to one array: of numbers if all columns are numeric.
+    """Stack columns of plain values into one 2-d array.
 
-    Numbers get `dtype` if that changes no value, else float64. Columns of other values, and a
-    `dtype` that is not numeric, give an array of objects.
+    If all columns are numeric, the array has the numeric `dtype`, or float64 if `dtype` is None
+    or would change a value. If a column or `dtype` is not numeric, it is an array of objects.
     """
     as_float = [as_numbers(values) for values in columns]
     numeric = [numbers for numbers in as_float if numbers is not None]
@@ -116,7 +116,7 @@ def _stacked(columns: list[np.ndarray], dtype: np.dtype | None) -> np.ndarray:
 
 
 def _changes(numbers: np.ndarray, dtype: np.dtype) -> bool:
-    """Whether conversion to an integer or boolean dtype changes a number; False for floats."""
+    """Whether conversion to `dtype` changes a number; False for any float dtype."""
     if dtype.kind == "f":
         return False
     return not np.isfinite(numbers).all() or (numbers.astype(dtype) != numbers).any()

@@ -17,6 +17,9 @@ __all__ = ["Dataset", "effective_rows", "hold_out", "hold_out_others", "stratifi
 def effective_rows(weights: np.ndarray) -> float:
     """Return the effective sample size of weighted rows (Kish 1965, "Survey sampling").
 
+    It is the square of the sum of the weights, divided by the sum of their squares: the number
+    of rows if all weights are equal, else fewer.
+
     Parameters
     ----------
     weights : ndarray of shape (n_rows,)
@@ -178,7 +181,7 @@ def hold_out_others(
 ) -> tuple[Dataset, Dataset] | None:
     """Split a dataset again: hold out rows that no earlier split of it has held out.
 
-    The new split holds out as many rows as the first one.
+    The new split holds out as many rows as `splits[0]` does.
 
     Parameters
     ----------
@@ -191,7 +194,8 @@ def hold_out_others(
     Returns
     -------
     (Dataset, Dataset) or None
-        Training rows and held-out rows; None if too few rows are left for that.
+        Training rows and held-out rows. None if the rows that no earlier split held out
+        are not more than `splits[0]` holds out.
     """
     n_held_out = len(splits[0][1])
     is_left = np.ones(len(dataset), dtype=bool)
@@ -263,8 +267,9 @@ def stratified_split(
     codes : ndarray of shape (n_rows,)
         The class of each row, as a code.
     fraction : float or int
-        Share of the validation rows, or their number.
+        A float is the share of the rows that become validation rows, an int their number.
     random_state : int or None
+        Seed of the split.
     warns : bool, default=True
         Whether to warn if the split cannot be stratified.
 

@@ -36,8 +36,8 @@ class FitInput:
         Reads further rows, such as `X_val`, and checks that their columns are those of X.
     seeds : Seeds
     classes : ndarray of shape (n_classes,), default=None
-        The classes if they are known before: from an earlier fit, or passed to `partial_fit`.
-        None: the classes in `y`.
+        The classes if they are known before `y` is read: from an earlier fit, or passed to
+        `partial_fit`. None: the classes in `y`.
     needs_all_classes : bool, default=False
         Whether `y` must contain every one of `classes`.
     """
@@ -72,11 +72,11 @@ class FitInput:
     def class_weights(
         self, class_weight: dict | str | None, classes: np.ndarray, codes: np.ndarray
     ) -> np.ndarray:
-        """Return the weights of the classes, by :func:`skkd.data.validation.class_weights`."""
+        """Return the weight of each class; see :func:`skkd.data.validation.class_weights`."""
         return class_weights(class_weight, classes, codes, self._ratios_of_weights())
 
     def _ratios_of_weights(self) -> np.ndarray | None:
-        """Sample weights divided by the largest, so that their sum is finite; None if absent."""
+        """Sample weights divided by the largest, so that the sum is finite; None if not given."""
         return None if self.sample_weight is None else self.sample_weight / self.sample_weight.max()
 
 
@@ -89,7 +89,7 @@ class FitData:
     classes : ndarray of shape (n_classes,)
     class_weights : ndarray of shape (n_classes,)
     train : Dataset
-        All rows of X that are not in `valid`.
+        Training rows: the rows of X of weight above zero that are not in `valid`.
     valid : Dataset or None
         Validation rows for early stopping: those that the caller passed, or rows split off X.
     held_out : Dataset or None

@@ -58,7 +58,7 @@ def tags_of_preprocessor(preprocessor: Any, categorical_features: Any = "from_dt
 
 
 def taken_by_both(one: InputTags, other: InputTags) -> InputTags:
-    """Return the tags of the rows that each of two estimators accepts.
+    """Return the tags of the rows that two estimators both accept.
 
     Parameters
     ----------
@@ -137,7 +137,7 @@ def _steps(pipeline: Any) -> list:
 
 
 def _parts(transformer: Any) -> list:
-    """The transformers of a ColumnTransformer, also the remainder, "drop" and "passthrough"."""
+    """The parts of a ColumnTransformer, with its remainder; a part can be the string "drop"."""
     return [*(part for _, part, _ in transformer.transformers), transformer.remainder]
 
 

@@ -37,7 +37,7 @@ def read_labels(labels: Any, name: str = "y", warns: bool = True) -> np.ndarray:
     Raises
     ------
     ValueError
-        For a missing label, labels of several types, or integers beyond 64 bits.
+        If a label is missing, if labels have several types, or if an integer is beyond 64 bits.
 
     Examples
     --------

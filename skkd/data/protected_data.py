@@ -50,7 +50,8 @@ def call_protected(function: Callable, *data: Any, owner: Any) -> Any:
     Returns
     -------
     object
-        The result of the function. Its other errors are raised.
+        The result of the function. Its errors are raised, except one that leads to the call with
+        copies.
 
     Examples
     --------
@@ -221,7 +222,7 @@ def _read_only_pandas(data: Any) -> Any:
 
 
 def _with_own_axes(data: Any) -> Any:
-    """Give a copied table its own index and columns, which copies share before pandas 3."""
+    """Give a copied table its own index and columns; before pandas 3 it shares the original's."""
     with suppress(AttributeError):  # raised by a library like pandas
         data.index = data.index.view()
         if hasattr(data, "columns"):

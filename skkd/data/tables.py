@@ -99,7 +99,7 @@ def read_table(X: Any) -> Table:
     Raises
     ------
     TypeError
-        For a column of dates or times, or of values that are not hashable, such as lists.
+        If a column holds dates or times, or values that are not hashable, such as lists.
 
     Examples
     --------
@@ -159,7 +159,8 @@ def as_numbers(values: Any) -> np.ndarray | None:
 def warn_of_numbers_in_quotes(X: Any, table: Table, declared: Sequence[int]) -> None:
     """Warn if a column of text can be read as numbers.
 
-    A column of whole numbers gives no warning, because they may be codes of categories.
+    A column of whole numbers, or of few distinct texts, gives no warning: its values may be
+    codes of categories.
 
     Parameters
     ----------

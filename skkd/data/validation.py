@@ -48,7 +48,7 @@ MOST_COLUMNS = 1000
 class RowReader:
     """Callable that checks rows and converts them to the form that the preprocessor takes.
 
-    All rows must have the same number of columns, with the same names.
+    In every call, X must have the same number of columns, with the same names.
 
     Parameters
     ----------
@@ -105,7 +105,9 @@ class RowReader:
         Returns
         -------
         ndarray, csr matrix or Table
-            If the preprocessor is a transformer: X itself, or as csr if X is sparse.
+            If `preprocessor` is "auto": an ndarray if all columns are numeric, csr if X is sparse,
+            else a Table. If it is None: an ndarray or csr of the given dtype. If it is a
+            transformer: X itself, or as csr if X is sparse.
         """
         rows = check_rows(self._keeper, X, reset=self._is_first, **self._options)
         self._is_first = False
@@ -119,7 +121,7 @@ class RowReader:
 
     @property
     def names(self) -> np.ndarray | None:
-        """The names of the columns; None if they have none."""
+        """The names of the columns; None if the columns have no names."""
         return self.columns.get("feature_names_in_")
 
 
@@ -155,7 +157,9 @@ def check_rows(
     Returns
     -------
     ndarray, csr matrix or Table
-        If the preprocessor is a transformer: X itself, or as csr if X is sparse.
+        If `preprocessor` is "auto": an ndarray if all columns are numeric, csr if X is sparse,
+        else a Table. If it is None: an ndarray or csr of the given dtype. If it is a
+        transformer: X itself, or as csr if X is sparse.
     """
     X = fill_mask(X)
     if not (preprocessor is None or isinstance(preprocessor, str)):
@@ -308,16 +312,17 @@ def class_weights(
     codes: np.ndarray,
     sample_weight: np.ndarray | None,
 ) -> np.ndarray:
-    """Return the weight of each class, by the parameter `class_weight`.
+    """Compute the weight of each class from the parameter `class_weight`.
 
     Parameters
     ----------
     class_weight : dict, "balanced" or None
-        "balanced" gives all classes with rows the same total of class weight times sample
-        weight.
+        A dict maps classes to weights; a class that it lacks has weight 1. "balanced" gives
+        all classes with rows the same total of class weight times sample weight. None: all
+        weights are 1.
     classes : ndarray of shape (n_classes,)
     codes : ndarray of shape (n_rows,)
-        Codes of the training rows.
+        For each training row, the index of its class in `classes`.
     sample_weight : ndarray of shape (n_rows,) or None
 
     Returns
@@ -353,7 +358,8 @@ def encode(
     ----------
     y : ndarray of shape (n_rows,)
     classes : ndarray of shape (n_classes,), default=None
-        Sorted classes; None: the distinct labels in `y`. Other labels raise ValueError.
+        Sorted classes; a label of `y` that is not among them raises ValueError. None: the
+        distinct labels in `y`.
     name : str, default="y"
         Name of the argument, for the error message.
 
@@ -385,14 +391,14 @@ def encode(
 
 
 def check_same_classes(found: np.ndarray, classes: np.ndarray) -> None:
-    """Raise ValueError if a fit with `warm_start` has other classes than the last fit.
+    """Raise ValueError if a fit with `warm_start` has other classes than the previous fit.
 
     Parameters
     ----------
     found : ndarray
         The classes of the new fit.
     classes : ndarray
-        The classes of the last fit.
+        The classes of the previous fit.
     """
     if set(found.tolist()) != set(classes.tolist()):
         raise ValueError(
@@ -412,6 +418,7 @@ def resolve_categorical(
     categorical_features : "from_dtype", or array-like of str, int or bool
         Names, indices or a mask of the columns.
     rows : ndarray, sparse matrix or Table
+        Gives the number of columns. If it is sparse, no column can be declared categorical.
     names : ndarray of str or None
         Names of the columns.
 
@@ -446,7 +453,7 @@ def resolve_categorical(
 def nominal_columns(
     categorical_features: Any, X: Any, names: Sequence[str] | np.ndarray | None
 ) -> list[int]:
-    """Return the indices of the columns declared categorical, for X in any container.
+    """Return the indices of the columns that the user declared categorical; X is in any container.
 
     Parameters
     ----------
@@ -468,7 +475,10 @@ def nominal_columns(
 
 
 def is_plain_table(X: Any) -> bool:
-    """Whether X is dense and 2-d with at most 1000 columns, so that it holds no texts or images."""
+    """Whether X is dense and 2-d with at most 1000 columns.
+
+    Sparse or wider X may be texts, and X with more dimensions may be images.
+    """
     if sparse.issparse(X):
         return False
     first = X[:1] if isinstance(X, (list, tuple)) else X

@@ -140,14 +140,20 @@ class BaseNeuralEstimator(CallbackSupportMixin, DocLinkMixin, BaseEstimator):
 
 @contextmanager
 def all_or_nothing(estimator: Any) -> Iterator[Any]:
-    """Context with a working copy of an estimator, which replaces its attributes at the end.
+    """Context with a working copy of an estimator, to fit in place of the estimator itself.
 
-    The estimator gets all changed attributes at once. Until then, and after an error, it is as
-    it was before, so that other threads can predict with it.
+    At the end of the context the estimator gets all changed attributes of the copy at once. Until
+    then, and after an error, it is as it was before, so that other threads can predict with it.
 
     Parameters
     ----------
     estimator : estimator
+        It gets the changed attributes at the end.
+
+    Yields
+    ------
+    estimator
+        The working copy.
     """
     cls: Any = type(estimator)
     working = cls.__new__(cls)

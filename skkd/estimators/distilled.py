@@ -35,11 +35,13 @@ class DistilledClassifier(NeuralClassifier):
         L = (1 - \alpha)\, CE(y, z)
             + \alpha\, T^2\, KL(\mathrm{softmax}(t/T) \,\|\, \mathrm{softmax}(z/T))
 
-    `alpha` weights the **teacher**: with ``alpha=0`` the network learns from the labels
-    ``y`` alone, and is bit for bit a :class:`NeuralClassifier` of the same seed; with
-    ``alpha=1`` it learns from the teacher alone. ``z`` are the logits of the network,
-    ``t`` those of the teacher: the logarithm of its probabilities, which is a logit vector
-    because softmax ignores shifts.
+    is the loss of a row: a weighted sum of the cross-entropy with its label ``y`` and the
+    Kullback-Leibler divergence from the teacher. `alpha` weights the **teacher**: with
+    ``alpha=0`` the network learns from the labels alone, and is bit for bit a
+    :class:`NeuralClassifier` of the same seed; with ``alpha=1`` it learns from the teacher
+    alone. ``T`` is the `temperature`. ``z`` are the logits of the network, ``t`` those of the
+    teacher: the logarithm of its probabilities, which is a logit vector because softmax ignores
+    shifts.
 
     .. warning::
         A frozen teacher that was fitted on all rows has seen the held-out rows of every
@@ -195,7 +197,7 @@ class DistilledClassifier(NeuralClassifier):
     categorical_features : "from_dtype", or array-like, default="from_dtype"
         Columns that are encoded one-hot.
     warm_start : bool, default=False
-        Whether `fit` continues from the last fit. The classes of `y` must be the same as
+        Whether `fit` continues from the previous fit. The classes of `y` must be the same as
         before; with ``on_class_mismatch="teacher"``, the classes of the teacher.
     callbacks : list of skorch callbacks, "disable" or None, default=None
         Callbacks that run during training. Parameters of pairs ``(name, callback)`` can be
@@ -418,10 +420,10 @@ class DistilledClassifier(NeuralClassifier):
             that there is no soft label: the network learns this row from `y` alone. Pipelines
             and searches pass `teacher_proba` on, and slice it like weights.
         X_unlabeled : like X, default=None
-            Any number of rows without labels; the teacher labels them. They are worth
-            several times as many synthetic rows. With ``alpha="auto"`` they are used only if
+            Any number of rows without labels; the teacher labels them. One of them helps as
+            much as several synthetic rows. With ``alpha="auto"`` they are used only if
             that is better on held-out rows (see `candidate_`), with ``alpha=0`` never. In a
-            search pass ``(X_unlabeled,)``.
+            search pass ``(X_unlabeled,)``, so that the search does not slice them.
         X_val, y_val : like X and y, default=None
             See :meth:`NeuralClassifier.fit`.
 

@@ -26,7 +26,7 @@ __all__ = ["continues_last_fit", "divide", "draw_seeds", "read_all", "read_part"
 
 
 def continues_last_fit(estimator: Any) -> bool:
-    """Whether `fit` continues from the last fit."""
+    """Whether `fit` continues from the previous fit: with `warm_start`, if there was one."""
     return bool(estimator.warm_start) and estimator.__sklearn_is_fitted__()
 
 
@@ -63,7 +63,7 @@ def _read(
 
 
 def _reader(estimator: Any, goes_on: bool) -> RowReader:
-    """Make a reader of rows. With `goes_on` it accepts only the columns of the last fit."""
+    """Make a reader of rows. With `goes_on` it accepts only the columns of the previous fit."""
     columns = {
         name: getattr(estimator, name) for name in COLUMN_ATTRIBUTES if hasattr(estimator, name)
     }

@@ -76,8 +76,8 @@ class NeuralClassifier(PredictionMixin, ClassifierMixin, BaseNeuralEstimator):
         L2 penalty on weights; biases and BatchNorm have none. It corresponds to
         MLPClassifier's `alpha` divided by the batch size. The optimiser applies it as its own
         `weight_decay`, which "adamw" and some other classes decouple from the gradient. For a
-        class without it, such as LBFGS and Rprop, ``weight_decay / 2 * sum w^2`` is added to
-        the loss of each batch, and its gradient is not clipped.
+        class without it, such as LBFGS and Rprop, ``weight_decay / 2 * sum w^2``, over all
+        weights w, is added to the loss of each batch, and its gradient is not clipped.
     max_grad_norm : float, default=None
         Largest Euclidean norm of the gradient of a batch; a longer gradient is scaled down to
         it.
@@ -96,12 +96,12 @@ class NeuralClassifier(PredictionMixin, ClassifierMixin, BaseNeuralEstimator):
         Number of epochs, at most. "auto" selects it on held-out rows if the learning rate
         falls to its minimum several times, as in the tabular preset. A first fit leaves out
         a share of `validation_fraction` of the rows, or none if `X_val` is given, and finds the
-        number of epochs and the temperature of the logits on the held-out rows. A last fit then
+        number of epochs and the temperature of the logits on the held-out rows. A final fit then
         uses all rows. With fewer than 3,000 rows there are two first fits, with fewer than
         1,500 three, each with other held-out rows. Nothing is selected for fewer than 200 rows,
-        with `early_stopping`, or by `partial_fit`. A warm start runs as many epochs as the last
-        fit. A number saves the first fits, but then the probabilities are not calibrated, and
-        label smoothing makes them less confident.
+        with `early_stopping`, or by `partial_fit`. A warm start runs as many epochs as the fit
+        before it. If `max_epochs` is a number there are no first fits, but then the probabilities
+        are not calibrated, and label smoothing makes them less confident.
     early_stopping : bool, default=False
         Whether to stop when the log-loss of true labels on held-out rows stops improving. The
         weights of the best epoch are kept, or the initial weights if no epoch was better than
@@ -144,7 +144,7 @@ class NeuralClassifier(PredictionMixin, ClassifierMixin, BaseNeuralEstimator):
         for "1", "True" for True) counts as the category with the same text, if there is just
         one. A column without any known category causes a warning.
     warm_start : bool, default=False
-        Whether `fit` continues from the last fit, with its weights, preprocessor and
+        Whether `fit` continues from the previous fit, with its weights, preprocessor and
         optimiser state. The schedule starts again.
     callbacks : list of skorch callbacks, "disable" or None, default=None
         Callbacks that run during training, as shallow copies. A pair ``(name, callback)``
@@ -249,9 +249,10 @@ class NeuralClassifier(PredictionMixin, ClassifierMixin, BaseNeuralEstimator):
     - `early_stopping`: `lr_decay` "cosine";
     - `lr_decay` "plateau", which ends training by itself: up to 200 epochs.
 
-    The loss of a batch of ``B`` rows is ``sum_i w_i CE(y_i, z_i) / B``, with ``z`` the
-    logits and weights ``w`` scaled to mean 1 over all rows: a row of weight 2 counts
-    like two equal rows. The penalty of `weight_decay` is added to it.
+    The loss of a batch of ``B`` rows is ``sum_i w_i CE(y_i, z_i) / B``, where the sum goes over
+    its rows i, CE is the cross-entropy, ``y_i`` the label, ``z_i`` the logits and ``w_i`` the
+    weight of row i. The weights are scaled to mean 1 over all rows of `fit`: a row of weight 2
+    counts like two equal rows. The penalty of `weight_decay` is added to it.
 
     Examples
     --------
@@ -375,7 +376,7 @@ class NeuralClassifier(PredictionMixin, ClassifierMixin, BaseNeuralEstimator):
         Raises
         ------
         ValueError
-            For input or parameters that cannot be used, and if the loss is no longer
+            If the input or a parameter cannot be used, or if the loss is no longer
             finite. The classifier is left as it was before.
 
         Warns
@@ -399,7 +400,7 @@ class NeuralClassifier(PredictionMixin, ClassifierMixin, BaseNeuralEstimator):
         The preprocessor is fitted in the first call only, so the rows of that call should be
         many and varied: a category that they lack stays unknown, and a column that is constant
         in them is centred and clipped smoothly to (-3, 3), but not scaled. A schedule continues
-        too: it counts the epochs of all calls, and `max_epochs` is its length. With
+        too: it counts the epochs of all calls, and ends after `max_epochs` of them. With
         `early_stopping` the estimator has no `partial_fit`.
 
         Parameters

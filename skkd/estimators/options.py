@@ -51,7 +51,7 @@ def set_options(estimator: Any, options: Mapping[str, Any]) -> None:
     Raises
     ------
     TypeError
-        For a parameter with another prefix.
+        If a parameter has another prefix.
     """
     for name, value in options.items():
         if not name.startswith(OPTION_PREFIXES):

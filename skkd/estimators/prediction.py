@@ -42,7 +42,7 @@ class PredictionMixin:
         Raises
         ------
         ValueError
-            For no rows, as in all of scikit-learn.
+            If X has no rows, as everywhere in scikit-learn.
         """
         fitted = snapshot_of(self)
         logits = fitted._logits(X)
@@ -63,13 +63,16 @@ class PredictionMixin:
         Raises
         ------
         ValueError
-            For no rows, as in all of scikit-learn: skip an empty batch, or use
+            If X has no rows, as everywhere in scikit-learn: skip an empty batch, or use
             ``np.empty((0, len(clf.classes_)))`` as its result.
         """
         return softmax(self._logits(X))
 
     def predict_log_proba(self, X):
-        """The logarithm of each class's probability, exact and always finite.
+        """The natural logarithm of the probability of each class, in the order of `classes_`.
+
+        It is computed from the logits, so it is finite and accurate even for a probability that
+        is too small for float64.
 
         Parameters
         ----------
@@ -82,12 +85,12 @@ class PredictionMixin:
         Raises
         ------
         ValueError
-            For no rows, as in all of scikit-learn.
+            If X has no rows, as everywhere in scikit-learn.
         """
         return log_softmax(self._logits(X))
 
     def decision_function(self, X):
-        """The logits; for two classes, only the log-odds of the second class.
+        """The logit of each class; for two classes, only the log-odds of the second class.
 
         Parameters
         ----------
@@ -100,7 +103,7 @@ class PredictionMixin:
         Raises
         ------
         ValueError
-            For no rows, as in all of scikit-learn.
+            If X has no rows, as everywhere in scikit-learn.
         """
         logits = self._logits(X).astype(np.float64, copy=False)
         return logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits

@@ -7,8 +7,9 @@ Sun and Weinberger 2017, "On calibration of modern neural networks", arXiv:1706.
 
     tau = argmin over tau of - mean over the rows of log softmax(log p / tau)[y]
 
-The teacher is overconfident on the rows it was fitted on, so the probabilities p must be
-held-out, out-of-bag or out-of-fold predictions.
+Here p is the vector of the teacher's probabilities of all classes for a row, and y is the row's
+true class. The teacher is overconfident on the rows it was fitted on, so p must be a held-out,
+out-of-bag or out-of-fold prediction.
 """
 
 from typing import Any
@@ -90,10 +91,13 @@ def best_temperature(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray
 
     Examples
     --------
+    The prediction is right in two of three rows, so the best logit is log 2:
+
     >>> import numpy as np
-    >>> sure = np.tile([9.0, 0.0], (3000, 1))  # right in two of three rows
+    >>> logits = np.tile([9.0, 0.0], (3000, 1))
     >>> labels = np.array([0, 0, 1] * 1000)
-    >>> round(9 / best_temperature(sure, labels, np.ones(3000)), 2)  # log 2
+    >>> temperature = best_temperature(logits, labels, weights=np.ones(3000))
+    >>> round(9.0 / temperature, 2)
     0.69
     """
     rows = np.arange(len(labels))

@@ -58,12 +58,16 @@ class PiecewiseLinear(DocLinkMixin, BaseEstimator):
     Examples
     --------
     >>> import numpy as np
-    >>> PiecewiseLinear(n_bins=2).edges(np.arange(9.0), np.ones(9))
+    >>> PiecewiseLinear(n_bins=2).edges(values=np.arange(9.0), weight=np.ones(9))
     array([0., 4., 8.])
-    >>> PiecewiseLinear().edges(np.array([0.0, 1.0]), np.ones(2))
+    >>> PiecewiseLinear().edges(values=np.array([0.0, 1.0]), weight=np.ones(2))
     array([0., 1.])
-    >>> mostly_zero = np.array([100.0, 1.0, 1.0, 1.0, 1.0, 1.0])
-    >>> PiecewiseLinear(n_bins=3).edges(np.arange(6.0), mostly_zero)
+
+    If 100 of 105 rows have the value 0, this value is an edge, and the other edges are quantiles
+    of the values 1 to 5:
+
+    >>> n_rows_of_value = np.array([100.0, 1.0, 1.0, 1.0, 1.0, 1.0])
+    >>> PiecewiseLinear(n_bins=3).edges(values=np.arange(6.0), weight=n_rows_of_value)
     array([0., 1., 3., 5.])
     """
 
@@ -135,26 +139,26 @@ class SelectiveBins(PiecewiseLinear):
 
     There are two kinds of such columns:
 
-    ===============================================  =======================================
-    column                                           bins
-    ===============================================  =======================================
-    codes or counts: 3 to 8 different whole numbers  an edge at each value
-    one value in three quarters of the rows or more  at most `n_bins`, between quantiles; no
-                                                     bins for at most 8 different values
-    ===============================================  =======================================
+    - codes or counts: all values are whole numbers, and 3 to 8 of them are different. Each value
+      is an edge.
+    - columns with one very frequent value: it fills at least three quarters of the rows, and
+      there are more than 8 different values. After scaling, the other values would share a small
+      part of the range. There are at most `n_bins` bins, between quantiles.
 
-    After scaling, the rarer values of a column of the second kind would share a small part of
-    the range. All other columns have no bins.
+    All other columns have no bins.
 
-    A network cannot learn from too few rows. So each value of a column of the first kind must
-    have the weight of 12.5 rows, and the table must have 25 rows for each bin of all columns of
-    one kind together. If it has fewer, columns of the first kind have no bins, and columns of
-    the second kind have fewer bins, or no bins if fewer than 8 would be left.
+    Each bin needs enough rows to learn from:
+
+    - A column of codes has bins only if each of its values has the weight of at least 12.5 rows,
+      and if the table has at least 25 rows for each bin of all columns of codes together.
+    - The columns with a very frequent value have only so many bins that the table has at least
+      25 rows for each of their bins. If this leaves fewer than 8 bins for a column, none of
+      these columns has bins.
 
     Parameters
     ----------
     n_bins : int, default=32
-        The largest number of bins of a column of the second kind.
+        The largest number of bins of a column with a very frequent value.
 
     Examples
     --------
@@ -223,9 +227,10 @@ class TeacherBins(PiecewiseLinear):
     --------
     >>> import numpy as np
     >>> thresholds, gains = np.array([2.5, 7.5]), np.array([0.3, 0.1])
-    >>> TeacherBins().edges(np.arange(9.0), np.ones(9), (thresholds, gains))
+    >>> values, weight = np.arange(9.0), np.ones(9)
+    >>> TeacherBins().edges(values, weight, splits=(thresholds, gains))
     array([0. , 2.5, 7.5, 8. ])
-    >>> TeacherBins(n_bins=2).edges(np.arange(9.0), np.ones(9), (thresholds, gains))
+    >>> TeacherBins(n_bins=2).edges(values, weight, splits=(thresholds, gains))
     array([0. , 2.5, 8. ])
     """
 
@@ -360,7 +365,8 @@ class Bins:
 
     Examples
     --------
-    >>> bins = Bins.fit([np.array([0.0, 1.0, 3.0])], np.zeros(1), np.ones(1))
+    >>> edges = [np.array([0.0, 1.0, 3.0])]  # of a single column, with two bins
+    >>> bins = Bins.fit(edges, centre=np.zeros(1), scale=np.ones(1))
     >>> bins.transform(np.array([[2.0]]))
     array([[1. , 0.5]])
     """

@@ -1,12 +1,15 @@
 r"""Normal scores: a rank-based scaling of columns with heavy tails.
 
 If a column with heavy tails is scaled by its median and quartiles and then clipped, all values
-in a tail become nearly equal. Normal scores keep these values apart. The score of a value x is
+in a tail become nearly equal. Normal scores keep these values apart. The score of a value x of a
+column with median m is
 
-.. math:: s(x) = \frac{\Phi^{-1}(F(x))}{\Phi^{-1}(3/4) - \Phi^{-1}(1/4)}
+.. math::
+    s(x) - s(m), \qquad s(x) = \frac{\Phi^{-1}(F(x))}{\Phi^{-1}(3/4) - \Phi^{-1}(1/4)}
 
-minus the score of the median, where F(x) is the share of the weight below x plus half the share
-at x. An increasing function of the column has the same scores as the column.
+where F(x) is the share of the weight below x plus half the share at x, and :math:`\Phi^{-1}` is
+the quantile function of the standard normal distribution. An increasing function of the column
+has the same scores as the column.
 """
 
 from dataclasses import dataclass

@@ -56,6 +56,7 @@ def codes_by_meaning(categories: list, are_text: bool) -> dict[Any, int]:
     Parameters
     ----------
     categories : list
+        The categories of a column.
     are_text : bool
         True: use only the categories that are text. False: use only the categories that are
         not text.
@@ -63,10 +64,12 @@ def codes_by_meaning(categories: list, are_text: bool) -> dict[Any, int]:
     Returns
     -------
     dict of (int or float) to int
-        From :func:`meaning_of` a category to its position in `categories`.
+        Keys: the numbers, from :func:`meaning_of`. Values: positions in `categories`.
 
     Examples
     --------
+    "01" and "1" stand for the same number, and "b" for none:
+
     >>> codes_by_meaning(["01", "1", "2", "b"], are_text=True)
     {2: 2}
     """

@@ -160,10 +160,10 @@ class Preprocessor:
 
     @property
     def reads_as(self) -> Any:
-        """The value of the estimator's parameter `preprocessor`, which decides how X is read.
+        """The parameter `preprocessor` for which X is validated, before it is transformed.
 
-        X is validated and converted in the same way for all strings, so "auto" stands for each
-        of the strings.
+        X is validated in the same way for "robust", "standard" and "auto", so "auto" stands for
+        all of them.
         """
         return "auto"
 
@@ -194,7 +194,7 @@ class Preprocessor:
         return self.inputs is not None and self.inputs == other.inputs
 
     def warn_of_unknown(self, rows: Any, names: Any = None, argument: str = "X") -> None:
-        """Do nothing. ColumnPreprocessor warns of columns without a category known from `fit`."""
+        """Do nothing: only ColumnPreprocessor, which overrides this, has categories to check."""
 
     def blocks(self, rows: Any, most: int | None = None) -> Iterator[tuple[slice, np.ndarray]]:
         """Transform rows in consecutive blocks.
@@ -303,7 +303,7 @@ class OneHot:
         return indicators
 
     def knows_none(self, values: np.ndarray) -> bool:
-        """Whether no value is a category that is known from `fit`.
+        """Whether all values of a column are unknown: `fit` saw none of them.
 
         Parameters
         ----------
@@ -313,8 +313,9 @@ class OneHot:
         Returns
         -------
         bool
-            False if all values are missing. Also False if a value may be one of the rare
-            categories, because rare categories are not stored.
+            True if no value is a category from `fit`, nor stands for one. False if at least one
+            value is or may be a category from `fit`: rare categories are not stored, so another
+            value may be one of them. False also if all values are missing.
         """
         code_of = {category: code for code, category in enumerate(self.categories)}
         if any(value in code_of for value in values if value is not None):
@@ -542,7 +543,7 @@ class TransformerPreprocessor(Preprocessor):
 
 @contextmanager
 def _refused_if_too_large() -> Iterator[None]:
-    """Raise a clear ValueError if a transformer fails on an integer too large for a float."""
+    """Context: if a transformer fails on an integer too large for a float, raise ValueError."""
     try:
         yield
     except OverflowError as error:

@@ -133,7 +133,7 @@ def standardise(values: np.ndarray, centre: np.ndarray, scale: np.ndarray) -> np
 def smooth_clip(scaled: np.ndarray) -> np.ndarray:
     r"""Squash values smoothly to the range from -3 to 3, in place. Values near 0 hardly change.
 
-    .. math:: x / \sqrt{1 + (x/3)^2}
+    .. math:: x \mapsto x / \sqrt{1 + (x/3)^2}
 
     Parameters
     ----------
@@ -208,8 +208,8 @@ def _median_and_width(values: np.ndarray, weight: np.ndarray | None) -> tuple[fl
 
     The width is the distance between the quartiles. If the quartiles are equal, the width is
     half the range of the values, or infinite if the column is constant. Tails are judged in
-    units of the distance between the quartiles. If it is 0, the unit is the median distance from
-    the median, over the values that differ from the median.
+    units of the distance between the quartiles. If the quartiles are equal, the unit is another
+    one: of all values that differ from the median, the median distance from it.
     """
     lower, median, upper = quantiles(values, weight, QUARTILES)
     with np.errstate(over="ignore"):

@@ -32,6 +32,8 @@ def may_add_bins(config: Config, reader: RowReader, n_rows: int) -> bool:
     Returns
     -------
     bool
+        True if `numeric_encoding` is "auto", the network is narrow with at least one hidden
+        layer, and the table has at least `FEWEST_ROWS` rows and at most `MOST_COLUMNS` columns.
     """
     may_choose = "numeric_encoding" in config.left_auto and config.is_narrow
     has_hidden_layer = bool(config.layer_sizes)  # softmax regression stays linear

@@ -2,16 +2,16 @@
 
 On a noisy table a network overfits after a few epochs; on a clean one it improves to the last.
 In some schedules (CosLog, CosineRestarts) the learning rate falls to its minimum several times.
-Each minimum is a length at which training may end, and one training passes them all. The rule
-selects the longest length with a held-out loss close to the lowest one: the difference is at
-most its standard error. As this error is large for few held-out rows, the difference must also
-be within a fixed tolerance.
+The numbers of epochs at which it does are compared, and a single training reaches them all, one
+after another. The rule selects the largest number of epochs with a held-out loss close to the
+lowest one: the difference is at most its standard error. As this error is large for few held-out
+rows, the difference must also be within a fixed tolerance.
 
-Before the losses are compared, the logits of each length are divided by the temperature that
-gives the lowest log-loss on the held-out rows. The confidence of a network changes with the epochs
-and with label smoothing, and should not make a less accurate network win (Berta, Holzmüller,
-Jordan and Bach 2025, "Rethinking early stopping: refine, then calibrate", arXiv:2501.19195). The
-fitted network gets the temperature of the selected length.
+Before the losses are compared, the logits after each number of epochs are divided by the
+temperature that gives the lowest log-loss on the held-out rows. The confidence of a network
+changes with the epochs and with label smoothing, and should not make a less accurate network win
+(Berta, Holzmüller, Jordan and Bach 2025, "Rethinking early stopping: refine, then calibrate",
+arXiv:2501.19195). The fitted network gets the temperature of the selected number of epochs.
 """
 
 from typing import Any
@@ -35,15 +35,15 @@ FEWEST_ROWS = 200
 #: With fewer held-out rows nothing is selected, and defaults are used.
 FEWEST_HELD_OUT = 10
 
-#: A length is not selected if its loss is above `RELATIVE_TOLERANCE` times the lowest, plus
-#: `ABSOLUTE_TOLERANCE`.
+#: A number of epochs is not selected if its loss is above `RELATIVE_TOLERANCE` times the lowest,
+#: plus `ABSOLUTE_TOLERANCE`.
 RELATIVE_TOLERANCE, ABSOLUTE_TOLERANCE = 1.05, 0.005
 
 
 class EpochChoice:
     """Selects the number of epochs of a training by held-out log-losses.
 
-    The choice is among lengths: numbers of epochs after which the training may end.
+    Call :meth:`judge` after each number of epochs to compare.
 
     Parameters
     ----------
@@ -55,13 +55,15 @@ class EpochChoice:
     Attributes
     ----------
     n_epochs : int or None
-        The length selected so far; None before the first.
+        The number of epochs that is selected so far; None before the first call of `judge`.
     temperature : float
-        The temperature at which the log-loss of the selected length is lowest.
+        The temperature at which the log-loss is lowest after `n_epochs` epochs.
     losses : dict of int to float
-        Held-out log-loss at each length that was reached, each at its best temperature.
+        By number of epochs: the log-loss of the held-out rows, at the best temperature for this
+        number of epochs.
     row_losses : dict of int to ndarray of shape (n_rows,)
-        The log-loss of each held-out row at each length, at this temperature.
+        By number of epochs: the log-loss of each held-out row, at the same temperature as in
+        `losses`.
     """
 
     def __init__(self, labels: np.ndarray, weights: np.ndarray) -> None:
@@ -74,31 +76,33 @@ class EpochChoice:
 
     @property
     def loss(self) -> float:
-        """The log-loss at the selected length."""
+        """The held-out log-loss after the selected number of epochs."""
         return self.losses[self.n_epochs]
 
     @property
     def learned_nothing(self) -> bool:
-        """Whether no length has a lower log-loss than a prediction of the class frequencies."""
+        """Whether the network was never better than a prediction of the class frequencies."""
         shares = np.bincount(self.labels, weights=self.weights)
         shares = shares[shares > 0] / shares.sum()
         return bool(min(self.losses.values()) >= -shares @ np.log(shares))
 
     def judge(self, epoch: int, logits: np.ndarray) -> bool:
-        """Record the loss at a length, and select the length if the loss is close to the lowest.
+        """Record the loss after an epoch, and select this number of epochs if it is good.
+
+        It is good if the loss is close to the lowest one so far.
 
         Parameters
         ----------
         epoch : int
-            The length: number of epochs so far.
+            The number of epochs so far.
         logits : ndarray of shape (n_rows, n_classes)
             The network's logits for the held-out rows.
 
         Returns
         -------
         bool
-            Whether to stop training: True if the loss is higher than the lowest by more than
-            the standard error of the difference.
+            Whether to stop training: True if the loss is higher than the lowest one so far by
+            more than the standard error of the difference.
         """
         weights = self.weights
         row_losses, temperature = self._row_losses(logits)
@@ -114,7 +118,7 @@ class EpochChoice:
         return False
 
     def against(self, logits: np.ndarray) -> tuple[float, bool]:
-        """Compare another classifier with the network at the selected length.
+        """Compare another classifier with the network after the selected number of epochs.
 
         Parameters
         ----------
@@ -141,7 +145,7 @@ class EpochChoice:
 
 
 def is_worse(differences: np.ndarray, weights: np.ndarray, errors: float = 1.0) -> bool:
-    """Whether the weighted mean difference is above zero by more than some standard errors.
+    """Whether the weighted mean difference is above zero by more than `errors` standard errors.
 
     Parameters
     ----------

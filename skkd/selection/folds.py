@@ -140,7 +140,8 @@ class FoldTrainer:
         dataset : Dataset
             The rows to train on, from :meth:`dataset`.
         n_epochs : int or None
-            None means `max_epochs` of the configuration.
+            Number of epochs, without those of `previous`. None means `max_epochs` of the
+            configuration.
         previous : TrainingResult or None
             The training to continue; None trains from the beginning.
         on_epoch : callable or None

@@ -68,9 +68,10 @@ class Plan:
     def temperature_for(self, n_epochs: int | None) -> float:
         """The temperature by which to divide the logits after `n_epochs` epochs on all rows.
 
-        The selected temperature is used only if `n_epochs` is the selected number of epochs,
-        at which the temperature was measured. For another number it is 1. `n_epochs` is None
-        if early stopping decided which epoch to keep.
+        If something was selected, it is the temperature that was measured on held-out rows, but
+        only if `n_epochs` is the selected number of epochs; for another number it is 1. If nothing
+        was selected, it is `temperature`. `n_epochs` is None if early stopping decided which epoch
+        to keep.
         """
         if self.choice is None:
             return self.temperature
@@ -113,8 +114,8 @@ def make_plan(
         It has read the rows.
     seeds : Seeds
     reports_epochs : bool, default=False
-        Whether callbacks are called after each epoch. If True, the last fit trains from the
-        beginning, and does not continue a training of the selection.
+        Whether callbacks are called after each epoch. If True, the final fit to all rows trains
+        from the beginning, and does not continue a training of the selection.
 
     Returns
     -------
@@ -157,8 +158,8 @@ def _select(
 ) -> tuple[Trial | None, Dataset | None]:
     """Train all candidates, and return the trial that is best on held-out rows.
 
-    Also return the rows of its transfer set if the last fit can reuse them, else None. If too
-    few rows are held out, return (None, None) without any training.
+    Also return the rows of the best candidate's transfer set if the final fit to all rows can
+    reuse them, else None. If too few rows are held out, return (None, None) without any training.
     """
     splits = held_out_splits(config, data, seeds.split)
     n_rows = sum(effective_rows(held_out.targets["weights"]) for _, held_out in splits)
@@ -188,7 +189,7 @@ def _select(
             f"labels are noise, learning_rate={config.learning_rate!r} is too high, "
             "or a class has too few rows to be held out."
         )
-    if folds_of_clones is not None:  # the last fit has another teacher and other thresholds
+    if folds_of_clones is not None:  # the final fit has another teacher, other thresholds
         choice.start = None
         return choice, None
     return choice, trainers[0].transfer_rows.get(choice.candidate.name)
@@ -226,13 +227,15 @@ def _with_different_inputs(
 
 
 def _may_go_on_from_selection(plan: Plan, data: FitData) -> bool:
-    """Whether the last fit may continue the selected training from the middle.
+    """Whether the final fit to all rows may continue a training of the selection.
 
-    The held-out rows of the selection are then used in the last part of the training only. That
-    is acceptable with a transfer set, if the held-out rows are few among its rows and the last
-    part is at least half of the training. It is not acceptable without a transfer set, nor with
-    fresh rows, which would be made a second time, nor with validation rows for early stopping,
-    because their loss is recorded from the first epoch.
+    The first epochs are then trained without the held-out rows, which are used in the later ones
+    only. True if the candidate has a transfer set of at least twice as many rows as are held out,
+    at least half of the epochs are still to come, and the network has the same inputs.
+
+    False without a transfer set; with fresh rows for each epoch, because they would be made a
+    second time; and with validation rows for early stopping, because their loss is recorded from
+    the first epoch.
     """
     choice, transfer_rows = plan.choice, plan.transfer_rows
     if choice is None or choice.start is None or transfer_rows is None or data.valid is not None:
@@ -244,10 +247,10 @@ def _may_go_on_from_selection(plan: Plan, data: FitData) -> bool:
 
 
 def _lengths(config: Config) -> list[int]:
-    """Numbers of epochs after which training may end.
+    """The numbers of epochs that the selection compares, in ascending order.
 
-    With early stopping the list is empty. If the user gave `max_epochs` it holds only this number,
-    else the epochs at which the learning rate is lowest.
+    They are the epochs at which the learning rate falls to its minimum. If the user gave
+    `max_epochs`, the list holds only this number. With early stopping it is empty.
     """
     if config.early_stopping:
         return []

@@ -4,22 +4,23 @@ A candidate is something to learn from: labels alone, a teacher, or a teacher an
 Each candidate is trained on the training rows of each fold. The one with the lowest log-loss of
 true labels on the held-out rows is then trained again on all rows.
 
-To spend little training on candidates that lose, they are compared at several rungs: the last
-three numbers of epochs after which a training may end (Jamieson and Talwalkar 2016,
-"Non-stochastic best arm identification and hyperparameter optimization", arXiv:1502.07943).
+To spend little training on candidates that lose, they are compared at up to three rungs, and
+only those that stay are trained on until the next rung. A rung is a number of epochs: the rungs
+are the last three of those that may be selected (Jamieson and Talwalkar 2016, "Non-stochastic best
+arm identification and hyperparameter optimization", arXiv:1502.07943).
 
 A candidate can have a required margin: its loss is multiplied by a factor above 1 before it is
 compared, because its teacher may have seen the held-out rows. After each rung the candidate with
-the lowest multiplied loss stays. The two candidates with the lowest plain losses stay after the
-first rung, and one after the second, because a transfer set, which may have a margin, gains most
-in the end. Such a candidate is stopped, too, if repeating its last improvement would still leave
-it behind the best.
+the lowest multiplied loss is the best, and stays. A transfer set, which may have a margin, gains
+most in the end. So the two candidates with the lowest plain losses stay, too, after the first
+rung, and the one with the lowest plain loss after the second. But each of these is stopped if
+repeating its last improvement would still leave it behind the best.
 
-Before all this, encodings of numbers are compared at the first rung. This uses only the candidate
-with the lowest weight of the teacher, because a teacher that has seen the held-out rows would
-favour bins at its own thresholds. An encoding replaces the first one only if it is better by more
-than `CLEARLY` standard errors, because it makes the network larger. All candidates then use the
-best encoding.
+Before all this, encodings of numbers are compared at the first rung. Only one candidate is trained
+for this: the one in which the teacher has the lowest weight, because a teacher that has seen the
+held-out rows would favour bins at its own thresholds. Another encoding replaces the first one
+only if it is better by more than `CLEARLY` standard errors, because it makes the network larger.
+All candidates then use the best encoding.
 """
 
 from collections.abc import Callable, Sequence
@@ -52,8 +53,8 @@ class Choices:
     encodings : list of (skkd.preprocessing.PiecewiseLinear or None)
         Encodings of numbers; the first is used unless another is clearly better.
     lengths : list of int
-        Numbers of epochs after which training may end. If empty, networks are compared only
-        when their training has ended by early stopping.
+        The numbers of epochs to choose from, in ascending order. If the list is empty, no number
+        is chosen: each training runs until early stopping ends it, and then its loss is compared.
     """
 
     candidates: list[Candidate]
@@ -80,7 +81,7 @@ class Training:
         self.result: Any = None
 
     def go_on(self, n_epochs: int | None, on_epoch: Callable | None) -> None:
-        """Train for `n_epochs` more epochs: see :meth:`FoldTrainer.fit`."""
+        """Train for `n_epochs` more epochs; the parameters are those of :meth:`FoldTrainer.fit`."""
         if self.dataset is None:
             self.dataset = self.fold.dataset(self.candidate.name)
         earlier = self.result
@@ -116,10 +117,10 @@ class Trial(EpochChoice):
     encoding : skkd.preprocessing.PiecewiseLinear or None
         Encoding of numbers.
     lengths : list of int
-        See :class:`Choices`.
+        Numbers of epochs to choose from, in ascending order; see :class:`Choices`.
     folds : list of FoldTrainer
-        The held-out rows of all folds are pooled. With one fold each length is judged
-        as soon as it is reached, otherwise when the trainings of all folds have reached it.
+        The candidate is trained on each fold, and the held-out rows of all folds are pooled. The
+        loss after a number of epochs is computed when all these trainings have reached it.
 
     Attributes
     ----------
@@ -128,9 +129,10 @@ class Trial(EpochChoice):
     is_over : bool
         Whether training has ended: all epochs are done, or the loss rose clearly.
     start : skkd.training.result.TrainingResult or None
-        The training at the length before the selected one, which the last fit may continue.
-        None if the selected length is the first, or if there are several folds. After the
-        selection only the best trial keeps it.
+        The training as it was when it reached the number of epochs before the selected one, in
+        `lengths`. The final fit to all rows may continue from there. None if the selected number
+        is the first in `lengths`, or if there are several folds. After the selection only the
+        best trial keeps it.
     teacher_logits : ndarray of shape (n_rows, n_classes) or None
         The teacher's logits for the held-out rows; None without a teacher.
     trials : dict of str to Trial
@@ -166,7 +168,8 @@ class Trial(EpochChoice):
         Parameters
         ----------
         end : int or None
-            None trains until the training ends by itself, and records only the final losses.
+            None trains until early stopping or `max_epochs` ends the training, and records
+            only the loss at its end.
         """
         parts = [end]
         if len(self.trainings) > 1 and end is not None:
@@ -191,15 +194,15 @@ class Trial(EpochChoice):
         if not has_one_fold:
             lengths = [len(training.result.history) for training in self.trainings]
             self.n_done = round(np.mean(lengths)) if end is None else end
-        if not (has_one_fold and self.losses):  # else each length was judged when reached
+        if not (has_one_fold and self.losses):  # else judged at each of `lengths` already
             self.is_over = self._judge([training.result.network for training in self.trainings])
         self.is_over |= end is None or end == self.lengths[-1]
 
     @property
     def projected_loss(self) -> float:
-        """The loss at the next length, if the last improvement is repeated.
+        """The loss at the next number of epochs, if it falls as much as it did the last time.
 
-        It is 0 if there was only one length so far.
+        It is 0 if there is only one loss so far.
         """
         *earlier, last = self.losses.values()
         return 2 * last - earlier[-1] if earlier else 0.0
@@ -225,15 +228,16 @@ class Trial(EpochChoice):
     def release(self, keeps_start: bool = False) -> None:
         """Free rows and networks, and keep the losses; the trial cannot be trained further.
 
-        `keeps_start` also keeps `start`, the training that the last fit may continue.
+        If `keeps_start` is True, keep `start`, too.
         """
         self.trainings, self._latest = [], None
         self.start = self.start if keeps_start else None
 
     def is_better_than(self, rival: "Trial") -> bool:
-        """Whether this trial's loss is lower than a rival's by more than `CLEARLY` errors.
+        """Whether this trial's loss is clearly lower than a rival's.
 
-        Each of the two losses is that of the trial's own selected length.
+        Clearly means by more than `CLEARLY` standard errors. Each of the two losses is the one
+        after the number of epochs that the trial itself has selected.
         """
         ours, theirs = (trial.row_losses[trial.n_epochs] for trial in (self, rival))
         return is_worse(theirs - ours, self.weights, errors=CLEARLY)
@@ -249,7 +253,7 @@ def choose(choices: Choices, folds: list[FoldTrainer], is_seen: bool = False) ->
     is_seen : bool, default=False
         Whether the table is small and the teacher may have seen the held-out rows. The
         teacher's soft labels of similar rows then reveal some of the held-out labels, and
-        longer training exploits this. Therefore no candidate is trained for more epochs than
+        longer training exploits this. So if True, no candidate is trained for more epochs than
         are best for labels alone.
 
     Returns
@@ -288,8 +292,8 @@ def _best_of(running: list[Trial], rungs: Sequence[int | None], reference: Trial
     """Run successive halving, and return the best trial.
 
     After each rung the best trial stays, and at most as many others as there are rungs to come.
-    If a reference is given, labels alone, no trial is trained for more epochs than are best for
-    the reference. For this the reference is trained first at each rung, even after it has lost.
+    The reference is None, or the trial of labels alone: then no trial is trained for more epochs
+    than are best for the reference, which is trained first at each rung, even after it has lost.
     """
     for n_rungs_to_come, rung in zip(reversed(range(len(rungs))), rungs, strict=True):
         if len(running) == 1:

@@ -3,16 +3,27 @@
 For small networks autograd's bookkeeping takes half of the time of a training step. This
 module avoids it: the table :data:`PASSES` maps each kind of layer to a class with a forward
 and a backward function. A new kind of layer needs an entry there; the activations come from
-:mod:`skkd.activations`. The gradients are those of autograd, up to rounding. With ``dv`` for
-the derivative of the loss by ``v``:
+:mod:`skkd.activations`. The gradients are those of autograd, up to rounding.
 
-=========  =====================================  ======================================
-Linear     z = x W^T + b                          dW = dz^T x, db = sum dz, dx = dz W
-  scaled   z = x (W s)^T + b                      dW = (dz^T x) s, ds = sum W (dz^T x)
-BatchNorm  z = gamma (x - mean) / sd + beta       torch's own kernel
-relu ...   z = f(x)                               dx = dz f'(x), torch's own kernels
-Dropout    z = x m, m = mask / (1 - p)            dx = dz m
-=========  =====================================  ======================================
+A layer turns its inputs ``x`` of shape (n_rows, n_inputs) into outputs ``z`` of shape
+(n_rows, n_units). ``dv`` stands for the derivative of the loss by ``v``, which has the shape of
+``v``. ``@`` is the matrix product, and ``*`` multiplies element by element:
+
+============  ==================================  ========================================
+layer         forward                             backward
+============  ==================================  ========================================
+Linear        z = x @ W.T + b                     dW = dz.T @ x, db = sum of dz over rows,
+                                                  dx = dz @ W
+ScaledLinear  z = x @ (W * s).T + b               dW = (dz.T @ x) * s, db as for Linear,
+                                                  ds = sum of W * (dz.T @ x) over units
+BatchNorm     z = gamma * (x - mean) / sd + beta  by torch's own kernel
+activation f  z = f(x)                            dx = dz * f'(x), by torch's own kernels
+Dropout       z = x * m                           dx = dz * m
+============  ==================================  ========================================
+
+``W`` are the weights, of shape (n_units, n_inputs), ``b`` the biases of the units, and ``s`` the
+scales of the inputs. ``mean`` and ``sd`` are those of each column of ``x`` in the batch. ``m`` is
+0 for a dropped unit and ``1 / (1 - p)`` for the others, where ``p`` is the probability of a drop.
 """
 
 from collections.abc import Callable
@@ -37,7 +48,8 @@ class Backprop:
     module : skkd.modules.MLP
         The `grad` of its parameters is overwritten in place.
     gradient : callable
-        (logits, targets) -> (one loss per row, derivative of each loss by the row's logits).
+        Called with (logits, targets) of a batch. It returns one loss per row, and the derivative
+        of each loss by the row's logits.
     weighted : bool, default=True
         Whether to multiply each loss by the row's weight, ``targets["weights"]``. False saves
         time if all weights are 1.
@@ -76,7 +88,10 @@ class Backprop:
     def __call__(
         self, X: torch.Tensor, targets: dict[str, torch.Tensor]
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Set the gradients of a batch, and return the losses and the logits of its rows."""
+        """Set the `grad` of all parameters to the gradient of the mean loss of a batch.
+
+        Return (losses, logits) of the rows, with the losses multiplied by the rows' weights.
+        """
         logits = X
         for layer in self.passes:
             logits = layer.forward(logits)
@@ -113,7 +128,10 @@ class LinearPass:
 
 
 class ScaledLinearPass(LinearPass):
-    """Passes of a ScaledLinear layer: always the first, so the input needs no gradient."""
+    """Forward and backward functions of a ScaledLinear layer.
+
+    It is always the first layer of the network, so no gradient of its input is needed.
+    """
 
     def __init__(self, layer: Any) -> None:
         super().__init__(layer)
@@ -132,7 +150,10 @@ class ScaledLinearPass(LinearPass):
 
 
 class OutputPass(LinearPass):
-    """Passes of the last layer: logits lie class by class in memory, faster for few classes."""
+    """Forward and backward functions of the last layer.
+
+    The logits are stored class after class in memory, which is faster for few classes.
+    """
 
     bias: torch.Tensor
 
@@ -203,6 +224,7 @@ def activation_pass(activation: Activation) -> type:
     Returns
     -------
     type
+        Made with the layer as its only argument; its methods are `forward` and `backward`.
     """
     backward: Any = activation.backward
     forward = activation.forward or (lambda layer, x: layer(x))

@@ -35,12 +35,12 @@ class Rows(Dataset):
         The dtype of the batches and of all floating-point targets.
     device : torch.device
     n_labelled : int, default=None
-        Number of labelled rows; None means all. They come first, and every pass (epoch) has
-        all of them. The other rows are a transfer set: each pass has the next ones, at most
-        `n_labelled`.
+        Number of labelled rows; None means all. They come first, and every epoch visits all of
+        them. The other rows are a transfer set: each epoch visits the next ones of it, at most
+        `n_labelled`, and begins again after the last.
     fresh_rows : callable, default=None
-        Called without arguments before every pass except the first. It returns Rows that
-        replace the transfer set, of the same number, or None to keep the transfer set.
+        Called without arguments before every epoch except the first. It returns a new transfer
+        set, as Rows of the same number, or None to keep the present one.
     prepare : callable, default=None
         Converts the dict of target tensors to the form that the loss needs.
     """
@@ -82,17 +82,17 @@ class Rows(Dataset):
 
     @property
     def n_per_pass(self) -> int:
-        """Number of rows in one pass."""
+        """Number of rows that one epoch visits."""
         n_labelled = len(self) if self.n_labelled is None else self.n_labelled
         return n_labelled + min(len(self) - n_labelled, n_labelled)
 
     def begin_pass(self) -> None:
-        """Before every pass except the first, replace the transfer set by fresh rows, if any."""
+        """Begin an epoch: replace the transfer set by fresh rows, except in the first epoch."""
         if self.fresh_rows is not None and self.n_passes > 0:
             self._replace_transfer_set(self.fresh_rows())
 
     def next_pass(self) -> torch.Tensor:
-        """Start a new pass, and return the indices of its rows.
+        """Return the indices of the rows that the next epoch visits.
 
         These are all labelled rows and the next rows of the transfer set, evenly mixed.
 
@@ -148,21 +148,21 @@ def _pick(tensor: torch.Tensor, rows: slice | torch.Tensor) -> torch.Tensor:
 
 
 class Batches:
-    """Iterate over one pass of the rows, in batches ``(X, targets)``.
+    """Iterate over rows once, in batches ``(X, targets)``: for an epoch, or a validation.
 
     Parameters
     ----------
     rows : Rows
     batch_size : int
         Approximate number of labelled rows per batch. Rows of a transfer set are added to
-        them, so that a pass has as many batches with a transfer set as without.
+        them, so that there are as many batches with a transfer set as without.
     generator : torch.Generator, default=None
-        Shuffles the rows in each pass; None keeps their order. A single batch of all rows is
-        not shuffled, because its order has no effect.
+        Shuffles the rows in each iteration; None keeps their order. A single batch of all rows
+        is not shuffled, because its order has no effect.
     takes_turns : bool, default=True
-        If True, a pass has all labelled rows and the next rows of the transfer set, at most
-        as many as there are labelled rows. If False, a pass has all rows, and the position in
-        the transfer set does not move.
+        True, for an epoch of training: visit all labelled rows and the next rows of the transfer
+        set, at most as many as there are labelled rows. False, for a validation: visit all rows,
+        and leave the position in the transfer set where it is.
     """
 
     def __init__(

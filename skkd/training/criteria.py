@@ -2,8 +2,9 @@
 
 A criterion that is called with logits and targets returns one loss per row, which autograd can
 differentiate. Its method `gradient` returns the losses and their derivative by the logits,
-without autograd. For the cross-entropy ``CE(y, z)`` this derivative is ``softmax(z) - y``. For
-a teacher loss it is a method of the loss object in :mod:`skkd.losses`.
+without autograd. For the cross-entropy this derivative is ``softmax(z) - y``, with the logits
+``z`` of a row and the probabilities ``y`` of its classes (one-hot for a hard label). The classes
+of teacher losses in :mod:`skkd.losses` have a method for their own derivative.
 """
 
 import math
@@ -33,6 +34,7 @@ class LabelLoss:
     Parameters
     ----------
     label_smoothing : float, default=0.0
+        Share of the uniform distribution that is mixed into the labels.
 
     Examples
     --------
@@ -47,7 +49,7 @@ class LabelLoss:
     label_smoothing: float = 0.0
 
     def __call__(self, logits: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
-        """One loss per row.
+        """Compute the loss of each row.
 
         Parameters
         ----------
@@ -65,11 +67,11 @@ class LabelLoss:
         return targets
 
     def of_ignorance(self, n_classes: int) -> float:
-        """The loss of a network that deems all classes equally likely: ``log K``."""
+        """The loss of a network that deems all classes equally likely: ``log(n_classes)``."""
         return math.log(n_classes)
 
     def gradient(self, logits: Tensor, targets: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """The losses, and their derivative by the logits.
+        """Compute the loss of each row, and its derivative by the logits of the row.
 
         Parameters
         ----------
@@ -110,6 +112,7 @@ class TaughtLoss:
     Parameters
     ----------
     temperature : float
+        Softens teacher and student in the teacher term.
     alpha : float
         Weight of the teacher term; the label term has the weight ``1 - alpha``.
     label_smoothing : float, default=0.0
@@ -120,9 +123,9 @@ class TaughtLoss:
     Examples
     --------
     >>> import torch
-    >>> z = torch.tensor([[2.0, 0.0]])
-    >>> targets = {"labels": torch.tensor([0]), "teacher_logits": z}
-    >>> TaughtLoss(temperature=2.0, alpha=1.0)(z, targets)
+    >>> logits = torch.tensor([[2.0, 0.0]])  # of the student, and the same of the teacher
+    >>> targets = {"labels": torch.tensor([0]), "teacher_logits": logits}
+    >>> TaughtLoss(temperature=2.0, alpha=1.0)(logits, targets)
     tensor([0.])
     """
 
@@ -138,13 +141,13 @@ class TaughtLoss:
         object.__setattr__(self, "distance", loss)
 
     def __call__(self, logits: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
-        """One loss per row.
+        """Compute the loss of each row.
 
         Parameters
         ----------
         logits : torch.Tensor of shape (n_rows, n_classes)
         targets : dict
-            - "labels": codes of shape (n_rows,), any code where alpha is 1;
+            - "labels": codes of shape (n_rows,), any code for a row whose alpha is 1;
             - "teacher_logits": finite, of shape (n_rows, n_classes);
             - "weights" (optional): of shape (n_rows,), for a teacher loss that compares rows;
             - "alpha" (optional): of shape (n_rows,), replaces `alpha` row by row.
@@ -180,8 +183,8 @@ class TaughtLoss:
     def prepared(self, targets: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Compute in advance the parts of the loss that do not depend on the student.
 
-        With KL at T = 1, the sum of the two terms is a constant plus one cross-entropy, with a
-        mixture of label and soft label as its target.
+        With the teacher loss "kl" and temperature 1, the loss is a constant plus one
+        cross-entropy, whose target is a mixture of label and soft label.
 
         Parameters
         ----------
@@ -191,8 +194,9 @@ class TaughtLoss:
         Returns
         -------
         dict
-            With KL at T = 1, "mixture", of shape (n_rows, n_classes), and "constant", of shape
-            (n_rows,), replace "teacher_logits" and "alpha". Otherwise `targets` unchanged.
+            With "kl" and temperature 1: `targets` with "mixture", of shape (n_rows, n_classes),
+            and "constant", of shape (n_rows,), in place of "teacher_logits" and "alpha".
+            Otherwise `targets` unchanged.
         """
         is_one_term = self.temperature == 1 and type(self.distance) is ForwardKL
         if "mixture" in targets or not is_one_term:
@@ -211,7 +215,7 @@ class TaughtLoss:
         return {**others, "mixture": mixture.t().contiguous(), "constant": constant}
 
     def gradient(self, logits: Tensor, targets: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """The losses, and their derivative by the logits.
+        """Compute the loss of each row, and its derivative by the logits of the row.
 
         Parameters
         ----------
@@ -243,7 +247,7 @@ class TaughtLoss:
 
 
 def _by_mixture(logits: Tensor, targets: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """Losses and derivative for prepared targets; the derivative is softmax(z) - mixture."""
+    """Losses, and their derivative ``softmax(logits) - mixture``, for prepared targets."""
     log_p = _log_softmax_by_class(logits)
     mixture = targets["mixture"].t()
     losses = targets["constant"] - (mixture * log_p).sum(0)

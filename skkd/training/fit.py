@@ -95,6 +95,7 @@ def fit_dataset(
     valid : skkd.data.dataset.Dataset or None
         Held-out rows; their loss is recorded after each epoch.
     n_classes, n_epochs, seed : int
+        `n_epochs` does not count the epochs of `previous`.
     previous : TrainingResult, default=None
         The earlier training to continue, from its weights and, if it has one, its training
         state.
@@ -151,17 +152,17 @@ def fit_dataset(
 def warn_if_diverged(
     result: TrainingResult, criterion: Any, n_classes: int, learning_rate: float
 ) -> None:
-    """Warn if the final loss is far above that of a network that learned nothing.
+    """Warn if the final loss is over `MOST_TIMES` times that of a network that learned nothing.
 
     Parameters
     ----------
     result : TrainingResult
-        If the best epoch was kept, the lowest validation loss is compared, otherwise the
+        If the best epoch was kept, its final loss is the lowest validation loss, otherwise the
         training loss of the last epoch. After fewer than `FEWEST_EPOCHS` epochs there is no
         warning.
-    criterion : criterion
-        As in :func:`fit_dataset`. If its `of_ignorance` is infinite, the training loss never
-        causes a warning.
+    criterion : skkd.training.criteria.LabelLoss or TaughtLoss
+        Its `of_ignorance` is the training loss of a network that learned nothing. If that is
+        infinite, the training loss never causes a warning.
     n_classes : int
     learning_rate : float
     """
@@ -184,10 +185,11 @@ def warn_if_diverged(
 
 @contextmanager
 def _runtime(config: Config, device: torch.device, seed: int, n_threads: int) -> Iterator[None]:
-    """Context: fix the number of threads, enable gradients, for a custom module seed torch.
+    """Context in which torch can train: its threads are set and its gradients are enabled.
 
-    The threads are acquired before the global generator. The reverse order could deadlock:
-    another fit may hold the threads while a callback waits for the generator to predict.
+    For a custom module, torch's global generator is seeded, too. The threads are acquired before
+    that generator. The reverse order could deadlock: another fit may hold the threads while a
+    callback waits for the generator to predict.
     """
     with ExitStack() as stack:
         stack.enter_context(threads_of_fit(n_threads))
@@ -311,7 +313,7 @@ def _build_module(
 
 
 def _module_arguments(config: Config, preprocessor: Any, n_classes: int) -> dict[str, Any]:
-    """The arguments of a custom module: `module__*`, and n_features and n_classes if taken."""
+    """The arguments of a custom module: `module__*`, n_features and n_classes if it takes them."""
     arguments = dict(config.module_options)
     check_options_of(config.module, arguments, "module__")
     takes = inspect.signature(config.module).parameters

@@ -53,7 +53,7 @@ class Recipe:
     learning_rate: float
     batch_size: int
     max_epochs: int
-    schedule_epochs: int  #: length of the schedules; one call may run fewer epochs
+    schedule_epochs: int  #: epochs that the schedules span; one call may run fewer
     shuffle_generator: torch.Generator | None  #: None keeps the rows in order
     weight_decay: float = 0.0  #: L2 penalty, if the optimiser has no weight decay
     max_grad_norm: float | None = None
@@ -284,7 +284,7 @@ class _Net(NeuralNetClassifier):
         return Batches(dataset, max(self.recipe.batch_size, 1024), takes_turns=False)
 
     def notify(self, method_name: str, **cb_kwargs: Any) -> None:
-        """Call our own hook, then those of the callbacks.
+        """Call the hook `method_name`: first the net's own, then that of each callback.
 
         If a callback itself raises KeyboardInterrupt, training stops after the epoch, without
         an error.
@@ -597,10 +597,11 @@ class _Net(NeuralNetClassifier):
 
 
 def _raised_by(callback: Any, interrupt: KeyboardInterrupt) -> bool:
-    """Whether a callback itself raised KeyboardInterrupt, as skorch's callbacks do to stop.
+    """Whether a callback itself raised a KeyboardInterrupt, rather than the user by Ctrl-C.
 
-    A real Ctrl-C interrupts a function that the callback calls, or an instruction other than
-    ``raise``.
+    True if it was raised by a ``raise`` statement in a method of the callback: skorch's callbacks
+    stop training in this way. False if it was raised anywhere else: in a function that the
+    callback calls, or in another statement of the callback.
     """
     traceback: Any = interrupt.__traceback__
     depth = 0

@@ -59,7 +59,7 @@ def make_optimizer(
         Used by "sgd" if momentum is not 0.
     rate_factors : dict of torch.nn.Parameter to float, default=None
         Factor of the learning rate for each parameter, by default 1. Each parameter group
-        has its factor as "rate_factor". Decoupled weight decay does not change with it.
+        has its factor as "rate_factor". The factor does not change decoupled weight decay.
         Ignored for a class without weight decay, such as LBFGS, which takes a single group.
     options : dict, default=None
         Further arguments of the class, for example ``betas``.
@@ -127,7 +127,7 @@ def _made(
 
 
 def _is_weight(parameter: torch.Tensor) -> bool:
-    """Whether a parameter is a weight: biases and BatchNorm's scales are vectors."""
+    """Whether a parameter is a weight, not a bias or scale: only these two are vectors."""
     return parameter.ndim > 1
 
 
@@ -152,11 +152,12 @@ def has_weight_decay(optimizer_class: type[torch.optim.Optimizer]) -> bool:
 
 @dataclass(frozen=True)
 class L2Penalty:
-    """The penalty ``weight_decay / 2 * sum w^2`` as a part of the loss.
+    """The L2 penalty on weights, ``weight_decay / 2 * sum w^2``, as a part of the loss.
 
     Parameters
     ----------
     weights : list of torch.nn.Parameter
+        The sum goes over all numbers w in all of them.
     weight_decay : float
 
     Examples
@@ -203,16 +204,17 @@ def penalty_of(optimizer: torch.optim.Optimizer, weight_decay: float) -> L2Penal
     Returns
     -------
     L2Penalty or None
-        None if the optimiser has its own weight decay, if ``weight_decay=0``, or if there are
-        no weights, only vectors.
+        None if the optimiser has its own weight decay, if ``weight_decay=0``, or if all
+        parameters are biases or scales.
 
     Examples
     --------
     >>> layer = torch.nn.Linear(2, 2)
     >>> penalty_of(torch.optim.Adam(layer.parameters()), 0.1) is None
     True
-    >>> len(penalty_of(torch.optim.LBFGS(layer.parameters()), 0.1).weights)
-    1
+    >>> penalty = penalty_of(torch.optim.LBFGS(layer.parameters()), 0.1)
+    >>> penalty.weights == [layer.weight]  # without the bias
+    True
     """
     if weight_decay == 0 or has_weight_decay(type(optimizer)):
         return None

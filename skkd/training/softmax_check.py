@@ -15,7 +15,7 @@ FEWEST_ROWS = 8
 
 
 def warn_of_probabilities(module: nn.Module, X: torch.Tensor) -> None:
-    """Warn where the outputs of a module are probabilities, or their logarithms.
+    """Warn if the outputs of a module are probabilities, or their logarithms.
 
     If all rows have equal outputs, there is a warning only if a softmax layer made them: a last
     layer with constant initial weights gives equal outputs, too.

@@ -548,7 +548,7 @@ def test_no_rows_are_refused_as_scikit_learn_does(rows, preprocessor):
 
 def test_the_docstrings_mention_the_error_for_no_rows():
     for method in ("predict", "predict_proba", "predict_log_proba", "decision_function"):
-        assert "For no rows" in getattr(NeuralClassifier, method).__doc__
+        assert "If X has no rows" in getattr(NeuralClassifier, method).__doc__
 
 
 # What no parameter may be ----------------------------------------------------------------
