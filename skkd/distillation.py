@@ -68,12 +68,13 @@ class TeacherSupervision:
     Attributes
     ----------
     classes : ndarray of shape (n_classes,)
+        The sorted class labels of the student.
     targets : dict of str to ndarray
         Training targets of each row: "labels" (class codes) and "teacher_logits".
     teacher : Teacher or None
         None if `teacher_proba` is given.
     agreement : float
-        Balanced accuracy of the teacher's most likely classes, compared with y.
+        Balanced accuracy of the classes that the soft labels make most likely, compared with y.
     temperature : float
         The teacher's logits were divided by this; 1 if the teacher is not calibrated.
     clock : Clock
@@ -146,8 +147,8 @@ class TeacherSupervision:
         """The candidates to compare on held-out rows.
 
         They are "teacher", "labels" and "transfer set", or some of these. The parameters `alpha`
-        and `augment` and the argument X_unlabeled decide which. The first candidate is used if
-        no rows can be held out.
+        and `augment` and the argument X_unlabeled decide which. If `can_select` is false, no
+        rows can be held out, and the first candidate is used.
         """
         is_alpha_auto = is_auto(self.config.alpha)
         if self.alpha == 0:
@@ -178,8 +179,10 @@ class TeacherSupervision:
     def thresholds(self, may_add_bins: bool) -> dict | None:
         """The thresholds of the teacher's trees, by index of the column of X.
 
-        None if the teacher has no such trees, or if no numeric encoding needs thresholds. Warns
-        if the user has asked for thresholds and there are none.
+        None if the teacher has no trees that split columns of X, or if no numeric encoding needs
+        thresholds. `may_add_bins` tells whether the selection may try an encoding that needs
+        them although the user has not asked for one. Warns if the user has asked for thresholds
+        and there are none.
         """
         encoding = resolve_encoding("numeric_encoding", self.config.numeric_encoding)
         may_use = may_add_bins and self.config.alpha != 0 and is_plain_table(self.data.X)
@@ -202,9 +205,10 @@ class TeacherSupervision:
     ) -> list[Fold] | None:
         """For each split, a Fold with a clone of the teacher fitted without the held-out rows.
 
-        None in these cases: no candidate uses the teacher; the caller gives validation rows;
-        clones may not be fitted; a clone would lack a class; fitting or calling a clone fails
-        (with a warning).
+        `splits` are pairs (training rows, held-out rows). The result is None in these cases: no
+        candidate uses the teacher; the caller gives validation rows; `_may_fit_clones` is false;
+        a class occurs among the held-out rows only; fitting or calling a clone fails (with a
+        warning).
         """
         uses_teacher = any(candidate.alpha for candidate in candidates)
         if not (uses_teacher and data.held_out is None and self._may_fit_clones()):
@@ -236,9 +240,10 @@ class TeacherSupervision:
         candidates: list[Candidate],
         needs_thresholds: bool,
     ) -> Fold:
-        """Fit a clone of the teacher to the rows of `index`, and make a Fold with its soft labels.
+        """Fit a clone of the teacher to some rows, and make a Fold with the clone's soft labels.
 
-        Its soft labels replace those in `split` and in the transfer sets of `candidates`.
+        `index` holds the indices of all rows but the held-out ones. The clone's soft labels
+        replace those in `split`, and the clone labels the transfer sets of `candidates`.
         """
         train, held_out = split
         X, weights = self.data.X, self.data.sample_weight
@@ -266,17 +271,20 @@ class TeacherSupervision:
         return Fold(train, held_out, candidates, thresholds)
 
     def _with_soft_labels(self, dataset: Dataset, soft_labels: np.ndarray) -> Dataset:
-        """A copy of a dataset with other soft labels, stored as the target "teacher_logits"."""
+        """A copy of a dataset whose target "teacher_logits" is made from other soft labels.
+
+        A row without a soft label gets its one-hot label.
+        """
         soft_labels = _filled_with_labels(soft_labels, dataset.targets["labels"])
         return dataset.with_target("teacher_logits", self.logits(soft_labels))
 
     def _soft_labels_by_member(
         self, teacher_proba: Any, remember: bool
     ) -> tuple[Teacher | None, list[MemberLabels]]:
-        """Make the teacher, and the soft labels of the training rows by each of its members.
+        """Make the teacher, and the soft labels that each of its members gives to the rows of X.
 
-        If `teacher_proba` is given, there is no teacher (None), and `teacher_proba` takes the
-        place of the only member's soft labels.
+        If the caller gave `teacher_proba`, the result is None in place of a teacher, and a list
+        with one entry: `teacher_proba`, as if it were the soft labels of a single member.
         """
         config, data = self.config, self.data
         if teacher_proba is not None:
@@ -320,12 +328,16 @@ class TeacherSupervision:
         return is_allowed and self.teacher is not None and can_be_cloned(self.config.teacher)
 
     def _weights_of_soft_labels(self, soft_labels: np.ndarray) -> np.ndarray:
-        """Sample weights, 0 for rows without a soft label."""
+        """The sample weights of the rows, with 0 for each row that has no soft label."""
         weights = self.data.sample_weight
         return (soft_labels.sum(axis=1) > 0) * (1.0 if weights is None else weights)
 
     def _sampler(self, can_select: bool) -> Any:
-        """The unfitted sampler of synthetic rows, or None if no rows are to be made."""
+        """The unfitted sampler of synthetic rows, or None if no synthetic rows are to be made.
+
+        With ``augment="auto"`` the sampler is a Munge if rows can be held out (`can_select`) and
+        if X, the preprocessor and the module suit it; else None.
+        """
         config = self.config
         if config.augment is None:
             return None
@@ -381,7 +393,7 @@ def check_arguments_of_fit(config: DistilledConfig, teacher_proba: Any, X_unlabe
 
 
 def _check_without_teacher(config: DistilledConfig, X_unlabeled: Any) -> None:
-    """Raise an error for parameters that need a teacher, if `teacher_proba` is given instead."""
+    """Raise an error if `teacher_proba` is given and a parameter or argument needs a teacher."""
     if config.asks_out_of_sample:
         refuse("soft_labels", config.soft_labels, "'auto' or 'in_sample' beside teacher_proba")
     if not (config.augment is None or is_auto(config.augment)):

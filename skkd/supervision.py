@@ -42,7 +42,7 @@ class Candidate:
     criterion : skkd.training.criteria.LabelLoss or TaughtLoss
         The training loss.
     alpha : float, default=0.0
-        Weight of the teacher on rows with labels.
+        Weight of the teacher in the loss of rows with labels.
     transfer_set : TransferSet, default=None
         Rows that only the teacher labels.
     is_calibrated : bool, default=True
@@ -52,8 +52,9 @@ class Candidate:
         compared. Above 1 if the teacher may have seen the held-out rows, because the loss is
         then too low.
     required_margin_if_trusted : float, default=1.0
-        Replaces `required_margin` if the best of the candidates without a margin uses the
-        teacher, because this shows that the teacher helps.
+        Used instead of `required_margin` if the teacher is trusted. It is trusted if, among
+        the candidates with ``required_margin <= 1``, the one with the lowest held-out loss
+        uses the teacher.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Candidate:
         Parameters
         ----------
         labelled : Dataset
+            The rows with labels.
         transfer_rows : Dataset, default=None
             The rows of the transfer set, if they have been made before. None makes them now.
 
@@ -94,7 +96,7 @@ class Candidate:
         return replace(self, required_margin=1.0, required_margin_if_trusted=1.0)
 
     def sharing_seconds(self, n_sets: int) -> "Candidate":
-        """A copy whose transfer set gets an equal share of the time limit.
+        """A copy whose transfer set has its time limit divided by the number of transfer sets.
 
         Parameters
         ----------
@@ -131,6 +133,7 @@ class Fold(NamedTuple):
     Parameters
     ----------
     train, held_out : Dataset
+        The training rows and the held-out rows, with their targets.
     candidates : list of Candidate
     thresholds : dict or None
         The thresholds of the teacher's trees, by index of the column of X. They are bin
@@ -165,8 +168,8 @@ class Supervision(Protocol):
         """The thresholds of the teacher's trees, by index of the column of X.
 
         They are bin edges of a numeric encoding. None if there are none, or if no encoding needs
-        them. With `may_add_bins`, the selection may try such an encoding even if the user has
-        not asked for one.
+        them. `may_add_bins` tells whether the selection may try such an encoding although the
+        user has not asked for one.
         """
 
     def without(
@@ -178,8 +181,9 @@ class Supervision(Protocol):
     ) -> list[Fold] | None:
         """For each split, a Fold with a teacher that was fitted without the held-out rows.
 
-        None if there is no teacher, or if it cannot be fitted again. `thresholds` is the result
-        of the method `thresholds`; if it is not None, each Fold gets thresholds, too.
+        `splits` are pairs (training rows, held-out rows). The result is None if there is no
+        teacher, or if it cannot be fitted again. `thresholds` is the result of the method
+        `thresholds`; if it is not None, each Fold gets thresholds of its own teacher.
         """
 
 

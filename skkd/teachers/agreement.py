@@ -24,7 +24,7 @@ def agreement_with(
     weights: np.ndarray | None = None,
     was_fitted_on_rows: bool = False,
 ) -> float:
-    """Balanced accuracy of a teacher's most likely classes, with a warning at chance level.
+    """Balanced accuracy of a teacher's most likely classes. Warns if it is no better than chance.
 
     Plain accuracy is not used: if some classes are rare, even a good teacher may be less
     accurate than a model that always predicts the most frequent class.
@@ -38,7 +38,7 @@ def agreement_with(
     weights : ndarray of shape (n_rows,), default=None
         Sample weights.
     was_fitted_on_rows : bool, default=False
-        Whether the teacher was fitted on these rows. The warning then gives other advice.
+        Whether the teacher was fitted on these rows. The advice in the warning depends on it.
 
     Returns
     -------
@@ -66,7 +66,11 @@ def agreement_with(
 def _is_chance(
     agreement: float, probabilities: np.ndarray, codes: np.ndarray, weights: np.ndarray
 ) -> bool:
-    """Whether a teacher is at chance level, even after correction for rare classes."""
+    """Whether a teacher with the balanced accuracy `agreement` is no better than chance.
+
+    If a class is rare, the balanced accuracy must also be at chance level after each probability
+    is divided by the mean probability of its class. `codes` are the labels.
+    """
     shares = np.bincount(codes, weights)
     shares = shares[shares > 0] / shares.sum()
     chance = 1 / len(shares) + 0.05
@@ -83,7 +87,7 @@ def _is_chance(
 
 
 def _balanced_accuracy(codes: np.ndarray, predicted: np.ndarray, weights: np.ndarray) -> float:
-    """The mean recall over the classes that occur in `codes`."""
+    """The mean recall over the classes that occur in `codes` (the labels), with row weights."""
     rows = np.bincount(codes, weights)
     hits = np.bincount(codes, weights * (predicted == codes))
     return float((hits[rows > 0] / rows[rows > 0]).mean())

@@ -56,14 +56,14 @@ def _as_array(classes: Any) -> np.ndarray:
 def read_answer(answer: Any, classes: Any, n_rows: int) -> Answer:
     """The output of a teacher as a float array, and the class label of each column.
 
-    If the columns have names, they are sorted into the order of `classes`.
+    Columns with names are sorted into the order of `classes`.
 
     Parameters
     ----------
     answer : array-like or table of shape (n_rows, n_columns)
         The object that the teacher returned.
     classes : ndarray of shape (n_columns,), list of names or None
-        The class label of each column. None takes the column names of a table.
+        The class label of each column. If None, the column names of `answer` are taken.
     n_rows : int
         Number of rows that the output must have.
 
@@ -71,7 +71,8 @@ def read_answer(answer: Any, classes: Any, n_rows: int) -> Answer:
     -------
     array : ndarray of shape (n_rows, n_columns), float64
     classes : ndarray of shape (n_columns,), list of names or None
-        None if `classes` is None and the columns have no names.
+        The class label of each column: `classes`, or else the column names of `answer`. None
+        if both are missing.
 
     Examples
     --------
@@ -99,7 +100,8 @@ def in_order_of(answer: Any, array: np.ndarray, classes: Any) -> np.ndarray:
     array : ndarray of shape (n_rows, n_columns)
         The numbers in `answer`.
     classes : ndarray of shape (n_columns,), or list of names
-        An array holds class labels. A list holds the column names of an earlier output.
+        The order to sort into: an array of class labels, or a list of the column names of an
+        earlier output of the teacher.
 
     Returns
     -------

@@ -168,9 +168,10 @@ def remembered_teacher(
     ----------
     unfitted : estimator
         The teacher before fitting. Its class and its parameters, seeds included, are part of
-        the cache key. If functions or classes of the user in it have changed since the last
-        fit here, its cached results are dropped. A change that the fit itself makes (to a
-        counter in a class, say) does not count.
+        the cache key. The teacher may contain functions or classes that the user wrote. If
+        these have changed since this function last fitted a teacher with them, its cached
+        results are dropped. A change that the fit itself makes (to a counter in a class, say)
+        does not count.
     data : tuple
         The rest of the cache key: the rows, labels and weights, and other arguments of the
         fit.
@@ -182,8 +183,10 @@ def remembered_teacher(
     Returns
     -------
     teacher : estimator
-        Equal arguments give the same object, as long as the object is unchanged.
+        The fitted teacher. A later call with equal arguments returns the same object, unless
+        the object has been changed in between.
     answer : (probabilities, classes)
+        Its predictions, as `fit_and_ask` returned them.
     """
     data_hash = fingerprint(data)
     unfitted_hash, code = fingerprint_and_code((unfitted, data_hash))
@@ -223,7 +226,7 @@ def forget():
 
 
 def as_memory(memory: Any) -> Any:
-    """The parameter `memory` as a joblib Memory.
+    """Turn the value of the parameter `memory` into a joblib Memory.
 
     Parameters
     ----------
@@ -271,7 +274,10 @@ if hasattr(os, "register_at_fork"):
 
 
 def _record_of(teacher: Any) -> _Record | None:
-    """The cache entry of a frozen teacher; None if no weak reference to the teacher is possible."""
+    """Return the cache entry of a frozen teacher, and make it if there is none.
+
+    The result is None if Python allows no weak reference to the teacher.
+    """
     with _lock:
         found = _records.get(id(teacher))
         if found is None or found.teacher() is not teacher:
@@ -297,7 +303,10 @@ def _look_for_changes(record: _Record, teacher: Any) -> None:
 
 
 def _note_state(record: _Record, teacher: Any) -> None:
-    """Record the teacher's fingerprint after a call, which may itself change a counter in it."""
+    """Record the teacher's fingerprint after a call, because the call may change the teacher.
+
+    It may count calls, say. Nothing is recorded within a `series_of_calls`.
+    """
     if not record.n_series and record.state is not None:
         record.state = fingerprint(teacher)
 
@@ -348,7 +357,10 @@ def _unremembered(compute: Callable[[], Any], teacher: Any, memory: Any) -> Any:
 
 
 def _lasting_state(record: _Record, teacher: Any) -> str | None:
-    """A fingerprint for a joblib memory, computed only once within a `series_of_calls`."""
+    """The teacher's fingerprint for a joblib memory, or None if the teacher cannot be hashed.
+
+    Within a `series_of_calls` it is computed only once.
+    """
     if not record.n_series:
         return _state_in_any_session(teacher)
     if record.lasting_state is None:
@@ -370,7 +382,11 @@ def _state_in_any_session(teacher: Any) -> str | None:
 
 
 def _stored(memory: Any, key: str | None, compute: Callable[[], Any]) -> Any:
-    """The result of `compute()`. With a `memory` it is read from disk, or stored there."""
+    """The result of `compute()`, read from disk if `memory` holds it under `key`.
+
+    If `memory` does not hold it, it is computed and stored there. If `memory` is None, it is only
+    computed.
+    """
     return compute() if memory is None else _on_disk(memory)(key, compute)
 
 

@@ -41,9 +41,11 @@ def fit_and_ask(
     Parameters
     ----------
     teacher : estimator or list of (estimator, float)
-        One model, or a list of (model, weight). The models may be frozen or not, fitted or
-        not. They are not changed.
+        One model, or a list of (model, weight). In each case an unfitted copy of the model is
+        fitted, even if the model is fitted already, or frozen (in a FrozenEstimator). The
+        model itself stays as it is. But frozen parts inside a model stay fitted in the copy.
     X, y : array-like
+        The training rows, and their labels.
     sample_weight : array-like or None
         Passed to `fit` of the teacher if it takes weights; else there is a warning.
     seed : int
@@ -56,7 +58,7 @@ def fit_and_ask(
     memory : joblib.Memory, default=None
         Caches the fitted clones on disk, too, where all processes share them.
     **settings
-        See :func:`skkd.teachers.predict_proba.ask`.
+        `batch_size` and `progress`; see :func:`skkd.teachers.predict_proba.ask`.
 
     Returns
     -------
@@ -109,7 +111,8 @@ def seeded_clones(
     Returns
     -------
     iterator of estimator
-        Endless. The first copy is made now, each further one when it is taken.
+        Endless. The first copy is made when this function is called, each further copy when
+        the iterator reaches it.
     """
     before = copy.deepcopy(random_state)
     first = seeded_clone(teacher, random_state, otherwise)
@@ -120,7 +123,7 @@ def seeded_clones(
 def seeded_clone(
     teacher: Any, random_state: np.random.RandomState, otherwise: str = "fit_teacher=False"
 ) -> Any:
-    """An unfitted copy of a teacher, with a seed in place of each `random_state` of None.
+    """An unfitted copy of a teacher in which each `random_state` that was None is a seed.
 
     Parameters
     ----------
@@ -153,7 +156,8 @@ def seeded_clone(
 def _can_be_cloned(teacher: Any) -> bool:
     """Whether a teacher has `fit`, and a `get_params` that returns a dict.
 
-    `get_params` is called because some objects have an attribute of any name.
+    It is not enough that `get_params` exists: some objects have an attribute of any name. So it
+    is called.
     """
     if isinstance(teacher, type) or not (
         hasattr(teacher, "fit") and hasattr(teacher, "get_params")
@@ -188,7 +192,7 @@ def part_that_stays_fitted(model: Any) -> str | None:
 
 
 def sees_labels(transformer: Any) -> bool:
-    """Whether a transformer, or one of its parameters, uses the labels when it is fitted.
+    """Whether a transformer, or an estimator among its parameters, is fitted with the labels.
 
     This is read from scikit-learn's tag `target_tags.required`, and from the attribute
     `score_func` of a feature selection.
@@ -242,9 +246,10 @@ def weights_for(teacher: Any, sample_weight: Any) -> dict[str, Any]:
 
 
 def _part_without(model: Any) -> str:
-    """Text for a warning: which member of an ensemble takes no sample weights.
+    """Text for a warning that a model takes no sample weights: which of its members takes none.
 
-    Empty if no member is the cause.
+    The text is empty if the model has no members, if each of them takes sample weights, or if
+    metadata routing is on, because then the user's requests decide who gets weights.
     """
     if get_config()["enable_metadata_routing"]:  # then the user's requests decide
         return ""

@@ -46,11 +46,11 @@ def fingerprint(content: Any) -> str | None:
 
 
 def fingerprint_and_code(content: Any) -> tuple[str | None, list]:
-    """A hash of an object without the user's code in it, and a list of that code.
+    """Hash an object without the user's code, and list that code.
 
-    The code consists of the functions and classes in the object that the user may edit. The
-    hash holds only their names, so that a change of the code can be told from a change of
-    the object.
+    The user's code means the functions and classes inside the object that the user may edit.
+    Only their names are part of the hash. So a change of their code does not change the hash, and
+    can be told from a change of the object.
 
     Parameters
     ----------
@@ -59,8 +59,9 @@ def fingerprint_and_code(content: Any) -> tuple[str | None, list]:
     Returns
     -------
     digest : str or None
-        None if the object cannot be pickled.
+        The hash; None if the object cannot be pickled.
     code : list of functions and classes
+        The user's code inside the object.
     """
     sink = _Sink(hashlib.sha1(usedforsecurity=False))
     code: list[Any] = []
@@ -74,7 +75,10 @@ def pickled_bytes(content: Any) -> int | None:
 
 
 def _dump(content: Any, sink: "_Sink", code: list | None = None) -> bool:
-    """Pickle an object into a sink, and return whether that worked."""
+    """Pickle an object into a sink, and return whether that worked.
+
+    `code` is passed to `_ContentPickler`.
+    """
     try:
         _ContentPickler(sink, code).dump(content)
     except Exception:  # the pickling of a foreign object may raise any error
@@ -101,8 +105,8 @@ class _Sink:
 class _ContentPickler(pickle.Pickler):
     """A pickler that writes the user's functions and classes by content, not by name.
 
-    If a list `code` is given, it writes only their names, and appends the functions and
-    classes to the list.
+    If a list `code` is given, the pickler writes only the names of these functions and classes,
+    and appends the functions and classes themselves to the list.
     """
 
     def __init__(self, sink: _Sink, code: list | None = None) -> None:
@@ -121,7 +125,7 @@ class _ContentPickler(pickle.Pickler):
 
 
 def _content_of(thing: Any) -> tuple | None:
-    """The content that is hashed in place of an object's pickle; None to hash the pickle."""
+    """The content that is hashed in place of an object's pickle; None if its pickle is hashed."""
     if isinstance(thing, types.FunctionType):
         return _content_of_function(thing) if _may_be_edited(thing) else None
     if isinstance(thing, type):
@@ -179,8 +183,8 @@ def _content_of_class(cls: type) -> tuple:
 def _may_be_edited(thing: Any) -> bool:
     """Whether the user may edit a function or class while Python runs.
 
-    This holds if it belongs to no installed library, or if it cannot be imported by its name
-    (a lambda, or a class inside a function).
+    True if it belongs to no installed library, or if it cannot be imported by its name (a lambda,
+    or a class inside a function). False for all others.
     """
     return "<" in thing.__qualname__ or not _is_library(thing.__module__)
 
@@ -199,10 +203,10 @@ def _is_library(module: str | None) -> bool:
 
 
 def _is_on_record(package: str, path: str) -> bool:
-    """Whether the file at `path` belongs to an installed package.
+    """Whether the file at `path` belongs to an installed package with the import name `package`.
 
-    The RECORD files of the installer show this, even if the folder is not named
-    site-packages.
+    The installer lists the files of each package in a RECORD file. So the folder need not be
+    named site-packages.
     """
     module = Path(path)
     folder = module.parent.parent if module.stem == "__init__" else module.parent

@@ -76,7 +76,7 @@ def members_of(teacher: Any) -> list[tuple[Any, float]]:
     Raises
     ------
     TypeError, ValueError
-        If `teacher` is a list of anything but models with positive weights.
+        If `teacher` is a list, and its entries are not pairs (model, positive weight).
     """
     teacher = unwrapped(teacher)
     if not isinstance(teacher, (list, tuple)):
@@ -94,7 +94,7 @@ def members_of(teacher: Any) -> list[tuple[Any, float]]:
 
 
 def is_fitted(teacher: Any) -> bool:
-    """Whether a teacher is fitted. It counts as fitted if that cannot be found out.
+    """Whether a teacher is fitted. A teacher counts as fitted if this cannot be found out.
 
     Parameters
     ----------

@@ -7,6 +7,8 @@ estimation"):
 
     p(i) = mean of p_b(x_i) over the members b whose sample lacks row i
 
+where x_i is row i, and p_b(x_i) are the class probabilities that member b predicts for it.
+
 This costs one prediction per member, and no fitting. It does not need ``oob_score=True``,
 because the sample of a member can be drawn again from its seed. The mean is over about a
 third of the members only. So these probabilities are a little noisier and less accurate
@@ -43,14 +45,16 @@ def has_out_of_bag(teacher: Any) -> bool:
     Parameters
     ----------
     teacher : object
-        A fitted forest or `BaggingClassifier` gives them. It may be frozen, be the best
-        estimator of a search, or be the last step of a Pipeline. The earlier steps must not
-        be fitted with labels (as a TargetEncoder or a feature selection is) and must not
-        resample, because then no row would be out of bag.
+        The fitted model. It may be frozen, a search, or a Pipeline.
 
     Returns
     -------
     bool
+        True for a forest or `BaggingClassifier` with a member that was not fitted on all rows
+        (as with ``bootstrap=True``). It may also be the best estimator of a search, or the
+        last step of a Pipeline. But if an earlier step of the Pipeline was fitted with labels
+        (as a TargetEncoder or a feature selection is) or resamples the rows, the result is
+        False, because then no row is out of bag. False for all other teachers.
 
     Examples
     --------
@@ -77,20 +81,20 @@ def out_of_bag(teacher: Any, X: Any, y: Any = None) -> Answer:
     teacher : estimator
         A fitted model for which :func:`has_out_of_bag` is true.
     X : array-like, sparse matrix or table of n_rows rows
-        The same rows that the teacher was fitted on, in the same order. Other rows raise an
-        error if their number differs, or if they reach other leaves of the trees: each leaf
-        stores its number of rows. Members that are not trees cannot be checked.
+        The same rows that the teacher was fitted on, in the same order. Another number of rows
+        raises an error. If the members are trees, so do rows that reach other leaves than the
+        rows of the fit: each leaf stores its number of rows.
     y : array-like of shape (n_rows,), default=None
-        The labels of the rows. If given, a row is all zero in the result if its class is
-        missing from the samples of all its out-of-bag members. These members can only give
-        the class probability 0.
+        The labels of the rows. With `y`, a row becomes all zero in the result if none of its
+        out-of-bag members was fitted on a row of the same class. Such members can only predict
+        a probability of 0 for the right class.
 
     Returns
     -------
     probabilities : ndarray of shape (n_rows, n_classes), float64
-        A row is all zero if every member was fitted on it. All other rows equal
-        ``oob_decision_function_``, bit for bit. A member without `predict_proba` gives
-        probability 1 to the class that it predicts.
+        A row is all zero if every member was fitted on it, or for the reason given at `y`. All
+        other rows equal ``oob_decision_function_``, bit for bit. A member without
+        `predict_proba` gives probability 1 to the class that it predicts.
     classes : ndarray of shape (n_classes,)
         The label of each column.
 
@@ -143,10 +147,10 @@ def _sum_over_members(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Sum the probabilities of each row over its out-of-bag members.
 
-    Returns (total, n_members, is_known), each by row: the sum of the probabilities, the
-    number of out-of-bag members, and whether one of them was fitted on the row's class
-    (always true without `y`). Raises an error if X is not what the members were fitted on:
-    `tolerance` is the share of rows that may be in another leaf of a tree.
+    Returns (total, n_members, is_known), each with one entry per row: the sum of the
+    probabilities, the number of out-of-bag members, and whether one of these members was fitted
+    on rows of the row's class (always true if `y` is None). Raises an error if X is not what the
+    members were fitted on: `tolerance` is the share of rows that may be in another leaf of a tree.
     """
     n_rows = X.shape[0]
     codes = None if y is None else _codes(y, ensemble.classes_)
@@ -195,7 +199,7 @@ def _codes(y: Any, classes: np.ndarray) -> np.ndarray:
 
 
 def _ensemble_behind_steps(teacher: Any) -> tuple[Any, list[Any]]:
-    """The final estimator inside a teacher, and the transformers that X passes before it.
+    """The final estimator inside a teacher, and the transformers that are applied to X before it.
 
     Looks inside a FrozenEstimator, a fitted search and a Pipeline.
     """
@@ -237,7 +241,11 @@ def _is_bagged_classifier(ensemble: Any) -> bool:
 
 
 def _members(ensemble: Any) -> Iterator[tuple[Any, np.ndarray, np.ndarray | None]]:
-    """Yield each fitted member, the indices of its rows, and of its features (None for all)."""
+    """Yield (member, rows, features) for each fitted member of an ensemble.
+
+    `rows` are the indices of the rows that it was fitted on. `features` are the indices of the
+    columns that it was fitted on, or None if it was fitted on all columns.
+    """
     if not _is_forest(ensemble):
         yield from zip(
             ensemble.estimators_,
@@ -281,7 +289,9 @@ def _refuse_rows_it_was_not_fitted_on(
 ) -> None:
     """Raise an error if the leaves of a tree get other numbers of rows than when it was fitted.
 
-    `tolerance` is the share of rows that may be in another leaf.
+    `times_drawn` tells how often each row of X is in the tree's sample, and `features` which
+    columns the tree gets (None for all). `tolerance` is the share of rows that may be in another
+    leaf.
     """
     drawn = np.flatnonzero(times_drawn)
     rows = _rows(X, drawn, features)

@@ -7,7 +7,8 @@ other folds. This is cross-fitting (Dao, Kamath, Syrgkanis and Mackey 2021, "Kno
 distillation as semiparametric inference", arXiv:2104.09732). It costs one fit per fold.
 
 scikit-learn's `cross_val_predict` is not used. It writes a probability of 0 for a class that
-is missing from a training fold, encodes the labels again, and takes only partitions.
+is missing from the training rows, encodes the labels again, and refuses a `cv` in which a row is
+not exactly once among the test rows.
 """
 
 import copy
@@ -55,7 +56,9 @@ def out_of_fold(
     Parameters
     ----------
     teacher : estimator
-        One model, frozen or not, fitted or not. It is not changed.
+        One model. Unfitted copies of it are fitted, even if it is fitted already, or frozen (in
+        a FrozenEstimator). The model itself stays as it is. A model with a part inside that
+        would stay fitted in the copies is refused.
     X : array-like, sparse matrix or table of n_rows rows
         The rows in the form that the teacher takes.
     y : array-like of shape (n_rows,)
@@ -76,14 +79,14 @@ def out_of_fold(
     memory : joblib.Memory, default=None
         Caches the result on disk, too, where all processes share it.
     **settings
-        See :func:`skkd.teachers.predict_proba.ask`.
+        `batch_size` and `progress`; see :func:`skkd.teachers.predict_proba.ask`.
 
     Returns
     -------
     probabilities : ndarray of shape (n_rows, n_classes), float64
-        For each row, the mean over the folds in which it is a test row and its class is
-        among the training rows. All zero if there is no such fold, as for the first rows of
-        a TimeSeriesSplit.
+        For each row, the mean of the predictions of those folds in which the row is a test row
+        and its class occurs among the training rows. A row without such a fold is all zero, as
+        the first rows of a TimeSeriesSplit are.
     classes : ndarray of shape (n_classes,)
         The sorted labels.
 
@@ -150,8 +153,10 @@ def _answer_of_fold(
 ) -> np.ndarray:
     """Predict the test rows of one fold by a clone fitted to the training rows.
 
-    Returns probabilities of shape (n_test, n_classes), one column per class of y. A row is all
-    zero if its class is missing from the training rows.
+    `train` and `test` are indices of rows, `weights` the keyword arguments that pass sample
+    weights to `fit`, and `settings` those of `ask`. Returns probabilities of shape (n_test,
+    n_classes), one column per class of y. A row is all zero if its class is missing from the
+    training rows. All rows are if the training rows have only one class.
     """
     classes, codes = classes_and_codes
     known = np.unique(codes[train])
@@ -182,8 +187,9 @@ def _fitted_clone(
 ) -> tuple[Any, bool]:
     """Fit a clone; return it, and whether it was fitted to `codes` in place of the labels.
 
-    `codes` are 0, 1, 2 ... without a gap, for a clone that refuses the labels because a class
-    is missing. None if no class is missing. `arguments` are further arguments of `fit`.
+    The labels are tried first. If `fit` refuses them because a class is missing, a second clone is
+    fitted to `codes`: the labels as numbers 0, 1, 2 ... without a gap. `codes` is None if no class
+    is missing. `arguments` are further arguments of `fit`.
     """
     one, given = next(clones.unfitted), (rows, labels, arguments)
     if codes is not None:  # the first fit must not change the rows of a second
@@ -223,7 +229,10 @@ def _folds(
     groups: Any,
     cv: Any,
 ) -> Folds:
-    """The indices of the training rows and of the test rows of each fold, without overlap."""
+    """The indices of the training rows and of the test rows of each fold.
+
+    No row is both a training row and a test row of a fold.
+    """
     if cv is None:
         check_integer("n_folds", n_folds, low=2)
         if groups is not None:

@@ -56,7 +56,7 @@ def ask_members(
     memory : joblib.Memory, default=None
         Caches the predictions on disk, too, where all processes share them.
     **settings
-        See :func:`ask`.
+        `batch_size` and `progress`; see :func:`ask`.
 
     Returns
     -------
@@ -149,7 +149,10 @@ def _predicting_function(teacher: Any) -> Callable[[Any], Any]:
 
 
 def _probabilities_of_scores(teacher: Any, X: Any) -> np.ndarray:
-    """Softmax of the scores of `decision_function`. A single score is a log-odds."""
+    """Softmax of the scores of `decision_function`.
+
+    With two classes there may be a single score per row. It is the log-odds of the second class.
+    """
     answer = teacher.decision_function(X)
     classes, scores = labels_of(teacher), as_array(answer)
     if classes is None:
@@ -224,9 +227,11 @@ def _batches(X: Any, n_rows: int, size: int) -> Iterator[Any]:
 
 @contextmanager
 def _modes_restored(teacher: Any) -> Iterator[None]:
-    """A context in which a torch module is in eval mode; its own mode is restored at the end.
+    """A context for calling a teacher, after which torch modules are in the same mode as before.
 
-    The mode of a module that the teacher holds, as a skorch net does, is restored, too.
+    If the teacher is a torch module, it is in eval mode within the context. If the teacher holds
+    a torch module (as a skorch net does), a call may change the mode of that module. In both
+    cases the end of the context restores the mode (train or eval) that was set before.
     """
     held = [teacher, *getattr(teacher, "__dict__", {}).values()]
     modules = [module for module in held if _is_module(module)]

@@ -42,14 +42,14 @@ class TeacherLogits:
     floor : float
         Smaller probabilities are raised to this, because forests give exact zeros.
     temperature : float, default=1.0
-        The result of calibrating the teacher; 1 if it is not calibrated.
+        The temperature that calibrates the teacher; 1 if the teacher is not calibrated.
     """
 
     floor: float
     temperature: float = 1.0
 
     def __call__(self, soft_labels: np.ndarray) -> np.ndarray:
-        """Logits of shape (n_rows, n_classes)."""
+        """Turn soft labels into logits; both have the shape (n_rows, n_classes)."""
         return np.log(np.maximum(soft_labels, self.floor)) / self.temperature
 
 
@@ -88,7 +88,7 @@ def as_array(answer: Any, name: str = "teacher") -> np.ndarray:
 def check_probabilities(
     probabilities: Any, n_rows: int, name: str = "teacher", may_be_unanswered: bool = False
 ) -> np.ndarray:
-    """Check that an array holds probabilities, and return it with rows that sum to 1 exactly.
+    """Check that an array holds probabilities, and return it with each row divided by its sum.
 
     Parameters
     ----------
@@ -98,7 +98,8 @@ def check_probabilities(
     name : str, default="teacher"
         Where the probabilities come from, for the error message.
     may_be_unanswered : bool, default=False
-        Whether a row may be all zero, which means that it has no soft label.
+        Whether a row may be all zero, which means that it has no soft label. Such a row stays
+        all zero.
 
     Returns
     -------
@@ -107,7 +108,8 @@ def check_probabilities(
     Raises
     ------
     ValueError
-        If numbers are missing, infinite or negative, or if a row does not sum to 1.
+        If numbers are missing, infinite or negative, or if the sum of a row differs from 1 by
+        more than 0.001.
 
     Examples
     --------
@@ -181,9 +183,9 @@ def named_columns(probabilities: Any, classes: np.ndarray) -> list | None:
     Returns
     -------
     list or None
-        A column name may be a label written as text, as in a table read from a file; the
-        list then holds the label. None if the columns have no names, or default names such as
-        0, 1, 2. Such columns are in the order of the sorted labels.
+        The column names. A name may be a label written as text, as in a table read from a file;
+        the list then holds the label. None if the columns have no names, or default names
+        such as 0, 1, 2 that are not the labels. Such columns are in the order of `classes`.
 
     Examples
     --------
@@ -240,10 +242,10 @@ def align(
     classes : ndarray of shape (n_classes,)
         The classes of the student.
     on_class_mismatch : {"raise", "teacher", "intersect"}, default="raise"
-        "raise" raises an error if teacher and student do not have the same classes. With
-        "teacher" and "intersect", a class that only the student knows gets probability 0.
-        Columns of classes that only the teacher knows are dropped, and the others are scaled
-        to a sum of 1. A row in which nothing is left is all zero.
+        "raise" raises an error if teacher and student do not have the same classes. "teacher"
+        and "intersect" do the same here: A class that only the student knows gets probability
+        0. Columns of classes that only the teacher knows are dropped, and what is left of each
+        row is scaled to a sum of 1. A row in which only zeros are left stays all zero.
     name : str, default="teacher"
         Where the probabilities come from, for the error message.
 

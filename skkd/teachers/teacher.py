@@ -216,7 +216,8 @@ class Teacher:
         X : container of rows
             The rows in the form that the teacher takes.
         are_made : bool, default=False
-            Whether the rows are synthetic. This decides whether the predictions are cached.
+            Whether the rows are synthetic. If so, `how.remembers_made_rows` tells whether the
+            predictions are cached; if not, `how.remembers_rows` does.
 
         Returns
         -------
@@ -274,7 +275,8 @@ def mixed(answers: list[MemberLabels], classes: np.ndarray, on_class_mismatch: s
     classes : ndarray of shape (n_classes,)
         The classes of the student.
     on_class_mismatch : {"raise", "teacher", "intersect"}
-        See :func:`skkd.teachers.soft_labels.align`.
+        What to do if a member does not have the classes of the student; see
+        :func:`skkd.teachers.soft_labels.align`.
 
     Returns
     -------

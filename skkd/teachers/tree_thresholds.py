@@ -121,13 +121,19 @@ def _joined(parts: Iterable[Splits]) -> Splits:
 
 
 def _with_sum(splits: Splits, weight: float = 1.0) -> Splits:
-    """Scale gains to a given sum, because each kind of tree has gains in its own units."""
+    """Scale the gains of splits to the sum `weight`.
+
+    Each kind of tree has gains in its own units, so their sums cannot be compared before.
+    """
     total = splits.gain.sum()
     return splits.times(weight / total) if total > 0 else splits
 
 
 def _splits(model: Any, X: Any) -> Splits:
-    """The splits of the columns of X by a fitted model; empty if it has no trees."""
+    """The splits in the trees of a fitted model, by column of X; empty if it has no trees.
+
+    "By column of X" means that `Splits.column` holds indices of columns of X.
+    """
     model = unwrapped(model)
     for kind in type(model).__mro__:
         library = kind.__module__.partition(".")[0]
@@ -152,7 +158,12 @@ def _splits(model: Any, X: Any) -> Splits:
 
 
 def _of_members(model: Any, members: Sequence[Any], X: Any) -> Splits:
-    """The splits of all members of an ensemble, with gains multiplied by the members' weights."""
+    """The splits of all members of an ensemble, by column of X.
+
+    The gains of each member are multiplied by its weight, if the ensemble has weights. In voting
+    and stacking, where members differ in kind, the gains of each member are first scaled to the
+    sum 1.
+    """
     if hasattr(model, "named_estimators_"):  # members of several kinds
         weights = getattr(model, "_weights_not_none", None) or [1.0] * len(members)
         parts = zip(members, weights, strict=True)
@@ -175,10 +186,10 @@ def _of_members(model: Any, members: Sequence[Any], X: Any) -> Splits:
 
 
 def _of_final_estimator(stacking: Any, X: Any) -> Splits:
-    """The splits of the columns of X by the final estimator of a StackingClassifier.
+    """The splits in the trees of a StackingClassifier's final estimator, by column of X.
 
-    With ``passthrough=True`` it gets the predictions of the members, followed by X. Splits of
-    the predictions are left out.
+    With ``passthrough=True`` the final estimator gets the predictions of the members, followed by
+    the columns of X. Splits of the predictions are left out.
     """
     answers_and_rows = stacking.transform(_some_rows(X))
     n_columns = X.shape[1]
@@ -201,9 +212,10 @@ def _of_tree(tree: Any) -> Splits:
 
 
 def _of_histograms(model: Any) -> Splits:
-    """The splits of HistGradientBoosting, by column of X.
+    """The splits in the trees of HistGradientBoosting, by column of X.
 
-    The model itself moves categorical columns to the front.
+    The model moves categorical columns to the front before it fits its trees. Here the column
+    indices in the trees are turned back into those of X.
     """
     trees = [tree.nodes for trees in model._predictors for tree in trees]
     nodes: Any = np.concatenate(trees) if trees else np.empty(0)
@@ -263,7 +275,12 @@ def _nodes(roots: Iterable[dict]) -> Iterator[dict]:
 
 
 def _of_pipeline(pipeline: Pipeline, X: Any) -> Splits:
-    """The splits of the columns of X by the last step of a pipeline."""
+    """The splits in the trees of a pipeline's last step, by column of X.
+
+    The last step splits the columns that the earlier steps return. Each split is turned into a
+    split of the column of X that this output of the steps depends on. It is left out if there is
+    no single such column, or if the output is not a monotone function of the column.
+    """
     steps, last = pipeline[:-1], pipeline[-1]
     if len(steps) == 0:
         return _splits(last, X)
@@ -301,8 +318,9 @@ OutputsOf = Callable[[np.ndarray], np.ndarray]
 def _curves(X: Any, outputs_of: OutputsOf) -> Iterator[tuple[int, int, np.ndarray, np.ndarray]]:
     """Find the outputs of a pipeline's steps that are functions of one numeric column of X.
 
-    Yields for each output: its index, the index of the column, some values of the column, and
-    the output at these values.
+    `outputs_of` transforms synthetic rows, see `OutputsOf`. Yields for each such output: its
+    index, the index of the column of X, some values of this column in ascending order, and the
+    output at these values.
     """
     columns = _columns(X)
     ends = np.array([_lowest_and_highest(columns(j)) for j in range(X.shape[1])])
@@ -327,9 +345,10 @@ def _curves(X: Any, outputs_of: OutputsOf) -> Iterator[tuple[int, int, np.ndarra
 
 
 def _sources(ends: np.ndarray, outputs_of: OutputsOf) -> np.ndarray:
-    """For each output, the index of the only column that it depends on, or -1 if there is none.
+    """For each output of the steps, the index of the only column of X that it depends on.
 
-    `ends[j]` are the rows of X with the lowest and the highest value of column j.
+    The index is -1 if the output depends on no column or on several. `ends[j]` holds the indices
+    of the rows of X with the lowest and the highest value of column j.
 
     The steps transform synthetic rows. The first row has the lowest value of every column.
     Two rows follow for each bit b of the column index. In one of them, column j has its
@@ -372,8 +391,9 @@ def _spread(n: int, most: int) -> np.ndarray:
 def _inverted(splits: Splits, j: int, values: np.ndarray, curve: np.ndarray) -> Splits:
     """Turn splits of a monotone function of column j into splits of column j itself.
 
-    `curve` holds the function at `values`. Splits outside its range are dropped. The result is
-    empty if the function is not monotone.
+    `values` are values of column j in ascending order, and `curve` holds the function at these
+    values. Thresholds outside the range of `curve` are dropped. The result is empty if the
+    function is not monotone.
     """
     if curve[-1] < curve[0]:
         values, curve = values[::-1], curve[::-1]
@@ -396,9 +416,9 @@ def _columns(X: Any) -> Callable[[int], np.ndarray]:
 
 
 def _lowest_and_highest(values: np.ndarray) -> list[int]:
-    """The index of the lowest and of the highest number in a column.
+    """The index of the row with the lowest number in a column, and of that with the highest.
 
-    If the column does not hold numbers: the indices of two different values, if there are
+    If the column does not hold numbers: the row indices of two different values, if there are
     two. Missing values are skipped.
     """
     is_numeric = values.dtype.kind in "fiu"

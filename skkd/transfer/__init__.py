@@ -6,7 +6,7 @@ no unlabelled rows, a sampler makes synthetic rows that resemble the rows of a t
 
 =======  ==========================================================================
 Munge    exchanges attributes between nearest neighbours
-Spunge   draws a few attributes from their marginals, and adds noise to numbers
+Spunge   copies a few attributes from random rows, and adds noise to numbers
 Gibbs    draws each attribute given all others, from trees; the slowest
 =======  ==========================================================================
 

@@ -48,7 +48,7 @@ class Attributes:
     Parameters
     ----------
     X : 2-d ndarray, sparse matrix, DataFrame, pyarrow.Table or list of lists
-        The object keeps a reference to X.
+        The table. It is not copied: a reference to it is kept.
     categorical : sequence of int, default=()
         Indices of columns to treat as nominal, whatever values they hold.
 
@@ -164,7 +164,11 @@ class Attributes:
         return self.container.rows(donors[:, self._attribute_of], changes)
 
     def _are_nominal(self, numbers: np.ndarray) -> bool:
-        """Whether a column has no number, at most two values, or integers too large for float64."""
+        """Whether a column of numbers counts as nominal.
+
+        True if it holds no number, at most two different values, or integers too large for a
+        float64. False for all other columns.
+        """
         known = numbers[~np.isnan(numbers)]
         if self.container.zeros_are_gaps:
             known = known[known != 0]
@@ -187,7 +191,11 @@ class Attributes:
         self.high = np.array([np.nanmax(column) for column in self.numbers.T])
 
     def _store_nominal(self, codes: dict[int, np.ndarray], flags: dict[int, np.ndarray]) -> None:
-        """Store the nominal attributes and groups, in the order of their first columns."""
+        """Store the nominal attributes and groups, in the order of their first columns.
+
+        Both arguments map column indices to columns: `codes` to the codes of each column that
+        is not numeric, `flags` to the boolean values of each column of 0 and 1.
+        """
         groups = one_hot_groups(flags, self.n_rows)
         first_of = {group[0]: group for group in groups}
         in_groups = {j for group in groups for j in group}
@@ -271,9 +279,10 @@ def one_hot_groups(flags: dict[int, np.ndarray], n_rows: int) -> list[tuple[int,
 def _adjacent_groups(hot: list[np.ndarray]) -> list[Sequence[int]]:
     """Find ranges of adjacent columns of which exactly one is true in every row.
 
-    For such a range, the number of true values up to its last column is, in every row, one
-    larger than the number before its first column. Hashes of these running sums find all
-    ranges in one pass.
+    `hot` holds the boolean columns. For such a range, the number of true values in the columns up
+    to its last one is, in every row, one larger than the number in the columns before its first
+    one. So these running sums over the columns differ by a constant. Equal hashes find such pairs
+    of sums without comparing each pair.
     """
     total = np.zeros(len(hot[0]), dtype=np.int64)
     sums = [_hash_up_to_a_constant(total)]
@@ -303,7 +312,10 @@ def _hash_up_to_a_constant(total: np.ndarray) -> tuple[bytes, int]:
 
 
 def _other_groups(hot: list[np.ndarray], free: list[int], n_rows: int) -> list[list[int]]:
-    """Find one-hot groups among the columns `free`, which need not be adjacent."""
+    """Find one-hot groups among some columns, adjacent or not.
+
+    `hot` holds all boolean columns, and `free` the indices of those that may be used.
+    """
     if not 1 < len(free) <= MOST_FLAGS:
         return []
     together = _pair_counts(np.column_stack([hot[i] for i in free]))
@@ -330,7 +342,11 @@ def _pair_counts(hot: np.ndarray) -> np.ndarray:
 
 
 def _group_from(start: int, left: list[int], together: np.ndarray, n_rows: int) -> list[int] | None:
-    """Build the one-hot group that begins at the column `start`; None if there is none."""
+    """Build the one-hot group that begins at the column `start`; None if there is none.
+
+    `left` are the indices of the columns that are in no group yet. `together[i, j]` is the number
+    of rows in which the columns i and j are both true.
+    """
     if start not in left:
         return None
     group, total, overlaps = [start], together[start, start], together[start] > 0

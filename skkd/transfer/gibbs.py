@@ -1,4 +1,4 @@
-"""Gibbs sampling with trees: each attribute is drawn from p(x_a | all others).
+"""Gibbs sampling with trees: each attribute of a row is drawn given all its other attributes.
 
 Fakoor, Mueller, Erickson, Chaudhari and Smola 2020, "Fast, accurate, and simple models
 for tabular data via augmented distillation" (arXiv:2006.14284), start from real rows and
@@ -17,6 +17,9 @@ is applied to the row, and the value is copied from a random observed row (the d
 same leaf:
 
     x_a <- x_a of a random row of leaf_a(x without a)
+
+where x_a is attribute a of the row x, and leaf_a(x without a) the observed rows in the leaf that
+the tree of a assigns to the other attributes of x.
 
 So every value is an observed one, for all types. A missing value is drawn like any other.
 
@@ -112,7 +115,10 @@ class Gibbs(Sampler):
         ]
 
     def _tree(self, a: int, rows: np.ndarray) -> DecisionTreeClassifier | DecisionTreeRegressor:
-        """Fit the tree that predicts attribute a from all other attributes."""
+        """Fit, to the observed rows with the indices `rows`, the tree that predicts attribute a.
+
+        The tree predicts it from all other attributes.
+        """
         params = {
             "min_samples_leaf": min(self.min_samples_leaf, len(rows)),
             "max_features": float(self.max_features),
@@ -128,7 +134,10 @@ class Gibbs(Sampler):
         return tree.fit(self._without(a, rows), targets)
 
     def _without(self, a: int, rows: np.ndarray) -> np.ndarray:
-        """Return tree inputs with attribute a set to 0, so that no tree can split on it."""
+        """Return the tree inputs of the observed rows with the indices `rows`, without attribute a.
+
+        Its column is set to 0, so that no tree can split on it.
+        """
         inputs = self._inputs[rows]
         inputs[:, a] = 0
         return inputs
@@ -196,7 +205,8 @@ class Leaves:
 def _inputs(attributes: Attributes) -> np.ndarray:
     """Return the inputs of the trees: numbers, then the codes of nominal values.
 
-    A missing number becomes ``low - (high - low)``, which is below all observed numbers.
+    A missing number becomes ``low - (high - low)``, where `low` and `high` are the smallest and
+    the largest observed number of the attribute. So it is below all observed numbers.
     """
     below = attributes.low - (attributes.high - attributes.low)
     numbers = np.where(np.isnan(attributes.numbers), below, attributes.numbers)
@@ -204,9 +214,9 @@ def _inputs(attributes: Attributes) -> np.ndarray:
 
 
 def _with_rare_codes_merged(codes: np.ndarray) -> np.ndarray:
-    """Replace all but the `MOST_CLASSES` - 1 most frequent codes by -1, if there are more.
+    """Replace rare codes by -1, so that at most `MOST_CLASSES` different codes are left.
 
-    Codes that are not replaced may be renumbered.
+    The most frequent codes are kept apart, but may be renumbered.
     """
     values, codes, counts = np.unique(codes, return_inverse=True, return_counts=True)
     if len(values) <= MOST_CLASSES:

@@ -7,6 +7,10 @@ row e. Then, with probability p, each attribute a is changed in the two rows:
     continuous   e_a ~ N(e'_a, sd),  e'_a ~ N(e_a, sd),  sd = |e_a - e'_a| / s
     nominal      e_a and e'_a are swapped
 
+Here e_a and e'_a are the values of attribute a in the two rows, and N(mean, sd) is the normal
+distribution with that mean and standard deviation. Both values are changed at once: the right
+sides hold the old values. p and s are parameters.
+
 This implementation differs from the published algorithm:
 
 - The neighbours are found once, among the observed rows. The published algorithm finds
@@ -43,8 +47,9 @@ class Munge(Sampler):
     p : float in [0, 1], default=0.5
         Probability that an attribute of a pair of neighbours is changed.
     s : float > 0, default=1.0
-        The numbers of attribute a are drawn with standard deviation ``|e_a - e'_a| / s``.
-        With a large s, they are nearly swapped.
+        The new numbers of a pair of neighbours are drawn with the standard deviation
+        ``|u - v| / s``, where u and v are the old numbers of the two rows. With a large s, the
+        two numbers are nearly swapped.
     block_rows : int >= 2, default=10_000
         The neighbour of a row is searched among at most this many rows. A larger value makes
         `fit` slower and needs more memory: the search computes `n_rows * block_rows` distances.
@@ -159,7 +164,8 @@ def _repeated(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Repeat a small block, so that several copies of the block are changed together.
 
-    The result is the repeated row indices, and the neighbours' positions among them.
+    `n_rows` is the number of synthetic rows that are still needed. Returns the repeated row
+    indices of the block, and for each of them the position of its neighbour among them.
     """
     n_copies = max(1, min(BLOCK_ROWS, n_rows) // len(block))
     shifts = np.arange(n_copies)[:, None] * len(block)
@@ -171,20 +177,20 @@ def layers_of(order: np.ndarray, neighbours: np.ndarray) -> list[np.ndarray]:
 
     Each row forms a pair with its neighbour. Changing layer after layer gives the same result
     as changing pair after pair in the given order: no row occurs in two pairs of one layer, and
-    the pairs that contain a row stay in order. A pair goes to the first layer that is later
-    than all earlier pairs with one of its two rows.
+    the pairs that contain a row stay in order. A pair goes to the first layer that comes after
+    the layers of all earlier pairs with one of its two rows.
 
     Parameters
     ----------
     order : ndarray of int of shape (n,)
         The rows in the order in which their pairs would be changed one by one.
     neighbours : ndarray of int of shape (n,)
-        The neighbour of each row.
+        The index of the neighbour of each row.
 
     Returns
     -------
     list of ndarray of int
-        For each layer, the rows whose pairs belong to it.
+        For each layer, the rows whose pairs (with their neighbours) belong to it.
 
     Examples
     --------

@@ -5,6 +5,9 @@ two rows is
 
     d^2 = sum over numbers (u - v)^2 + sum over nominal attributes [u != v]
 
+where u and v are the values of an attribute in the two rows, and [u != v] is 1 if they differ and
+0 if not.
+
 To make d a Euclidean distance, each nominal value becomes a vector of length sqrt(1/2), and
 the vectors of different values are orthogonal. scikit-learn can then search by brute force
 with matrix products, which in many dimensions is faster than a search tree. For an attribute
@@ -26,9 +29,9 @@ MOST_DIMENSIONS = 64
 def embed(attributes: Attributes, rows: np.ndarray) -> np.ndarray:
     """Map rows of a table to points, so that Euclidean distances measure how rows differ.
 
-    Numbers are scaled to [0, 1], and two different nominal values have distance 1. If an
-    attribute has more than `MOST_DIMENSIONS` values, their distance is only nearly 1. The
-    squared distance of a missing number and a known number is between 1 and 1.25.
+    Numbers are scaled to [0, 1]. Two different values of a nominal attribute have distance 1, or
+    only nearly 1 if the attribute has more than `MOST_DIMENSIONS` values. The squared distance of
+    a missing number and a known number is between 1 and 1.25.
 
     Parameters
     ----------

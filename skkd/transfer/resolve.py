@@ -92,11 +92,12 @@ class Foreign(DocLinkMixin, BaseEstimator):
     Attributes
     ----------
     sampler_ : object
-        A fitted clone of `augment`. A callable has none.
+        A fitted clone of `augment`. There is no such attribute if `augment` is a callable.
 
     Examples
     --------
-    >>> Foreign(lambda X, n_rows, random_state: X * n_rows).fit([7]).sample(2)
+    >>> repeat = lambda X, n_rows, random_state: X * n_rows  # X is a list of one row
+    >>> Foreign(repeat).fit([7]).sample(n_rows=2)
     [7, 7]
     """
 
@@ -176,7 +177,7 @@ class Foreign(DocLinkMixin, BaseEstimator):
         return rows
 
     def batches(self, n_rows, random_state=None, batch_rows=BLOCK_ROWS):
-        """Return synthetic rows in batches, with one call of the user's code per batch.
+        """Yield synthetic rows in batches, with one call of the user's code per batch.
 
         Parameters
         ----------

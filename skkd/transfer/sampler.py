@@ -86,10 +86,16 @@ class Sampler(DocLinkMixin, BaseEstimator):
         return self
 
     def check(self):
-        """Raise ValueError or TypeError if a parameter is not allowed."""
+        """Raise ValueError or TypeError if a parameter is not allowed.
+
+        `fit` calls it first. Override it in a sampler with parameters; here it allows all.
+        """
 
     def learn(self):
-        """Compute everything that `draw` needs from `attributes_`; called at the end of `fit`."""
+        """Compute from `attributes_` whatever `draw` needs besides.
+
+        `fit` calls it last. Override it if there is something to compute; here it does nothing.
+        """
 
     def draw(self, n_rows, random_state):
         """Yield donors and numbers of synthetic rows, block by block.
@@ -164,7 +170,9 @@ class Sampler(DocLinkMixin, BaseEstimator):
 def shuffled_copies(
     n_observed: int, n_rows: int, random_state: np.random.RandomState
 ) -> Iterator[np.ndarray]:
-    """Yield indices of observed rows that go through the table repeatedly, shuffled each time.
+    """Yield the indices of all observed rows in random order, again and again, in blocks.
+
+    After `n_rows` indices it stops. Each repetition has a random order of its own.
 
     Parameters
     ----------

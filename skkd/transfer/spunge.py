@@ -3,10 +3,12 @@
 SPUNGE comes from AutoGluon (function `spunge_augment`), where it is called a simple version
 of MUNGE. It is the fastest sampler here, because it searches no neighbours. For each row
 
-    x_a <- the value of a random row,      for max(1, floor(share d)) random attributes
-    x_a <- x_a + N(0, (noise sd_a)^2),     with probability p, if a is a number
+    x_a <- the value of a random row,      for max(1, floor(share * d)) random attributes a
+    x_a <- x_a + N(0, noise * sd_a),       with probability p, if attribute a is a number
 
-where d is the number of attributes and sd_a the standard deviation of attribute a.
+where x_a is attribute a of the row, d the number of attributes, sd_a the standard deviation of
+attribute a in the table, and N(mean, sd) the normal distribution with that mean and standard
+deviation. share, noise and p are parameters.
 """
 
 import numpy as np
@@ -18,7 +20,7 @@ __all__ = ["Spunge"]
 
 
 class Spunge(Sampler):
-    """A few attributes drawn from their marginals, and noise on numbers (SPUNGE).
+    """A few attributes copied from random rows, and noise on numbers (SPUNGE).
 
     Each synthetic row is a copy of an observed row. A few of its attributes are replaced by the
     values of random rows, and noise is added to some of its numbers.
@@ -29,8 +31,8 @@ class Spunge(Sampler):
         Share of the attributes of a row that are replaced. If `share` is above 0, at least one
         attribute is replaced.
     noise : float >= 0, default=0.1
-        Standard deviation of the noise on numbers, in standard deviations of the
-        attribute. Nominal attributes and zeros of a sparse matrix get no noise.
+        Standard deviation of the noise on a number, as a multiple of the standard deviation
+        of the attribute. Nominal attributes and zeros of a sparse matrix get no noise.
     p : float in [0, 1], default=0.1
         Probability that a number gets noise.
 

@@ -86,8 +86,8 @@ class TransferSet:
     logits : callable
         Converts soft labels to the teacher's logits.
     class_weights : ndarray of shape (n_classes,)
-        The weight of each class. The weight of a row is the mean of the class weights under
-        the soft label of the row.
+        The weight of each class. The weight of a row is the mean of these weights, each
+        weighted by the probability of its class in the soft label of the row.
     X_unlabeled : container of rows, default=None
         The user's unlabelled rows.
     sampler : skkd.transfer.Sampler, default=None
