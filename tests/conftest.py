@@ -3,6 +3,7 @@
 import os
 
 os.environ["MPLBACKEND"] = "Agg"  # before anything imports matplotlib
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: pytest runs a process for each core
 
 import numpy as np
 import pytest
