@@ -77,7 +77,7 @@ def measure(place, student, name, arm, teacher):
     if arm != "default":
         settings |= {"fit_teacher": True, **SETTINGS[arm]}
     clf = DistilledClassifier(teacher, **settings)
-    line, p = place.fit_and_ask(clf)
+    line, p = place.fit_and_ask(clf, shares_teacher=arm != "default")
     line |= {
         "ask": clf.teacher_seconds_,
         "n_steps": int(clf.n_steps_),
