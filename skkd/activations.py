@@ -1,17 +1,17 @@
 """The activation functions of the hidden layers: one :class:`Activation` for each name.
 
-===========  ==========================================  ==========
-identity     x                                           Xavier
-logistic     1 / (1 + exp(-x))                           Xavier
-tanh         tanh(x)                                     Xavier
-relu         max(x, 0)                                   He
-leaky_relu   max(x, 0.01 x)                              He
-elu          x above 0, exp(x) - 1 below                 He
-selu         1.0507 (x above 0, 1.6733 (exp(x) - 1))     LeCun
-gelu         x Phi(x), in the tanh approximation         He
-silu         x / (1 + exp(-x))                           He
-mish         x tanh(log(1 + exp(x)))                     He
-===========  ==========================================  ==========
+===========  =====================================================  ==========
+identity     x                                                      Xavier
+logistic     1 / (1 + exp(-x))                                      Xavier
+tanh         tanh(x)                                                Xavier
+relu         max(x, 0)                                              He
+leaky_relu   max(x, 0.01 x)                                         He
+elu          x above 0, exp(x) - 1 below                            He
+selu         1.0507 x above 0, 1.0507 * 1.6733 (exp(x) - 1) below   LeCun
+gelu         x Phi(x), in the tanh approximation                    He
+silu         x / (1 + exp(-x))                                      He
+mish         x tanh(log(1 + exp(x)))                                He
+===========  =====================================================  ==========
 
 ``Phi`` is the distribution function of the standard normal distribution. The last column is
 the initialisation scheme that ``init="auto"`` uses for the layer in front of the activation. To
@@ -43,21 +43,23 @@ class Activation:
     numpy : callable
         The function of a NumPy array, for prediction. It may overwrite its argument.
     module : callable
-        Called without arguments, makes the torch module. No two activations have modules of
-        the same class.
+        Called without arguments, makes the torch module. Each activation needs a module class
+        of its own, because training without autograd finds the activation by that class.
     init : str
         The scheme that ``init="auto"`` uses for the layer in front of the activation: a key
         of `skkd.initializers.INITIALIZERS`.
     negative_slope : float, default=0.0
         Slope of the function below 0, for the scheme "he".
     forward : callable, default=None
-        ``(layer, x) -> z``: computes the function, ``z``, of the tensor ``x`` in training
-        without autograd. ``layer`` is the torch module. The callable may overwrite ``x`` if
-        `backward` does not read ``x``. With None, ``layer(x)`` is called instead.
+        ``(layer, x) -> z``, for training without autograd: applies the activation to the
+        tensor ``x``. ``layer`` is the torch module, ``z`` the result. The callable may
+        overwrite ``x`` if `backward` does not read ``x``. With None, ``layer(x)`` is called
+        instead.
     backward : callable, default=None
-        ``(aten, layer, dz, x, z) -> dx``: the derivative in training without autograd.
-        ``dz`` and ``dx`` are the derivatives of the loss by ``z`` and ``x``; ``aten`` is
-        ``torch.ops.aten``. With None, a network with this activation is trained by autograd.
+        ``(aten, layer, dz, x, z) -> dx``, for training without autograd: computes ``dx``, the
+        derivative of the loss by ``x``, from ``dz``, the derivative of the loss by ``z``.
+        ``aten`` is ``torch.ops.aten``. With None, a network with this activation is trained
+        by autograd.
 
     Examples
     --------
@@ -77,7 +79,7 @@ class Activation:
 
 
 def _of_torch(name: str, **settings: Any) -> Callable[[], nn.Module]:
-    """Return a function that makes the module `name` of torch.nn; torch is imported only then."""
+    """Return a function that imports torch and makes the module `name` of torch.nn."""
 
     def make() -> nn.Module:
         from torch import nn

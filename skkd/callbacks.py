@@ -97,20 +97,24 @@ def parameters_by_name(callbacks: Any) -> dict[str, Any]:
 def with_parameters(callbacks: Any, parameters: Mapping[str, Any]) -> list:
     """Replace named callbacks or change their parameters, for an estimator's `set_params`.
 
-    A new parameter is set in the callback object itself, as `Pipeline.set_params` does with
-    the steps of a pipeline.
-
     Parameters
     ----------
     callbacks : list of callbacks, callback classes or pairs (name, callback); "disable" or None
+        This list itself is not changed.
     parameters : dict of str to object
-        The value of ``callbacks__<name>`` replaces a callback; None or "disable" disables it.
-        The value of ``callbacks__<name>__<parameter>`` is the new value of a parameter.
+        The keys have two forms:
+
+        - ``callbacks__<name>``: the value replaces the callback of this name. The value None or
+          "disable" disables the callback.
+        - ``callbacks__<name>__<parameter>``: the value is set as a parameter of the callback. A
+          callback object is changed in place, as `Pipeline.set_params` changes the steps of a
+          pipeline. A callback class is replaced by an instance made with the parameters.
 
     Returns
     -------
     list
-        A new list of the entries of `callbacks`, in which callbacks are replaced.
+        A new list with the entries of `callbacks` in the same order. Only replaced callbacks
+        differ.
     """
     named = _named(callbacks)
     settings: dict[str, dict[str, Any]] = {}
@@ -178,11 +182,15 @@ def copies_of_callbacks(callbacks: Any) -> list:
 def link_as(callbacks: Any, copies: Any) -> None:
     """Make copies of callbacks refer to each other as the originals do.
 
+    If an attribute of one original holds another original, the same attribute of the copy is
+    set to hold the copy of that other original.
+
     Parameters
     ----------
-    callbacks, copies : list of callbacks, callback classes or pairs (name, callback)
-        The originals and their copies, in the same order. The copies are changed in place.
-        Nothing is done if `callbacks` is not a list.
+    callbacks : list of callbacks, callback classes or pairs (name, callback)
+        The originals. Nothing is done if this is not a list.
+    copies : list of callbacks, callback classes or pairs (name, callback)
+        One copy of each original, in the same order. The copies are changed in place.
     """
     if not isinstance(callbacks, (list, tuple)):
         return
@@ -200,10 +208,15 @@ def link_as(callbacks: Any, copies: Any) -> None:
 
 
 def _linked(value: Any, copy_of: Mapping[int, Any]) -> Any:
-    """Replace callbacks in an attribute's value by their copies.
+    """Return an attribute's value in which each original callback is replaced by its copy.
 
-    `copy_of` maps the id of a callback to its copy. Return `value` itself if it holds no
-    callback.
+    `value` is the value of an attribute of an original callback; it is not changed. `copy_of`
+    maps the id of each original callback to its copy. The result is:
+
+    - the copy, if `value` is an original callback;
+    - a new object of the same type, if `value` is a list, tuple, dict, bound method or
+      functools.partial that holds original callbacks, at any depth;
+    - `value` itself otherwise.
     """
     if id(value) in copy_of:
         return copy_of[id(value)]

@@ -75,9 +75,14 @@ def check_number(
     low_open: bool = False,
     high_open: bool = False,
 ) -> None:
-    """Raise an error unless `value` is a finite number in [low, high] that torch can hold.
+    """Raise an error unless `value` is a real number in the interval from `low` to `high`.
 
-    `low_open` and `high_open` exclude the bound itself.
+    - A bound of None sets no limit on its side.
+    - `low_open` excludes the number `low` itself, `high_open` the number `high`.
+    - NaN, infinity and numbers that are too large for torch (:func:`_check_size`) are never
+      allowed.
+
+    The error is a TypeError if `value` is not a number, else a ValueError.
     """
     allowed = _interval("a number", low, high, low_open, high_open)
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
@@ -93,7 +98,11 @@ def check_number(
 def check_integer(
     name: str, value: Any, *, low: int | None = None, high: int | None = None
 ) -> None:
-    """Raise an error unless `value` is an integer in [low, high] that fits in 64 bits."""
+    """Raise an error unless `value` is an integer of at most 64 bits from `low` to `high`.
+
+    Both bounds are allowed themselves. A bound of None sets no limit on its side. The error is
+    a TypeError if `value` is not an integer, else a ValueError.
+    """
     allowed = _interval("an integer", low, high)
     if not isinstance(value, numbers.Integral) or isinstance(value, bool):
         refuse(name, value, allowed, TypeError)
@@ -104,7 +113,14 @@ def check_integer(
 
 
 def _check_size(name: str, value: Any, allowed: str) -> None:
-    """Raise ValueError if an integer does not fit in int64, or another number is beyond 1e37."""
+    """Raise ValueError if the absolute value of a number is too large for torch.
+
+    - An integer may reach 2**63 - 1, the largest int64.
+    - Another number may reach 1e37. The largest float32 is 3.4e38, so that multiples of the
+      number still fit.
+
+    `allowed` describes the allowed values in the error message.
+    """
     largest = LARGEST_INTEGER if isinstance(value, numbers.Integral) else LARGEST_NUMBER
     if not -largest <= value <= largest:
         refuse(name, value, f"{allowed}, of at most {largest:.4g}")
@@ -123,7 +139,10 @@ def check_option(name: str, value: Any, options: Collection[str]) -> None:
 
 
 def check_instance(name: str, value: Any, kind: type, allowed: str) -> None:
-    """Raise TypeError if `value` is not an instance of the class `kind`."""
+    """Raise TypeError if `value` is not an instance of the class `kind`.
+
+    `allowed` describes the allowed values in the error message.
+    """
     if not isinstance(value, kind):
         refuse(name, value, allowed, TypeError)
 

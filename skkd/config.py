@@ -49,10 +49,13 @@ SOFT_LABELS = ("auto", "in_sample", "out_of_bag", "out_of_fold")
 class Config:
     """The checked parameters of an estimator, with the preset's values in place of "auto".
 
-    The docstring of :class:`skkd.NeuralClassifier` describes the parameters. The defaults are
-    the same there. Three fields are not parameters of the estimator: `module_options` and
-    `optimizer_options` hold the parameters ``module__*`` and ``optimizer__*`` by their names
-    without the prefix. `left_auto` holds the names of the parameters that were "auto".
+    The fields are the parameters of :class:`skkd.NeuralClassifier`, with the same defaults; its
+    docstring describes them. There are three more fields:
+
+    - `module_options`: the values of the parameters ``module__*``, by their names without the
+      prefix;
+    - `optimizer_options`: likewise for ``optimizer__*``;
+    - `left_auto`: the names of the parameters that the user left at "auto".
     """
 
     hidden_layer_sizes: Any = "auto"
@@ -105,7 +108,8 @@ class Config:
         parameters : dict of str to object
             The result of ``get_params(deep=False)``.
         in_parts : bool, default=False
-            Whether the parameters are for `partial_fit`: "auto" then means other values.
+            Whether the parameters are for `partial_fit`. Some values of "auto" differ then: see
+            :func:`skkd.presets.with_preset`.
 
         Returns
         -------
@@ -150,7 +154,8 @@ class Config:
 class DistilledConfig(Config):
     """The checked parameters of a :class:`skkd.DistilledClassifier`.
 
-    The fields of :class:`Config`, and the parameters that concern the teacher.
+    It has the fields of :class:`Config` and one field for each parameter that only
+    DistilledClassifier has.
     """
 
     teacher: Any = None
@@ -176,10 +181,11 @@ class DistilledConfig(Config):
 
     @property
     def asks_out_of_sample(self) -> bool:
-        """Whether `soft_labels` demands labels from models that were not fitted to the row.
+        """Whether `soft_labels` demands out-of-sample labels.
 
-        True for "out_of_bag" and "out_of_fold". False for "in_sample", and for "auto", which is
-        decided later.
+        The soft label of a training row is out of sample if it comes from models that were not
+        fitted to this row. True for "out_of_bag" and "out_of_fold". False for "in_sample", and
+        for "auto", which is decided later.
         """
         return self.soft_labels in ("out_of_bag", "out_of_fold")
 
@@ -215,9 +221,10 @@ def check_options_of(function: Callable, options: Mapping[str, Any], prefix: str
 
 
 def check_numbers_in(options: Mapping[str, Any], prefix: str) -> None:
-    """Raise an error if an option is an array, or an integer that does not fit into 64 bits.
+    """Raise an error if an option contains an array, or an integer that is too large.
 
-    Values within lists and tuples are checked, too. Floats may have any value.
+    An array raises TypeError, an integer that does not fit into 64 bits ValueError. The items of
+    lists and tuples are checked like single values. Floats may have any value, even infinity.
 
     Parameters
     ----------

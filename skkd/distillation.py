@@ -179,10 +179,14 @@ class TeacherSupervision:
     def thresholds(self, may_add_bins: bool) -> dict | None:
         """The thresholds of the teacher's trees, by index of the column of X.
 
-        None if the teacher has no trees that split columns of X, or if no numeric encoding needs
-        thresholds. `may_add_bins` tells whether the selection may try an encoding that needs
-        them although the user has not asked for one. Warns if the user has asked for thresholds
-        and there are none.
+        A numeric encoding can use them as bin edges. `may_add_bins` tells whether such an encoding
+        may be tried even if the user has not asked for one. The result is None in these cases:
+
+        - The teacher has no trees that split columns of X, or there is no teacher. If the user has
+          asked for such an encoding, there is a warning.
+        - The user has not asked for such an encoding, and none may be tried. None is tried if the
+          parameter `alpha` is 0 or if X is not a plain table (see `is_plain_table`).
+        - The parameter `numeric_encoding` is None.
         """
         encoding = resolve_encoding("numeric_encoding", self.config.numeric_encoding)
         may_use = may_add_bins and self.config.alpha != 0 and is_plain_table(self.data.X)
@@ -203,12 +207,17 @@ class TeacherSupervision:
         data: FitData,
         thresholds: dict | None,
     ) -> list[Fold] | None:
-        """For each split, a Fold with a clone of the teacher fitted without the held-out rows.
+        """Fit a clone of the teacher without the held-out rows, and make a Fold, for each split.
 
-        `splits` are pairs (training rows, held-out rows). The result is None in these cases: no
-        candidate uses the teacher; the caller gives validation rows; `_may_fit_clones` is false;
-        a class occurs among the held-out rows only; fitting or calling a clone fails (with a
-        warning).
+        `splits` are pairs (training rows, held-out rows). `candidates` are compared on each Fold.
+        `thresholds` are those of the teacher itself. If they are None, so are those of each Fold.
+        If not, each Fold gets the thresholds of its clone. The result is None in these cases:
+
+        - No candidate uses the teacher.
+        - The caller has given validation rows.
+        - Clones of the teacher may not be fitted (`_may_fit_clones`).
+        - In a split, a class occurs among the held-out rows only.
+        - Fitting or calling a clone fails. Then there is a warning.
         """
         uses_teacher = any(candidate.alpha for candidate in candidates)
         if not (uses_teacher and data.held_out is None and self._may_fit_clones()):
@@ -240,10 +249,12 @@ class TeacherSupervision:
         candidates: list[Candidate],
         needs_thresholds: bool,
     ) -> Fold:
-        """Fit a clone of the teacher to some rows, and make a Fold with the clone's soft labels.
+        """Fit a clone of the teacher without the held-out rows, and make the Fold of one split.
 
-        `index` holds the indices of all rows but the held-out ones. The clone's soft labels
-        replace those in `split`, and the clone labels the transfer sets of `candidates`.
+        `split` is the pair (training rows, held-out rows), and `index` holds the indices of the
+        rows that the clone is fitted to: all but the held-out ones. In the Fold, all soft labels
+        come from the clone: those of both parts of `split`, and those of the transfer sets of
+        `candidates`. If `needs_thresholds`, the Fold also has the thresholds of the clone's trees.
         """
         train, held_out = split
         X, weights = self.data.X, self.data.sample_weight
@@ -335,8 +346,12 @@ class TeacherSupervision:
     def _sampler(self, can_select: bool) -> Any:
         """The unfitted sampler of synthetic rows, or None if no synthetic rows are to be made.
 
-        With ``augment="auto"`` the sampler is a Munge if rows can be held out (`can_select`) and
-        if X, the preprocessor and the module suit it; else None.
+        With ``augment="auto"`` the sampler is a Munge if all of this holds, and else None:
+
+        - Rows can be held out (`can_select`).
+        - X is dense and 2-d, with at most 1000 columns.
+        - The user has given neither a preprocessor nor a module of their own, because these may
+          need rows that MUNGE does not make.
         """
         config = self.config
         if config.augment is None:
@@ -422,7 +437,10 @@ def _filled_with_labels(soft_labels: np.ndarray, codes: np.ndarray) -> np.ndarra
 
 
 def _all_but(index: np.ndarray | None, n_rows: int) -> np.ndarray:
-    """The indices of all rows except those in `index`."""
+    """The indices of all rows except those in `index`.
+
+    `index` is the attribute of a Dataset of held-out rows. It must not be None here.
+    """
     assert index is not None
     return np.delete(np.arange(n_rows), index)
 

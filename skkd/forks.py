@@ -1,8 +1,9 @@
 """Restrict torch to one thread in a forked child process.
 
-A fork copies only the thread that calls it. In the child torch would wait for ever for its
-other threads, which exist only in the parent. Whether the parent had started any cannot be
-found out, so torch gets one thread in every child of a process that had loaded torch.
+A fork copies only the thread that calls it. If torch had started other threads in the parent,
+they do not exist in the child, and torch would wait for them for ever. A child cannot find out
+whether there were any. So torch gets one thread in every child of a process that had loaded
+torch.
 Importing :mod:`skkd` registers this restriction, without importing torch.
 """
 

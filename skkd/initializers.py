@@ -1,5 +1,9 @@
 """Initialisation schemes: they fill the starting weights of a network in place.
 
+``fan_in`` is the number of inputs of a unit, ``fan_out`` the number of units that an input
+feeds. In a convolution both are multiplied by the size of the receptive field. ``U`` is a uniform
+and ``N`` a normal distribution. The other names are parameters of the schemes.
+
 =================  ======================================================
 Zeros              0
 Constant           one value
@@ -8,14 +12,13 @@ Normal             N(mean, std^2)
 TruncatedNormal    N(mean, std^2), redrawn outside of [low, high]
 VarianceScaling    variance = scale / fan
 Xavier             VarianceScaling: scale = gain^2, fan = (fan_in + fan_out) / 2
-He                 VarianceScaling: scale = 2 / (1 + negative_slope^2), fan_in or fan_out
+He                 VarianceScaling: scale = 2 / (1 + negative_slope^2), fan = fan_in or fan_out
 LeCun              VarianceScaling: scale = 1, fan = fan_in
 Orthogonal         a random (semi-)orthogonal matrix, times gain
 =================  ======================================================
 
-``fan_in`` is the number of inputs of a unit, ``fan_out`` the number of units that an
-input feeds. In a convolution both are multiplied by the size of the receptive field. A uniform
-scheme with variance ``v`` draws from ``U(-sqrt(3 v), sqrt(3 v))``.
+Where a scheme gives only a variance ``v`` and its `distribution` is "uniform", it draws from
+``U(-sqrt(3 v), sqrt(3 v))``.
 
 Weights must differ from unit to unit. Units that start with equal incoming and equal outgoing
 weights receive equal gradients and stay equal. A network of zeros or of one constant therefore
@@ -23,8 +26,8 @@ works like a network with a single unit per hidden layer. Biases may start equal
 positive bias keeps a ReLU from being 0 for all rows.
 
 The schemes are small objects that follow scikit-learn's parameter protocol. They hold
-no tensors and import torch only when they fill a tensor. They draw from the given generator;
-without one they draw from torch's global generator.
+no tensors and import torch only when they fill a tensor. They draw from the generator that
+`fill_` is given, or from torch's global generator if it is given none.
 """
 
 import itertools
@@ -386,6 +389,10 @@ class LeCun(Initializer):
 class Orthogonal(Initializer):
     """Draw a random matrix with orthonormal rows or columns, multiplied by `gain`.
 
+    The rows are orthonormal if there are at most as many rows as columns, else the columns. The
+    weights of a convolution, of shape ``(out, in, *kernel)``, are filled as a matrix with one row
+    per output. A bias cannot be filled.
+
     Parameters
     ----------
     gain : float, default=1.0
@@ -434,18 +441,20 @@ INITIALIZERS: dict[str, Initializer] = {
 
 
 def fans(tensor: "Tensor") -> tuple[int, int]:
-    """Return fan_in and fan_out of a weight tensor.
+    """Return fan_in and fan_out of a tensor of weights or biases.
 
     Parameters
     ----------
     tensor : torch.Tensor of shape (out, in, ...) or (out,)
+        Weights or biases.
 
     Returns
     -------
     fan_in : int
-        Number of inputs of a unit.
+        Number of inputs of a unit. Biases have neither inputs nor outputs: both results are
+        then set to ``out``.
     fan_out : int
-        Number of units that an input feeds. For a bias of shape (out,) both are ``out``.
+        Number of units that an input feeds.
 
     Examples
     --------
@@ -542,7 +551,7 @@ def warn_of_equal_units(module):
 
 
 def resolve_init(name: str, value: Any, activation: str) -> Initializer:
-    """Return the scheme that the parameter `init` stands for, for the layer before an activation.
+    """Return the scheme for the weights of a layer, given the value of the parameter `init`.
 
     Parameters
     ----------
@@ -551,8 +560,8 @@ def resolve_init(name: str, value: Any, activation: str) -> Initializer:
     value : str or Initializer
         Value of the parameter: "auto", a key of `INITIALIZERS`, or a scheme.
     activation : str
-        Name of the activation. It decides what "auto" is: He for the ReLU family, Xavier for
-        tanh, sigmoid and linear units, LeCun for SELU.
+        Name of the activation that follows the layer. It decides what "auto" is: He for the
+        ReLU family, Xavier for tanh, sigmoid and linear units, LeCun for SELU.
 
     Returns
     -------
@@ -573,7 +582,7 @@ def resolve_init(name: str, value: Any, activation: str) -> Initializer:
 
 
 def _auto_init(activation: str) -> Initializer:
-    """Return the scheme that "auto" stands for, for a layer in front of an activation."""
+    """Return the scheme that ``init="auto"`` chooses if `activation` follows the layer."""
     known = ACTIVATIONS[activation]
     if known.init == "he":
         return He(negative_slope=known.negative_slope)
@@ -581,15 +590,16 @@ def _auto_init(activation: str) -> Initializer:
 
 
 def resolve_bias_init(name: str, value: Any) -> Initializer:
-    """Return the scheme that the parameter `bias_init` stands for.
+    """Return the scheme for the biases of a layer, given the value of the parameter `bias_init`.
 
     Parameters
     ----------
     name : str
         Name of the parameter, for the error message.
     value : {"zeros"}, float or Initializer
-        Value of the parameter. A number is the start value of every bias. Schemes that depend
-        on fan_in or fan_out are refused, because a bias has neither.
+        Value of the parameter. A number is the start value of every bias. A scheme must be a
+        Zeros, Constant, Uniform, Normal or TruncatedNormal. The others are made for matrices
+        of weights and raise ValueError.
 
     Returns
     -------

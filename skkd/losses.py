@@ -1,23 +1,26 @@
 """Losses and soft labels, as pure functions of tensors.
 
-All formulas are for one row. ``z`` and ``t`` are the logits of the student and of the teacher,
-``y`` are the labels, ``K`` is the number of classes, ``k`` and ``j`` run over the classes,
-``T`` is the temperature and ``log`` the natural logarithm. ``p`` in the first table are
-probabilities, ``eps`` is the strength of the smoothing, ``alpha`` the weight of the teacher.
+``z`` and ``t`` are the logits of the student and of the teacher for one row, ``y`` is its label,
+as probabilities, and ``u`` and ``v`` are any probabilities. ``K`` is the number of classes, ``k``
+and ``j`` run over the classes, ``T`` is the temperature and ``log`` the natural logarithm. ``eps``
+is the strength of the smoothing, ``alpha`` the weight of the teacher. The functions are
 
 ===================  =========================================================
-entropy              H(p)      = -sum_k p_k log p_k
-cross_entropy        CE(p, z)  = -sum_k p_k log softmax(z)_k
-kl_divergence        KL(p, z)  =  sum_k p_k (log p_k - log softmax(z)_k)
-smooth_labels        p'        = (1 - eps) p + eps / K
+entropy              H(u)      = -sum_k u_k log u_k
+cross_entropy        CE(u, z)  = -sum_k u_k log softmax(z)_k
+kl_divergence        KL(u || softmax(z))
+smooth_labels        (1 - eps) u + eps / K
 softmax_with_temp..  softmax(z / T)
-temper               p^(1/T) / sum_k p_k^(1/T)
+temper               u^(1/T) / sum_k u_k^(1/T)
 distillation_loss    (1 - alpha) CE(y, z) + alpha D(t, z)
 ===================  =========================================================
 
+with the Kullback-Leibler divergence ``KL(u || v) = sum_k u_k (log u_k - log v_k)``. Therefore
+``CE(u, z) = H(u) + KL(u || softmax(z))``.
+
 ``D`` is the distance between student and teacher: one of :data:`TEACHER_LOSSES`, chosen by
-name. From here on ``q = softmax(t/T)`` are the teacher's probabilities,
-``p = softmax(z/T)`` the student's, and ``m = (q + p) / 2``. The distances are
+name. With the probabilities ``q = softmax(t/T)`` of the teacher and ``p = softmax(z/T)`` of the
+student, and with ``m = (q + p) / 2``, the distances are
 
 ================  ===================================================
 "kl"              T^2 KL(q || p)
@@ -25,11 +28,13 @@ name. From here on ``q = softmax(t/T)`` are the teacher's probabilities,
 "jensen_shannon"  T^2 (KL(q || m) + KL(p || m)) / 2
 "logit_mse"       sum_k (z_k - mean(z) - t_k + mean(t))^2 / (2 K)
 "brier"           T^2 sum_k (p_k - q_k)^2
-"dkd"             T^2 (KL of the likeliest class + 8 KL of the others)
+"dkd"             T^2 (KL of one class against the rest + 8 KL within the rest)
 "dist"            T^2 (1 - correlation in a row + 1 - correlation in a class)
 ================  ===================================================
 
-Cross-entropy, entropy and KL divergence are related by ``CE(p, z) = H(p) + KL(p, z)``.
+The one class of "dkd" is the teacher's likeliest: see :class:`DKD`. The second correlation of
+"dist" is taken over all rows of the batch, for each class: see :class:`DIST`. All other formulas
+are for one row.
 
 The first argument of a loss is the target, the second the prediction. Predictions are always
 logits, because ``log softmax(z)`` is more exact than the logarithm of a rounded probability.
@@ -39,7 +44,7 @@ teacher, pass ``log q``: it is a valid logit vector, since softmax ignores shift
 Every loss returns **one value per row**. The training loop weights and averages the rows.
 
 Each teacher loss is an object of a subclass of :class:`TeacherLoss`. The subclass holds the
-formula, its settings and, optionally, a derivative written by hand; without one autograd
+formula, its settings and, optionally, a derivative written by hand. If it has none, autograd
 computes the derivative. The derivatives by the student's logits are
 
 ================  ===============================  =======================
@@ -51,8 +56,9 @@ computes the derivative. The derivatives by the student's logits are
 "dkd", "dist"     by autograd
 ================  ===============================  =======================
 
-where ``g`` is the derivative of the loss by ``p``, divided by ``T^2``. It may differ from that
-by a constant, the same for all classes, which cancels. Products of vectors are elementwise.
+where ``g`` is the derivative of the loss by ``p``, divided by ``T^2``. Terms of ``g`` that are
+equal for all classes are left out, because they cancel in ``g - sum_j p_j g_j``. Products of
+vectors are elementwise.
 
 Importing this file does not import torch. The first call does.
 """
@@ -361,9 +367,9 @@ def reverse_kl(teacher_logits: Tensor, logits: Tensor, temperature: float = 1.0)
     .. math:: T^2\, KL(\mathrm{softmax}(z/T) \,\|\, \mathrm{softmax}(t/T))
 
     The loss is high if the student gives probability to a class that the teacher excludes.
-    A teacher's probability of exactly 0 would make the loss infinite. Such a probability is
-    therefore replaced by the smallest positive number of the dtype, times the teacher's largest
-    probability in the row.
+    A teacher's probability of exactly 0 (a logit of ``-inf``) would make the loss infinite. Before
+    the division by ``T``, such a probability is therefore replaced by the largest probability of
+    the row, times the smallest positive number of the logits' dtype: 1e-45 in float32.
 
     Parameters
     ----------
@@ -449,9 +455,9 @@ def logit_mse(teacher_logits: Tensor, logits: Tensor, temperature: float = 1.0) 
     :func:`forward_kl` at infinite temperature. If ``z`` and ``t`` have mean 0, the gradient is
     ``(z - t) / K``.
 
-    The logit of a tiny probability weighs as much as any other logit. To compute ``t`` from
-    probabilities, raise them to a floor before taking logarithms: see the `floor` of
-    :func:`temper`. Exact zeros without a floor are replaced as in :func:`reverse_kl`.
+    The logit of a tiny probability weighs as much as any other logit. If ``t`` is the logarithm
+    of probabilities, first replace those below a floor by the floor, for example with
+    ``p.clamp_min(1e-7).log()``. A ``t_k`` of ``-inf`` is replaced as in :func:`reverse_kl`.
 
     Parameters
     ----------
@@ -527,6 +533,9 @@ class TeacherLoss(DocLinkMixin, BaseEstimator):
     its constructor arguments, as in any scikit-learn estimator. GridSearchCV can therefore
     search them, for example as ``teacher_loss__beta``.
 
+    The class attribute `compares_rows` says whether the loss of a row depends on the other rows
+    of the batch. It is False unless a subclass sets it to True, as :class:`DIST` does.
+
     Examples
     --------
     A loss of one's own:
@@ -563,9 +572,9 @@ class TeacherLoss(DocLinkMixin, BaseEstimator):
         temperature : float, positive, default=1.0
             ``T``: softens both distributions.
         sample_weight : Tensor of shape (n_rows,), default=None
-            Weights of the rows. Only a loss with ``compares_rows = True`` uses them, in its
-            means over the rows of the batch; None weights all rows equally. No loss multiplies
-            the returned values by the weights.
+            Weights of the rows; None weights all rows equally. They are ignored unless
+            `compares_rows` is True: then they weight the rows in means over the batch. The
+            returned losses are not multiplied by the weights.
 
         Returns
         -------
@@ -592,16 +601,20 @@ class TeacherLoss(DocLinkMixin, BaseEstimator):
         Parameters
         ----------
         teacher_logits, logits, temperature, sample_weight
-            As in `__call__`, but all logits are finite.
+            As in `__call__`, but all logits must be finite.
 
         Returns
         -------
         Tensor of shape (n_rows, n_classes) or None
-            Row i is the derivative of the loss of row i by the student's logits of row i.
-            With ``compares_rows = True`` these logits also change the losses of other rows.
-            Row i is then the derivative of the weighted sum of all losses,
-            ``sum(sample_weight * loss)``, divided by ``sample_weight[i]``.
-            None leaves the derivative to autograd.
+            Row i is a derivative by the student's logits of row i:
+
+            - If `compares_rows` is False: the derivative of the loss of row i.
+            - If `compares_rows` is True: the derivative of ``sum(sample_weight * loss)``,
+              divided by ``sample_weight[i]``, because the logits of row i change the losses of
+              other rows, too. It is 0 for a row of weight 0. If `sample_weight` is None, all
+              weights count as 1.
+
+            None means that the loss has no derivative written by hand.
         """
         return None
 
@@ -613,25 +626,25 @@ class TeacherLoss(DocLinkMixin, BaseEstimator):
         alpha: float | Tensor = 1.0,
         sample_weight: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Compute the losses and their derivatives by the student's logits, both times `alpha`.
+        """Compute the losses and their derivatives, and multiply both by `alpha`.
 
         Parameters
         ----------
         teacher_logits, logits, temperature
-            As in `__call__`, but all logits are finite.
+            As in `__call__`, but all logits must be finite.
         alpha : float or Tensor of shape (n_rows,), default=1.0
             Weight of the teacher: one for all rows, or one per row.
         sample_weight : Tensor of shape (n_rows,), default=None
-            As in `__call__`. If `alpha` is a tensor, a loss with ``compares_rows = True``
-            weights the rows by ``alpha * sample_weight``.
+            As in `__call__`. If `alpha` is a tensor, ``alpha * sample_weight`` (or `alpha`, if
+            `sample_weight` is None) takes its place.
 
         Returns
         -------
         losses : Tensor of shape (n_rows,)
             ``alpha`` times the loss of each row.
         derivative : Tensor of shape (n_rows, n_classes)
-            ``alpha`` times the result of `gradient`, or of autograd if `gradient` returns
-            None.
+            ``alpha`` times the derivatives by the student's logits, as `gradient` defines
+            them. Autograd computes them if `gradient` returns None.
         """
         weights = self._row_weights(alpha, sample_weight)
         by_hand = self.gradient(teacher_logits, logits, temperature, weights)
@@ -822,8 +835,8 @@ class DKD(TeacherLoss):
     Notes
     -----
     If the teacher gives probability 0 to all classes but the target, :math:`\hat q` is
-    undefined, and the second term of the row counts as 0. If the teacher's probabilities have
-    a positive floor, :math:`\hat q` is uniform for such a row.
+    undefined, and the second term of the row counts as 0. :class:`skkd.DistilledClassifier`
+    first raises such zeros to its `proba_floor`: then :math:`\hat q` is uniform.
 
     References
     ----------
@@ -874,27 +887,34 @@ class DIST(TeacherLoss):
         T^2 \Bigl(\beta\, \bigl(1 - \rho(p_{i \cdot}, q_{i \cdot})\bigr)
         + \gamma\, \frac{1}{K} \sum_k \bigl(1 - \rho(p_{\cdot k}, q_{\cdot k})\bigr)\Bigr)
 
-    for row i, with Pearson's correlation :math:`\rho`. ``q = softmax(t/T)`` of the teacher and
-    ``p = softmax(z/T)`` of the student have one row per row of the batch and one column for
-    each of the ``K`` classes. ``t`` and ``z`` are the logits, ``T`` is the temperature.
+    is the loss of row i. The matrices ``p = softmax(z/T)`` of the student and
+    ``q = softmax(t/T)`` of the teacher have one row per row of the batch and one column for each
+    of the ``K`` classes. ``z`` and ``t`` are the logits, ``T`` is the temperature and
+    :math:`\rho` is Pearson's correlation of two vectors.
 
-    The student need not match the teacher's probabilities, only how they compare: from class
-    to class within a row (the inter-class term, weighted by `beta`), and from row to row of a
-    batch within a class (the intra-class term, weighted by `gamma`). The loss is 0 if ``p`` is
-    a rising linear function of ``q``. The mean of the loss over a batch is never above
+    - The inter-class term, weighted by `beta`, compares row i of ``p`` with row i of ``q``.
+    - The intra-class term, weighted by `gamma`, compares each column k of ``p`` with column k
+      of ``q``, and takes the mean over the columns.
+
+    The student need not match the teacher's probabilities, only how they compare from class to
+    class within a row, and from row to row within a class. The loss is 0 if ``p`` is a rising
+    linear function of ``q``. The mean of the loss over a batch is never above
     ``2 T^2 (beta + gamma)``.
 
-    The intra-class term is defined for a whole batch of ``n`` rows. To get one loss per row,
-    the correlation of two columns ``x`` and ``y`` is written as a sum over the rows,
+    The intra-class term, as written above, is one number for a whole batch of ``n`` rows. To
+    divide it among the rows, the correlation of two columns ``x`` and ``y`` is written as a
+    mean over the rows,
 
-    .. math:: 1 - \rho(x, y) = \frac{1}{2 n} \sum_i (\tilde x_i - \tilde y_i)^2
+    .. math:: 1 - \rho(x, y) = \frac{1}{n} \sum_i \frac{(\tilde x_i - \tilde y_i)^2}{2}
 
-    where :math:`\tilde x` is ``x`` minus its mean, divided by its standard deviation. In the
-    loss of row i, ``n`` times the i-th summand, :math:`(\tilde x_i - \tilde y_i)^2 / 2`, stands
-    for :math:`1 - \rho(x, y)`. The mean over the rows is therefore the loss of the paper. With
-    `sample_weight`, means and deviations are weighted: a row of weight 2 counts as two rows, a
-    row of weight 0 not at all. Larger batches give better estimates of the correlations. In a
-    batch of one row the intra-class term is 0.
+    where :math:`\tilde x` is ``x`` minus its mean, divided by its standard deviation. The loss
+    of row i contains only the summand of row i, :math:`(\tilde x_i - \tilde y_i)^2 / 2`, in place
+    of :math:`1 - \rho(x, y)`. The mean of the losses over the rows is therefore the loss of the
+    paper.
+
+    With `sample_weight`, means and standard deviations over the rows are weighted: a row of
+    weight 2 counts as two rows, a row of weight 0 not at all. Larger batches give better
+    estimates of the correlations. In a batch of one row the intra-class term is 0.
 
     Parameters
     ----------
@@ -906,10 +926,11 @@ class DIST(TeacherLoss):
     Notes
     -----
     To avoid a division by 0, standard deviations are computed as
-    :math:`\sqrt{\mathrm{var} + (s / (K T))^2}` with the variance ``var`` and ``s`` = 0.03.
-    ``s / (K T)`` is about the standard deviation of probabilities whose logits have standard
-    deviation ``s``. This keeps the gradient finite for a network that starts with equal
-    probabilities, and for a class to which the teacher gives the same probability in all rows.
+    :math:`\sqrt{\mathrm{var} + (s / (K T))^2}` with the variance ``var`` and ``s`` = 0.03. This
+    keeps the gradient finite for a network that starts with equal probabilities, and for a class
+    to which the teacher gives the same probability in all rows. The added number is small: if
+    the logits of a row are nearly equal, with standard deviation ``s``, then ``s / (K T)`` is
+    about the standard deviation of the row's probabilities.
 
     With two classes the inter-class term depends almost only on which class is more likely.
 

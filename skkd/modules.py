@@ -1,16 +1,18 @@
 """The multilayer perceptron, built from Linear -> BatchNorm -> activation -> Dropout.
 
 =========  ==================================================================
-Linear     W x + b; a Linear before BatchNorm has no b, as beta replaces it
-BatchNorm  gamma (x - mean) / sqrt(var + 1e-5) + beta. In training mean and
+Linear     W x + b
+BatchNorm  gamma * (x - mean) / sqrt(var + 1e-5) + beta. In training mean and
            var (biased) are those of the batch, in inference running averages
-Dropout    x mask / (1 - p) in training, x in inference ("inverted")
+Dropout    x * mask / (1 - p) in training, x in inference ("inverted")
 =========  ==================================================================
 
-``x`` is the input of a layer. ``W``, ``b``, ``gamma`` and ``beta`` are learned. ``mask`` is 1
-for a kept unit and 0 for a dropped one; ``p`` is the probability of 0.
+``x`` is the input of a layer for one row. ``W x`` is a matrix product, ``*`` and ``/`` work entry
+by entry. ``W``, ``b``, ``gamma`` and ``beta`` are learned. A Linear in front of a BatchNorm has no
+``b``, because ``beta`` does the same. ``mask`` is 1 for a kept unit and 0 for a dropped one; ``p``
+is the probability of 0.
 
-The first layer may be a ScaledLinear, ``W (s x) + b``: a Linear that first multiplies each
+The first layer may be a ScaledLinear, ``W (s * x) + b``: a Linear that first multiplies each
 feature by a learned scale, an entry of ``s``.
 
 The last layer is a Linear without activation, so the network always returns logits.
@@ -98,8 +100,9 @@ class ScaledLinear(nn.Linear):
 
     ``x`` is one row, ``s`` holds one scale per input, :math:`\odot` multiplies entry by entry.
     ``W`` and ``b`` are the weights and biases of the Linear. A plain Linear can represent the
-    same functions. But a change of one scale changes an input for all units at once. The
-    scales start at 1 and may be trained at a higher learning rate.
+    same functions, but learns them differently: here, one step of training can make an input
+    more or less important to all units at once. The scales start at 1 and may be trained at a
+    higher learning rate.
 
     Parameters
     ----------
@@ -108,7 +111,9 @@ class ScaledLinear(nn.Linear):
     bias : bool, default=True
         Whether to add ``b``.
     device : torch.device, default=None
+        Where the weights lie. None is torch's default device.
     dtype : torch.dtype, default=None
+        Type of the weights. None is torch's default dtype.
 
     References
     ----------
@@ -149,9 +154,12 @@ class MLP(nn.Sequential):
         Probability of dropping a unit: one for all hidden layers, or one for each.
     feature_scale : bool, default=False
         Whether the first layer is a :class:`ScaledLinear`.
-    init, bias_init : str, float or Initializer, default="auto" and "zeros"
-        Schemes for the starting weights and for the starting biases; see
-        :mod:`skkd.initializers`. The last layer feeds no activation, so "auto" is Xavier there.
+    init : str or Initializer, default="auto"
+        Scheme for the starting weights: "auto", a key of `INITIALIZERS` in
+        :mod:`skkd.initializers`, or a scheme. "auto" takes the scheme that suits `activation`,
+        and Xavier for the last layer, because no activation follows it.
+    bias_init : {"zeros"}, float or Initializer, default="zeros"
+        Scheme for the starting biases. A number is the start value of every bias.
     zero_output : bool, default=False
         Whether the last layer starts with zero weights and biases, so that all classes start
         equally likely.

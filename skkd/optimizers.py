@@ -3,15 +3,15 @@
 ========  =======  =======================================================================
 Name      Class    New weights
 ========  =======  =======================================================================
-sgd       SGD      w - lr m, where m is the momentum: a running sum of the gradients
-adam      Adam     w - lr m / (sqrt(v) + eps), where m and v are running means of the
-                   gradients and of their squares
-adamw     AdamW    as in Adam, but weight decay is not part of the gradients
-rmsprop   RMSprop  w - lr g / (sqrt(v) + eps), where g is the gradient; momentum is applied
-                   to the quotient
+sgd       SGD      w - lr m, where m is the momentum: a running sum of g
+adam      Adam     w - lr m / (sqrt(v) + eps), where m is a running mean of g
+adamw     AdamW    as in Adam, but weight decay is subtracted from w, not added to g
+rmsprop   RMSprop  w - lr m, where m is a running sum of g / (sqrt(v) + eps)
 ========  =======  =======================================================================
 
-``w`` are the weights, ``lr`` is the learning rate, ``eps`` a small constant.
+``w`` are the weights, ``lr`` is the learning rate, ``g`` the gradient, ``v`` a running mean of
+``g^2`` and ``eps`` a small constant. In a running sum the newest summand counts fully, and the
+older ones are multiplied by `momentum` in every step.
 
 To add an optimiser, add an entry to :data:`OPTIMIZERS`. Importing this file does not import
 torch. :mod:`skkd.training.optimizers` makes the optimisers.
@@ -51,7 +51,7 @@ class NamedOptimizer:
 
 
 def _of_torch(name: str) -> Callable[[], Any]:
-    """Return a function that returns the class `name` of torch.optim; torch is imported then."""
+    """Return a function that imports torch and returns the class `name` of torch.optim."""
 
     def get() -> Any:
         from torch import optim

@@ -101,13 +101,18 @@ def with_preset(parameters: Mapping[str, Any], in_parts: bool = False) -> dict[s
     parameters : dict of str to object
         The result of `get_params`. ``parameters["preset"]`` names the preset.
     in_parts : bool, default=False
-        Whether the parameters are for `partial_fit`. The number of epochs is unknown then, so
-        "auto" means a constant learning rate and constant dropout.
+        Whether the parameters are for `partial_fit`. "auto" then means
+
+        - a constant learning rate and constant dropout, because the number of epochs is
+          unknown;
+        - ``preprocessor="standard"`` and ``numeric_encoding=None``, because a column may be
+          constant in the first rows, or lack some of its later values.
 
     Returns
     -------
     dict of str to object
-        A new dict with the names of `parameters` and with those the preset adds.
+        A new dict with the names of `parameters`. If the optimiser is Adam or AdamW, it also
+        contains "optimizer__betas", even if `parameters` does not.
 
     Examples
     --------
@@ -135,7 +140,11 @@ def with_preset(parameters: Mapping[str, Any], in_parts: bool = False) -> dict[s
 
 
 def _suitable_values(parameters: Mapping[str, Any], in_parts: bool) -> dict[str, Any]:
-    """Return the preset's values, adapted to the parameters that the user has set."""
+    """Return the values that replace "auto": the preset's, some of them adapted.
+
+    They are adapted to the user's module, optimiser, schedule and early stopping, and to
+    `partial_fit` (`in_parts`), wherever the preset's own value would not suit these.
+    """
     values = dict(PRESETS["plain" if parameters["module"] is not None else parameters["preset"]])
     if not _is_adam(parameters["optimizer"]):
         values["parametrization"] = "standard"

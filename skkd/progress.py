@@ -75,7 +75,7 @@ class ProgressBar:
     n_epochs : int or None
         Number of epochs to come; None if it is unknown.
     verbose : int
-        1 shows the bar, 2 and more also write one line per epoch above it.
+        1 or less shows only the bar; 2 or more also writes one line per epoch above it.
     title : str, default=None
         Text in front of the bar.
     n_before : int, default=0
@@ -93,8 +93,9 @@ class ProgressBar:
     def on_epoch_end(self, record: Mapping[str, Any], title: str | None = None) -> None:
         """Advance the bar by one epoch and show the losses and metrics of this epoch.
 
-        `record` holds them as floats by name, beside "epoch" and "seconds". `title` replaces
-        the text in front of the bar; None keeps it.
+        `record` maps names to numbers. Its entries "epoch" and "seconds" are not shown as
+        metrics; every other entry is. "epoch" counts the epochs after the first `n_before`.
+        `title` replaces the text in front of the bar; None keeps the text.
         """
         metrics = {k: value for k, value in record.items() if k not in ("epoch", "seconds")}
         if self.verbose > 1:

@@ -1,7 +1,8 @@
 """Threads, random generators, gradients and device of torch during a fit.
 
-During `fit` torch runs with a fixed number of threads and with gradients on. For a custom
-module its global generators are seeded. After `fit` these settings are restored.
+During `fit` torch runs with a fixed number of threads and with gradients on. If the network is
+a custom module, the global generators of torch are seeded too. After `fit` all these settings
+are restored.
 """
 
 import os
@@ -44,9 +45,10 @@ def threads_of_fit(n_threads: int) -> Iterator[None]:
     Several fits may run at the same time in Python threads of one process. The first fit to
     start stores torch's number of threads, and the last fit to end restores it.
 
-    A fit that needs another number of threads waits until the running fits end. torch shares
-    part of this setting between all Python threads, and the number of threads changes the
-    last bits of a matrix product.
+    A fit that needs another number of threads waits until the running fits end (but a fit that
+    runs inside another one does not wait). If it set its own number at once, the running fits
+    would use that number too, because torch shares part of this setting between all Python
+    threads. This would change their results in the last bits.
 
     In a forked child torch always runs with one thread (:mod:`skkd.forks`).
 
@@ -184,12 +186,13 @@ def gradients_on() -> Iterator[None]:
 
 
 def resolve_device(device: str, fall_back: bool = False) -> torch.device:
-    """Return the torch device that the parameter `device` names, checked on this machine.
+    """Return the torch device that the parameter `device` names, after a test that it works.
 
     Parameters
     ----------
     device : str
-        "auto" means an accelerator such as a GPU if there is one, else the CPU.
+        A name that torch knows, such as "cpu" or "cuda:0", or "auto": an accelerator such as a
+        GPU if there is one, else the CPU.
     fall_back : bool, default=False
         What to do if the device is missing. True warns and returns the CPU (for predicting);
         False raises ValueError (for fitting).

@@ -2,8 +2,8 @@
 
 A schedule knows no optimiser and no network. At each point of training it gives the factor by
 which the estimator's `learning_rate` is multiplied. Below, ``e`` is the number of epochs that
-are done and ``E`` the number of epochs of the whole training. The other names are parameters of
-the schedules: ``end`` is `end_factor`, and so on.
+are done and ``E`` the number of epochs of the whole training. ``start`` and ``end`` are the
+parameters `start_factor` and `end_factor`; all other names are parameters themselves.
 
 ====================  =========================================================
 Constant              1
@@ -15,7 +15,7 @@ CosineRestarts        CosineDecay, started again after each period      by batch
 LinearDecay           start + (end - start) e/E                         by batch
 FlatCosine            1, then half a cosine wave down to 0              by batch
 CosLog                (1 - cos(2 pi log2(1 + (2^cycles - 1) e/E))) / 2  by batch
-Cyclic                a triangle between base and top                   by batch
+Cyclic                a triangle wave, base_factor to max_factor        by batch
 OneCycle              up to 1, then down to almost 0                    by batch
 PlateauDecay          gamma^(plateaus of the loss so far)               by loss
 WarmUp                a ramp in front of any other schedule             by batch
@@ -69,9 +69,13 @@ __all__ = [
 class Schedule(DocLinkMixin, BaseEstimator):
     """Base class of the learning-rate schedules. Subclasses define `factor`.
 
-    `factor` returns the number by which `learning_rate` is multiplied. The class attribute
-    `counts` says in which unit its arguments are: "epoch" (whole epochs), "progress" (epochs,
-    fractions included) or "batch".
+    `factor` returns the number by which `learning_rate` is multiplied. It is called with two
+    numbers: how much of the training is done, and how long the whole training is. The class
+    attribute `counts` is the unit of both numbers:
+
+    - "epoch", the default: epochs, of which only whole ones count as done;
+    - "progress": epochs, fractions included;
+    - "batch": batches.
 
     Examples
     --------
@@ -122,8 +126,8 @@ class Schedule(DocLinkMixin, BaseEstimator):
     def ends(self, n_epochs: int) -> list[int]:
         """Return the numbers of epochs after which the learning rate is at a minimum.
 
-        If the number of epochs is chosen automatically, one of these is taken. The base class
-        returns `n_epochs` only.
+        If skkd itself chooses the number of epochs, it chooses one of these numbers. The base
+        class returns ``[n_epochs]``.
 
         Parameters
         ----------
@@ -164,9 +168,9 @@ class Schedule(DocLinkMixin, BaseEstimator):
         Parameters
         ----------
         n_steps : int
-            Number of batches.
+            Number of batches of the whole training.
         batches_per_epoch : int, default=1
-            With 1 each batch is also an epoch.
+            The training then has ``n_steps / batches_per_epoch`` epochs.
 
         Returns
         -------
@@ -720,9 +724,10 @@ class PlateauDecay(Schedule):
 class WarmUp(Schedule):
     """Raise the learning rate along a linear ramp before another schedule begins.
 
-    During the first `n_epochs` epochs the learning rate rises linearly, batch by batch, from
-    `start_factor` times to 1 times the rate at which `schedule` begins. `schedule` then covers
-    the remaining epochs. CosLog needs no ramp, because it begins at 0.
+    The ramp fills the first `n_epochs` epochs. It ends at the rate at which `schedule` begins,
+    and it starts at `start_factor` times that rate. In between, the rate rises linearly, batch
+    by batch. `schedule` then covers the remaining epochs. CosLog needs no ramp, because it
+    begins at 0.
 
     Parameters
     ----------

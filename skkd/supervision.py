@@ -48,13 +48,13 @@ class Candidate:
     is_calibrated : bool, default=True
         Whether the probabilities of the trained network are calibrated on held-out labels.
     required_margin : float, default=1.0
-        The held-out log-loss of the candidate is multiplied by this when candidates are
-        compared. Above 1 if the teacher may have seen the held-out rows, because the loss is
-        then too low.
+        Factor by which the held-out log-loss of the candidate is multiplied before it is
+        compared with that of other candidates. Above 1 if the loss may be too low because the
+        teacher has seen the held-out rows.
     required_margin_if_trusted : float, default=1.0
-        Used instead of `required_margin` if the teacher is trusted. It is trusted if, among
-        the candidates with ``required_margin <= 1``, the one with the lowest held-out loss
-        uses the teacher.
+        Factor in place of `required_margin` if the teacher is trusted. To decide this, the
+        candidates with ``required_margin <= 1`` are compared first. The teacher is trusted if
+        the one of the lowest held-out loss among them uses the teacher.
     """
 
     name: str
@@ -167,9 +167,11 @@ class Supervision(Protocol):
     def thresholds(self, may_add_bins: bool) -> dict | None:
         """The thresholds of the teacher's trees, by index of the column of X.
 
-        They are bin edges of a numeric encoding. None if there are none, or if no encoding needs
-        them. `may_add_bins` tells whether the selection may try such an encoding although the
-        user has not asked for one.
+        A numeric encoding can use them as bin edges. `may_add_bins` tells whether such an encoding
+        may be tried even if the user has not asked for one. The result is None in these cases:
+
+        - The teacher has no trees that split columns of X, or there is no teacher.
+        - The user has not asked for such an encoding, and none may be tried.
         """
 
     def without(
@@ -179,11 +181,13 @@ class Supervision(Protocol):
         data: FitData,
         thresholds: dict | None,
     ) -> list[Fold] | None:
-        """For each split, a Fold with a teacher that was fitted without the held-out rows.
+        """Fit the teacher without the held-out rows, and make a Fold of it, for each split.
 
-        `splits` are pairs (training rows, held-out rows). The result is None if there is no
-        teacher, or if it cannot be fitted again. `thresholds` is the result of the method
-        `thresholds`; if it is not None, each Fold gets thresholds of its own teacher.
+        `splits` are pairs (training rows, held-out rows). `candidates` are compared on each Fold.
+        `thresholds` are those of the teacher that was fitted to all rows. If they are None, so are
+        those of each Fold. If not, each Fold gets the thresholds of its own teacher.
+
+        Returns None if there is no teacher, or if it cannot be fitted again.
         """
 
 

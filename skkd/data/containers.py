@@ -1,5 +1,6 @@
-"""Building synthetic rows in the container type of the observed rows, with their dtypes.
+"""Building synthetic rows in the type of container that holds the caller's rows.
 
+The caller's rows are called observed rows here. Synthetic rows get their column dtypes too.
 Each cell of a synthetic row is first a copy of an observed cell, so that categories, dates and
 missing values keep the form in which their library stores them. Numbers are then written to
 some of the cells. Observed rows in a NumPy array, SciPy sparse matrix, pandas or polars
@@ -50,7 +51,7 @@ def container_of(X: Any) -> "Container":
 
 
 class Container:
-    """Observed rows, from which synthetic rows of the same type are built.
+    """Adapter that holds the observed rows and builds synthetic rows in the same container type.
 
     Each library (NumPy, SciPy, pandas, polars, pyarrow) has its own subclass.
 
@@ -87,10 +88,12 @@ class Container:
         Parameters
         ----------
         picks : ndarray of int of shape (n_rows, n_columns)
-            For each new cell, the index of the observed row to copy it from. The column stays.
+            Cell (i, j) of the new rows is a copy of cell (``picks[i, j]``, j) of the observed
+            rows.
         changes : dict of int to (ndarray of int, ndarray)
-            Index of a column -> (indices of the new rows to write to, one number for each).
-            The numbers are int64 if the column holds integers, else float64.
+            The numbers that are then written to new cells: index of a column -> (indices of new
+            rows, the number for each of these rows in this column). The numbers are int64 if
+            the column holds integers, else float64.
 
         Returns
         -------

@@ -1,7 +1,8 @@
 """Conversion of further rows, such as `X_unlabeled`, to the container type of X.
 
 A teacher or a transformer that was fitted on a DataFrame needs a DataFrame with the same
-columns. Columns are matched by name if both containers have names, else by position.
+columns. If both containers have column names, the rows keep theirs, and the later check of the
+rows compares the names. Otherwise column j of the rows is taken as column j of X.
 """
 
 from importlib import import_module
@@ -19,24 +20,25 @@ __all__ = ["in_container_of"]
 def in_container_of(X: Any, rows: Any, name: str | None = None) -> Any:
     """Convert rows to the container type of X, and their columns to the dtypes of X.
 
-    A column keeps its own dtype if the dtype of X would change a value.
+    A column keeps its own dtype if the dtype of X would change a value. Rounding to a float
+    dtype of X does not count as a change.
 
     Parameters
     ----------
     X : container of rows
         Sets the container type and the dtypes.
     rows : container of rows
-        The rows to convert. A table keeps its column names if X has column names too; this
-        function does not check that they agree.
+        The rows to convert. If both X and `rows` have column names, the result has those of
+        `rows`. Whether they agree with those of X is not checked here, nor is the number of
+        columns: the later check of the rows raises these errors.
     name : str, default=None
         Name of `rows` in a warning, issued if only one of X and `rows` has column names.
         None turns the warning off.
 
     Returns
     -------
-    container with as many rows as `rows`
-        It is `rows` itself if nothing has to be converted, or if its number of dimensions or of
-        columns does not fit X: the later check of the rows raises the error.
+    container of rows
+        It has as many rows as `rows`, and is `rows` itself if nothing has to be converted.
 
     Examples
     --------
@@ -85,7 +87,9 @@ def _as_array(X: Any, rows: Any) -> Any:
 def _array_of(rows: list | tuple, is_table_like: bool) -> Any:
     """Convert a list of rows to an array; return the list itself if its rows differ in length.
 
-    With `is_table_like`, numbers next to strings stay numbers, in an array of objects.
+    `is_table_like` tells that X is a table or a 2-d array. Then a list that holds strings
+    becomes an array of objects, in which numbers stay numbers. Otherwise NumPy would turn the
+    numbers into strings.
     """
     try:
         array = np.asarray(rows)
@@ -97,10 +101,14 @@ def _array_of(rows: list | tuple, is_table_like: bool) -> Any:
 
 
 def _stacked(columns: list[np.ndarray], dtype: np.dtype | None) -> np.ndarray:
-    """Stack columns of plain values into one 2-d array.
+    """Stack columns of plain values (object arrays) into one 2-d array.
 
-    If all columns are numeric, the array has the numeric `dtype`, or float64 if `dtype` is None
-    or would change a value. If a column or `dtype` is not numeric, it is an array of objects.
+    The dtype of the array is:
+
+    - If all columns are numeric and `dtype` is numeric or bool: `dtype`, or float64 if `dtype`
+      would change a value (:func:`_changes`).
+    - If all columns are numeric and `dtype` is None (the caller asks for no dtype): float64.
+    - If a column or `dtype` is not numeric: object.
     """
     as_float = [as_numbers(values) for values in columns]
     numeric = [numbers for numbers in as_float if numbers is not None]
@@ -116,7 +124,12 @@ def _stacked(columns: list[np.ndarray], dtype: np.dtype | None) -> np.ndarray:
 
 
 def _changes(numbers: np.ndarray, dtype: np.dtype) -> bool:
-    """Whether conversion to `dtype` changes a number; False for any float dtype."""
+    """Return whether conversion of float64 `numbers` to `dtype` changes the value of any number.
+
+    - An integer or bool `dtype` changes fractions, NaN, infinity and numbers out of its range.
+    - A float `dtype` can only round numbers. Rounding is accepted and does not count as a
+      change, so the result is False.
+    """
     if dtype.kind == "f":
         return False
     return not np.isfinite(numbers).all() or (numbers.astype(dtype) != numbers).any()
@@ -158,7 +171,11 @@ def _as_pandas(X: Any, columns: list[np.ndarray], labels: Any) -> Any:
 
 
 def _with_types_of(X: Any, rows: Any) -> Any:
-    """Convert each column of a pandas table to the dtype of the column of that name in X."""
+    """Return pandas `rows` with each column in the dtype of the column of that name in pandas X.
+
+    A column keeps its dtype if X has no column of its name, or if the dtype of X would change a
+    value. If a name occurs twice in X or in `rows`, nothing is converted.
+    """
     pandas = import_module("pandas")
     if not (X.columns.is_unique and rows.columns.is_unique):
         return rows

@@ -51,8 +51,8 @@ class Dataset:
     targets : dict of str to ndarray of shape (n_rows, ...)
         "labels" (class codes), "weights" and further arrays that the training loss reads, such
         as soft labels.
-    index : ndarray of int of shape (n_rows,) or (n_labelled,), default=None
-        Indices of the labelled rows in the caller's X; None if the rows do not come from X.
+    index : ndarray of int of shape (n_labelled,), default=None
+        For each row with a label, its index in the caller's X. None: the rows are not from X.
     n_labelled : int, default=None
         The first `n_labelled` rows have labels; all later rows have only a teacher's soft
         labels. None: all rows have labels.
@@ -115,7 +115,9 @@ class Dataset:
         Parameters
         ----------
         unlabelled : Dataset
-            The rows to append, with arrays for the same target names.
+            The rows to append. Its `targets` have the names of those of this dataset. This
+            includes "labels": there its codes are those of the most probable classes by the
+            soft labels.
 
         Returns
         -------
@@ -145,7 +147,7 @@ def hold_out(
     validation_fraction : float, default=None
         Share of the rows to hold out; None holds out none.
     seed : int, default=None
-        Seed of the split.
+        Seed of the split; None draws from NumPy's global generator.
     warns : bool, default=True
         Whether to warn if the split cannot be stratified.
 
@@ -181,7 +183,8 @@ def hold_out_others(
 ) -> tuple[Dataset, Dataset] | None:
     """Split a dataset again: hold out rows that no earlier split of it has held out.
 
-    The new split holds out as many rows as `splits[0]` does.
+    Let n be the number of rows that `splits[0]` holds out. The new split holds out n rows too.
+    Its training rows are all other rows of `dataset`, whether held out earlier or not.
 
     Parameters
     ----------
@@ -190,12 +193,13 @@ def hold_out_others(
     splits : list of (Dataset, Dataset)
         Training rows and held-out rows of the earlier splits of `dataset`.
     seed : int
+        Seed of the new split.
 
     Returns
     -------
     (Dataset, Dataset) or None
-        Training rows and held-out rows. None if the rows that no earlier split held out
-        are not more than `splits[0]` holds out.
+        Training rows and held-out rows. None if the number of rows that no earlier split has
+        held out is n or less.
     """
     n_held_out = len(splits[0][1])
     is_left = np.ones(len(dataset), dtype=bool)

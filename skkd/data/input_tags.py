@@ -58,7 +58,10 @@ def tags_of_preprocessor(preprocessor: Any, categorical_features: Any = "from_dt
 
 
 def taken_by_both(one: InputTags, other: InputTags) -> InputTags:
-    """Return the tags of the rows that two estimators both accept.
+    """Combine the input tags of two estimators into tags for the rows that both accept.
+
+    A permission, such as `allow_nan`, holds if both estimators give it. A requirement, such as
+    `positive_only`, holds if one of them has it.
 
     Parameters
     ----------
@@ -77,7 +80,7 @@ def taken_by_both(one: InputTags, other: InputTags) -> InputTags:
 
 
 def taken_by_all(estimators: Sequence[Any]) -> InputTags:
-    """Return the tags of the rows that every estimator of a list accepts.
+    """Combine the input tags of several estimators into tags for the rows that all accept.
 
     Parameters
     ----------

@@ -29,10 +29,15 @@ def read_labels(labels: Any, name: str = "y", warns: bool = True) -> np.ndarray:
     Returns
     -------
     ndarray of shape (n_rows,)
-        Nullable numbers get the NumPy dtype of the same name. Categories get the dtype of
-        their values. Objects become bool if all are booleans, int64 or uint64 if all are whole
-        numbers, and float64 if all are other numbers. Strings have the dtype `str` or `object`,
-        never StringDType, which parts of scikit-learn do not accept.
+        Its dtype depends on the labels:
+
+        - Numbers of a nullable dtype get the NumPy dtype of the same name.
+        - Categories get the dtype of their values.
+        - Booleans of dtype object get bool.
+        - Other numbers of dtype object get float64 if all are floats or if any is not whole.
+          Else they get int64, or uint64 if int64 cannot hold them.
+        - Strings get `str` or `object`, never StringDType, which parts of scikit-learn do not
+          accept.
 
     Raises
     ------

@@ -1,9 +1,10 @@
 """Protection of the caller's data from teachers and transformers that write to their input.
 
 A teacher or transformer is first called with read-only views, which need no copy of the data.
-The call fails if its code writes to the data or was compiled for writable memory. It is then
-repeated with copies. An object that uses torch gets copies at once, because torch gives only
-a warning and writes to read-only memory.
+This call fails if the code writes to the data. It also fails if the code is compiled and takes
+only writable arrays, even if it just reads them. After such a failure the call is repeated with
+copies. An object that uses torch gets copies at once: torch would warn about read-only memory,
+but write to it nevertheless.
 """
 
 import copy
@@ -50,8 +51,8 @@ def call_protected(function: Callable, *data: Any, owner: Any) -> Any:
     Returns
     -------
     object
-        The result of the function. Its errors are raised, except one that leads to the call with
-        copies.
+        The result of the function. An error about read-only data leads to the second call; any
+        other error of the function is raised.
 
     Examples
     --------
@@ -130,7 +131,10 @@ def copied(data: Any) -> Any:
 
 
 def _needs_copies(owner: Any) -> bool:
-    """Whether calls of an object need copies: one failed on read-only data, or it uses torch."""
+    """Return whether the calls of an object must get copies of the data.
+
+    They must if an earlier call failed on read-only data, or if the object uses torch.
+    """
     found = _gets_copies.get(id(owner))
     if found is not None and found[0]() is owner:
         return found[1]
@@ -222,7 +226,10 @@ def _read_only_pandas(data: Any) -> Any:
 
 
 def _with_own_axes(data: Any) -> Any:
-    """Give a copied table its own index and columns; before pandas 3 it shares the original's."""
+    """Give a copy of a pandas object an index and columns of its own, in place, and return it.
+
+    Before pandas 3 a copy shares these two objects with its original.
+    """
     with suppress(AttributeError):  # raised by a library like pandas
         data.index = data.index.view()
         if hasattr(data, "columns"):

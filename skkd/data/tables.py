@@ -115,7 +115,11 @@ def read_table(X: Any) -> Table:
 
 
 def keep_wide_integers(table: Table, X: Any, categorical: Sequence[int]) -> None:
-    """Restore integers too large for float64 in categorical columns, as an array of objects.
+    """Read categorical columns of large integers again, because float64 has rounded them.
+
+    :func:`read_table` stores integers as float64, which is exact only below 2**53. If a
+    categorical column of integers reaches this limit, it is replaced by an object array of plain
+    Python values, read from X.
 
     Parameters
     ----------
@@ -200,7 +204,11 @@ def _number_in(text: str) -> float | None:
 
 
 def columns_of(X: Any) -> list[tuple[Any, Any]]:
-    """Return (name, column) pairs of a table or of a 2-d array."""
+    """Return (name, column) pairs of a table or of a 2-d array.
+
+    Each column has the type of its own library. The columns of an array get the names
+    "column 0", "column 1" and so on.
+    """
     _refuse_queries(X)
     if _is_pandas(X):
         return list(X.items())

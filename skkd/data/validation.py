@@ -56,21 +56,22 @@ class RowReader:
         Class name of the estimator, for error messages.
     preprocessor : "auto", None or transformer
     dtype : str
-        The dtype to convert rows to if `preprocessor` is None. Otherwise the preprocessor
-        converts them, after scaling.
+        Only read if `preprocessor` is None: the dtype to convert rows to. Any other
+        preprocessor sets the dtype later, after it has scaled the rows.
     allow_nd : bool, default=False
         Whether X may have more than two dimensions.
     categorical : "from_dtype" or array-like, default="from_dtype"
         The parameter `categorical_features`: columns to one-hot encode in addition to those of
         a categorical dtype.
     columns : dict, default=None
-        `n_features_in_` and, if there are names, `feature_names_in_` of an earlier fit. None:
-        the first rows set them.
+        The attribute `columns` of the reader of an earlier fit: every call compares X with it.
+        None: the first call sets it from its X.
 
     Attributes
     ----------
     columns : dict
-        `n_features_in_` and, if there are names, `feature_names_in_`.
+        "n_features_in_" -> the number of columns; "feature_names_in_" -> their names, a key
+        that is missing if the columns have no names.
     """
 
     def __init__(
@@ -105,9 +106,14 @@ class RowReader:
         Returns
         -------
         ndarray, csr matrix or Table
-            If `preprocessor` is "auto": an ndarray if all columns are numeric, csr if X is sparse,
-            else a Table. If it is None: an ndarray or csr of the given dtype. If it is a
-            transformer: X itself, or as csr if X is sparse.
+            The first of these cases that applies:
+
+            - If X is sparse: a csr matrix.
+            - If `preprocessor` is None: an ndarray.
+            - If it is "auto": an ndarray if all columns are numeric, else a Table.
+            - If it is a transformer: X itself.
+
+            If `preprocessor` is None, the csr matrix or ndarray has the dtype `dtype`.
         """
         rows = check_rows(self._keeper, X, reset=self._is_first, **self._options)
         self._is_first = False
@@ -115,7 +121,11 @@ class RowReader:
 
     @property
     def columns(self) -> dict[str, Any]:
-        """The attributes `n_features_in_` and, if the columns have names, `feature_names_in_`."""
+        """Number and names of the columns, under the names of scikit-learn's attributes.
+
+        A dict with the key "n_features_in_" and, if the columns have names, the key
+        "feature_names_in_". It is empty before the first call if no earlier fit has set it.
+        """
         kept = vars(self._keeper)
         return {name: kept[name] for name in COLUMN_ATTRIBUTES if name in kept}
 
@@ -146,8 +156,8 @@ def check_rows(
         True sets these attributes from X; False raises an error if X does not match them.
     preprocessor : "auto", None or transformer
     dtype : str
-        The dtype to convert rows to if `preprocessor` is None. Otherwise the preprocessor
-        converts them, after scaling.
+        Only read if `preprocessor` is None: the dtype to convert rows to. Any other
+        preprocessor sets the dtype later, after it has scaled the rows.
     categorical : "from_dtype", or array-like, default="from_dtype"
         The parameter `categorical_features`: columns to one-hot encode in addition to those of
         a categorical dtype.
@@ -157,9 +167,14 @@ def check_rows(
     Returns
     -------
     ndarray, csr matrix or Table
-        If `preprocessor` is "auto": an ndarray if all columns are numeric, csr if X is sparse,
-        else a Table. If it is None: an ndarray or csr of the given dtype. If it is a
-        transformer: X itself, or as csr if X is sparse.
+        The first of these cases that applies:
+
+        - If X is sparse: a csr matrix.
+        - If `preprocessor` is None: an ndarray.
+        - If it is "auto": an ndarray if all columns are numeric, else a Table.
+        - If it is a transformer: X itself.
+
+        If `preprocessor` is None, the csr matrix or ndarray has the dtype `dtype`.
     """
     X = fill_mask(X)
     if not (preprocessor is None or isinstance(preprocessor, str)):
@@ -317,9 +332,11 @@ def class_weights(
     Parameters
     ----------
     class_weight : dict, "balanced" or None
-        A dict maps classes to weights; a class that it lacks has weight 1. "balanced" gives
-        all classes with rows the same total of class weight times sample weight. None: all
-        weights are 1.
+        - A dict maps classes to weights; a class that it lacks has weight 1.
+        - "balanced": the weight of a class is inversely proportional to the sum of the sample
+          weights of its rows (to their number if `sample_weight` is None). A class without
+          rows has weight 1.
+        - None: all weights are 1.
     classes : ndarray of shape (n_classes,)
     codes : ndarray of shape (n_rows,)
         For each training row, the index of its class in `classes`.
@@ -413,14 +430,17 @@ def resolve_categorical(
 ) -> list[int]:
     """Return the indices of the columns that the user declared categorical.
 
+    Columns that are categorical by their dtype alone are not included.
+
     Parameters
     ----------
     categorical_features : "from_dtype", or array-like of str, int or bool
-        Names, indices or a mask of the columns.
+        Names, indices or a mask of the declared columns. "from_dtype" declares none.
     rows : ndarray, sparse matrix or Table
-        Gives the number of columns. If it is sparse, no column can be declared categorical.
+        Only its number of columns is read. If `rows` is sparse, a declared column raises
+        ValueError.
     names : ndarray of str or None
-        Names of the columns.
+        Names of the columns; None if they have no names.
 
     Returns
     -------
@@ -453,15 +473,19 @@ def resolve_categorical(
 def nominal_columns(
     categorical_features: Any, X: Any, names: Sequence[str] | np.ndarray | None
 ) -> list[int]:
-    """Return the indices of the columns that the user declared categorical; X is in any container.
+    """Return the columns declared categorical, as :func:`resolve_categorical`, for the caller's X.
+
+    Two things differ: X may also be a nested list, and a sparse X has no categorical columns
+    instead of raising an error.
 
     Parameters
     ----------
     categorical_features : "from_dtype", or array-like of str, int or bool
-        Names, indices or a mask of the columns.
+        Names, indices or a mask of the declared columns. "from_dtype" declares none.
     X : container with a shape, or nested list
+        The caller's own object. Only its number of columns is read.
     names : ndarray of str or None
-        Names of the columns.
+        Names of the columns; None if they have no names.
 
     Returns
     -------

@@ -65,8 +65,9 @@ class ModuleNetwork:
     dtype : str
         The dtype of the module's weights and inputs.
     device : str
-        The estimator's parameter `device`. The device is chosen at the first prediction. So
-        "auto", and the fallback if a GPU is missing, depend on the machine that predicts.
+        The estimator's parameter `device`. It is looked up at the first prediction, on the
+        machine that predicts: "auto" stands for an accelerator if that machine has one, else the
+        CPU. A device that the machine does not have is replaced by the CPU, with a warning.
     batch_size : int
         Rows per forward pass.
     """

@@ -117,7 +117,7 @@ class Network:
         Arguments of :class:`skkd.modules.MLP`: n_features, n_classes,
         hidden_layer_sizes, activation, batch_norm, dropout, feature_scale.
     state : dict of str to ndarray
-        The module's state dict, in the dtype of training.
+        The state dict of the trained :class:`skkd.modules.MLP`, in the dtype of training.
     temperature : float, default=1.0
         Predicted logits are divided by the temperature. Further training does not use it.
     """
@@ -162,11 +162,12 @@ class Network:
         return logits[0] if len(logits) == 1 else np.concatenate(logits)
 
     def at_temperature(self, temperature: float) -> "Network":
-        """Return this network with another temperature.
+        """Return a new network that differs from this one only in its temperature.
 
         Parameters
         ----------
         temperature : float
+            The temperature of the new network. It replaces this network's temperature.
 
         Returns
         -------

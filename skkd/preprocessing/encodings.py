@@ -118,12 +118,14 @@ class PiecewiseLinear(DocLinkMixin, BaseEstimator):
             The number of rows of the table.
         thresholds : dict of int to (ndarray, ndarray), default=None
             By index of the column: thresholds and gains of the teacher's splits of the column.
+            A column that is not in the dict is split by no tree. None stands for a teacher
+            without trees, or no teacher.
 
         Returns
         -------
         list of ndarray
-            The edges for each of `columns`, in order. The array is empty if the column has no
-            bins.
+            One array of edges for each column, in the order of `columns`. The array is empty if
+            the column has no bins.
         """
         if thresholds is None:
             return [self.edges(values, weight) for values, weight in columns.values()]
@@ -139,21 +141,22 @@ class SelectiveBins(PiecewiseLinear):
 
     There are two kinds of such columns:
 
-    - codes or counts: all values are whole numbers, and 3 to 8 of them are different. Each value
-      is an edge.
+    - codes or counts: the column has 3 to 8 different values, all of them whole numbers. Each
+      value is an edge.
     - columns with one very frequent value: it fills at least three quarters of the rows, and
       there are more than 8 different values. After scaling, the other values would share a small
       part of the range. There are at most `n_bins` bins, between quantiles.
 
     All other columns have no bins.
 
-    Each bin needs enough rows to learn from:
+    Each bin needs enough rows to learn from. So all columns of the same kind together have at
+    most one bin for every 25 rows of the table:
 
-    - A column of codes has bins only if each of its values has the weight of at least 12.5 rows,
-      and if the table has at least 25 rows for each bin of all columns of codes together.
-    - The columns with a very frequent value have only so many bins that the table has at least
-      25 rows for each of their bins. If this leaves fewer than 8 bins for a column, none of
-      these columns has bins.
+    - Codes or counts: a column has no bins if one of its values has less weight than 12.5 rows
+      of average weight. If the remaining columns together would have more bins than allowed,
+      none of them has bins.
+    - One very frequent value: the allowed number of bins is divided equally among these columns.
+      If fewer than 8 bins are left for each column, none of them has bins.
 
     Parameters
     ----------
@@ -220,8 +223,9 @@ class TeacherBins(PiecewiseLinear):
     ----------
     n_bins : int, default=12
         The largest number of bins of a column. The first and the last edge are the lowest and
-        the highest value of the column. Between them are the thresholds, or `n_bins` - 1
-        quantiles of the thresholds (weighted by gain) if there are more.
+        the highest value of the column. If there are at most `n_bins` - 1 thresholds, the
+        thresholds are the edges between them. Otherwise the edges between them are `n_bins` - 1
+        quantiles of the thresholds, weighted by gain.
 
     Examples
     --------
@@ -334,8 +338,9 @@ def without_teacher(value: Any) -> Any:
     Returns
     -------
     str, PiecewiseLinear or None
-        `value` itself if it needs no teacher. Otherwise a piecewise linear encoding, as a name
-        if `value` is a name, else with the same `n_bins`.
+        - The name "piecewise_linear" for the name "teacher_bins".
+        - A :class:`PiecewiseLinear` with the same `n_bins` for a :class:`TeacherBins`.
+        - `value` itself for all other values: they need no teacher.
 
     Examples
     --------

@@ -81,7 +81,9 @@ class NormalScores:
 
     @classmethod
     def fit(cls, values: np.ndarray, weight: np.ndarray | None = None) -> "NormalScores":
-        """Compute the scores of a column and store those of 33 quantiles and both ends.
+        """Compute the scores of a column, and store those of some of its values.
+
+        These values are the lowest, the highest, the median, and 33 further quantiles.
 
         Parameters
         ----------

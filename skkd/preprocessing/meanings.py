@@ -26,14 +26,17 @@ def meaning_of(category: Any) -> int | float | None:
     Parameters
     ----------
     category : object
-        A number, a boolean or a text; for any other object the result is None.
+        A boolean, a number or a text. A text is read as a boolean or a number if possible.
 
     Returns
     -------
     int, float or None
-        1 or 0 for a boolean and for the texts "true" and "false" in any case. A fraction is
-        rounded to float32. None for a text that cannot be read as a number, and for a float
-        that is not finite or too large to stand for a single integer.
+        - For a boolean, and for the texts "true" and "false" in any case: 1 or 0.
+        - For an integer: the integer.
+        - For a float: an int if the float is whole, else the float rounded to float32, because the
+          same column may be float32 in `fit` and float64 in `predict`. None if the float is not
+          finite, or from 2^53 on, where a float64 may stand for several integers.
+        - For any other text or object: None.
 
     Examples
     --------

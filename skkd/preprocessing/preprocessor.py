@@ -70,8 +70,8 @@ def fit_preprocessor(
     ----------
     preprocessor : "robust", "standard", None or a scikit-learn transformer
     rows : ndarray, sparse matrix or Table of n_rows rows
-        For a transformer: the user's own X.
-    labels : ndarray of shape (n_rows,)
+        The validated rows. But if `preprocessor` is a transformer: the user's own X, of any type.
+    labels : ndarray of shape (n_rows,) or None
         Passed to the `fit` of a transformer; not used otherwise.
     sample_weight : ndarray of shape (n_rows,), default=None
     categorical : sequence of int, default=()
@@ -85,6 +85,10 @@ def fit_preprocessor(
     Returns
     -------
     ColumnPreprocessor, ChannelPreprocessor, PassThrough or TransformerPreprocessor
+        - For "robust" and "standard": a ColumnPreprocessor, or a ChannelPreprocessor if `rows`
+          has more than two dimensions (it scales in the same way for both).
+        - For None: a PassThrough.
+        - For a transformer: a TransformerPreprocessor.
     """
     if preprocessor is None:
         return PassThrough(n_features=_row_size(rows))
@@ -150,7 +154,8 @@ class Preprocessor:
 
         Parameters
         ----------
-        rows : ndarray, sparse matrix or Table; for a transformer the user's own X
+        rows : ndarray, sparse matrix or Table
+            The validated rows. But a TransformerPreprocessor takes the user's own X, of any type.
 
         Returns
         -------
@@ -160,10 +165,13 @@ class Preprocessor:
 
     @property
     def reads_as(self) -> Any:
-        """The parameter `preprocessor` for which X is validated, before it is transformed.
+        """A value of the estimator's parameter `preprocessor` that says how to validate new X.
 
-        X is validated in the same way for "robust", "standard" and "auto", so "auto" stands for
-        all of them.
+        The estimator validates X before it is transformed, in a way that depends on this value:
+
+        - "auto" here; X is validated in the same way for "auto", "robust" and "standard".
+        - None in a PassThrough.
+        - The transformer in a TransformerPreprocessor.
         """
         return "auto"
 
@@ -174,7 +182,10 @@ class Preprocessor:
 
     @property
     def inputs(self) -> Any:
-        """A description of the network's inputs, for `has_same_inputs_as`; None if unknown."""
+        """A description of the network's inputs, which `has_same_inputs_as` compares.
+
+        Here the number of inputs. None in a TransformerPreprocessor: its inputs are unknown.
+        """
         return self.n_features
 
     def has_same_inputs_as(self, other: "Preprocessor") -> bool:
@@ -203,8 +214,8 @@ class Preprocessor:
         ----------
         rows : ndarray, sparse matrix or Table
         most : int, default=None
-            The largest number of rows of a block. Blocks of more than `BLOCK_BYTES` bytes are
-            made smaller.
+            The largest number of rows of a block; None sets no limit. Independently of it, a
+            block of more than one row takes at most `BLOCK_BYTES` bytes in float64.
 
         Yields
         ------
@@ -303,7 +314,7 @@ class OneHot:
         return indicators
 
     def knows_none(self, values: np.ndarray) -> bool:
-        """Whether all values of a column are unknown: `fit` saw none of them.
+        """Whether all values of a column are surely unknown: `fit` saw none of them.
 
         Parameters
         ----------
@@ -313,9 +324,12 @@ class OneHot:
         Returns
         -------
         bool
-            True if no value is a category from `fit`, nor stands for one. False if at least one
-            value is or may be a category from `fit`: rare categories are not stored, so another
-            value may be one of them. False also if all values are missing.
+            - False if all values are missing.
+            - False if a value is one of `categories`, or stands for the same number as one.
+            - False if `fit` saw rare categories, and a value may be one of them. Rare categories
+              are not stored. So a value counts as possibly rare if it is a text and `categories`
+              has texts, or if it is no text and `categories` has others than texts.
+            - True in all other cases.
         """
         code_of = {category: code for code, category in enumerate(self.categories)}
         if any(value in code_of for value in values if value is not None):
@@ -488,7 +502,7 @@ class TransformerPreprocessor(Preprocessor):
 
     @property
     def reads_as(self) -> Any:
-        """The fitted transformer, as the value of the estimator's parameter `preprocessor`."""
+        """The fitted transformer: X is validated as for ``preprocessor=transformer``."""
         return self.transformer
 
     @classmethod

@@ -9,8 +9,9 @@ scaling     centre                      scale
 
 Robust scaling is followed by :func:`smooth_clip`. Holzmüller et al. (2024), "Better by
 default", arXiv:2407.04491, compare eight ways to scale in table B.2 and choose these two steps
-together. They suit columns with some outliers. A column with heavy tails is replaced by its
-normal scores (:mod:`skkd.preprocessing.heavy_tails`), which are clipped too.
+together. They suit columns with some outliers, but not columns with heavy tails. With "robust",
+a column with heavy tails is therefore replaced by its normal scores
+(:mod:`skkd.preprocessing.heavy_tails`), which are clipped too.
 """
 
 from collections.abc import Callable, Iterable
@@ -40,9 +41,10 @@ QUARTILES = (0.25, 0.5, 0.75)
 
 @dataclass
 class Scaling:
-    """Centre and scale of the numeric columns.
+    """Centre, scale and normal scores of the numeric columns.
 
-    Positions of columns count only the numeric columns.
+    The *position* of a numeric column is its index among the numeric columns. For example, if
+    the columns 0, 2 and 5 of X are numeric, column 5 has position 2.
     """
 
     centre: np.ndarray  #: (n_numeric,), float64
@@ -70,9 +72,9 @@ def fit_scaling(
 
     - The centre of a column without any number is 0.
     - With "robust", the scale is infinite, so that the network always gets 0.
-    - With "standard", the scale is 1, because `partial_fit` may bring other values. Such values
-      may have any size, so :class:`Scaling` lists these columns in `of_no_width`, and they are
-      clipped.
+    - With "standard", the scale is 1, so that the network can learn from other values that
+      `partial_fit` may bring. As these may have any size, the preprocessor clips such columns,
+      which are listed in ``Scaling.of_no_width``.
 
     A sparse matrix gives the same result as the dense array of its values.
 
@@ -117,7 +119,8 @@ def standardise(values: np.ndarray, centre: np.ndarray, scale: np.ndarray) -> np
     Returns
     -------
     ndarray, float64
-        A new array, 0 where a value is missing. Values are clipped at `MOST_DEVIATIONS`.
+        A new array, 0 where a value is missing. It is clipped to the range from
+        -`MOST_DEVIATIONS` to `MOST_DEVIATIONS`.
     """
     with np.errstate(over="ignore", invalid="ignore"):
         scaled = np.subtract(values, centre, dtype=np.float64)
@@ -206,10 +209,12 @@ def _robust(rows: Any, numeric: np.ndarray, sample_weight: np.ndarray | None) ->
 def _median_and_width(values: np.ndarray, weight: np.ndarray | None) -> tuple[float, float, bool]:
     """Compute the median and the width of a column, and whether its tails are heavy.
 
-    The width is the distance between the quartiles. If the quartiles are equal, the width is
-    half the range of the values, or infinite if the column is constant. Tails are judged in
-    units of the distance between the quartiles. If the quartiles are equal, the unit is another
-    one: of all values that differ from the median, the median distance from it.
+    Tails are judged by :func:`is_heavy_tailed`, which measures distances from the median in a unit.
+
+    - If the quartiles differ: the width and the unit are the distance between the quartiles.
+    - If the quartiles are equal, but not all values: the width is half the range of the values.
+      The unit is the median of all distances from the median that are not 0.
+    - If all values are equal: the width is infinite, and the tails are not heavy.
     """
     lower, median, upper = quantiles(values, weight, QUARTILES)
     with np.errstate(over="ignore"):

@@ -66,10 +66,15 @@ def agreement_with(
 def _is_chance(
     agreement: float, probabilities: np.ndarray, codes: np.ndarray, weights: np.ndarray
 ) -> bool:
-    """Whether a teacher with the balanced accuracy `agreement` is no better than chance.
+    """Whether a teacher is no better than chance, given its balanced accuracy `agreement`.
 
-    If a class is rare, the balanced accuracy must also be at chance level after each probability
-    is divided by the mean probability of its class. `codes` are the labels.
+    `codes` are the labels.
+
+    - If only one class occurs in `codes`: False.
+    - If no class is rare: True if `agreement` is at chance level.
+    - If a class is rare: True if two balanced accuracies are at chance level. The first is
+      `agreement`. For the second, each probability is divided by the mean of its column, and
+      the class of the highest ratio counts as predicted.
     """
     shares = np.bincount(codes, weights)
     shares = shares[shares > 0] / shares.sum()

@@ -54,25 +54,28 @@ def _as_array(classes: Any) -> np.ndarray:
 
 
 def read_answer(answer: Any, classes: Any, n_rows: int) -> Answer:
-    """The output of a teacher as a float array, and the class label of each column.
+    """Read the output of a teacher: its numbers, and the class of each column.
 
-    Columns with names are sorted into the order of `classes`.
+    - If `classes` is None, the columns keep their order, and their names are the classes.
+    - Otherwise, columns with names are sorted into the order of `classes`. Columns without
+      names must already be in this order.
 
     Parameters
     ----------
     answer : array-like or table of shape (n_rows, n_columns)
         The object that the teacher returned.
-    classes : ndarray of shape (n_columns,), list of names or None
-        The class label of each column. If None, the column names of `answer` are taken.
+    classes : ndarray of shape (n_columns,), list of shape (n_columns,) or None
+        The classes in the order that the result will have: an array of class labels, or a
+        list of the column names of an earlier output of the teacher. None if not known.
     n_rows : int
         Number of rows that the output must have.
 
     Returns
     -------
     array : ndarray of shape (n_rows, n_columns), float64
-    classes : ndarray of shape (n_columns,), list of names or None
-        The class label of each column: `classes`, or else the column names of `answer`. None
-        if both are missing.
+    classes : ndarray of shape (n_columns,), list of shape (n_columns,) or None
+        The class of each column of `array`: the argument `classes` or, if that is None, the
+        list of the column names of `answer`. None if `answer` has no column names either.
 
     Examples
     --------

@@ -168,10 +168,10 @@ def remembered_teacher(
     ----------
     unfitted : estimator
         The teacher before fitting. Its class and its parameters, seeds included, are part of
-        the cache key. The teacher may contain functions or classes that the user wrote. If
-        these have changed since this function last fitted a teacher with them, its cached
-        results are dropped. A change that the fit itself makes (to a counter in a class, say)
-        does not count.
+        the cache key. It may contain functions or classes that the user wrote. If their code
+        has changed since the end of the last fit here, all cached results of teachers that
+        contain the same functions and classes are dropped. So a change that the fit itself
+        makes (to a counter in a class, say) does not count.
     data : tuple
         The rest of the cache key: the rows, labels and weights, and other arguments of the
         fit.
@@ -231,18 +231,18 @@ def as_memory(memory: Any) -> Any:
     Parameters
     ----------
     memory : None, str, path-like or object with a `cache` method
-        A str or path is the folder of a new joblib Memory. The folder is made if it does
-        not exist, with access for the user alone.
 
     Returns
     -------
     object with a `cache` method, or None
-        None if `memory` is None.
+        - If `memory` is None or has a `cache` method: `memory` itself.
+        - If `memory` is a str or path: a new joblib Memory in this folder. The folder is made
+          if it does not exist, with access for the user alone.
 
     Raises
     ------
     ValueError
-        If other users can write to the folder.
+        If other users can write to the folder, or if `memory` is none of these objects.
     """
     if not isinstance(memory, (str, os.PathLike)):
         return None if memory is None else check_memory(memory)
@@ -303,9 +303,12 @@ def _look_for_changes(record: _Record, teacher: Any) -> None:
 
 
 def _note_state(record: _Record, teacher: Any) -> None:
-    """Record the teacher's fingerprint after a call, because the call may change the teacher.
+    """Record the teacher's fingerprint after a call, or after a series of calls.
 
-    It may count calls, say. Nothing is recorded within a `series_of_calls`.
+    A call may change the teacher (by counting its calls, say). The next `_look_for_changes`
+    compares with the fingerprint after the call, so such a change does not count.
+
+    Nothing is recorded within a `series_of_calls`, or if the teacher cannot be hashed.
     """
     if not record.n_series and record.state is not None:
         record.state = fingerprint(teacher)
@@ -382,16 +385,20 @@ def _state_in_any_session(teacher: Any) -> str | None:
 
 
 def _stored(memory: Any, key: str | None, compute: Callable[[], Any]) -> Any:
-    """The result of `compute()`, read from disk if `memory` holds it under `key`.
+    """Return the result of `compute()`, from disk if it is there.
 
-    If `memory` does not hold it, it is computed and stored there. If `memory` is None, it is only
-    computed.
+    - If `memory` is None: calls `compute`, and stores nothing. `key` may be None, too.
+    - If `memory` holds a result under `key`: reads it, and does not call `compute`.
+    - Otherwise: calls `compute`, and stores the result under `key`.
     """
     return compute() if memory is None else _on_disk(memory)(key, compute)
 
 
 def _store(memory: Any, key: str | None, result: Any) -> None:
-    """Write a cached result to disk if there is a `memory` that lacks it."""
+    """Write a result to disk under `key`, unless `memory` holds one under this key already.
+
+    Does nothing if `memory` is None.
+    """
     if memory is None:
         return
     is_stored = getattr(_on_disk(memory), "check_call_in_cache", None)

@@ -167,10 +167,16 @@ def _can_be_cloned(teacher: Any) -> bool:
 
 
 def part_that_stays_fitted(model: Any) -> str | None:
-    """The name of a parameter that was fitted with labels and stays fitted in a clone.
+    """Find a part of a model that was fitted with labels and stays fitted in a clone.
 
-    A model with such a parameter cannot be fitted without the held-out rows. Examples are a
-    frozen classifier in a StackingClassifier, and the teacher of a DistilledClassifier.
+    Such a part may have learned the labels of held-out rows. So a clone of the model cannot be
+    fitted without these rows. A model has such a part if one of its parameters, nested ones
+    included, is
+
+    - a frozen estimator that was fitted with labels, such as a frozen classifier in a
+      StackingClassifier, or the teacher of a DistilledClassifier; or
+    - ``cv="prefit"``, which means that the estimator beside it is fitted already.
+
     Frozen transformers that were fitted without labels do not count.
 
     Parameters
@@ -180,7 +186,7 @@ def part_that_stays_fitted(model: Any) -> str | None:
     Returns
     -------
     str or None
-        None if there is no such parameter.
+        The name of the first such parameter, in alphabetical order. None if there is none.
     """
     for name, part in sorted(model.get_params().items()):
         is_prefit = name.split("__")[-1] == "cv" and isinstance(part, str) and part == "prefit"
@@ -246,10 +252,14 @@ def weights_for(teacher: Any, sample_weight: Any) -> dict[str, Any]:
 
 
 def _part_without(model: Any) -> str:
-    """Text for a warning that a model takes no sample weights: which of its members takes none.
+    """Name the member that keeps a model from taking sample weights, for a warning.
 
-    The text is empty if the model has no members, if each of them takes sample weights, or if
-    metadata routing is on, because then the user's requests decide who gets weights.
+    Returns text such as " (nor does its knn, a KNeighborsClassifier)". For a Pipeline, the
+    members of its last step are looked at. The text is empty in these cases:
+
+    - The model has no members.
+    - Each of its members takes sample weights.
+    - Metadata routing is on. Then the user's requests decide who gets weights.
     """
     if get_config()["enable_metadata_routing"]:  # then the user's requests decide
         return ""

@@ -30,9 +30,12 @@ def fingerprint(content: Any) -> str | None:
     Returns
     -------
     str or None
-        Different content has different hashes. Equal content usually has equal hashes, but
-        not always. Not part of the hash: code that a function uses from other modules, and
-        code written in C.
+        None if the object cannot be pickled. Otherwise:
+
+        - Objects of different content have different hashes. But two kinds of code do not
+          count as content: code that a function uses from other modules, and code written
+          in C.
+        - Objects of equal content usually have equal hashes, but not always.
 
     Examples
     --------
@@ -49,8 +52,8 @@ def fingerprint_and_code(content: Any) -> tuple[str | None, list]:
     """Hash an object without the user's code, and list that code.
 
     The user's code means the functions and classes inside the object that the user may edit.
-    Only their names are part of the hash. So a change of their code does not change the hash, and
-    can be told from a change of the object.
+    Only their names are part of the hash. So a new hash means that the object itself has changed.
+    To look for changes of the user's code, call :func:`fingerprint` with the returned list.
 
     Parameters
     ----------
@@ -87,7 +90,11 @@ def _dump(content: Any, sink: "_Sink", code: list | None = None) -> bool:
 
 
 class _Sink:
-    """A file that stores nothing: it counts the bytes written, and hashes them with `digest`."""
+    """A file object that stores nothing of what is written to it.
+
+    It counts the bytes in `n_bytes`, and updates `digest` with them: a hash object of `hashlib`,
+    or None to hash nothing.
+    """
 
     def __init__(self, digest: Any = None) -> None:
         self.digest = digest

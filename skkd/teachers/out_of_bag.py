@@ -50,11 +50,13 @@ def has_out_of_bag(teacher: Any) -> bool:
     Returns
     -------
     bool
-        True for a forest or `BaggingClassifier` with a member that was not fitted on all rows
-        (as with ``bootstrap=True``). It may also be the best estimator of a search, or the
-        last step of a Pipeline. But if an earlier step of the Pipeline was fitted with labels
-        (as a TargetEncoder or a feature selection is) or resamples the rows, the result is
-        False, because then no row is out of bag. False for all other teachers.
+        - For a forest or `BaggingClassifier`: True if a member was not fitted on all rows (as
+          with ``bootstrap=True``).
+        - For a search or a FrozenEstimator: the result for the best or frozen estimator in it.
+        - For a Pipeline: False if a step before the last one resamples the rows, or was fitted
+          with labels (as a TargetEncoder or a feature selection is), because then no row is
+          out of bag. Otherwise, the result for the last step.
+        - For all other teachers: False.
 
     Examples
     --------
@@ -81,13 +83,14 @@ def out_of_bag(teacher: Any, X: Any, y: Any = None) -> Answer:
     teacher : estimator
         A fitted model for which :func:`has_out_of_bag` is true.
     X : array-like, sparse matrix or table of n_rows rows
-        The same rows that the teacher was fitted on, in the same order. Another number of rows
-        raises an error. If the members are trees, so do rows that reach other leaves than the
-        rows of the fit: each leaf stores its number of rows.
+        The same rows that the teacher was fitted on, in the same order. An error is raised if X
+        has another number of rows. If the members are trees, each leaf stores how many rows it
+        got in the fit, so an error is also raised if it gets another number of rows of X.
     y : array-like of shape (n_rows,), default=None
-        The labels of the rows. With `y`, a row becomes all zero in the result if none of its
-        out-of-bag members was fitted on a row of the same class. Such members can only predict
-        a probability of 0 for the right class.
+        The labels of the rows. An out-of-bag member can only predict a probability of 0 for a
+        class that is missing from its sample. If the class of a row is missing from the samples
+        of all its out-of-bag members, the row becomes all zero in the result. If `y` is None,
+        it stays as predicted.
 
     Returns
     -------
@@ -147,10 +150,15 @@ def _sum_over_members(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Sum the probabilities of each row over its out-of-bag members.
 
-    Returns (total, n_members, is_known), each with one entry per row: the sum of the
-    probabilities, the number of out-of-bag members, and whether one of these members was fitted
-    on rows of the row's class (always true if `y` is None). Raises an error if X is not what the
-    members were fitted on: `tolerance` is the share of rows that may be in another leaf of a tree.
+    Returns three arrays with one entry per row:
+
+    - total: the sum of the probabilities, of shape (n_rows, n_classes);
+    - n_members: the number of out-of-bag members;
+    - is_known: whether the class of the row occurs among the rows that one of these members was
+      fitted on. All true if `y` is None.
+
+    If the members are trees, raises an error if more than a share `tolerance` of the rows of X
+    reaches another leaf than in the fit.
     """
     n_rows = X.shape[0]
     codes = None if y is None else _codes(y, ensemble.classes_)

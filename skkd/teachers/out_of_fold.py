@@ -153,10 +153,12 @@ def _answer_of_fold(
 ) -> np.ndarray:
     """Predict the test rows of one fold by a clone fitted to the training rows.
 
-    `train` and `test` are indices of rows, `weights` the keyword arguments that pass sample
-    weights to `fit`, and `settings` those of `ask`. Returns probabilities of shape (n_test,
-    n_classes), one column per class of y. A row is all zero if its class is missing from the
-    training rows. All rows are if the training rows have only one class.
+    `train` and `test` are indices of rows. `weights` are keyword arguments for `fit` that pass
+    sample weights, and `settings` are keyword arguments for `ask`.
+
+    Returns probabilities of shape (n_test, n_classes), with one column for each class of y. A
+    row is all zero if its class is missing from the training rows. If the training rows have only
+    one class, no clone is fitted, and all rows are zero.
     """
     classes, codes = classes_and_codes
     known = np.unique(codes[train])
@@ -185,11 +187,14 @@ def _answer_of_fold(
 def _fitted_clone(
     clones: _Clones, rows: Any, labels: Any, codes: np.ndarray | None, arguments: dict[str, Any]
 ) -> tuple[Any, bool]:
-    """Fit a clone; return it, and whether it was fitted to `codes` in place of the labels.
+    """Fit a clone to the labels or, if it refuses them, to class codes.
 
-    The labels are tried first. If `fit` refuses them because a class is missing, a second clone is
-    fitted to `codes`: the labels as numbers 0, 1, 2 ... without a gap. `codes` is None if no class
-    is missing. `arguments` are further arguments of `fit`.
+    - If no class is missing from the rows, `codes` is None. A clone is fitted to `labels`.
+    - If a class is missing, `codes` are the labels as numbers 0, 1, 2 ... without a gap. A clone
+      is fitted to `labels`. If its `fit` refuses them, another clone is fitted to `codes`.
+
+    `arguments` are further keyword arguments of `fit`. Returns the fitted clone, and whether it
+    was fitted to `codes`.
     """
     one, given = next(clones.unfitted), (rows, labels, arguments)
     if codes is not None:  # the first fit must not change the rows of a second

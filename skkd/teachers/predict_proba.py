@@ -179,7 +179,7 @@ def _probabilities_of_scores(teacher: Any, X: Any) -> np.ndarray:
 def _is_one_vs_one(teacher: Any) -> bool:
     """Whether a teacher scores pairs of classes (``decision_function_shape="ovo"``).
 
-    For three classes the number of scores does not tell, because there are three pairs, too.
+    For three classes the number of scores does not tell: there are three classes and three pairs.
     """
     if isinstance(teacher, Pipeline):
         return _is_one_vs_one(teacher.steps[-1][1])
@@ -292,7 +292,8 @@ def _refuse_other_columns(teacher: Any, X: Any) -> None:
 def _parts_that_get_x(teacher: Any, seen: tuple[int, ...] = ()) -> Iterator[Any]:
     """Yield a teacher and the estimators inside it to which it passes X unchanged.
 
-    `seen` holds the ids of the objects around the teacher, so that a cycle ends.
+    `seen` holds the ids of the estimators that contain the teacher. If its own id is among them,
+    nothing is yielded. So estimators that contain each other cause no endless recursion.
     """
     if id(teacher) in seen or not hasattr(teacher, "__dict__"):
         return

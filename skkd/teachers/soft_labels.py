@@ -70,7 +70,8 @@ def as_array(answer: Any, name: str = "teacher") -> np.ndarray:
     Raises
     ------
     ValueError
-        If `answer` does not hold numbers, or is a list with one array per output.
+        If `answer` does not hold numbers. Also if it is a list of arrays, as classifiers with
+        several target columns return.
     """
     if isinstance(answer, list) and any(getattr(part, "ndim", 0) == 2 for part in answer):
         raise ValueError(
@@ -183,9 +184,13 @@ def named_columns(probabilities: Any, classes: np.ndarray) -> list | None:
     Returns
     -------
     list or None
-        The column names. A name may be a label written as text, as in a table read from a file;
-        the list then holds the label. None if the columns have no names, or default names
-        such as 0, 1, 2 that are not the labels. Such columns are in the order of `classes`.
+        - If the columns have no names: None.
+        - If no name is a label, but some names are labels written as text (as in a table read
+          from a file): the names, with the labels themselves in place of their text.
+        - If the names are default names, such as 0, 1, 2, and not the labels: None.
+        - Otherwise: the names.
+
+        None means that the columns are in the order of `classes`.
 
     Examples
     --------

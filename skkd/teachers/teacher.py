@@ -250,9 +250,10 @@ class Teacher:
 
 
 def can_be_cloned(model: Any) -> bool:
-    """Whether a teacher can be cloned so that no part fitted with labels stays fitted.
+    """Whether a clone of a teacher can be fitted without the held-out rows.
 
-    Only then can a clone be fitted without the held-out rows.
+    It cannot if a part of the teacher was fitted with labels and stays fitted in the clone (a
+    frozen classifier, say), because this part may have learned the labels of these rows.
 
     Parameters
     ----------
@@ -261,6 +262,7 @@ def can_be_cloned(model: Any) -> bool:
     Returns
     -------
     bool
+        False for a list if it is false for one of the members.
     """
     return not any(part_that_stays_fitted(member) for member, _ in members_of(model))
 

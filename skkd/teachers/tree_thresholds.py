@@ -4,15 +4,18 @@ A student can use the thresholds as bin edges of its numeric encoding. Trees of 
 XGBoost, LightGBM and CatBoost are read, also inside ensembles, searches, calibrated
 classifiers and lists of teachers.
 
-In a pipeline the trees may split transformed columns. The steps before the trees then
-transform synthetic rows. These show which column of X an output of the steps depends on, and
-which value of that column belongs to a threshold:
+In a pipeline, the trees split columns that the steps before them return. Such a column is
+called an output here. To turn a threshold of an output into one of a column of X, the steps
+transform two sets of synthetic rows:
 
-1. Each column is set to its lowest or its highest value, in a pattern that no other column
-   has. An output that changes in the pattern of a column depends on that column alone.
-2. The columns run through their values twice: first all of them in ascending order, then
-   each in a random order of its own. If an output is the same monotone function of its
-   column both times, its thresholds are interpolated between the values of the column.
+1. The first set finds the column of X that an output depends on. In each row, some columns of X
+   have their highest value, and the others have their lowest value. No two columns have their
+   highest value in the same rows. An output that changes in the same rows as one column depends
+   on that column alone.
+2. The second set finds the function that maps the column to the output. It holds the values of
+   each column twice: first all columns in ascending order, then each column in a random order of
+   its own. If an output is the same monotone function of its column in both halves, each threshold
+   of the output is turned into one of the column by interpolation.
 
 So the steps may be of any kind. Outputs that depend on several columns (of PCA, of products)
 are left out.
@@ -345,16 +348,24 @@ def _curves(X: Any, outputs_of: OutputsOf) -> Iterator[tuple[int, int, np.ndarra
 
 
 def _sources(ends: np.ndarray, outputs_of: OutputsOf) -> np.ndarray:
-    """For each output of the steps, the index of the only column of X that it depends on.
+    """Find, for each output of the steps, the only column of X that it depends on.
 
-    The index is -1 if the output depends on no column or on several. `ends[j]` holds the indices
-    of the rows of X with the lowest and the highest value of column j.
+    Returns an array of column indices. An index is -1 if the output depends on no column or on
+    several. `ends[j]` holds the indices of the rows of X with the lowest and the highest value of
+    column j. `outputs_of` transforms synthetic rows, see `OutputsOf`.
 
-    The steps transform synthetic rows. The first row has the lowest value of every column.
-    Two rows follow for each bit b of the column index. In one of them, column j has its
-    highest value if bit b of j is 1, and its lowest value if the bit is 0. In the other row it
-    is the other way round. An output that depends on column j alone differs from the first
-    row exactly where column j has its highest value. So its changes spell out the bits of j.
+    The column indices j are written as binary numbers. The synthetic rows for three columns are,
+    with 0 for the lowest and 1 for the highest value of a column:
+
+        column j                   0  1  2
+        first row                  0  0  0
+        bit 0 of j                 0  1  0
+        bit 1 of j                 0  0  1
+        bit 0 of j, inverted       1  0  1
+        bit 1 of j, inverted       1  1  0
+
+    An output that depends on column j alone differs from its value in the first row exactly where
+    column j has its highest value. So the rows in which it differs spell out the bits of j.
     """
     numbers = np.arange(len(ends))
     places = np.arange(max(1, int(numbers[-1]).bit_length()))[:, None]
@@ -416,10 +427,13 @@ def _columns(X: Any) -> Callable[[int], np.ndarray]:
 
 
 def _lowest_and_highest(values: np.ndarray) -> list[int]:
-    """The index of the row with the lowest number in a column, and of that with the highest.
+    """The row indices of the lowest and of the highest value of a column.
 
-    If the column does not hold numbers: the row indices of two different values, if there are
-    two. Missing values are skipped.
+    Missing values are skipped. There are these special cases:
+
+    - If the column does not hold numbers: the row indices of any two different values.
+    - If all its values are equal: the same index twice.
+    - If all its values are missing: the index 0 twice.
     """
     is_numeric = values.dtype.kind in "fiu"
     nothing: Any = None

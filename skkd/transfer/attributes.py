@@ -10,10 +10,13 @@ nominal     a column of strings, categories, dates, booleans, at most two values
 group       columns of 0 and 1, exactly one of them 1 in every row (a one-hot code)
 ==========  ===========================================================================
 
-Samplers describe a synthetic row by its *donors* and its *numbers*. The donor of an attribute
-is the observed row that the attribute is copied from. The numbers are the values of the
-continuous and integral attributes, which may differ from the donors' values. A number is
-missing if it is missing in the donor. A missing nominal value is treated as one more category.
+Samplers describe a synthetic row by its *donors* and its *numbers*:
+
+- Each attribute has a donor: the row of the table that the value of the attribute is copied from.
+- Each continuous or integral attribute also has a number, which replaces the copied value. It is
+  often drawn around that value. It is NaN if the copied value is missing.
+
+A missing nominal value is treated as one more category.
 """
 
 import hashlib
@@ -54,18 +57,24 @@ class Attributes:
 
     Attributes
     ----------
-    n_rows, n_numeric, n_nominal : int
-        The numbers of rows, of numeric attributes, and of nominal attributes and groups.
+    n_rows : int
+        The number of rows of X.
+    n_numeric : int
+        The number of numeric (continuous and integral) attributes.
+    n_nominal : int
+        The number of nominal attributes and groups, counted together.
+    n_attributes : int
+        The number of all attributes: n_numeric + n_nominal.
     kinds : list of {"continuous", "integral", "nominal", "group"}
         The kind of each attribute.
     columns : list of tuple of int
         The indices in X of the columns of each attribute.
     numbers : ndarray of float64 of shape (n_rows, n_numeric)
-        The observed values of the numeric attributes; NaN where missing.
+        The values of the numeric attributes in X; NaN where missing.
     codes : ndarray of int32 of shape (n_rows, n_nominal)
-        The observed values of the nominal attributes and groups, as codes from 0 on.
+        The values of the nominal attributes and groups in X, as codes from 0 on.
     low, high : ndarray of float64 of shape (n_numeric,)
-        The smallest and the largest observed number of each numeric attribute.
+        The smallest and the largest number of each numeric attribute in X.
 
     Raises
     ------
@@ -108,7 +117,10 @@ class Attributes:
         return len(self.columns)
 
     def fit_in(self, numbers: np.ndarray) -> np.ndarray:
-        """Round the numbers of integral attributes, and clip all to the observed range.
+        """Round and clip numbers, so that they could be values of the numeric attributes.
+
+        Numbers of integral attributes are rounded. Then each number is clipped to the range of
+        its attribute, from `low` to `high`. NaN remains NaN.
 
         Parameters
         ----------
@@ -118,6 +130,7 @@ class Attributes:
         Returns
         -------
         ndarray of float64 of shape (n, n_numeric)
+            A new array.
         """
         rounded = np.where(self.is_integral, np.rint(numbers), numbers)
         return np.clip(rounded, self.low, self.high)
@@ -128,7 +141,7 @@ class Attributes:
         Parameters
         ----------
         donors : ndarray of int of shape (n, n_attributes)
-            The index of the observed row that each attribute is copied from.
+            The index of the row of X that each attribute is copied from.
 
         Returns
         -------
@@ -142,7 +155,7 @@ class Attributes:
         Parameters
         ----------
         donors : ndarray of int of shape (n, n_attributes)
-            The index of the observed row that each attribute is copied from.
+            The index of the row of X that each attribute is copied from.
         numbers : ndarray of float64 of shape (n, n_numeric)
             The values of the numeric attributes. Where one is NaN, the cell keeps the donor's
             value.
@@ -193,8 +206,8 @@ class Attributes:
     def _store_nominal(self, codes: dict[int, np.ndarray], flags: dict[int, np.ndarray]) -> None:
         """Store the nominal attributes and groups, in the order of their first columns.
 
-        Both arguments map column indices to columns: `codes` to the codes of each column that
-        is not numeric, `flags` to the boolean values of each column of 0 and 1.
+        The keys of both dicts are column indices. `codes` holds the codes of each column that
+        is not numeric, and `flags` the boolean values of each column of 0 and 1.
         """
         groups = one_hot_groups(flags, self.n_rows)
         first_of = {group[0]: group for group in groups}
@@ -279,10 +292,11 @@ def one_hot_groups(flags: dict[int, np.ndarray], n_rows: int) -> list[tuple[int,
 def _adjacent_groups(hot: list[np.ndarray]) -> list[Sequence[int]]:
     """Find ranges of adjacent columns of which exactly one is true in every row.
 
-    `hot` holds the boolean columns. For such a range, the number of true values in the columns up
-    to its last one is, in every row, one larger than the number in the columns before its first
-    one. So these running sums over the columns differ by a constant. Equal hashes find such pairs
-    of sums without comparing each pair.
+    `hot` holds the boolean columns. Let S_k be the sum of the first k of them, an array with one
+    entry for each row. Exactly one of the columns i, ..., j - 1 is true in every row if all
+    entries of S_j - S_i are 1. Then the hashes of S_i and S_j are equal, because adding a constant
+    to an array does not change its hash. So pairs (i, j) are found in a dict of hashes, without
+    comparing every pair.
     """
     total = np.zeros(len(hot[0]), dtype=np.int64)
     sums = [_hash_up_to_a_constant(total)]
@@ -404,7 +418,11 @@ def _ranks_of(numbers: np.ndarray) -> np.ndarray:
 
 
 def _codes_of(name: str, column: Any) -> np.ndarray:
-    """Number the values of a column from 0, in ascending order if the values can be sorted."""
+    """Number the different values of a column from 0 on, and return the number of each row.
+
+    Values are numbered in ascending order. If they cannot be sorted, they are numbered in the
+    order of their first occurrence. Missing values have the last number.
+    """
     values = read_objects(column)
     try:
         levels = set(values.tolist())

@@ -13,15 +13,15 @@ regression tree, as in
   Analysis 72
 
 The tree of attribute a is fitted to predict a from all other attributes. To draw a, the tree
-is applied to the row, and the value is copied from a random observed row (the donor) in the
+is applied to the row, and the value is copied from a random row of the table (the donor) in the
 same leaf:
 
-    x_a <- x_a of a random row of leaf_a(x without a)
+    x_a <- z_a,   z a random row of leaf_a(x)
 
-where x_a is attribute a of the row x, and leaf_a(x without a) the observed rows in the leaf that
-the tree of a assigns to the other attributes of x.
+where x_a and z_a are the values of attribute a in the synthetic row x and in the donor z, and
+leaf_a(x) is the set of the rows of the table that the tree of a sends to the same leaf as x.
 
-So every value is an observed one, for all types. A missing value is drawn like any other.
+So every value occurs in the table, for all types. A missing value is drawn like any other.
 
 A tree for a numeric attribute predicts ranks, because a few huge values would otherwise
 determine all splits. Trees take missing numbers as smaller than all others, and nominal
@@ -45,9 +45,10 @@ MOST_CLASSES = 50
 class Gibbs(Sampler):
     """Attributes drawn one after another, given all others (Gibbs sampling).
 
-    Each attribute is drawn from the observed rows in the leaf of a decision tree that predicts
-    it from all other attributes. Of the samplers here, this one follows the joint distribution
-    most closely and is the slowest: `fit` fits one tree per attribute.
+    Each attribute is drawn from the observed rows (the rows of the fitted table) in the leaf of a
+    decision tree that predicts it from all other attributes. Of the samplers here, this one
+    follows the joint distribution most closely and is the slowest: `fit` fits one tree per
+    attribute.
 
     Parameters
     ----------
@@ -115,9 +116,9 @@ class Gibbs(Sampler):
         ]
 
     def _tree(self, a: int, rows: np.ndarray) -> DecisionTreeClassifier | DecisionTreeRegressor:
-        """Fit, to the observed rows with the indices `rows`, the tree that predicts attribute a.
+        """Fit the tree that predicts attribute a from all other attributes.
 
-        The tree predicts it from all other attributes.
+        `rows` are the indices of the observed rows that it is fitted to.
         """
         params = {
             "min_samples_leaf": min(self.min_samples_leaf, len(rows)),
@@ -134,9 +135,10 @@ class Gibbs(Sampler):
         return tree.fit(self._without(a, rows), targets)
 
     def _without(self, a: int, rows: np.ndarray) -> np.ndarray:
-        """Return the tree inputs of the observed rows with the indices `rows`, without attribute a.
+        """Return the inputs that the tree of attribute a gets for some observed rows.
 
-        Its column is set to 0, so that no tree can split on it.
+        `rows` are the indices of the rows. The column of attribute a is kept but set to 0, so that
+        the tree cannot split on it.
         """
         inputs = self._inputs[rows]
         inputs[:, a] = 0
@@ -157,7 +159,7 @@ class Gibbs(Sampler):
 
 
 class Leaves:
-    """A fitted tree with the observed rows in each of its leaves.
+    """A fitted tree with the observed rows (those of the fitted table) in each of its leaves.
 
     Parameters
     ----------
@@ -214,9 +216,10 @@ def _inputs(attributes: Attributes) -> np.ndarray:
 
 
 def _with_rare_codes_merged(codes: np.ndarray) -> np.ndarray:
-    """Replace rare codes by -1, so that at most `MOST_CLASSES` different codes are left.
+    """Number the different codes from 0 on, and give all rare codes the same number, -1.
 
-    The most frequent codes are kept apart, but may be renumbered.
+    If there are at most `MOST_CLASSES` different codes, none is rare. Otherwise all but the
+    `MOST_CLASSES` - 1 most frequent codes are rare.
     """
     values, codes, counts = np.unique(codes, return_inverse=True, return_counts=True)
     if len(values) <= MOST_CLASSES:

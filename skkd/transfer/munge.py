@@ -13,13 +13,13 @@ sides hold the old values. p and s are parameters.
 
 This implementation differs from the published algorithm:
 
-- The neighbours are found once, among the observed rows. The published algorithm finds
+- The neighbours are found once, among the rows of the table. The published algorithm finds
   neighbours among the rows as changed so far.
 - A table of more than `block_rows` rows is split at random into blocks of equal size. The
   neighbour of a row is the nearest other row in the same block.
 - The algorithm goes through the rows in random order.
-- Numbers are rounded if all observed numbers of the attribute are whole, and clipped to the
-  observed range. If one of the two numbers is missing, they are swapped like nominal values.
+- Numbers are rounded if all numbers of the attribute in the table are whole, and clipped to their
+  range in the table. If one of the two numbers is missing, they are swapped like nominal values.
 
 A loop over single pairs (e, e') would be slow. Pairs without a common row do not affect each
 other, so many pairs are changed at once: see :func:`layers_of`. The result is exactly the
@@ -52,7 +52,8 @@ class Munge(Sampler):
         two numbers are nearly swapped.
     block_rows : int >= 2, default=10_000
         The neighbour of a row is searched among at most this many rows. A larger value makes
-        `fit` slower and needs more memory: the search computes `n_rows * block_rows` distances.
+        `fit` slower and needs more memory: the search computes as many distances as the table
+        has rows, times `block_rows`.
 
     Attributes
     ----------
@@ -68,9 +69,15 @@ class Munge(Sampler):
     Source: Bucila, Caruana and Niculescu-Mizil 2006, "Model compression", KDD. The
     published values of p and s are not known; the defaults here are AutoGluon's.
 
-    Two things differ from the published algorithm. The neighbours are found among the observed
-    rows, where the published algorithm finds them among the rows as changed so far. If there
-    are more than `block_rows` rows, the neighbours are found within random blocks.
+    This sampler differs from the published algorithm:
+
+    - The neighbours are found once, among the rows of the fitted table. The published algorithm
+      finds neighbours among the rows as changed so far.
+    - A table of more than `block_rows` rows is split at random into blocks, and neighbours are
+      found within blocks.
+    - The rows are visited in random order.
+    - Numbers are rounded if all numbers of the attribute in the table are whole, and clipped to
+      their range in the table. If one of the two numbers is missing, they are swapped.
 
     Examples
     --------
@@ -164,8 +171,10 @@ def _repeated(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Repeat a small block, so that several copies of the block are changed together.
 
-    `n_rows` is the number of synthetic rows that are still needed. Returns the repeated row
-    indices of the block, and for each of them the position of its neighbour among them.
+    `block` holds the indices of rows of the table, `neighbours` the position in `block` of the
+    neighbour of each row, and `n_rows` is the number of synthetic rows that are still needed.
+    Both arrays are returned for the larger block that consists of all copies. There the neighbour
+    of a row belongs to the same copy as the row.
     """
     n_copies = max(1, min(BLOCK_ROWS, n_rows) // len(block))
     shifts = np.arange(n_copies)[:, None] * len(block)
@@ -175,10 +184,13 @@ def _repeated(
 def layers_of(order: np.ndarray, neighbours: np.ndarray) -> list[np.ndarray]:
     """Divide pairs of rows into layers, so that all pairs of a layer can be changed at once.
 
-    Each row forms a pair with its neighbour. Changing layer after layer gives the same result
-    as changing pair after pair in the given order: no row occurs in two pairs of one layer, and
-    the pairs that contain a row stay in order. A pair goes to the first layer that comes after
-    the layers of all earlier pairs with one of its two rows.
+    Each row forms a pair with its neighbour. The pairs are put into layers one by one, in the
+    given order. If a pair shares a row with pairs that already have a layer, it goes into the
+    layer after the last one of theirs. Otherwise it goes into the first layer.
+
+    Changing layer after layer gives the same result as changing pair after pair in the given
+    order, because pairs of the same layer share no row, and of two pairs that share a row the
+    earlier one is in the earlier layer.
 
     Parameters
     ----------

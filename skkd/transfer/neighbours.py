@@ -30,8 +30,11 @@ def embed(attributes: Attributes, rows: np.ndarray) -> np.ndarray:
     """Map rows of a table to points, so that Euclidean distances measure how rows differ.
 
     Numbers are scaled to [0, 1]. Two different values of a nominal attribute have distance 1, or
-    only nearly 1 if the attribute has more than `MOST_DIMENSIONS` values. The squared distance of
-    a missing number and a known number is between 1 and 1.25.
+    only nearly 1 if the attribute has more than `MOST_DIMENSIONS` values.
+
+    An attribute with missing numbers has a second coordinate: 1 where the number is missing, else
+    0. A missing number itself is replaced by 0.5. So the squared distance of a missing number and
+    a known number is between 1 and 1.25.
 
     Parameters
     ----------

@@ -24,12 +24,16 @@ def resolve_augment(augment: Any, besides: tuple = ()) -> Any:
 
     Parameters
     ----------
-    augment : {"munge", "spunge", "gibbs"}, Sampler, callable or object
-        A callable is called as ``augment(X, n_rows, random_state)`` and returns n_rows
-        rows of the type of X. Any other object has methods ``fit(X)`` and
-        ``sample(n_rows, random_state)``.
+    augment : {"munge", "spunge", "gibbs"}, Sampler, object or callable
+        One of these:
+
+        - The name of a sampler of `skkd.transfer`, or such a sampler.
+        - An object with methods ``fit(X)`` and ``sample(n_rows, random_state)``.
+        - A callable that is called as ``augment(X, n_rows, random_state)`` and returns
+          n_rows rows of the type of X.
     besides : tuple, default=()
-        Further values that the caller accepts; the error message lists them.
+        Values that the caller handles itself, such as None. They are not accepted here. The error
+        message lists them among the allowed values.
 
     Returns
     -------
@@ -92,7 +96,8 @@ class Foreign(DocLinkMixin, BaseEstimator):
     Attributes
     ----------
     sampler_ : object
-        A fitted clone of `augment`. There is no such attribute if `augment` is a callable.
+        A fitted clone of `augment`. It exists only after `fit`, and only if `augment` is an
+        object with methods `fit` and `sample`.
 
     Examples
     --------
@@ -133,7 +138,8 @@ class Foreign(DocLinkMixin, BaseEstimator):
     def _sampled(self, n_rows, random_state):
         """Sample from the fitted object.
 
-        If the object fails because X, which it keeps, is read-only, fit it again to a copy of X.
+        `fit` gave the object a read-only view of the user's X. An object that keeps this view, and
+        writes to it when it samples, fails. It is then fitted again, to a writable copy of X.
         """
         try:
             return self.sampler_.sample(n_rows, random_state)

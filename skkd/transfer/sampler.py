@@ -28,11 +28,13 @@ class Sampler(DocLinkMixin, BaseEstimator):
     A sampler makes rows for a *transfer set*: rows without labels, for which a student learns
     the teacher's soft labels. To write a new sampler, subclass `Sampler` and define `draw`.
 
-    The samplers of `skkd.transfer` copy nominal values and missing values from observed rows.
-    Integer columns keep integers, and one-hot columns stay one-hot. Numbers stay within the
-    observed range. In a sparse matrix zeros are copied like missing values, so that the
-    synthetic rows are about as sparse. The sampler converts the matrix to a dense array, and
-    refuses more than 10^8 cells.
+    The samplers of `skkd.transfer` copy nominal values and missing values from the rows of the
+    fitted table, the *observed* rows. Integer columns keep integers, and one-hot columns stay
+    one-hot. Numbers stay within the range of the column in the observed rows.
+
+    In a sparse matrix a zero is treated like a missing value: it is copied, and no number is drawn
+    in its place. So the synthetic rows are about as sparse as the observed rows. A sampler
+    converts a sparse matrix to a dense array, and refuses a matrix of more than 10^8 cells.
 
     Attributes
     ----------
@@ -92,9 +94,10 @@ class Sampler(DocLinkMixin, BaseEstimator):
         """
 
     def learn(self):
-        """Compute from `attributes_` whatever `draw` needs besides.
+        """Prepare what `draw` needs in addition to `attributes_`.
 
-        `fit` calls it last. Override it if there is something to compute; here it does nothing.
+        `fit` calls it last, when `attributes_` exists. The method of the base class does nothing.
+        Override it in a sampler whose `draw` needs more, such as fitted trees.
         """
 
     def draw(self, n_rows, random_state):
@@ -109,7 +112,8 @@ class Sampler(DocLinkMixin, BaseEstimator):
         Yields
         ------
         donors : ndarray of int of shape (n, n_attributes)
-            The index of the observed row (the donor) that each attribute is copied from.
+            The index of the row of the fitted table (the donor) that each attribute is copied
+            from.
         numbers : ndarray of float64 of shape (n, n_numeric)
             The values of the numeric attributes; NaN where the donor's value is missing.
         """
@@ -170,14 +174,15 @@ class Sampler(DocLinkMixin, BaseEstimator):
 def shuffled_copies(
     n_observed: int, n_rows: int, random_state: np.random.RandomState
 ) -> Iterator[np.ndarray]:
-    """Yield the indices of all observed rows in random order, again and again, in blocks.
+    """Yield `n_rows` row indices in blocks: one random permutation of all rows after another.
 
-    After `n_rows` indices it stops. Each repetition has a random order of its own.
+    Only the last permutation may be cut short. A block may hold the end of one permutation and
+    the beginning of the next one.
 
     Parameters
     ----------
     n_observed : int
-        The number of observed rows.
+        The number of rows of the fitted table. The indices are below it.
     n_rows : int
         The number of indices of all blocks together.
     random_state : numpy.random.RandomState

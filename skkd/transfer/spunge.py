@@ -1,14 +1,15 @@
 """SPUNGE: real rows with a few attributes from other rows, and a little noise.
 
 SPUNGE comes from AutoGluon (function `spunge_augment`), where it is called a simple version
-of MUNGE. It is the fastest sampler here, because it searches no neighbours. For each row
+of MUNGE. It is the fastest sampler here, because it searches no neighbours. In a copy of each row
 
-    x_a <- the value of a random row,      for max(1, floor(share * d)) random attributes a
-    x_a <- x_a + N(0, noise * sd_a),       with probability p, if attribute a is a number
+    x_a <- z_a,                        for max(1, floor(share * d)) random attributes a
+    x_a <- x_a + N(0, noise * sd_a),   with probability p, if attribute a is a number
 
-where x_a is attribute a of the row, d the number of attributes, sd_a the standard deviation of
-attribute a in the table, and N(mean, sd) the normal distribution with that mean and standard
-deviation. share, noise and p are parameters.
+where x_a is attribute a of the copy, z_a the same attribute of a random row z of the table (another
+random row for each a), d the number of attributes, sd_a the standard deviation of attribute a in
+the table, and N(mean, sd) the normal distribution with that mean and standard deviation. share,
+noise and p are parameters. If share is 0, no attribute is replaced.
 """
 
 import numpy as np
@@ -22,7 +23,7 @@ __all__ = ["Spunge"]
 class Spunge(Sampler):
     """A few attributes copied from random rows, and noise on numbers (SPUNGE).
 
-    Each synthetic row is a copy of an observed row. A few of its attributes are replaced by the
+    Each synthetic row is a copy of a row of the table. A few of its attributes are replaced by the
     values of random rows, and noise is added to some of its numbers.
 
     Parameters
@@ -45,9 +46,10 @@ class Spunge(Sampler):
 
     Notes
     -----
-    Source: the code of AutoGluon, `spunge_augment`. In AutoGluon one parameter, `frac_perturb`,
-    stands for `share` and `p`, and the number of replaced attributes is random in each row,
-    from 1 up to that share. Here the number is the same in all rows.
+    Source: the code of AutoGluon, `spunge_augment`. AutoGluon has one parameter, `frac_perturb`,
+    in place of `share` and `p`. It draws for each row how many attributes are replaced: at least
+    1, and at most the share `frac_perturb` of all attributes. Here this number is the same for
+    all rows.
 
     Examples
     --------

@@ -30,8 +30,8 @@ TIMES, MOST = 10, 100_000
 def auto_size(n_rows: int) -> int:
     """Return the number of synthetic rows for `augment_size="auto"`.
 
-    It is ten times the number of rows with labels, but at most 100,000. It is never smaller
-    than the number of rows with labels.
+    It is ten times the number of rows with labels, but at most 100,000. If there are more than
+    100,000 rows with labels, it is equal to their number.
 
     Parameters
     ----------
@@ -61,10 +61,11 @@ class Labeller(Protocol):
         """
 
     def series_of_calls(self) -> AbstractContextManager[None]:
-        """Return a context for several calls of `soft_labels`.
+        """Return a context manager, within which the caller calls `soft_labels` several times.
 
-        The caller must not change the teacher within the context. So a teacher with a cache
-        looks for changes of its model only before and after the context, not at every call.
+        Within the context the caller must not change the teacher's model. So a teacher that
+        caches predictions need not check at every call whether its model has changed: it checks
+        only when the context begins and when it ends.
         """
 
 
@@ -86,8 +87,9 @@ class TransferSet:
     logits : callable
         Converts soft labels to the teacher's logits.
     class_weights : ndarray of shape (n_classes,)
-        The weight of each class. The weight of a row is the mean of these weights, each
-        weighted by the probability of its class in the soft label of the row.
+        The weight of each class. The weight of a row is ``soft_label @ class_weights``, where
+        soft_label holds the teacher's probabilities for the row. The weights of all rows are
+        then scaled to a mean of 1.
     X_unlabeled : container of rows, default=None
         The user's unlabelled rows.
     sampler : skkd.transfer.Sampler, default=None
@@ -121,25 +123,28 @@ class TransferSet:
         return self.size == "fresh"
 
     def shared_by(self, n_sets: int) -> "TransferSet":
-        """Return this transfer set with its time limit divided by a number of sets.
+        """Return a transfer set with an equal part of this one's time limit.
 
         Parameters
         ----------
         n_sets : int
-            The number of transfer sets that are made within the original time limit.
+            The number of transfer sets that share the time limit.
 
         Returns
         -------
         TransferSet
+            A copy with the time limit ``seconds / n_sets``; this object itself if it has no time
+            limit.
         """
         return self if self.seconds is None else replace(self, seconds=self.seconds / n_sets)
 
     def labelled_by(self, teacher: Labeller) -> "TransferSet":
-        """Return this transfer set with another teacher.
+        """Return a copy of this transfer set that has another teacher.
 
         Parameters
         ----------
         teacher : Labeller
+            The teacher of the copy.
 
         Returns
         -------
@@ -159,8 +164,9 @@ class TransferSet:
         Returns
         -------
         skkd.data.dataset.Dataset
-            All rows, in random order. If `size` is "fresh": the rows of the first epoch, with
-            a :class:`FreshRows` that makes the rows of later epochs.
+            All rows, in random order. If `size` is "fresh", only the rows of the first epoch;
+            the dataset's attribute `fresh_rows` is then a :class:`FreshRows`, which makes the
+            rows of later epochs.
         """
         random_state = np.random.RandomState(self.seed)
         if self.is_fresh:
@@ -170,7 +176,10 @@ class TransferSet:
         return rows.take(random_state.permutation(len(rows)))
 
     def _fresh_rows(self, labelled: Dataset, random_state: np.random.RandomState) -> Dataset:
-        """Make the rows of the first epoch, with a FreshRows that makes those of later epochs."""
+        """Make the rows of the first epoch.
+
+        The attribute `fresh_rows` of the result is a FreshRows, which makes those of later epochs.
+        """
         sampler = self._fitted_sampler(labelled)
         batches = partial(self._sampled_batches, sampler, len(labelled), random_state, BATCH_ROWS)
         fresh_rows = FreshRows(batches, self._label_synthetic, len(labelled), self.seconds)
