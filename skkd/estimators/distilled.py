@@ -78,27 +78,30 @@ class DistilledClassifier(NeuralClassifier):
         losses differ in size, so each needs its own `alpha`.
     augment : "auto", "munge", "spunge", "gibbs", sampler, callable or None, default="auto"
         How to make synthetic rows, which the teacher labels: see :mod:`skkd.transfer`. Each
-        epoch uses as many of them as there are labelled rows. "auto" compares MUNGE with no
-        synthetic rows on held-out rows. It makes none for fewer than 200 rows, for sparse
-        matrices, images and more than 1,000 columns, beside `teacher_proba`, and if `module` or
-        `preprocessor` is your own.
+        epoch uses as many of them as there are labelled rows. None makes none. "auto" makes
+        rows by MUNGE, and compares on held-out rows whether the network is better with or
+        without them. In these cases "auto" makes no rows: fewer than 200 rows, sparse
+        matrices, images, more than 1,000 columns, `teacher_proba`, or a `module` or
+        `preprocessor` of your own.
     augment_size : int, "auto" or "fresh", default="auto"
-        Number of synthetic rows. "auto" makes ten for each row but at most 100,000, or as
-        many as there are rows if these are more. "fresh" makes new rows for each epoch and
-        keeps none: it needs memory for one epoch only, but the teacher is called in
-        each epoch. Not with `X_unlabeled` or `module`.
+        Number of synthetic rows. "auto" makes ten for each row, but at most 100,000 in all;
+        for more than 100,000 rows it makes one for each. "fresh" makes new rows for each epoch
+        and keeps none: it needs memory for one epoch only, but the teacher is called in
+        each epoch. "fresh" is not possible with `X_unlabeled` or `module`.
     augment_seconds : float, default=None
         Time limit for making and labelling synthetic rows, in seconds. The transfer sets that
-        are compared share it. With ``augment_size="fresh"``, epochs after the limit use the
-        last rows again. With a limit the result depends on the speed of the machine, not on the
-        seed alone.
+        are compared share it. With ``augment_size="fresh"``, epochs that begin after the limit
+        use the rows again that were made last. None means no limit. With a limit the result
+        depends on the speed of the machine, not on the seed alone.
     soft_labels : {"auto", "in_sample", "out_of_bag", "out_of_fold"}, default="auto"
-        Where the soft labels of the rows of `fit` come from. "in_sample", the same as
-        "auto": the teacher itself predicts. "out_of_bag": for each row, only those members of a
-        fitted forest predict that were not fitted to it; X must be the rows that the forest was
-        fitted to. "out_of_fold": clones of the teacher, each fitted to four fifths of the rows,
-        predict for the others. Use "out_of_fold" for a teacher that keeps its training rows in
-        memory, such as TabPFN.
+        Where the soft labels of the rows of `fit` come from:
+
+        - "in_sample" or "auto": the teacher itself predicts them.
+        - "out_of_bag": the teacher is a fitted forest, and X the rows that it was fitted to. For
+          each row only those trees predict that were not fitted to this row.
+        - "out_of_fold": five clones of the teacher are fitted, each to four fifths of the rows,
+          and predict the rest. Use it for a teacher that keeps its training rows in memory,
+          such as TabPFN.
     calibrate_teacher : bool, default=False
         Whether to divide the teacher's logits by the temperature at which its log-loss of the
         labels is lowest. It needs soft labels of rows that the teacher has not seen:
@@ -230,8 +233,10 @@ class DistilledClassifier(NeuralClassifier):
         ``alpha=1``) or "transfer set" (with the teacher).
     candidate_losses_ : dict of str to float, or None
         Log-loss on held-out rows of each candidate that was compared ("labels", "teacher",
-        "transfer set"), up to the epoch at which its training was stopped. The candidate with
-        the lowest loss is not always selected: see the notes. None if nothing was compared.
+        "transfer set"), after the number of epochs that was selected for it. The training of
+        poor candidates is stopped early, so they have fewer numbers to select from. The
+        candidate with the lowest loss is not always selected: see the notes. None if nothing
+        was compared.
     held_out_losses_ : dict of int to float, or None
         Log-loss on held-out rows of the selected candidate, by number of epochs.
     n_transfer_rows_ : int
@@ -254,9 +259,10 @@ class DistilledClassifier(NeuralClassifier):
     A teacher that was fitted on the held-out rows gives information about their labels to its
     students. Without `X_val` a lower loss is therefore not enough:
 
-    - With ``augment="auto"`` and no `X_unlabeled`, the loss of "transfer set" must be lower by
-      a quarter than that of "labels". If "teacher" was better than "labels", or `alpha` is a
-      number, a loss lower by a twentieth than that of "teacher" is enough.
+    - With ``augment="auto"`` and no `X_unlabeled`, "transfer set" needs a loss that is lower by
+      a margin. If "labels" was better than "teacher", the margin is a quarter of the loss of
+      "labels". If "teacher" was better, or `alpha` is a number, it is a twentieth of the loss of
+      "teacher".
     - With ``alpha="auto"`` and fewer than 3,000 rows no candidate is trained for more epochs
       than suit labels alone.
 

@@ -50,7 +50,11 @@ def read_part(estimator: Any, X: Any, y: Any, classes: Any, sample_weight: Any) 
 def _read(
     estimator: Any, X: Any, y: Any, sample_weight: Any, classes: np.ndarray | None, *, goes_on: bool
 ) -> FitInput:
-    """Read rows, labels and weights, and check them."""
+    """Read rows, labels and weights, and check them.
+
+    `classes` are those of all calls of `partial_fit`, None for `fit`. `goes_on` says whether the
+    previous fit is continued; its columns are then required.
+    """
     X = fill_mask(X)
     reader = _reader(estimator, goes_on)
     rows = reader(X)
@@ -133,7 +137,10 @@ def _read_held_out(
     classes: np.ndarray,
     factors: np.ndarray,
 ) -> Dataset | None:
-    """Read `X_val` and `y_val` as a dataset; None if they were not given."""
+    """Read `X_val` and `y_val` as a dataset; None if they were not given.
+
+    The weight of a row is the class weight of its label: `factors` has one for each class.
+    """
     if (X_val is None) != (y_val is None):
         missing = "y_val" if y_val is None else "X_val"
         raise ValueError(f"{missing}=None is not allowed: X_val and y_val go together.")

@@ -74,10 +74,13 @@ class NeuralClassifier(PredictionMixin, ClassifierMixin, BaseNeuralEstimator):
         Whether "sgd" uses Nesterov's momentum.
     weight_decay : float or "auto", default="auto"
         L2 penalty on weights; biases and BatchNorm have none. It corresponds to
-        MLPClassifier's `alpha` divided by the batch size. The optimiser applies it as its own
-        `weight_decay`, which "adamw" and some other classes decouple from the gradient. For a
-        class without it, such as LBFGS and Rprop, ``weight_decay / 2 * sum w^2``, over all
-        weights w, is added to the loss of each batch, and its gradient is not clipped.
+        MLPClassifier's `alpha` divided by the batch size. How it is applied depends on the
+        optimiser class:
+
+        - Most classes have an argument `weight_decay`, and get this value. "adamw" and some
+          others decouple it from the gradient.
+        - For a class without it, such as LBFGS and Rprop, ``weight_decay / 2 * sum w^2``, over
+          all weights w, is added to the loss of each batch. Its gradient is not clipped.
     max_grad_norm : float, default=None
         Largest Euclidean norm of the gradient of a batch; a longer gradient is scaled down to
         it.
@@ -94,14 +97,19 @@ class NeuralClassifier(PredictionMixin, ClassifierMixin, BaseNeuralEstimator):
         Whether each epoch visits the rows in a new order.
     max_epochs : int or "auto", default="auto"
         Number of epochs, at most. "auto" selects it on held-out rows if the learning rate
-        falls to its minimum several times, as in the tabular preset. A first fit leaves out
-        a share of `validation_fraction` of the rows, or none if `X_val` is given, and finds the
-        number of epochs and the temperature of the logits on the held-out rows. A final fit then
-        uses all rows. With fewer than 3,000 rows there are two first fits, with fewer than
-        1,500 three, each with other held-out rows. Nothing is selected for fewer than 200 rows,
-        with `early_stopping`, or by `partial_fit`. A warm start runs as many epochs as the fit
-        before it. If `max_epochs` is a number there are no first fits, but then the probabilities
-        are not calibrated, and label smoothing makes them less confident.
+        falls to its minimum several times, as in the tabular preset:
+
+        - The held-out rows are `X_val` if it is given, else a share of `validation_fraction` of
+          the rows. In the second case there are two folds with fewer than 3,000 rows and three
+          with fewer than 1,500, each with other held-out rows.
+        - First, the network is fitted without the held-out rows, once per fold. On these rows
+          the number of epochs and the temperature of the logits are selected.
+        - A final fit then uses all rows of X.
+
+        Nothing is selected for fewer than 200 rows, with `early_stopping`, or by `partial_fit`.
+        A warm start runs as many epochs as the fit before it. If `max_epochs` is a number, there
+        is only the final fit. The probabilities are then not calibrated, and label smoothing
+        makes them less confident.
     early_stopping : bool, default=False
         Whether to stop when the log-loss of true labels on held-out rows stops improving. The
         weights of the best epoch are kept, or the initial weights if no epoch was better than
@@ -129,13 +137,19 @@ class NeuralClassifier(PredictionMixin, ClassifierMixin, BaseNeuralEstimator):
         cloned and fitted; it gets X as it is, as a read-only view or a copy, so that it
         cannot change X.
     numeric_encoding : str, skkd.preprocessing.encodings.PiecewiseLinear or None, default="auto"
-        Further inputs for numbers, beside the scaled number. "piecewise_linear" spreads each
-        number over up to 12 bins between quantiles of its column;
-        ``PiecewiseLinear(n_bins=24)`` uses more bins. "selective" does so only for codes,
-        counts and columns in which one value fills three quarters of the rows. "auto" is
-        "selective", or None for sparse matrices. Where `max_epochs` is selected, "auto" also tries
-        "piecewise_linear" if no hidden layer has more than 64 units, and there are at
-        least 2,000 rows and at most 100 columns. Only for a `preprocessor` named by a string.
+        Further inputs for numbers, beside the scaled number:
+
+        - None: no further inputs.
+        - "piecewise_linear": each number is spread over up to 12 bins between quantiles of its
+          column. ``PiecewiseLinear(n_bins=24)`` uses more bins.
+        - "selective": the same, but only for columns of codes or counts, and for columns in
+          which one value fills three quarters of the rows.
+        - "auto": None for sparse matrices, else "selective". Where `max_epochs` is selected,
+          "auto" also tries "piecewise_linear" if no hidden layer has more than 64 units, and
+          there are at least 2,000 rows and at most 100 columns.
+
+        With a `preprocessor` that is None or a transformer, it must be "auto" or None, and
+        there are no further inputs.
     categorical_features : "from_dtype", or array-like, default="from_dtype"
         Columns that are encoded one-hot. "from_dtype" means those of dtype object, string,
         category or bool (an object column of numbers is numeric, one of digits in quotes is
@@ -198,9 +212,9 @@ class NeuralClassifier(PredictionMixin, ClassifierMixin, BaseNeuralEstimator):
         weights it began with, their epoch is kept. None without early stopping.
     held_out_losses_ : dict of int to float, or None
         Log-loss on held-out rows, at its best temperature, for each number of epochs
-        that was tried. The selected number is the largest with a loss close to the lowest:
-        higher by at most the standard error of the difference, and at most 1.05 times the
-        lowest plus 0.005. None if nothing was selected.
+        that was tried. The selected number is the largest whose loss is close to the lowest:
+        the difference is at most its standard error, and the loss is at most
+        ``1.05 * lowest + 0.005``. None if nothing was selected.
     numeric_encoding_ : skkd.preprocessing.encodings.PiecewiseLinear or None
         The encoding of numbers that was used.
     network_ : skkd.inference.network.Network or skkd.inference.module_network.ModuleNetwork

@@ -20,7 +20,10 @@ MOST_COLUMNS, FEWEST_ROWS = 100, 2000
 
 
 def may_add_bins(config: Config, reader: RowReader, n_rows: int) -> bool:
-    """Whether to try an encoding that bins all numbers, which helps narrow networks only.
+    """Whether to try an encoding that spreads every numeric column over bins.
+
+    It helps only narrow networks: those with at most ``skkd.presets.NARROW`` units in each
+    hidden layer.
 
     Parameters
     ----------
@@ -32,8 +35,11 @@ def may_add_bins(config: Config, reader: RowReader, n_rows: int) -> bool:
     Returns
     -------
     bool
-        True if `numeric_encoding` is "auto", the network is narrow with at least one hidden
-        layer, and the table has at least `FEWEST_ROWS` rows and at most `MOST_COLUMNS` columns.
+        True if all these hold:
+
+        - `numeric_encoding` is "auto";
+        - the network is narrow and has at least one hidden layer;
+        - the table has at least `FEWEST_ROWS` rows and at most `MOST_COLUMNS` columns.
     """
     may_choose = "numeric_encoding" in config.left_auto and config.is_narrow
     has_hidden_layer = bool(config.layer_sizes)  # softmax regression stays linear
@@ -44,20 +50,25 @@ def may_add_bins(config: Config, reader: RowReader, n_rows: int) -> bool:
 def competing_encodings(
     config: Config, rows: Any, thresholds: dict | None, with_bins: bool = False
 ) -> list[PiecewiseLinear | None]:
-    """The encodings of numbers to compare on held-out rows; the first is the default.
+    """List the encodings of numeric columns that a selection compares on held-out rows.
 
     Parameters
     ----------
     config : Config
     rows : ndarray, sparse matrix or Table
     thresholds : dict or None
-        Thresholds of the teacher's trees, by column.
+        Thresholds of the teacher's trees, by column. None without them.
     with_bins : bool, default=False
-        Whether to compare an encoding that bins all numbers, too.
+        Whether to add an encoding that spreads every numeric column over bins.
 
     Returns
     -------
     list of (skkd.preprocessing.PiecewiseLinear or None)
+        One or two encodings. None stands for plain numbers, without bins.
+
+        - First, the configured encoding. For sparse rows "auto" means None.
+        - With `with_bins`, unless the first is None: the added encoding. Its bins lie between
+          the thresholds if there are any, else between quantiles.
     """
     encoding = resolve_encoding("numeric_encoding", config.numeric_encoding)
     if "numeric_encoding" in config.left_auto and sparse.issparse(rows):
@@ -85,8 +96,9 @@ def preprocessor_for(
     train : Dataset
     classes : ndarray of shape (n_classes,)
     encoding : skkd.preprocessing.PiecewiseLinear or None
+        None for plain numbers, without bins.
     thresholds : dict or None
-        Thresholds of the teacher's trees, by column.
+        Thresholds of the teacher's trees, by column. None without them.
 
     Returns
     -------

@@ -61,15 +61,16 @@ class FoldTrainer:
     config : Config
     fold : Fold
     encodings : list of (PiecewiseLinear or None)
-        Encodings of numbers. A preprocessor is fitted for each of them.
+        Encodings of numbers; None stands for plain numbers, without bins. A preprocessor is
+        fitted for each of them.
     reader : RowReader
         It has read the rows.
     classes : ndarray of shape (n_classes,)
     seeds : Seeds
     bar : ProgressBar, default=None
-        The bar that shows each epoch.
+        The bar that shows each epoch; None for no bar.
     where : str, default=""
-        Text for the bar's title with the number of the fold.
+        The end of the bar's title, for example ", fold 1 of 3".
 
     Attributes
     ----------
@@ -137,6 +138,7 @@ class FoldTrainer:
         ----------
         candidate : Candidate
         encoding : PiecewiseLinear or None
+            One of the `encodings` of the constructor.
         dataset : Dataset
             The rows to train on, from :meth:`dataset`.
         n_epochs : int or None

@@ -34,13 +34,14 @@ class Plan:
     candidate : Candidate
         What the network learns from.
     encoding : skkd.preprocessing.PiecewiseLinear or None
-        Encoding of numbers.
+        Encoding of numbers; None for plain numbers, without bins.
     preprocessor : skkd.preprocessing.preprocessor.Preprocessor
         Fitted.
     n_epochs : int
         Upper bound of the number of epochs, including those of `start`.
     temperature : float, default=1.0
-        The logits are divided by this temperature if nothing was selected.
+        The logits are divided by it if nothing was selected (`choice` is None). Otherwise it is
+        not used: see :meth:`temperature_for`.
     choice : Trial, default=None
         The trial of the selected candidate; None if nothing was selected.
     start : skkd.training.result.TrainingResult, default=None
@@ -68,10 +69,20 @@ class Plan:
     def temperature_for(self, n_epochs: int | None) -> float:
         """The temperature by which to divide the logits after `n_epochs` epochs on all rows.
 
-        If something was selected, it is the temperature that was measured on held-out rows, but
-        only if `n_epochs` is the selected number of epochs; for another number it is 1. If nothing
-        was selected, it is `temperature`. `n_epochs` is None if early stopping decided which epoch
-        to keep.
+        - If nothing was selected: `temperature`.
+        - If the candidate is calibrated and `n_epochs` is the selected number of epochs: the
+          temperature that was measured on held-out rows after this number of epochs.
+        - In all other cases: 1.
+
+        Parameters
+        ----------
+        n_epochs : int or None
+            The number of epochs of the final fit. None if early stopping decided which epoch
+            to keep.
+
+        Returns
+        -------
+        float
         """
         if self.choice is None:
             return self.temperature
@@ -220,7 +231,11 @@ def _summary(choice: Trial) -> str:
 def _with_different_inputs(
     preprocessors: dict[PiecewiseLinear | None, Preprocessor],
 ) -> list[PiecewiseLinear | None]:
-    """Keep the first encoding, and others that give the network another number of inputs."""
+    """List the encodings without those that change nothing.
+
+    The first encoding is kept. Another one is kept if its preprocessor gives the network another
+    number of inputs than that of the first.
+    """
     first, *others = preprocessors
     width = preprocessors[first].n_features
     return [first, *(other for other in others if preprocessors[other].n_features != width)]
@@ -229,13 +244,16 @@ def _with_different_inputs(
 def _may_go_on_from_selection(plan: Plan, data: FitData) -> bool:
     """Whether the final fit to all rows may continue a training of the selection.
 
-    The first epochs are then trained without the held-out rows, which are used in the later ones
-    only. True if the candidate has a transfer set of at least twice as many rows as are held out,
-    at least half of the epochs are still to come, and the network has the same inputs.
+    The held-out rows are then used in the later epochs only. True if all these hold:
 
-    False without a transfer set; with fresh rows for each epoch, because they would be made a
-    second time; and with validation rows for early stopping, because their loss is recorded from
-    the first epoch.
+    - The selection kept the start of such a training, see `start` of :class:`Trial`.
+    - The selection kept the rows of the candidate's transfer set. It keeps none if they are made
+      anew for each epoch: they would have to be made a second time.
+    - The transfer set has at least twice as many rows as are held out.
+    - At least half of the epochs are still to come.
+    - The preprocessor of the final fit gives the network the same inputs.
+    - There are no validation rows for early stopping: their loss is recorded from the first epoch
+      on.
     """
     choice, transfer_rows = plan.choice, plan.transfer_rows
     if choice is None or choice.start is None or transfer_rows is None or data.valid is not None:

@@ -10,11 +10,15 @@ are the last three of those that may be selected (Jamieson and Talwalkar 2016, "
 arm identification and hyperparameter optimization", arXiv:1502.07943).
 
 A candidate can have a required margin: its loss is multiplied by a factor above 1 before it is
-compared, because its teacher may have seen the held-out rows. After each rung the candidate with
-the lowest multiplied loss is the best, and stays. A transfer set, which may have a margin, gains
-most in the end. So the two candidates with the lowest plain losses stay, too, after the first
-rung, and the one with the lowest plain loss after the second. But each of these is stopped if
-repeating its last improvement would still leave it behind the best.
+compared, because its teacher may have seen the held-out rows. Two kinds of candidates stay after
+a rung:
+
+- The best one, which has the lowest multiplied loss.
+- Those with the lowest plain losses, which are not multiplied: two after the first of three
+  rungs, one after the second. They are kept because a transfer set, which may have a margin, gains
+  most in the last epochs. But one of them is stopped if it could not overtake the best: if its
+  multiplied loss would still be higher after its loss had fallen once more by as much as it fell
+  the last time.
 
 Before all this, encodings of numbers are compared at the first rung. Only one candidate is trained
 for this: the one in which the teacher has the lowest weight, because a teacher that has seen the
@@ -51,7 +55,8 @@ class Choices:
     candidates : list of Candidate
         The first is used if they cannot be compared.
     encodings : list of (skkd.preprocessing.PiecewiseLinear or None)
-        Encodings of numbers; the first is used unless another is clearly better.
+        Encodings of numbers; None stands for plain numbers, without bins. The first is used
+        unless another is clearly better.
     lengths : list of int
         The numbers of epochs to choose from, in ascending order. If the list is empty, no number
         is chosen: each training runs until early stopping ends it, and then its loss is compared.
@@ -129,10 +134,10 @@ class Trial(EpochChoice):
     is_over : bool
         Whether training has ended: all epochs are done, or the loss rose clearly.
     start : skkd.training.result.TrainingResult or None
-        The training as it was when it reached the number of epochs before the selected one, in
-        `lengths`. The final fit to all rows may continue from there. None if the selected number
-        is the first in `lengths`, or if there are several folds. After the selection only the
-        best trial keeps it.
+        An earlier state of the training: with `lengths` 4, 13 and 30, of which 30 is selected,
+        the state after 13 epochs. The final fit to all rows may continue from there. None if the
+        selected number is the first in `lengths`, or if there are several folds. After the
+        selection only the best trial keeps it.
     teacher_logits : ndarray of shape (n_rows, n_classes) or None
         The teacher's logits for the held-out rows; None without a teacher.
     trials : dict of str to Trial
@@ -202,7 +207,7 @@ class Trial(EpochChoice):
     def projected_loss(self) -> float:
         """The loss at the next number of epochs, if it falls as much as it did the last time.
 
-        It is 0 if there is only one loss so far.
+        With only one loss so far no fall is known. It is 0 then, so that the trial is not stopped.
         """
         *earlier, last = self.losses.values()
         return 2 * last - earlier[-1] if earlier else 0.0
@@ -276,7 +281,11 @@ def choose(choices: Choices, folds: list[FoldTrainer], is_seen: bool = False) ->
 
 
 def _best_encoded(trials: list[Trial], rung: int | None) -> Trial:
-    """Train all trials to the first rung; return the first, or one that is clearly better."""
+    """Train all trials until `rung`, and return the one with the best encoding.
+
+    This is the first trial, unless another is clearly better. A single trial is returned without
+    training. `rung` is a number of epochs; None trains until early stopping ends the training.
+    """
     leader, *others = trials
     if others:
         leader.go_on_until(rung)
@@ -291,9 +300,21 @@ def _best_encoded(trials: list[Trial], rung: int | None) -> Trial:
 def _best_of(running: list[Trial], rungs: Sequence[int | None], reference: Trial | None) -> Trial:
     """Run successive halving, and return the best trial.
 
-    After each rung the best trial stays, and at most as many others as there are rungs to come.
-    The reference is None, or the trial of labels alone: then no trial is trained for more epochs
-    than are best for the reference, which is trained first at each rung, even after it has lost.
+    Parameters
+    ----------
+    running : list of Trial
+        After each rung the best of them stays, and of the others at most as many as there are
+        later rungs.
+    rungs : sequence of (int or None)
+        Numbers of epochs, in ascending order. ``[None]`` trains each trial until early stopping
+        ends its training.
+    reference : Trial or None
+        The trial of labels alone: no trial is trained for more epochs than are best for it. It
+        is trained first at each rung, even after it has lost. None for no such limit.
+
+    Returns
+    -------
+    Trial
     """
     for n_rungs_to_come, rung in zip(reversed(range(len(rungs))), rungs, strict=True):
         if len(running) == 1:
@@ -330,8 +351,9 @@ def _best_and_hopeful(trials: list[Trial], n_most: int) -> tuple[Trial, list[Tri
 def _required_margins(trials: list[Trial]) -> dict[Trial, float]:
     """The factor by which each trial's loss is multiplied before it is compared.
 
-    The factor is smaller if the teacher is trusted: if the best candidate without a margin uses
-    the teacher.
+    The candidates without a margin are compared first. If the best of them uses the teacher, the
+    teacher is trusted, and the factors are the smaller `required_margin_if_trusted`. If not, they
+    are `required_margin`.
     """
     without_margin = [trial for trial in trials if trial.candidate.required_margin <= 1]
     best = min(without_margin, key=lambda trial: trial.loss, default=None)

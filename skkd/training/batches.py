@@ -36,11 +36,13 @@ class Rows(Dataset):
     device : torch.device
     n_labelled : int, default=None
         Number of labelled rows; None means all. They come first, and every epoch visits all of
-        them. The other rows are a transfer set: each epoch visits the next ones of it, at most
-        `n_labelled`, and begins again after the last.
+        them. The other rows are a transfer set. An epoch visits at most `n_labelled` rows of
+        it, and the next epoch goes on where this one ended: the position is kept in `turn`.
+        After the last row of the transfer set follows the first.
     fresh_rows : callable, default=None
-        Called without arguments before every epoch except the first. It returns a new transfer
-        set, as Rows of the same number, or None to keep the present one.
+        Called without arguments before every epoch except the first. It returns Rows that
+        replace the transfer set and are as many as it has, or None to keep the present ones.
+        If the argument is None, the transfer set always stays.
     prepare : callable, default=None
         Converts the dict of target tensors to the form that the loss needs.
     """
@@ -87,14 +89,16 @@ class Rows(Dataset):
         return n_labelled + min(len(self) - n_labelled, n_labelled)
 
     def begin_pass(self) -> None:
-        """Begin an epoch: replace the transfer set by fresh rows, except in the first epoch."""
+        """Begin an epoch. With `fresh_rows`, all but the first get a new transfer set."""
         if self.fresh_rows is not None and self.n_passes > 0:
             self._replace_transfer_set(self.fresh_rows())
 
     def next_pass(self) -> torch.Tensor:
         """Return the indices of the rows that the next epoch visits.
 
-        These are all labelled rows and the next rows of the transfer set, evenly mixed.
+        These are all labelled rows, and rows of the transfer set from the position `turn` on,
+        which is moved forward. They are mixed evenly, so that all batches have about the same
+        share of each kind.
 
         Returns
         -------
@@ -148,21 +152,27 @@ def _pick(tensor: torch.Tensor, rows: slice | torch.Tensor) -> torch.Tensor:
 
 
 class Batches:
-    """Iterate over rows once, in batches ``(X, targets)``: for an epoch, or a validation.
+    """Divides rows into batches; iterating yields each batch once, as ``(X, targets)``.
 
     Parameters
     ----------
     rows : Rows
     batch_size : int
-        Approximate number of labelled rows per batch. Rows of a transfer set are added to
-        them, so that there are as many batches with a transfer set as without.
+        Number of rows per batch. If rows of a transfer set are visited too, only the labelled
+        rows are counted: the others are added, and the number of batches stays the same. The
+        last batch may have fewer rows, or one more: see :func:`batch_bounds`.
     generator : torch.Generator, default=None
         Shuffles the rows in each iteration; None keeps their order. A single batch of all rows
         is not shuffled, because its order has no effect.
     takes_turns : bool, default=True
-        True, for an epoch of training: visit all labelled rows and the next rows of the transfer
-        set, at most as many as there are labelled rows. False, for a validation: visit all rows,
-        and leave the position in the transfer set where it is.
+        Which rows an iteration visits:
+
+        - True, for an epoch of training: the rows of :meth:`Rows.next_pass`. These are all
+          labelled rows and a part of the transfer set, another part in each iteration.
+        - False, for a validation: all rows. The position in the transfer set, which `rows`
+          keeps in `turn`, does not change.
+
+        Without a transfer set both visit all rows.
     """
 
     def __init__(
@@ -209,7 +219,11 @@ class Batches:
                 yield part, dict(zip(targets, of_targets, strict=True))
 
     def _groups(self) -> Iterator[list[tuple[int, int]]]:
-        """Yield the bounds of batches in groups; gathering a group at once is faster."""
+        """Yield lists of successive batches, each batch as (start, stop).
+
+        The rows of a list are gathered by one call, which is faster than one call per batch. A
+        list has so many batches that its rows need at most `GATHERED_BYTES`, but at least one.
+        """
         n_batches = 1
         if not sparse.issparse(self.rows.X):
             row_bytes = self.rows.X[0].numel() * self.rows.X.element_size()

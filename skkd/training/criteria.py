@@ -123,7 +123,7 @@ class TaughtLoss:
     Examples
     --------
     >>> import torch
-    >>> logits = torch.tensor([[2.0, 0.0]])  # of the student, and the same of the teacher
+    >>> logits = torch.tensor([[2.0, 0.0]])  # student and teacher agree
     >>> targets = {"labels": torch.tensor([0]), "teacher_logits": logits}
     >>> TaughtLoss(temperature=2.0, alpha=1.0)(logits, targets)
     tensor([0.])
@@ -174,7 +174,8 @@ class TaughtLoss:
     def of_ignorance(self, n_classes: int) -> float:
         """Upper bound of the loss of a network that deems all classes equally likely.
 
-        It is infinite if `alpha` is above 0 and the teacher loss is not "kl".
+        It is known for labels and for the teacher loss "kl". If `alpha` is above 0, it is
+        infinite for the other teacher losses.
         """
         if self.alpha > 0 and type(self.distance) is not ForwardKL:
             return math.inf
@@ -255,5 +256,9 @@ def _by_mixture(logits: Tensor, targets: Mapping[str, Tensor]) -> tuple[Tensor, 
 
 
 def _log_softmax_by_class(logits: Tensor) -> Tensor:
-    """Log-softmax, of shape (n_classes, n_rows): torch is ten times faster over axis 0."""
+    """The log-softmax of logits of shape (n_rows, n_classes), transposed.
+
+    The result has the shape (n_classes, n_rows), because torch computes a log-softmax ten times
+    faster over axis 0.
+    """
     return torch.log_softmax(logits.t(), 0)

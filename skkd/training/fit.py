@@ -106,7 +106,8 @@ def fit_dataset(
         the epoch's entry in the history, `result` a function that returns the current
         TrainingResult.
     title : str, default=None
-        Title of the progress bar.
+        Title of the progress bar, which is shown if `verbose` of the configuration is set.
+        None for a bar without a title.
 
     Returns
     -------
@@ -154,15 +155,19 @@ def warn_if_diverged(
 ) -> None:
     """Warn if the final loss is over `MOST_TIMES` times that of a network that learned nothing.
 
+    A network that learned nothing deems all classes equally likely. Two losses are compared:
+
+    - if the weights of the best epoch were kept: the lowest validation loss with
+      ``log(n_classes)``;
+    - if not: the training loss of the last epoch with the criterion's `of_ignorance`. If this is
+      infinite, there is never a warning.
+
     Parameters
     ----------
     result : TrainingResult
-        If the best epoch was kept, its final loss is the lowest validation loss, otherwise the
-        training loss of the last epoch. After fewer than `FEWEST_EPOCHS` epochs there is no
-        warning.
+        With fewer than `FEWEST_EPOCHS` epochs there is no warning.
     criterion : skkd.training.criteria.LabelLoss or TaughtLoss
-        Its `of_ignorance` is the training loss of a network that learned nothing. If that is
-        infinite, the training loss never causes a warning.
+        The training loss.
     n_classes : int
     learning_rate : float
     """
@@ -203,7 +208,12 @@ def _runtime(config: Config, device: torch.device, seed: int, n_threads: int) ->
 def _after_epoch(
     config: Config, n_epochs: int, on_epoch: Callable | None, title: str | None, n_before: int
 ) -> Iterator[list[Callable]]:
-    """Context that gives the functions to call after each epoch: progress bar and `on_epoch`."""
+    """Context that yields a list of the functions to call after each epoch.
+
+    They are called with (record, result), as `on_epoch` of :func:`fit_dataset`. The first updates
+    a progress bar, if `verbose` is set, and the second is `on_epoch`, if it is not None. The bar
+    counts on from `n_before`, the number of epochs of an earlier training.
+    """
     functions: list[Callable] = []
     with ExitStack() as stack:
         if config.verbose:
@@ -283,7 +293,11 @@ def _build_module(
     dtype: torch.dtype,
     batch_size: int,
 ) -> tuple[nn.Module, Callable[[dict], Any]]:
-    """Return a module to train, and a function: state dict as arrays -> fitted network."""
+    """Build the module to train: the built-in network or a custom module.
+
+    Return the module, and a function that makes the fitted network. This function is called with
+    the state dict of the trained module, as NumPy arrays.
+    """
     if config.module is None:
         sizes = tuple(map(int, config.layer_sizes))
         check_size_of_layers(sizes, preprocessor.n_features, n_classes)
@@ -313,7 +327,11 @@ def _build_module(
 
 
 def _module_arguments(config: Config, preprocessor: Any, n_classes: int) -> dict[str, Any]:
-    """The arguments of a custom module: `module__*`, n_features and n_classes if it takes them."""
+    """The arguments to build a custom module with, by name without prefix.
+
+    They are the user's ``module__<name>`` parameters, which are all passed on. `n_features` and
+    `n_classes` are added if the module's signature has them and the user did not set them.
+    """
     arguments = dict(config.module_options)
     check_options_of(config.module, arguments, "module__")
     takes = inspect.signature(config.module).parameters
@@ -353,7 +371,12 @@ def _to_rows(
     prepare: Callable[[dict], dict] | None = None,
     stays_sparse: bool | None = None,
 ) -> Rows:
-    """Convert a dataset to Rows; large sparse data is made dense only batch by batch."""
+    """Convert a dataset to Rows: preprocessed now or, for large sparse data, batch by batch.
+
+    `stays_sparse` says whether to keep sparse rows as they are, and preprocess each batch when it
+    is used. None decides: True if they would need more than `DENSE_BYTES` as dense rows, and the
+    preprocessor is not the user's transformer.
+    """
     numpy_dtype = np.dtype(str(dtype).removeprefix("torch."))
     if stays_sparse is None:
         stays_sparse = (

@@ -270,7 +270,10 @@ class _Net(NeuralNetClassifier):
                 group.update(options)
 
     def find_lowest_losses(self) -> None:
-        """Find the lowest losses in skorch's history, which callbacks may have loaded."""
+        """Set `lowest` to the lowest training and validation loss in skorch's history.
+
+        A new history is empty, but a callback may have loaded an earlier one.
+        """
         self.lowest = {
             name: min((epoch[name] for epoch in self.history if name in epoch), default=np.inf)
             for name in ("train_loss", "valid_loss")

@@ -58,9 +58,11 @@ def make_optimizer(
     nesterov : bool, default=False
         Used by "sgd" if momentum is not 0.
     rate_factors : dict of torch.nn.Parameter to float, default=None
-        Factor of the learning rate for each parameter, by default 1. Each parameter group
-        has its factor as "rate_factor". The factor does not change decoupled weight decay.
-        Ignored for a class without weight decay, such as LBFGS, which takes a single group.
+        Factor by which the learning rate of a parameter is multiplied; 1 for parameters that
+        the dict lacks. The optimiser's parameter groups store it under the key "rate_factor".
+        Decoupled weight decay, as in AdamW, is the same for all factors: it is computed with
+        `learning_rate` itself. For a class without weight decay, such as LBFGS, all
+        parameters are in a single group, and the factors are ignored.
     options : dict, default=None
         Further arguments of the class, for example ``betas``.
 
@@ -127,7 +129,7 @@ def _made(
 
 
 def _is_weight(parameter: torch.Tensor) -> bool:
-    """Whether a parameter is a weight, not a bias or scale: only these two are vectors."""
+    """Whether a parameter is a weight: it has two or more axes. Biases and scales have one."""
     return parameter.ndim > 1
 
 
@@ -336,7 +338,10 @@ def _counts_in_one_tensor(states: Iterable[dict]) -> torch.Tensor | None:
 def _bind_adam(
     group: dict[str, Any], states: list[dict], kernel: Callable | None = None
 ) -> Callable[[], None]:
-    """A function that makes one step of Adam for a group of parameters."""
+    """A function that makes one step of Adam for a group of parameters.
+
+    `kernel` is torch's fused function that computes the step; None means that of Adam.
+    """
     kernel = kernel or torch._fused_adam_
     params = [p.detach() for p in group["params"]]
     means = [state["exp_avg"] for state in states]
@@ -393,7 +398,8 @@ def state_as_arrays(
     ----------
     optimizer : torch.optim.Optimizer
     parameters : list of torch.nn.Parameter
-        In an order that does not depend on the parameter groups.
+        Those of the optimiser, in an order that stays the same if they are divided into other
+        parameter groups later, such as the order of ``module.parameters()``.
 
     Returns
     -------
@@ -415,7 +421,8 @@ def load_state(
 ) -> None:
     """Load moments and step counts from :func:`state_as_arrays` into an optimiser.
 
-    The optimiser keeps its settings (rates, decay), and its parameter groups may differ.
+    The optimiser keeps its own settings, such as learning rates and weight decay. Its parameters
+    need not be divided into the same groups as in the optimiser that the state comes from.
 
     Parameters
     ----------

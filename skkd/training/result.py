@@ -21,7 +21,8 @@ class TrainingResult:
         None if the weights are simply those of the last epoch.
     training_state : dict
         What a later training needs to continue this one: "optimizer", "moments",
-        "epochs_done", "place" in the transfer set, the states of generators, and more.
+        "epochs_done", "place" (the position in the transfer set where the next epoch begins),
+        the states of generators, and more.
     n_steps : int, default=0
         Number of optimiser steps in the epochs of `history`.
     """

@@ -17,8 +17,9 @@ FEWEST_ROWS = 8
 def warn_of_probabilities(module: nn.Module, X: torch.Tensor) -> None:
     """Warn if the outputs of a module are probabilities, or their logarithms.
 
-    If all rows have equal outputs, there is a warning only if a softmax layer made them: a last
-    layer with constant initial weights gives equal outputs, too.
+    The outputs are judged by their values: whether they lie in [0, 1] and sum to 1 in each row.
+    One case is ambiguous: all rows have the same outputs, as a last layer with constant initial
+    weights gives them. Then there is a warning only if the module ends with a softmax layer.
 
     Parameters
     ----------
