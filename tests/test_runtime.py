@@ -1,6 +1,7 @@
 """Fitting and predicting change no global state, and no global state changes a bit of them."""
 
 import inspect
+import json
 import os
 import pickle
 import random
@@ -314,14 +315,6 @@ USES_OF_TORCH = {
 }
 
 USE_FORK_USE = """
-import os, signal, sys, traceback
-import numpy as np
-import skkd
-import torch
-from sklearn.base import clone
-from skkd import DistilledClassifier, NeuralClassifier
-from skkd.teachers.predict_proba import ask
-
 class Wide(torch.nn.Sequential):
     def __init__(self, n_features, n_classes):
         layers = torch.nn.Linear(n_features, 512), torch.nn.ReLU(), torch.nn.Linear(512, n_classes)
@@ -335,7 +328,7 @@ clf = NeuralClassifier((512,), **settings).fit(X, y)
 custom = NeuralClassifier(module=Wide, **settings).fit(X, y)
 rows, module = torch.tensor(X), custom.module_
 answers = clf.predict_proba(X), custom.predict_proba(X), ask(module, X)[0]
-exec(sys.argv[1])
+USE
 child = os.fork()
 if child == 0:
     code = 1
@@ -356,44 +349,12 @@ if child == 0:
         traceback.print_exc()
     finally:
         os._exit(code)
-print(os.waitpid(child, 0)[1])
+assert os.waitpid(child, 0)[1] == 0
 """
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
-@pytest.mark.parametrize("use", USES_OF_TORCH)
-def test_a_forked_child_works_with_one_thread_after_torch_had_two_in_its_parent(use):
-    assert run_python(USE_FORK_USE, USES_OF_TORCH[use]).split() == ["0"]
-
-
-FORK_BEFORE_THE_ESTIMATORS = """
-import os, signal, sys
-import skkd
-assert "torch" not in sys.modules
-import torch
-torch.set_num_threads(2)
-rows = torch.ones(1000, 1000)
-rows @ rows
-child = os.fork()
-if child == 0:
-    signal.alarm(20)
-    rows @ rows
-    os._exit(torch.get_num_threads() - 1)
-print(os.waitpid(child, 0)[1])
-"""
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
-def test_importing_the_package_is_enough_for_a_forked_child_to_have_one_thread():
-    assert run_python(FORK_BEFORE_THE_ESTIMATORS).split() == ["0"]
 
 
 FORK_WITHIN_A_FIT = """
-import os, signal, traceback
-import numpy as np
 from skorch.callbacks import Callback
-from skkd import NeuralClassifier
 
 class Forks(Callback):
     def on_epoch_end(self, net, **kwargs):
@@ -416,14 +377,67 @@ if children[-1] == 0:
         traceback.print_exc()
     finally:
         os._exit(code)
-print(os.waitpid(children[-1], 0)[1])
+assert os.waitpid(children[-1], 0)[1] == 0
+"""
+
+#: Runs each of several scripts like a process of its own. Torch and skorch, which take seconds to
+#: import, are imported once; skkd, which must not see the first fork, is imported after it.
+RUN_IN_FORKS = """
+import json, os, signal, sys, traceback
+import numpy as np
+import skorch
+import torch, torch._dynamo
+from sklearn.base import clone
+
+found = {}
+for name, script in json.loads(sys.argv[1]).items():
+    process = os.fork()
+    if process == 0:
+        try:
+            assert "skkd" not in sys.modules
+            import skkd
+            from skkd import DistilledClassifier, NeuralClassifier
+            from skkd.teachers.predict_proba import ask
+
+            exec(script)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    found[name] = os.waitpid(process, 0)[1]
+assert not any(found.values()), found
+print(*found, sep="\\n")
 """
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
-def test_a_child_that_was_forked_within_a_fit_ends_it_and_fits_again():
-    assert run_python(FORK_WITHIN_A_FIT).split() == ["0"]
+def test_a_forked_child_works_with_one_thread_after_torch_had_two_in_its_parent():
+    scripts = {name: USE_FORK_USE.replace("USE", use) for name, use in USES_OF_TORCH.items()}
+    scripts["a fit that goes on in the child"] = FORK_WITHIN_A_FIT
+    assert run_python(RUN_IN_FORKS, json.dumps(scripts)).splitlines() == list(scripts)
+
+
+FORK_BEFORE_THE_ESTIMATORS = """
+import os, signal, sys
+import skkd
+assert "torch" not in sys.modules
+import torch
+torch.set_num_threads(2)
+rows = torch.ones(1000, 1000)
+rows @ rows
+child = os.fork()
+if child == 0:
+    signal.alarm(20)
+    rows @ rows
+    os._exit(torch.get_num_threads() - 1)
+print(os.waitpid(child, 0)[1])
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_importing_the_package_is_enough_for_a_forked_child_to_have_one_thread():
+    assert run_python(FORK_BEFORE_THE_ESTIMATORS).split() == ["0"]
 
 
 @every_network

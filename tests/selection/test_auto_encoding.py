@@ -9,7 +9,6 @@ from sklearn.preprocessing import StandardScaler
 
 from skkd import DistilledClassifier, NeuralClassifier
 from skkd.preprocessing import SelectiveBins
-from skkd.selection.successive_halving import choose
 from skkd.teachers.agreement import WeakTeacherWarning
 
 same = np.testing.assert_array_equal
@@ -123,8 +122,12 @@ def test_sparse_rows_and_parts_of_a_table_have_no_bins():
     assert clf.network_.preprocessor.n_features == 2
 
 
+#: Large batches, because the time of a small network is that of its steps.
+QUICK = {"batch_size": 500, "random_state": 0}
+NARROW = QUICK | {"hidden_layer_sizes": (8,)}
+
 #: It selects among 4, 13, 30 and 64 epochs.
-STUDENT = {"augment": None, "lr_decay": "coslog", "random_state": 0}
+STUDENT = {"augment": None, "lr_decay": "coslog", "batch_size": 100, "random_state": 0}
 
 
 def stepped(n_rows=600):
@@ -133,33 +136,40 @@ def stepped(n_rows=600):
     return X, (np.floor(8 * X[:, 0]) % 2).astype(int)
 
 
-@pytest.mark.parametrize(("sizes", "encoding"), [((8,), "PiecewiseLinear()"), ((8, 65), None)])
-def test_a_narrow_network_takes_bins_for_all_numbers_where_they_help(sizes, encoding):
+@pytest.fixture(scope="module")
+def narrow():
+    """A narrow network that compared the encodings. No test may change it."""
+    return NeuralClassifier(**NARROW).fit(*stepped(2000))
+
+
+def test_a_narrow_network_takes_bins_for_all_numbers_where_they_help(narrow):
     X, y = stepped(2000)
-    settings = {"hidden_layer_sizes": sizes, "random_state": 0}
-    clf = NeuralClassifier(**settings).fit(X, y)
-    assert repr(clf.numeric_encoding_) == (encoding or "SelectiveBins()")
-    if encoding is not None:
-        without = NeuralClassifier(numeric_encoding="selective", **settings).fit(X, y)
-        assert clf.score(X, y) > without.score(X, y) + 0.05
+    assert repr(narrow.numeric_encoding_) == "PiecewiseLinear()"
+    without = NeuralClassifier(numeric_encoding="selective", **NARROW).fit(X, y)
+    assert narrow.score(X, y) > without.score(X, y) + 0.05
+
+
+def test_a_network_with_one_wide_layer_goes_without_bins_for_all_numbers():
+    clf = NeuralClassifier((8, 65), **QUICK).fit(*stepped(2000))
+    assert repr(clf.numeric_encoding_) == "SelectiveBins()"
 
 
 def test_a_narrow_network_goes_without_bins_where_they_do_not_help():
     X = np.random.RandomState(0).standard_normal((2000, 2))
-    clf = NeuralClassifier((32,), random_state=0).fit(X, X @ [1, 1] > 0)
+    clf = NeuralClassifier((32,), **QUICK).fit(X, X @ [1, 1] > 0)
     assert repr(clf.numeric_encoding_) == "SelectiveBins()"
 
 
 def test_bins_for_all_numbers_are_not_tried_where_there_are_many(monkeypatch):
     X, y = stepped(2000)
     monkeypatch.setattr("skkd.selection.encodings.MOST_COLUMNS", 2)
-    clf = NeuralClassifier((8,), random_state=0).fit(X, y)
+    clf = NeuralClassifier(**NARROW).fit(X, y)
     assert repr(clf.numeric_encoding_) == "SelectiveBins()"
 
 
 def test_bins_for_all_numbers_are_not_tried_on_few_rows():
     X, y = stepped(1999)
-    clf = NeuralClassifier((8,), random_state=0).fit(X, y)
+    clf = NeuralClassifier(**NARROW).fit(X, y)
     assert repr(clf.numeric_encoding_) == "SelectiveBins()"
 
 
@@ -170,33 +180,31 @@ def test_a_small_student_of_any_teacher_tries_bins():
     assert repr(clf.numeric_encoding_) == "PiecewiseLinear()"
 
 
-def test_without_a_teachers_weight_a_student_of_trees_is_a_plain_classifier():
+def test_without_a_teachers_weight_a_student_of_trees_is_a_plain_classifier(narrow):
     X, y = stepped(2000)
     forest = RandomForestClassifier(20, max_features=None, random_state=0).fit(X, y)
-    settings = {"hidden_layer_sizes": (8,), "random_state": 0}
-    untaught = DistilledClassifier(forest, alpha=0, **settings).fit(X, y)
-    alone = NeuralClassifier(**settings).fit(X, y)
-    assert repr(untaught.numeric_encoding_) == repr(alone.numeric_encoding_) == "PiecewiseLinear()"
-    same(untaught.predict_proba(X), alone.predict_proba(X))
+    untaught = DistilledClassifier(forest, alpha=0, **NARROW).fit(X, y)
+    assert repr(untaught.numeric_encoding_) == repr(narrow.numeric_encoding_) == "PiecewiseLinear()"
+    same(untaught.predict_proba(X), narrow.predict_proba(X))
 
 
 def test_an_encoding_without_more_inputs_is_not_tried(monkeypatch):
-    compared = []
+    class Compared(Exception):
+        """It ends the fit: what is trained after it does not matter here."""
 
     def recorded(choices, folds, is_seen):
-        compared.append(choices.encodings)
-        return choose(choices, folds, is_seen)
+        raise Compared(len(choices.encodings))
 
     monkeypatch.setattr("skkd.selection.plan.choose", recorded)
     codes = np.random.RandomState(0).randint(0, 4, (2000, 3))
-    NeuralClassifier((8,), random_state=0).fit(codes, codes[:, 0] > 1)
-    NeuralClassifier((8,), random_state=0).fit(codes + stepped(2000)[0], codes[:, 0] > 1)
-    assert [len(encodings) for encodings in compared] == [1, 2]
+    for X, n_encodings in [(codes, 1), (codes + stepped(2000)[0], 2)]:
+        with pytest.raises(Compared, match=f"^{n_encodings}$"):
+            NeuralClassifier(**NARROW).fit(X, codes[:, 0] > 1)
 
 
 def test_softmax_regression_stays_linear():
     X, y = stepped(2000)
-    clf = NeuralClassifier((), random_state=0).fit(X, y)
+    clf = NeuralClassifier((), **QUICK).fit(X, y)
     assert repr(clf.numeric_encoding_) == "SelectiveBins()"
 
 
