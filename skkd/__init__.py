@@ -17,7 +17,7 @@ Its modules from the bottom up: each imports only from lines above its own in th
     training                         dataset -> fitted network
     supervision distillation         what a network learns from: labels, a teacher
     selection                        choices made on held-out rows: candidate, number of epochs
-    estimators                       NeuralClassifier, DistilledClassifier
+    estimators                       NeuralClassifier, DistilledClassifier; fit, in fitting.py
 """
 
 from skkd import forks as forks  # registers a handler for forked child processes
