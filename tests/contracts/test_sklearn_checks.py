@@ -144,7 +144,7 @@ fast = {"preset": "plain", "max_epochs": 15, "learning_rate": 0.03}
 warnings.simplefilter("error")
 warnings.simplefilter("ignore", TeacherMismatchWarning)
 for estimator in (
-    NeuralClassifier((150,), batch_size=100),
+    NeuralClassifier(),
     DistilledClassifier(tree, fit_teacher=True, **fast),
 ):
     results = check_estimator(estimator, on_fail=None, on_skip=None)
