@@ -38,28 +38,24 @@ __all__ = ["ACTIVATIONS", "Activation"]
 class Activation:
     """An activation function in NumPy and torch, with its derivative and initialisation.
 
+    Training without autograd calls `forward` and `backward`. There, the torch module ``layer``
+    turns ``x`` into ``z``, and ``aten`` is ``torch.ops.aten``. ``dx`` and ``dz`` are the
+    derivatives of the loss with respect to ``x`` and ``z``.
+
     Parameters
     ----------
     numpy : callable
-        The function of a NumPy array, for prediction. It may overwrite its argument.
+        Applies the function to a NumPy array, for prediction; may overwrite the array.
     module : callable
-        Called without arguments, makes the torch module. Each activation needs a module class
-        of its own, because training without autograd finds the activation by that class.
+        Called without arguments, makes the torch module.
     init : str
-        The scheme that ``init="auto"`` uses for the layer in front of the activation: a key
-        of `skkd.initializers.INITIALIZERS`.
+        The key of `skkd.initializers.INITIALIZERS` that ``init="auto"`` stands for.
     negative_slope : float, default=0.0
         Slope of the function below 0, for the scheme "he".
     forward : callable, default=None
-        ``(layer, x) -> z``, for training without autograd: applies the activation to the
-        tensor ``x``. ``layer`` is the torch module, ``z`` the result. The callable may
-        overwrite ``x`` if `backward` does not read ``x``. With None, ``layer(x)`` is called
-        instead.
+        ``(layer, x) -> z``. With None, ``layer(x)`` is called instead.
     backward : callable, default=None
-        ``(aten, layer, dz, x, z) -> dx``, for training without autograd: computes ``dx``, the
-        derivative of the loss by ``x``, from ``dz``, the derivative of the loss by ``z``.
-        ``aten`` is ``torch.ops.aten``. With None, a network with this activation is trained
-        by autograd.
+        ``(aten, layer, dz, x, z) -> dx``. With None, the network is trained by autograd.
 
     Examples
     --------
@@ -71,9 +67,12 @@ class Activation:
     """
 
     numpy: Callable[[np.ndarray], np.ndarray]
+    # Each activation needs a module class of its own: training without autograd finds the
+    # activation by that class.
     module: Callable[[], nn.Module]
     init: str
     negative_slope: float = 0.0
+    # `forward` may overwrite x if `backward` does not read x.
     forward: Callable[[Any, Tensor], Tensor] | None = None
     backward: Callable[[Any, Any, Tensor, Tensor, Tensor], Tensor] | None = None
 
@@ -90,17 +89,17 @@ def _of_torch(name: str, **settings: Any) -> Callable[[], nn.Module]:
 
 
 def logistic(x: np.ndarray) -> np.ndarray:
-    """``1 / (1 + exp(-x))``, without overflow."""
+    """Compute ``1 / (1 + exp(-x))`` without overflow."""
     return 0.5 * (1 + np.tanh(0.5 * x))
 
 
 def softplus(x: np.ndarray) -> np.ndarray:
-    """``log(1 + exp(x))``, without overflow."""
+    """Compute ``log(1 + exp(x))`` without overflow."""
     return np.logaddexp(0, x)
 
 
 def elu(x: np.ndarray) -> np.ndarray:
-    """``x`` above zero, ``exp(x) - 1`` below."""
+    """Return ``x`` where it is above 0, and ``exp(x) - 1`` elsewhere."""
     return np.where(x > 0, x, np.expm1(np.minimum(x, 0)))
 
 
@@ -108,22 +107,19 @@ SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805
 
 
 def selu(x: np.ndarray) -> np.ndarray:
-    """Scaled ELU, which keeps activations near mean 0 and variance 1 (arXiv:1706.02515)."""
+    """Compute the scaled ELU, which keeps mean and variance near 0 and 1 (arXiv:1706.02515)."""
     return SELU_SCALE * np.where(x > 0, x, SELU_ALPHA * np.expm1(np.minimum(x, 0)))
 
 
-def _selu_(layer: Any, x: Tensor) -> Tensor:
-    """Apply torch's SELU to `x` in place. `layer` is unused, but `Activation.forward` takes it."""
+def _selu_(layer: Any, x: Tensor) -> Tensor:  # an `Activation.forward`, so it takes `layer`
+    """Apply torch's SELU to `x` in place."""
     import torch
 
     return torch.selu_(x)
 
 
 def gelu(x: np.ndarray) -> np.ndarray:
-    """Gaussian error linear unit, ``x Phi(x)``, in the tanh approximation of arXiv:1606.08415.
-
-    ``Phi`` is the distribution function of the standard normal distribution.
-    """
+    """Compute the Gaussian error linear unit in the tanh approximation of arXiv:1606.08415."""
     bounded = np.clip(x, -1e3, 1e3)  # avoids overflow of the cube; tanh is +-1 there anyway
     return 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (bounded + 0.044715 * bounded**3)))
 

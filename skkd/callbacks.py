@@ -67,7 +67,7 @@ def _is_disabled(callback: Any) -> bool:
 
 
 def _named(callbacks: Any) -> dict[str, Any]:
-    """Return a dict of the named callbacks. It is empty if `callbacks` is not a list."""
+    """Return the callbacks that have a name, as a dict from name to callback."""
     entries = callbacks if isinstance(callbacks, (list, tuple)) else ()
     return dict(entry for entry in entries if is_named(entry) and isinstance(entry[0], str))
 
@@ -97,24 +97,22 @@ def parameters_by_name(callbacks: Any) -> dict[str, Any]:
 def with_parameters(callbacks: Any, parameters: Mapping[str, Any]) -> list:
     """Replace named callbacks or change their parameters, for an estimator's `set_params`.
 
+    A callback is disabled by replacing it with None or "disable". Parameters of a callback object
+    are set in place, as `Pipeline.set_params` does. A callback class is replaced by an instance
+    made with the parameters.
+
     Parameters
     ----------
     callbacks : list of callbacks, callback classes or pairs (name, callback); "disable" or None
         This list itself is not changed.
     parameters : dict of str to object
-        The keys have two forms:
-
-        - ``callbacks__<name>``: the value replaces the callback of this name. The value None or
-          "disable" disables the callback.
-        - ``callbacks__<name>__<parameter>``: the value is set as a parameter of the callback. A
-          callback object is changed in place, as `Pipeline.set_params` changes the steps of a
-          pipeline. A callback class is replaced by an instance made with the parameters.
+        - ``callbacks__<name>``: the new callback of this name.
+        - ``callbacks__<name>__<parameter>``: the new value of a parameter of this callback.
 
     Returns
     -------
     list
-        A new list with the entries of `callbacks` in the same order. Only replaced callbacks
-        differ.
+        A new list with the replaced callbacks, in the order of `callbacks`.
     """
     named = _named(callbacks)
     settings: dict[str, dict[str, Any]] = {}
@@ -151,10 +149,9 @@ def _with_settings(name: str, callback: Any, values: Mapping[str, Any]) -> Any:
 def copies_of_callbacks(callbacks: Any) -> list:
     """Return shallow copies of the enabled skorch callbacks.
 
-    `fit` uses copies, because callbacks change their own attributes during training. Shallow
-    copies share objects that the user gave to a callback, such as writers and lists. If a
-    callback refers to another callback of the list, its copy refers to the copy of that
-    callback.
+    `fit` uses copies, because callbacks change their own attributes during training. Objects that
+    the user gave to a callback, such as writers and lists, are shared with the copy. If a callback
+    refers to another callback of the list, its copy refers to the copy of that callback.
 
     Parameters
     ----------
@@ -163,8 +160,7 @@ def copies_of_callbacks(callbacks: Any) -> list:
     Returns
     -------
     list
-        The copies, in the order of `callbacks`. The copy of a pair (name, callback) is a pair
-        with the same name. Classes are not copied. Disabled callbacks are left out.
+        In the order of `callbacks`. Pairs keep their names, and classes are not copied.
     """
     entries = running(callbacks)
     originals = [entry[1] if is_named(entry) else entry for entry in entries]
@@ -182,15 +178,14 @@ def copies_of_callbacks(callbacks: Any) -> list:
 def link_as(callbacks: Any, copies: Any) -> None:
     """Make copies of callbacks refer to each other as the originals do.
 
-    If an attribute of one original holds another original, the same attribute of the copy is
-    set to hold the copy of that other original.
+    In each attribute of a copy, the originals are replaced by their copies.
 
     Parameters
     ----------
     callbacks : list of callbacks, callback classes or pairs (name, callback)
         The originals. Nothing is done if this is not a list.
     copies : list of callbacks, callback classes or pairs (name, callback)
-        One copy of each original, in the same order. The copies are changed in place.
+        One copy of each original, in the same order; changed in place.
     """
     if not isinstance(callbacks, (list, tuple)):
         return
@@ -198,6 +193,7 @@ def link_as(callbacks: Any, copies: Any) -> None:
         (entry[1], copied[1]) if is_named(entry) else (entry, copied)
         for entry, copied in zip(callbacks, copies, strict=True)
     ]
+    # id of an original -> its copy
     copy_of = {id(original): copied for original, copied in pairs if original is not copied}
     for original, copied in pairs:
         if id(original) in copy_of:
@@ -208,16 +204,7 @@ def link_as(callbacks: Any, copies: Any) -> None:
 
 
 def _linked(value: Any, copy_of: Mapping[int, Any]) -> Any:
-    """Return an attribute's value in which each original callback is replaced by its copy.
-
-    `value` is the value of an attribute of an original callback; it is not changed. `copy_of`
-    maps the id of each original callback to its copy. The result is:
-
-    - the copy, if `value` is an original callback;
-    - a new object of the same type, if `value` is a list, tuple, dict, bound method or
-      functools.partial that holds original callbacks, at any depth;
-    - `value` itself otherwise.
-    """
+    """Return an attribute's value in which each original callback is replaced by its copy."""
     if id(value) in copy_of:
         return copy_of[id(value)]
     if type(value) not in _CONTAINERS:
@@ -226,7 +213,7 @@ def _linked(value: Any, copy_of: Mapping[int, Any]) -> Any:
     parts = list(take_apart(value))
     linked = [_linked(part, copy_of) for part in parts]
     is_same = all(new is old for new, old in zip(linked, parts, strict=True))
-    return value if is_same else put_together(value, linked)
+    return value if is_same else put_together(value, linked)  # never changes the user's object
 
 
 #: For each type that may hold a callback: a function that takes a value apart, and a function

@@ -77,12 +77,9 @@ def check_number(
 ) -> None:
     """Raise an error unless `value` is a real number in the interval from `low` to `high`.
 
-    - A bound of None sets no limit on its side.
-    - `low_open` excludes the number `low` itself, `high_open` the number `high`.
-    - NaN, infinity and numbers that are too large for torch (:func:`_check_size`) are never
-      allowed.
-
-    The error is a TypeError if `value` is not a number, else a ValueError.
+    A bound of None sets no limit; `low_open` and `high_open` exclude the bounds themselves. NaN,
+    infinity and numbers too large for torch are never allowed. The error is a TypeError if `value`
+    is not a number, else a ValueError.
     """
     allowed = _interval("a number", low, high, low_open, high_open)
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
@@ -100,8 +97,8 @@ def check_integer(
 ) -> None:
     """Raise an error unless `value` is an integer of at most 64 bits from `low` to `high`.
 
-    Both bounds are allowed themselves. A bound of None sets no limit on its side. The error is
-    a TypeError if `value` is not an integer, else a ValueError.
+    The bounds themselves are allowed, and a bound of None sets no limit. The error is a TypeError
+    if `value` is not an integer, else a ValueError.
     """
     allowed = _interval("an integer", low, high)
     if not isinstance(value, numbers.Integral) or isinstance(value, bool):
@@ -113,14 +110,7 @@ def check_integer(
 
 
 def _check_size(name: str, value: Any, allowed: str) -> None:
-    """Raise ValueError if the absolute value of a number is too large for torch.
-
-    - An integer may reach 2**63 - 1, the largest int64.
-    - Another number may reach 1e37. The largest float32 is 3.4e38, so that multiples of the
-      number still fit.
-
-    `allowed` describes the allowed values in the error message.
-    """
+    """Raise ValueError if a number is too large for torch."""
     largest = LARGEST_INTEGER if isinstance(value, numbers.Integral) else LARGEST_NUMBER
     if not -largest <= value <= largest:
         refuse(name, value, f"{allowed}, of at most {largest:.4g}")

@@ -1,7 +1,7 @@
 """The parameters of an estimator: resolved, checked and frozen.
 
-Resolved means that values replace "auto". Internal functions take a :class:`Config`, never an
-estimator.
+Resolved means that the preset's values replace "auto". Internal functions take a
+:class:`Config`, never an estimator.
 """
 
 import inspect
@@ -49,13 +49,8 @@ SOFT_LABELS = ("auto", "in_sample", "out_of_bag", "out_of_fold")
 class Config:
     """The checked parameters of an estimator, with the preset's values in place of "auto".
 
-    The fields are the parameters of :class:`skkd.NeuralClassifier`, with the same defaults; its
-    docstring describes them. There are three more fields:
-
-    - `module_options`: the values of the parameters ``module__*``, by their names without the
-      prefix;
-    - `optimizer_options`: likewise for ``optimizer__*``;
-    - `left_auto`: the names of the parameters that the user left at "auto".
+    The fields are the parameters of :class:`skkd.NeuralClassifier`, with the same defaults, and
+    three more at the end.
     """
 
     hidden_layer_sizes: Any = "auto"
@@ -95,8 +90,11 @@ class Config:
     dtype: str = "float32"
     n_threads: int | None = None
     random_state: Any = None
+    #: The values of the parameters ``module__*``, by their names without the prefix.
     module_options: Mapping[str, Any] = field(default_factory=dict)
+    #: The values of the parameters ``optimizer__*``, by their names without the prefix.
     optimizer_options: Mapping[str, Any] = field(default_factory=dict)
+    #: The names of the parameters that the user left at "auto".
     left_auto: frozenset[str] = frozenset()
 
     @classmethod
@@ -108,8 +106,7 @@ class Config:
         parameters : dict of str to object
             The result of ``get_params(deep=False)``.
         in_parts : bool, default=False
-            Whether the parameters are for `partial_fit`. Some values of "auto" differ then: see
-            :func:`skkd.presets.with_preset`.
+            Whether the parameters are for `partial_fit`: see :func:`skkd.presets.with_preset`.
 
         Returns
         -------
@@ -118,8 +115,7 @@ class Config:
         Raises
         ------
         ValueError or TypeError
-            If a value is not allowed. The message names the parameter, the value received and
-            the values allowed.
+            If a value is not allowed. The message names the parameter and what it allows.
         """
         resolved = with_preset(parameters, in_parts)
         names = {one.name for one in fields(cls)}
@@ -181,11 +177,10 @@ class DistilledConfig(Config):
 
     @property
     def asks_out_of_sample(self) -> bool:
-        """Whether `soft_labels` demands out-of-sample labels.
+        """Whether the user demands out-of-sample soft labels.
 
         The soft label of a training row is out of sample if it comes from models that were not
-        fitted to this row. True for "out_of_bag" and "out_of_fold". False for "in_sample", and
-        for "auto", which is decided later.
+        fitted to this row.
         """
         return self.soft_labels in ("out_of_bag", "out_of_fold")
 
@@ -203,10 +198,9 @@ def check_options_of(function: Callable, options: Mapping[str, Any], prefix: str
     Parameters
     ----------
     function : callable
-        The value of the parameter `module` or the class of the optimiser.
+        The value of the parameter `module`, or the class of the optimiser.
     options : dict of str to object
-        The values of the parameters ``module__*`` or ``optimizer__*``, by their names without
-        the prefix.
+        The parameters ``module__*`` or ``optimizer__*``, by their names without the prefix.
     prefix : {"module__", "optimizer__"}
         Prefix of the names in the error message.
     """
@@ -224,13 +218,12 @@ def check_numbers_in(options: Mapping[str, Any], prefix: str) -> None:
     """Raise an error if an option contains an array, or an integer that is too large.
 
     An array raises TypeError, an integer that does not fit into 64 bits ValueError. The items of
-    lists and tuples are checked like single values. Floats may have any value, even infinity.
+    lists and tuples are checked, too.
 
     Parameters
     ----------
     options : dict of str to object
-        The values of the parameters ``module__*`` or ``optimizer__*``, by their names without
-        the prefix.
+        The parameters ``module__*`` or ``optimizer__*``, by their names without the prefix.
     prefix : {"module__", "optimizer__"}
         Prefix of the names in the error message.
     """
@@ -260,10 +253,7 @@ def check_arguments(module: Callable, arguments: Mapping[str, Any]) -> None:
 
 
 def _arguments_of(function: Callable, name: str) -> inspect.Signature:
-    """Return the signature of `function`. Raise TypeError if Python cannot determine it.
-
-    `name` is the name of the parameter whose value is `function`, for the error message.
-    """
+    """Return the signature of `function`, the value of the parameter `name`."""
     try:
         return inspect.signature(function)
     except (TypeError, ValueError):
@@ -279,8 +269,7 @@ def check_size_of_layers(
     ----------
     hidden_layer_sizes : sequence of int
     n_features, n_classes : int, default=1 and 2
-        Widths of the input and of the output. The defaults are the smallest possible widths,
-        for a check before the data are known.
+        Widths of the input and of the output. The defaults are the smallest possible ones.
     """
     widths = [n_features, *map(int, hidden_layer_sizes), n_classes]
     n_weights = sum((inputs + 1) * units for inputs, units in pairwise(widths))
@@ -435,10 +424,7 @@ def _check_teaching(config: "DistilledConfig") -> None:
 
 
 def _check_or_auto(check: Callable, name: str, value: Any, allowed: str, **bounds: float) -> None:
-    """Call ``check(name, value, **bounds)`` unless the value is "auto".
-
-    The error message names "auto" and `allowed` as the allowed values.
-    """
+    """Call ``check(name, value, **bounds)`` unless the value is "auto"."""
     if is_auto(value):
         return
     try:

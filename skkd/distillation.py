@@ -60,8 +60,7 @@ class TeacherSupervision:
     X_unlabeled : container of rows, default=None
         Further rows, without labels. Only the teacher labels them.
     alpha : float, default=None
-        The weight of the teacher in the loss, if an earlier fit has selected it. None takes
-        `config.alpha`.
+        The weight of the teacher in the loss, from an earlier fit; None means `config.alpha`.
     remember : bool, default=True
         Whether the teacher's predictions for the rows of `data` are cached.
 
@@ -74,7 +73,7 @@ class TeacherSupervision:
     teacher : Teacher or None
         None if `teacher_proba` is given.
     agreement : float
-        Balanced accuracy of the classes that the soft labels make most likely, compared with y.
+        Balanced accuracy of the teacher's most likely classes, compared with y.
     temperature : float
         The teacher's logits were divided by this; 1 if the teacher is not calibrated.
     clock : Clock
@@ -144,11 +143,11 @@ class TeacherSupervision:
         return TaughtLoss(float(config.temperature), self.alpha, smoothing, config.teacher_loss)
 
     def candidates(self, data: FitData, can_select: bool) -> list[Candidate]:
-        """The candidates to compare on held-out rows.
+        """The candidates to compare on held-out rows: "teacher", "labels", "transfer set".
 
-        They are "teacher", "labels" and "transfer set", or some of these. The parameters `alpha`
-        and `augment` and the argument X_unlabeled decide which. If `can_select` is false, no
-        rows can be held out, and the first candidate is used.
+        The parameters `alpha` and `augment` and the argument X_unlabeled decide which of them
+        there are. If `can_select` is false, no rows can be held out, and the first candidate is
+        used.
         """
         is_alpha_auto = is_auto(self.config.alpha)
         if self.alpha == 0:
@@ -180,13 +179,8 @@ class TeacherSupervision:
         """The thresholds of the teacher's trees, by index of the column of X.
 
         A numeric encoding can use them as bin edges. `may_add_bins` tells whether such an encoding
-        may be tried even if the user has not asked for one. The result is None in these cases:
-
-        - The teacher has no trees that split columns of X, or there is no teacher. If the user has
-          asked for such an encoding, there is a warning.
-        - The user has not asked for such an encoding, and none may be tried. None is tried if the
-          parameter `alpha` is 0 or if X is not a plain table (see `is_plain_table`).
-        - The parameter `numeric_encoding` is None.
+        may be tried even if the user has not asked for one. If there are no thresholds, or if they
+        are not to be used, the result is None.
         """
         encoding = resolve_encoding("numeric_encoding", self.config.numeric_encoding)
         may_use = may_add_bins and self.config.alpha != 0 and is_plain_table(self.data.X)
@@ -207,17 +201,11 @@ class TeacherSupervision:
         data: FitData,
         thresholds: dict | None,
     ) -> list[Fold] | None:
-        """Fit a clone of the teacher without the held-out rows, and make a Fold, for each split.
+        """For each split, fit a clone of the teacher without the held-out rows, and make a Fold.
 
-        `splits` are pairs (training rows, held-out rows). `candidates` are compared on each Fold.
-        `thresholds` are those of the teacher itself. If they are None, so are those of each Fold.
-        If not, each Fold gets the thresholds of its clone. The result is None in these cases:
-
-        - No candidate uses the teacher.
-        - The caller has given validation rows.
-        - Clones of the teacher may not be fitted (`_may_fit_clones`).
-        - In a split, a class occurs among the held-out rows only.
-        - Fitting or calling a clone fails. Then there is a warning.
+        `splits` are pairs (training rows, held-out rows). A Fold gets the thresholds of its clone
+        if `thresholds` is not None. The result is None if no clones are needed, or if they cannot
+        be fitted.
         """
         uses_teacher = any(candidate.alpha for candidate in candidates)
         if not (uses_teacher and data.held_out is None and self._may_fit_clones()):
@@ -225,7 +213,7 @@ class TeacherSupervision:
         labels = self.data.y
         indices = [_all_but(held_out.index, len(labels)) for _, held_out in splits]
         if any(len(np.unique(labels[index])) < len(np.unique(labels)) for index in indices):
-            return None
+            return None  # the clone would not know a class of the held-out rows
         n_sets = len(splits) + 1
         candidates = [one.sharing_seconds(n_sets) for one in candidates]
         with self.clock.running():
@@ -249,13 +237,7 @@ class TeacherSupervision:
         candidates: list[Candidate],
         needs_thresholds: bool,
     ) -> Fold:
-        """Fit a clone of the teacher without the held-out rows, and make the Fold of one split.
-
-        `split` is the pair (training rows, held-out rows), and `index` holds the indices of the
-        rows that the clone is fitted to: all but the held-out ones. In the Fold, all soft labels
-        come from the clone: those of both parts of `split`, and those of the transfer sets of
-        `candidates`. If `needs_thresholds`, the Fold also has the thresholds of the clone's trees.
-        """
+        """Fit a clone of the teacher to the rows `index`, and make a Fold with its soft labels."""
         train, held_out = split
         X, weights = self.data.X, self.data.sample_weight
         rows = LabelledRows(
@@ -282,21 +264,14 @@ class TeacherSupervision:
         return Fold(train, held_out, candidates, thresholds)
 
     def _with_soft_labels(self, dataset: Dataset, soft_labels: np.ndarray) -> Dataset:
-        """A copy of a dataset whose target "teacher_logits" is made from other soft labels.
-
-        A row without a soft label gets its one-hot label.
-        """
+        """A copy of a dataset whose target "teacher_logits" is made from `soft_labels`."""
         soft_labels = _filled_with_labels(soft_labels, dataset.targets["labels"])
         return dataset.with_target("teacher_logits", self.logits(soft_labels))
 
     def _soft_labels_by_member(
         self, teacher_proba: Any, remember: bool
     ) -> tuple[Teacher | None, list[MemberLabels]]:
-        """Make the teacher, and the soft labels that each of its members gives to the rows of X.
-
-        If the caller gave `teacher_proba`, the result is None in place of a teacher, and a list
-        with one entry: `teacher_proba`, as if it were the soft labels of a single member.
-        """
+        """The teacher (None if `teacher_proba` is given), and the soft labels of each member."""
         config, data = self.config, self.data
         if teacher_proba is not None:
             given = _given_labels(teacher_proba, self.by_labels.classes, count_rows(data.X))
@@ -344,27 +319,19 @@ class TeacherSupervision:
         return (soft_labels.sum(axis=1) > 0) * (1.0 if weights is None else weights)
 
     def _sampler(self, can_select: bool) -> Any:
-        """The unfitted sampler of synthetic rows, or None if no synthetic rows are to be made.
-
-        With ``augment="auto"`` the sampler is a Munge if all of this holds, and else None:
-
-        - Rows can be held out (`can_select`).
-        - X is dense and 2-d, with at most 1000 columns.
-        - The user has given neither a preprocessor nor a module of their own, because these may
-          need rows that MUNGE does not make.
-        """
+        """The unfitted sampler of synthetic rows, or None if no synthetic rows are to be made."""
         config = self.config
         if config.augment is None:
             return None
         if not is_auto(config.augment):
             return resolve_augment(config.augment)
-        # A transformer or module of the user may need rows that MUNGE does not make.
+        # A transformer or module of the user may not accept the rows that MUNGE makes.
         reads_columns = isinstance(config.preprocessor, (str, type(None))) and config.module is None
         suits = can_select and reads_columns and is_plain_table(self.data.X)
         return Munge(p=AUTO_MUNGE) if suits else None
 
     def _transfer_set(self, data: FitData, sampler: Any) -> TransferSet | None:
-        """The transfer set of rows that only the teacher labels; None if there are no such rows."""
+        """The transfer set of rows that only the teacher labels, if there are any."""
         if self.teacher is None or (sampler is None and self.X_unlabeled is None):
             return None
         config, X = self.config, self.data.X
@@ -408,7 +375,7 @@ def check_arguments_of_fit(config: DistilledConfig, teacher_proba: Any, X_unlabe
 
 
 def _check_without_teacher(config: DistilledConfig, X_unlabeled: Any) -> None:
-    """Raise an error if `teacher_proba` is given and a parameter or argument needs a teacher."""
+    """Raise an error if a parameter or argument needs a teacher, for a fit without one."""
     if config.asks_out_of_sample:
         refuse("soft_labels", config.soft_labels, "'auto' or 'in_sample' beside teacher_proba")
     if not (config.augment is None or is_auto(config.augment)):
@@ -430,23 +397,20 @@ def _given_labels(teacher_proba: Any, classes: np.ndarray, n_rows: int) -> Membe
 
 
 def _filled_with_labels(soft_labels: np.ndarray, codes: np.ndarray) -> np.ndarray:
-    """Write the one-hot label into each row without a soft label, in place; return the array."""
+    """Write the one-hot label into each row without a soft label, in place."""
     has_none = soft_labels.sum(axis=1) == 0
     soft_labels[has_none, codes[has_none]] = 1.0
     return soft_labels
 
 
 def _all_but(index: np.ndarray | None, n_rows: int) -> np.ndarray:
-    """The indices of all rows except those in `index`.
-
-    `index` is the attribute of a Dataset of held-out rows. It must not be None here.
-    """
+    """The indices of all rows except those in `index`."""
     assert index is not None
     return np.delete(np.arange(n_rows), index)
 
 
 def _thresholds_of(teacher: Teacher, X: Any) -> dict | None:
-    """The thresholds of a teacher's trees, by index of the column of X; None if there are none."""
+    """The thresholds of a teacher's trees, by index of the column of X, if there are any."""
     from skkd.teachers import tree_thresholds  # slow to import
 
     return tree_thresholds.thresholds_of(teacher.model, X) or None

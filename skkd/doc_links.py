@@ -41,7 +41,7 @@ class DocLinkMixin:
 
 
 def _public_module(kind: type) -> str | None:
-    """Name of the loaded public module that exports a class, or None if no module does."""
+    """Return the name of the public module that exports a class, or None if no module does."""
     name = kind.__name__
     for module in filter(None, map(sys.modules.get, PUBLIC)):
         if name in module.__all__ and getattr(module, name) is kind:

@@ -1,10 +1,10 @@
-"""Restrict torch to one thread in a forked child process.
+"""A fork handler that restricts torch to one thread in the child process.
 
-A fork copies only the thread that calls it. If torch had started other threads in the parent,
-they do not exist in the child, and torch would wait for them for ever. A child cannot find out
-whether there were any. So torch gets one thread in every child of a process that had loaded
-torch.
-Importing :mod:`skkd` registers this restriction, without importing torch.
+A fork copies only the thread that calls it. If torch had started more threads in the parent, they
+do not exist in the child, and torch would wait for them for ever. A child cannot find out whether
+there were any. So torch gets one thread in every child of a process that had loaded torch.
+
+Importing :mod:`skkd` registers the handler, without importing torch.
 """
 
 import os

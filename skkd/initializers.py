@@ -451,8 +451,7 @@ def fans(tensor: "Tensor") -> tuple[int, int]:
     Returns
     -------
     fan_in : int
-        Number of inputs of a unit. Biases have neither inputs nor outputs: both results are
-        then set to ``out``.
+        Number of inputs of a unit. For biases both results are ``out``.
     fan_out : int
         Number of units that an input feeds.
 
@@ -598,8 +597,8 @@ def resolve_bias_init(name: str, value: Any) -> Initializer:
         Name of the parameter, for the error message.
     value : {"zeros"}, float or Initializer
         Value of the parameter. A number is the start value of every bias. A scheme must be a
-        Zeros, Constant, Uniform, Normal or TruncatedNormal. The others are made for matrices
-        of weights and raise ValueError.
+        Zeros, Constant, Uniform, Normal or TruncatedNormal. All other schemes are made for
+        matrices of weights and raise ValueError.
 
     Returns
     -------

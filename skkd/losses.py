@@ -45,7 +45,7 @@ Every loss returns **one value per row**. The training loop weights and averages
 
 Each teacher loss is an object of a subclass of :class:`TeacherLoss`. The subclass holds the
 formula, its settings and, optionally, a derivative written by hand. If it has none, autograd
-computes the derivative. The derivatives by the student's logits are
+computes the derivative. The derivatives with respect to the student's logits are
 
 ================  ===============================  =======================
 "kl"              T (p - q)
@@ -56,9 +56,9 @@ computes the derivative. The derivatives by the student's logits are
 "dkd", "dist"     by autograd
 ================  ===============================  =======================
 
-where ``g`` is the derivative of the loss by ``p``, divided by ``T^2``. Terms of ``g`` that are
-equal for all classes are left out, because they cancel in ``g - sum_j p_j g_j``. Products of
-vectors are elementwise.
+where ``g`` is the derivative of the loss with respect to ``p``, divided by ``T^2``. Terms of
+``g`` that are equal for all classes are left out, because they cancel in
+``g - sum_j p_j g_j``. Products of vectors are elementwise.
 
 Importing this file does not import torch. The first call does.
 """
@@ -572,9 +572,9 @@ class TeacherLoss(DocLinkMixin, BaseEstimator):
         temperature : float, positive, default=1.0
             ``T``: softens both distributions.
         sample_weight : Tensor of shape (n_rows,), default=None
-            Weights of the rows; None weights all rows equally. They are ignored unless
-            `compares_rows` is True: then they weight the rows in means over the batch. The
-            returned losses are not multiplied by the weights.
+            Weights of the rows; None weights all rows equally. A loss with
+            ``compares_rows=True`` uses them in its means over the batch; any other loss ignores
+            them. The returned losses are not multiplied by the weights.
 
         Returns
         -------
@@ -593,10 +593,10 @@ class TeacherLoss(DocLinkMixin, BaseEstimator):
         temperature: float = 1.0,
         sample_weight: Tensor | None = None,
     ) -> Tensor | None:
-        """Compute the derivative of the losses by the student's logits, without autograd.
+        """Compute the derivative with respect to the student's logits, without autograd.
 
-        A subclass need not define this method. The one of the base class returns None, and
-        `with_gradient` then uses autograd.
+        A subclass need not define this method. The base class returns None, and `with_gradient`
+        then uses autograd.
 
         Parameters
         ----------
@@ -606,7 +606,7 @@ class TeacherLoss(DocLinkMixin, BaseEstimator):
         Returns
         -------
         Tensor of shape (n_rows, n_classes) or None
-            Row i is a derivative by the student's logits of row i:
+            Row i is a derivative with respect to the student's logits of row i:
 
             - If `compares_rows` is False: the derivative of the loss of row i.
             - If `compares_rows` is True: the derivative of ``sum(sample_weight * loss)``,
@@ -635,16 +635,16 @@ class TeacherLoss(DocLinkMixin, BaseEstimator):
         alpha : float or Tensor of shape (n_rows,), default=1.0
             Weight of the teacher: one for all rows, or one per row.
         sample_weight : Tensor of shape (n_rows,), default=None
-            As in `__call__`. If `alpha` is a tensor, ``alpha * sample_weight`` (or `alpha`, if
-            `sample_weight` is None) takes its place.
+            As in `__call__`. If `alpha` is a tensor, the weights are first multiplied by it;
+            None then counts as weights of 1.
 
         Returns
         -------
         losses : Tensor of shape (n_rows,)
             ``alpha`` times the loss of each row.
         derivative : Tensor of shape (n_rows, n_classes)
-            ``alpha`` times the derivatives by the student's logits, as `gradient` defines
-            them. Autograd computes them if `gradient` returns None.
+            ``alpha`` times the derivatives with respect to the student's logits, as `gradient`
+            defines them. Autograd computes them if `gradient` returns None.
         """
         weights = self._row_weights(alpha, sample_weight)
         by_hand = self.gradient(teacher_logits, logits, temperature, weights)
@@ -658,16 +658,13 @@ class TeacherLoss(DocLinkMixin, BaseEstimator):
         """Raise ValueError or TypeError if a setting is not usable."""
 
     def _row_weights(self, alpha: float | Tensor, sample_weight: Tensor | None) -> Tensor | None:
-        """The row weights for a loss that compares rows; None for other losses.
-
-        They are `sample_weight`, multiplied by `alpha` if `alpha` differs from row to row.
-        """
+        """Return the row weights for a loss that compares rows, and None for any other loss."""
         import torch
 
         if not self.compares_rows:
             return None
         if not isinstance(alpha, torch.Tensor):
-            return sample_weight
+            return sample_weight  # one alpha for all rows changes no weighted mean
         return alpha if sample_weight is None else alpha * sample_weight
 
     def _by_autograd(
@@ -726,7 +723,7 @@ class ReverseKL(TeacherLoss):
     def gradient(self, teacher_logits, logits, temperature=1.0, sample_weight=None):
         T = temperature
         log_q, log_p = _log_softmax_by_class(teacher_logits / T), _log_softmax_by_class(logits / T)
-        return _through_softmax(log_p.exp(), log_p - log_q).mul_(T).t()
+        return _logits_gradient(log_p.exp(), log_p - log_q).mul_(T).t()
 
 
 class JensenShannon(TeacherLoss):
@@ -761,7 +758,7 @@ class JensenShannon(TeacherLoss):
             log_m = log_q.logaddexp(log_p).sub_(math.log(2))
         else:
             log_m = (log_q + math.log(self.beta)).logaddexp(log_p + math.log1p(-self.beta))
-        return _through_softmax(log_p.exp(), log_p - log_m).mul_(T * (1 - self.beta)).t()
+        return _logits_gradient(log_p.exp(), log_p - log_m).mul_(T * (1 - self.beta)).t()
 
 
 class LogitMSE(TeacherLoss):
@@ -800,7 +797,7 @@ class BrierScore(TeacherLoss):
     def gradient(self, teacher_logits, logits, temperature=1.0, sample_weight=None):
         q = _log_softmax_by_class(teacher_logits / temperature).exp_()
         p = _log_softmax_by_class(logits / temperature).exp_()
-        return _through_softmax(p, p - q).mul_(2 * temperature).t()
+        return _logits_gradient(p, p - q).mul_(2 * temperature).t()
 
 
 class DKD(TeacherLoss):
@@ -815,8 +812,8 @@ class DKD(TeacherLoss):
     ``q`` for all classes but ``c``, divided by their sum. ``b_p`` and :math:`\hat p` are
     defined from ``p`` in the same way.
 
-    The first term asks whether the student finds the target class as likely as the teacher
-    does, the second whether it divides the rest among the other classes as the teacher does.
+    The first term compares how likely student and teacher find the target class. The second
+    compares how they divide the rest among the other classes.
     The plain KL divergence is the case ``alpha_dkd = 1`` and ``beta = 1 - q_c``: the second
     term then nearly vanishes if the teacher is sure of the target. DKD weights the two terms
     independently of ``q_c``.
@@ -887,7 +884,7 @@ class DIST(TeacherLoss):
         T^2 \Bigl(\beta\, \bigl(1 - \rho(p_{i \cdot}, q_{i \cdot})\bigr)
         + \gamma\, \frac{1}{K} \sum_k \bigl(1 - \rho(p_{\cdot k}, q_{\cdot k})\bigr)\Bigr)
 
-    is the loss of row i. The matrices ``p = softmax(z/T)`` of the student and
+    This is the loss of row i. The matrices ``p = softmax(z/T)`` of the student and
     ``q = softmax(t/T)`` of the teacher have one row per row of the batch and one column for each
     of the ``K`` classes. ``z`` and ``t`` are the logits, ``T`` is the temperature and
     :math:`\rho` is Pearson's correlation of two vectors.
@@ -1033,8 +1030,8 @@ def distillation_loss(
 
     This is the loss of Hinton et al. The gradient of the KL divergence shrinks as ``1/T^2``.
     The factor ``T^2`` compensates for that, so that `alpha` means the same at every
-    temperature. For large ``T`` and logits with mean 0 the gradient of ``T^2 KL`` by ``z``
-    tends to ``(z - t) / K``, where ``K`` is the number of classes.
+    temperature. For large ``T`` and logits with mean 0 the gradient of ``T^2 KL`` with respect
+    to ``z`` tends to ``(z - t) / K``, where ``K`` is the number of classes.
 
     The formula is for ``teacher_loss="kl"``. Any other `teacher_loss` stands in place of
     ``T^2 KL``.
@@ -1099,15 +1096,14 @@ def _log_softmax(logits: Tensor) -> Tensor:
 
 
 def _log_softmax_by_class(logits: Tensor) -> Tensor:
-    """Log-softmax of each row, as a contiguous tensor of shape (n_classes, n_rows)."""
+    """Return the log-softmax of each row, as a contiguous (n_classes, n_rows) tensor."""
     return logits.t().log_softmax(0)
 
 
-def _through_softmax(p: Tensor, g: Tensor) -> Tensor:
-    """Return the derivative of a loss by the logits, where ``p = softmax(logits)``.
+def _logits_gradient(p: Tensor, g: Tensor) -> Tensor:
+    """Turn the gradient `g` with respect to ``p = softmax(logits)`` into that for the logits.
 
-    ``g`` is the derivative of the loss by ``p``. `p`, `g` and the result have shape
-    (n_classes, n_rows).
+    All have shape (n_classes, n_rows).
     """
     return p * (g - (p * g).sum(0))
 
@@ -1135,16 +1131,12 @@ def _without_zeros(logits: Tensor) -> Tensor:
 
 
 def _standardized(x: Tensor, dim: int, floor: float, weights: Tensor | None = None) -> Tensor:
-    """Shift and scale `x` to mean 0 and standard deviation 1 along a dimension.
-
-    `floor` is added to the variance. `weights`, of shape (n_rows,), weight the rows in mean and
-    variance along dimension 0; None weights them equally.
-    """
+    """Shift and scale `x` to mean 0 and standard deviation 1 along a dimension."""
     if weights is None:
         centred = x - x.mean(dim=dim, keepdim=True)
         variance = centred.square().mean(dim=dim, keepdim=True)
-    else:
+    else:  # one weight per row, and dim is 0
         shares = (weights / weights.sum().clamp_min(1e-30)).to(x.dtype).unsqueeze(1)
         centred = x - (shares * x).sum(dim=dim, keepdim=True)
         variance = (shares * centred.square()).sum(dim=dim, keepdim=True)
-    return centred / (variance + floor).sqrt()
+    return centred / (variance + floor).sqrt()  # the floor avoids a division by 0

@@ -26,7 +26,7 @@ __all__ = ["OPTIMIZERS", "NamedOptimizer"]
 
 @dataclass(frozen=True)
 class NamedOptimizer:
-    """The torch class of an optimiser, and which arguments that class takes.
+    """The torch class of an optimiser, and the arguments that the class takes.
 
     Parameters
     ----------
@@ -36,7 +36,6 @@ class NamedOptimizer:
         Whether the class takes the arguments `momentum` and `nesterov`.
     is_fused : bool, default=False
         Whether the class takes the argument `fused`, which runs a whole step as one kernel.
-        A fused step computes the same formula with several times less overhead.
 
     Examples
     --------
@@ -47,7 +46,7 @@ class NamedOptimizer:
     torch_class: Callable[[], Any]
     takes_momentum: bool = False
     takes_nesterov: bool = False
-    is_fused: bool = False
+    is_fused: bool = False  # a fused step is the same formula with much less overhead
 
 
 def _of_torch(name: str) -> Callable[[], Any]:

@@ -1,4 +1,4 @@
-"""The two presets: they decide which values replace "auto" in the parameters of a classifier.
+"""The two presets: the values that replace "auto" in the parameters of a classifier.
 
 "tabular", the default, is a recipe for tables. It follows RealMLP (Holzmüller, Grinsztajn and
 Steinwart 2024, "Better by default", arXiv:2407.04491) and was chosen by the benchmark
@@ -94,25 +94,20 @@ def layer_sizes(hidden_layer_sizes: Any) -> tuple:
 def with_preset(parameters: Mapping[str, Any], in_parts: bool = False) -> dict[str, Any]:
     """Replace "auto" in the parameters of a classifier by the values of the preset.
 
-    A parameter for which the preset has no value stays "auto".
+    A parameter for which the preset has no value stays "auto". For `partial_fit`, "auto" means
+    a constant learning rate and dropout, the preprocessor "standard" and no numeric encoding.
 
     Parameters
     ----------
     parameters : dict of str to object
         The result of `get_params`. ``parameters["preset"]`` names the preset.
     in_parts : bool, default=False
-        Whether the parameters are for `partial_fit`. "auto" then means
-
-        - a constant learning rate and constant dropout, because the number of epochs is
-          unknown;
-        - ``preprocessor="standard"`` and ``numeric_encoding=None``, because a column may be
-          constant in the first rows, or lack some of its later values.
+        Whether the parameters are for `partial_fit`.
 
     Returns
     -------
     dict of str to object
-        A new dict with the names of `parameters`. If the optimiser is Adam or AdamW, it also
-        contains "optimizer__betas", even if `parameters` does not.
+        A copy of `parameters` with these values. For Adam and AdamW it also has "optimizer__betas".
 
     Examples
     --------
@@ -129,7 +124,7 @@ def with_preset(parameters: Mapping[str, Any], in_parts: bool = False) -> dict[s
         if is_auto(resolved.get(name, "auto")):
             resolved[name] = value
     if is_auto(parameters["dropout"]) and resolved["dropout"] and parameters["module"] is None:
-        resolved["dropout"] = _where_wide(resolved["dropout"], resolved["hidden_layer_sizes"])
+        resolved["dropout"] = _dropout_by_width(resolved["dropout"], resolved["hidden_layer_sizes"])
     if is_auto(parameters["numeric_encoding"]) and not isinstance(resolved["preprocessor"], str):
         resolved["numeric_encoding"] = None
     parametrization = parameters["parametrization"]
@@ -140,11 +135,7 @@ def with_preset(parameters: Mapping[str, Any], in_parts: bool = False) -> dict[s
 
 
 def _suitable_values(parameters: Mapping[str, Any], in_parts: bool) -> dict[str, Any]:
-    """Return the values that replace "auto": the preset's, some of them adapted.
-
-    They are adapted to the user's module, optimiser, schedule and early stopping, and to
-    `partial_fit` (`in_parts`), wherever the preset's own value would not suit these.
-    """
+    """Return the preset's values, adapted to the parameters that the user has set."""
     values = dict(PRESETS["plain" if parameters["module"] is not None else parameters["preset"]])
     if not _is_adam(parameters["optimizer"]):
         values["parametrization"] = "standard"
@@ -156,10 +147,10 @@ def _suitable_values(parameters: Mapping[str, Any], in_parts: bool) -> dict[str,
             values |= {"batch_size": sys.maxsize, "learning_rate": 1.0}
     has_cycles = values["lr_decay"] == "coslog"
     if has_cycles:
-        values |= _training_of_small(parameters)
+        values |= _longer_training(parameters)
     if _watches_loss(parameters["lr_decay"]):  # "plateau" ends training by itself
         values["max_epochs"] = PRESETS["plain"]["max_epochs"]
-    if in_parts:
+    if in_parts:  # `partial_fit` does not know the number of epochs
         values |= {"lr_decay": "constant", "dropout_decay": "constant"}
         # In the first rows a column may be constant or lack some of its later values.
         values |= {"preprocessor": "standard", "numeric_encoding": None}
@@ -168,13 +159,9 @@ def _suitable_values(parameters: Mapping[str, Any], in_parts: bool) -> dict[str,
     return values
 
 
-def _training_of_small(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `lr_decay` and `max_epochs` for a network of at most 128 units in each hidden layer.
-
-    Such a network learns more slowly, but its epochs are cheap. It is trained for more epochs,
-    with more cycles of the learning rate. The dict is empty for a wider network. It is also
-    empty if `hidden_layer_sizes` is "auto", or if the user has set `lr_decay` or `max_epochs`.
-    """
+def _longer_training(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `lr_decay` and `max_epochs` for small networks, or {} to keep the preset's values."""
+    # Small networks learn more slowly, but their epochs are cheap. What the user has set stays.
     sizes = parameters["hidden_layer_sizes"]
     if is_auto(sizes) or not (
         is_auto(parameters["lr_decay"]) and is_auto(parameters["max_epochs"])
@@ -189,8 +176,8 @@ def _training_of_small(parameters: Mapping[str, Any]) -> dict[str, Any]:
     return {}
 
 
-def _where_wide(dropout: float, hidden_layer_sizes: Any) -> Any:
-    """Return the dropout of each hidden layer: `dropout`, but 0 in layers below 256 units."""
+def _dropout_by_width(dropout: float, hidden_layer_sizes: Any) -> Any:
+    """Return the dropout of each hidden layer: 0 for fewer than 256 units, else `dropout`."""
     sizes = layer_sizes(hidden_layer_sizes)
     if not all(isinstance(size, numbers.Real) for size in sizes):  # `Config` refuses them later
         return dropout

@@ -14,8 +14,8 @@ __all__ = ["ProgressBar", "bar_class"]
 def bar_class() -> Any:
     """Return a subclass of tqdm with a lock of its own, which is released after any error.
 
-    tqdm uses one lock for all bars of the process. If Ctrl-C or an output error interrupts the
-    drawing of a bar, tqdm does not release the lock, and bars in other threads wait for ever.
+    All bars of tqdm share one lock. If an error or Ctrl-C interrupts the drawing of a bar, tqdm
+    does not release the lock, and bars in other threads wait for ever.
 
     Returns
     -------
@@ -52,7 +52,7 @@ def bar_class() -> Any:
 
 
 def _releases_the_lock(method: Callable) -> Callable:
-    """Wrap a method of a bar so that an error in it releases the lock of the bars."""
+    """Wrap a method of a bar so that the lock is released if the method raises an error."""
 
     @wraps(method)
     def guarded(bar: Any, *args: Any, **kwargs: Any) -> Any:
@@ -93,9 +93,9 @@ class ProgressBar:
     def on_epoch_end(self, record: Mapping[str, Any], title: str | None = None) -> None:
         """Advance the bar by one epoch and show the losses and metrics of this epoch.
 
-        `record` maps names to numbers. Its entries "epoch" and "seconds" are not shown as
-        metrics; every other entry is. "epoch" counts the epochs after the first `n_before`.
-        `title` replaces the text in front of the bar; None keeps the text.
+        `record` maps names to numbers. Its "epoch" does not count the first `n_before` epochs,
+        and its "seconds" is not shown. `title` replaces the text in front of the bar, unless it
+        is None.
         """
         metrics = {k: value for k, value in record.items() if k not in ("epoch", "seconds")}
         if self.verbose > 1:

@@ -42,15 +42,9 @@ generator_lock = threading.RLock()
 def threads_of_fit(n_threads: int) -> Iterator[None]:
     """Run torch with `n_threads` threads inside the block, and restore the number afterwards.
 
-    Several fits may run at the same time in Python threads of one process. The first fit to
-    start stores torch's number of threads, and the last fit to end restores it.
-
-    A fit that needs another number of threads waits until the running fits end (but a fit that
-    runs inside another one does not wait). If it set its own number at once, the running fits
-    would use that number too, because torch shares part of this setting between all Python
-    threads. This would change their results in the last bits.
-
-    In a forked child torch always runs with one thread (:mod:`skkd.forks`).
+    Fits in several Python threads run at the same time if they have the same `n_threads`. A fit
+    with another `n_threads` waits until the running fits end. In a forked child torch always runs
+    with one thread (:mod:`skkd.forks`).
 
     Parameters
     ----------
@@ -71,6 +65,8 @@ def threads_of_fit(n_threads: int) -> Iterator[None]:
     outer = getattr(_here, "n_threads", None)  # if this fit runs inside another fit
     with _fits:
         if outer is None:
+            # torch shares part of this setting between all Python threads: another number would
+            # change the results of the running fits in their last bits.
             _fits.wait_for(lambda: _fits_running == 0 or _threads_of_fits == n_threads)
         if _fits_running == 0:
             _threads_before = torch.get_num_threads()
@@ -109,14 +105,11 @@ if hasattr(os, "register_at_fork"):
 
 
 def default_n_threads(n_parameters: int, batch_size: int) -> int:
-    """Return the number of threads to train a network with: one, or two for heavy batches.
+    """Return the number of threads to train a network with: one, or two for large batches.
 
-    The number of threads changes the last bits of the result, so it must not depend on the
-    machine. It depends on the work in a batch alone. On an idle machine two threads train
-    large batches up to twice as fast. But where fits compete for the cores, as in a grid
-    search with `n_jobs`, two threads are far slower. The default is therefore one thread,
-    and two if parameters times rows of a batch are at least 1e10, about half a second of work
-    (examples/benchmarks/threads.py).
+    Two threads are used if the number of parameters times the batch size is at least 1e10, which
+    is about half a second of work per batch. The number of threads changes the last bits of the
+    result, so it does not depend on the machine.
 
     Parameters
     ----------
@@ -134,6 +127,9 @@ def default_n_threads(n_parameters: int, batch_size: int) -> int:
     >>> default_n_threads(1_000_000, 256), default_n_threads(50_000_000, 256)
     (1, 2)
     """
+    # On an idle machine two threads train large batches up to twice as fast. Where fits compete for
+    # the cores, as in a grid search with `n_jobs`, they are far slower
+    # (examples/benchmarks/threads.py).
     return 2 if n_parameters * batch_size >= 1e10 else 1
 
 
@@ -143,7 +139,7 @@ def seeded_global_generator(
 ) -> Iterator[None]:
     """Seed torch's global generators for the block, and restore their states afterwards.
 
-    Custom modules can draw weights and dropout masks only from the global generators. Only one
+    Custom modules draw weights and dropout masks from the global generators. Only one Python
     thread at a time may be inside the block; other threads wait.
 
     Parameters
@@ -151,8 +147,7 @@ def seeded_global_generator(
     seed : int, default=None
         None does not seed: the states are only restored.
     device : torch.device or str, default="cpu"
-        The generators of the CPU and of this device are seeded and restored; those of other
-        devices are not touched.
+        Its generator is seeded too. Only generators of the CPU and of CUDA are restored.
     """
     device = torch.device(device)
     others = [device] if device.type == "cuda" else []
@@ -186,16 +181,14 @@ def gradients_on() -> Iterator[None]:
 
 
 def resolve_device(device: str, fall_back: bool = False) -> torch.device:
-    """Return the torch device that the parameter `device` names, after a test that it works.
+    """Return the torch device for the estimator parameter `device`, and check that it works.
 
     Parameters
     ----------
     device : str
-        A name that torch knows, such as "cpu" or "cuda:0", or "auto": an accelerator such as a
-        GPU if there is one, else the CPU.
+        A name of torch, such as "cuda:0". "auto" is a GPU or similar if available, else the CPU.
     fall_back : bool, default=False
-        What to do if the device is missing. True warns and returns the CPU (for predicting);
-        False raises ValueError (for fitting).
+        If the device is missing, True warns and returns the CPU, and False raises ValueError.
 
     Returns
     -------

@@ -73,7 +73,7 @@ class Schedule(DocLinkMixin, BaseEstimator):
     numbers: how much of the training is done, and how long the whole training is. The class
     attribute `counts` is the unit of both numbers:
 
-    - "epoch", the default: epochs, of which only whole ones count as done;
+    - "epoch", the default: epochs, where an unfinished epoch does not count as done;
     - "progress": epochs, fractions included;
     - "batch": batches.
 
@@ -544,8 +544,8 @@ class Cyclic(Schedule):
 class OneCycle(Schedule):
     """Raise the factor to 1, then lower it to almost 0.
 
-    During a share `rise` of the batches the factor rises from ``1 / div_factor`` to 1. It then
-    falls, and at the last batch it is ``1 / (div_factor * final_div_factor)``.
+    In the first batches, a share `rise` of all, the factor rises from ``1 / div_factor`` to 1.
+    It then falls, and at the last batch it is ``1 / (div_factor * final_div_factor)``.
 
     Parameters
     ----------

@@ -35,6 +35,10 @@ __all__ = ["Candidate", "Fold", "LabelSupervision", "Supervision"]
 class Candidate:
     """One kind of supervision, to be compared with others on held-out rows.
 
+    If the teacher has seen the held-out rows, the loss of a candidate may be too low, and
+    `required_margin` is above 1. The teacher is trusted if the best of the candidates with a
+    `required_margin` of 1 uses the teacher.
+
     Parameters
     ----------
     name : str
@@ -48,13 +52,9 @@ class Candidate:
     is_calibrated : bool, default=True
         Whether the probabilities of the trained network are calibrated on held-out labels.
     required_margin : float, default=1.0
-        Factor by which the held-out log-loss of the candidate is multiplied before it is
-        compared with that of other candidates. Above 1 if the loss may be too low because the
-        teacher has seen the held-out rows.
+        The factor by which its held-out log-loss must be lower than that of other candidates.
     required_margin_if_trusted : float, default=1.0
-        Factor in place of `required_margin` if the teacher is trusted. To decide this, the
-        candidates with ``required_margin <= 1`` are compared first. The teacher is trusted if
-        the one of the lowest held-out loss among them uses the teacher.
+        The same factor if the teacher is trusted.
     """
 
     name: str
@@ -66,14 +66,14 @@ class Candidate:
     required_margin_if_trusted: float = 1.0
 
     def dataset(self, labelled: Dataset, transfer_rows: Dataset | None = None) -> Dataset:
-        """All rows that the network is trained on: the labelled ones and the transfer set.
+        """All rows that the network is trained on: rows with labels, and the transfer set.
 
         Parameters
         ----------
         labelled : Dataset
             The rows with labels.
         transfer_rows : Dataset, default=None
-            The rows of the transfer set, if they have been made before. None makes them now.
+            The rows of the transfer set; if None, they are made now.
 
         Returns
         -------
@@ -87,7 +87,7 @@ class Candidate:
         return labelled.with_target("alpha", alphas).followed_by(transfer_rows)
 
     def without_margin(self) -> "Candidate":
-        """A copy without required margins, for held-out rows that the teacher has not seen.
+        """A copy with the required margin 1, for held-out rows that the teacher has not seen.
 
         Returns
         -------
@@ -96,7 +96,7 @@ class Candidate:
         return replace(self, required_margin=1.0, required_margin_if_trusted=1.0)
 
     def sharing_seconds(self, n_sets: int) -> "Candidate":
-        """A copy whose transfer set has its time limit divided by the number of transfer sets.
+        """A copy in which the time limit of the transfer set is divided by `n_sets`.
 
         Parameters
         ----------
@@ -136,8 +136,7 @@ class Fold(NamedTuple):
         The training rows and the held-out rows, with their targets.
     candidates : list of Candidate
     thresholds : dict or None
-        The thresholds of the teacher's trees, by index of the column of X. They are bin
-        edges of a numeric encoding. None if there are none, or none are needed.
+        The thresholds of the teacher's trees, by column index; None if there are none.
     """
 
     train: Dataset
@@ -168,10 +167,8 @@ class Supervision(Protocol):
         """The thresholds of the teacher's trees, by index of the column of X.
 
         A numeric encoding can use them as bin edges. `may_add_bins` tells whether such an encoding
-        may be tried even if the user has not asked for one. The result is None in these cases:
-
-        - The teacher has no trees that split columns of X, or there is no teacher.
-        - The user has not asked for such an encoding, and none may be tried.
+        may be tried even if the user has not asked for one. If there are no thresholds, or if they
+        are not to be used, the result is None.
         """
 
     def without(
@@ -181,13 +178,11 @@ class Supervision(Protocol):
         data: FitData,
         thresholds: dict | None,
     ) -> list[Fold] | None:
-        """Fit the teacher without the held-out rows, and make a Fold of it, for each split.
+        """For each split, fit the teacher without the held-out rows, and make a Fold.
 
-        `splits` are pairs (training rows, held-out rows). `candidates` are compared on each Fold.
-        `thresholds` are those of the teacher that was fitted to all rows. If they are None, so are
-        those of each Fold. If not, each Fold gets the thresholds of its own teacher.
-
-        Returns None if there is no teacher, or if it cannot be fitted again.
+        `splits` are pairs (training rows, held-out rows). A Fold gets the thresholds of its own
+        teacher if `thresholds` is not None. The result is None if the teacher cannot be fitted
+        again, or if there is none.
         """
 
 

@@ -50,10 +50,9 @@ def known_values(
     Returns
     -------
     values : ndarray of shape (n_values,), float64
-        For a csc matrix: the stored values, and one zero for all cells that are not stored.
+        For a csc matrix: the stored values, and one zero for all other cells.
     weight : ndarray of shape (n_values,) or None
-        Weights of `values`. For a csc matrix the one zero has the total weight of the
-        cells that are not stored.
+        Weights of `values`; the one zero of a csc matrix has the total weight of its cells.
         None if `weight` is None and `rows` is not sparse.
 
     Examples
@@ -166,7 +165,7 @@ def quantiles(
 
 
 def _stored_and_zero(rows: Any, j: int, weight: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """Values and weights of a sparse column: the stored cells, and one zero for all others."""
+    """Return values and weights of a sparse column, with one zero for all cells not stored."""
     stored = slice(rows.indptr[j], rows.indptr[j + 1])
     values = np.append(rows.data[stored], 0.0)
     if weight is None:

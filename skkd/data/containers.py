@@ -1,10 +1,11 @@
-"""Building synthetic rows in the type of container that holds the caller's rows.
+"""Classes that build synthetic rows in the container type of the caller's rows.
 
-The caller's rows are called observed rows here. Synthetic rows get their column dtypes too.
+The caller's rows are called observed rows here. They may be a NumPy array, a SciPy sparse matrix,
+a pandas or polars DataFrame or a pyarrow Table; a list of lists is turned into an array.
+
 Each cell of a synthetic row is first a copy of an observed cell, so that categories, dates and
-missing values keep the form in which their library stores them. Numbers are then written to
-some of the cells. Observed rows in a NumPy array, SciPy sparse matrix, pandas or polars
-DataFrame or pyarrow Table give synthetic rows of that type; a list of lists gives an array.
+missing values keep the form in which their library stores them. Numbers are then written to some
+of the cells. The columns keep their dtypes.
 """
 
 from collections.abc import Sequence
@@ -27,7 +28,7 @@ Changes = dict[int, tuple[np.ndarray, np.ndarray]]
 
 
 def container_of(X: Any) -> "Container":
-    """Wrap the observed rows in the :class:`Container` that builds synthetic rows of their type.
+    """Return a :class:`Container` of the observed rows, in the subclass for their type.
 
     Parameters
     ----------
@@ -51,7 +52,7 @@ def container_of(X: Any) -> "Container":
 
 
 class Container:
-    """Adapter that holds the observed rows and builds synthetic rows in the same container type.
+    """Observed rows, from which synthetic rows of the same container type are built.
 
     Each library (NumPy, SciPy, pandas, polars, pyarrow) has its own subclass.
 
@@ -65,8 +66,7 @@ class Container:
     names : list of str
         Names of the columns, for messages.
     zeros_are_gaps : bool
-        Whether a zero is an absent entry and not a number, as in a sparse matrix. If so,
-        zeros are only copied from observed rows: no number is drawn in their place.
+        Whether zeros are absent entries, as in a sparse matrix; no number is drawn for them.
     """
 
     zeros_are_gaps = False
@@ -88,22 +88,20 @@ class Container:
         Parameters
         ----------
         picks : ndarray of int of shape (n_rows, n_columns)
-            Cell (i, j) of the new rows is a copy of cell (``picks[i, j]``, j) of the observed
-            rows.
+            Cell (i, j) of the new rows is a copy of observed cell (``picks[i, j]``, j).
         changes : dict of int to (ndarray of int, ndarray)
-            The numbers that are then written to new cells: index of a column -> (indices of new
-            rows, the number for each of these rows in this column). The numbers are int64 if
-            the column holds integers, else float64.
+            Index of a column -> (indices of new rows, the number to write in each of them). The
+            numbers are int64 if the column holds integers, else float64.
 
         Returns
         -------
         container
-            The new rows, of the type of the observed ones.
+            The new rows.
         """
         raise NotImplementedError
 
     def join(self, parts: Sequence[Any]) -> Any:
-        """Concatenate containers of rows, in order; each has the columns of the observed rows."""
+        """Concatenate containers of rows, all with the columns of the observed rows."""
         raise NotImplementedError
 
 

@@ -1,8 +1,8 @@
 """Conversion of further rows, such as `X_unlabeled`, to the container type of X.
 
 A teacher or a transformer that was fitted on a DataFrame needs a DataFrame with the same
-columns. If both containers have column names, the rows keep theirs, and the later check of the
-rows compares the names. Otherwise column j of the rows is taken as column j of X.
+columns. If X and the rows both have column names, the rows keep their names, and a later check
+compares them with the names in X. Otherwise column j of the rows is taken as column j of X.
 """
 
 from importlib import import_module
@@ -20,20 +20,18 @@ __all__ = ["in_container_of"]
 def in_container_of(X: Any, rows: Any, name: str | None = None) -> Any:
     """Convert rows to the container type of X, and their columns to the dtypes of X.
 
-    A column keeps its own dtype if the dtype of X would change a value. Rounding to a float
-    dtype of X does not count as a change.
+    A column keeps its own dtype if the dtype of X would change a value; rounding to a float dtype
+    does not count as a change. The names and the number of columns are checked later, not here.
 
     Parameters
     ----------
     X : container of rows
         Sets the container type and the dtypes.
     rows : container of rows
-        The rows to convert. If both X and `rows` have column names, the result has those of
-        `rows`. Whether they agree with those of X is not checked here, nor is the number of
-        columns: the later check of the rows raises these errors.
+        The rows to convert. They keep their column names if X has column names too.
     name : str, default=None
-        Name of `rows` in a warning, issued if only one of X and `rows` has column names.
-        None turns the warning off.
+        Name of `rows` in the warning that only one of X and `rows` has column names. None: no
+        warning.
 
     Returns
     -------
@@ -74,7 +72,7 @@ def _as_sparse(X: Any, rows: Any) -> Any:
 
 
 def _as_array(X: Any, rows: Any) -> Any:
-    """Convert rows to an array if X is an array, to a list of lists if X is a list or tuple."""
+    """Convert rows to an array, or to a list of lists if X is a list or tuple."""
     is_array = isinstance(X, np.ndarray)
     if is_table(rows):
         columns = _plain_columns(rows)
@@ -85,31 +83,18 @@ def _as_array(X: Any, rows: Any) -> Any:
 
 
 def _array_of(rows: list | tuple, is_table_like: bool) -> Any:
-    """Convert a list of rows to an array; return the list itself if its rows differ in length.
-
-    `is_table_like` tells that X is a table or a 2-d array. Then a list that holds strings
-    becomes an array of objects, in which numbers stay numbers. Otherwise NumPy would turn the
-    numbers into strings.
-    """
+    """Convert a list of rows to an array; return the list itself if its rows differ in length."""
     try:
         array = np.asarray(rows)
     except ValueError:  # the later check of the rows raises the error
         return rows
     if is_table_like and array.dtype.kind in "US":
-        return np.array(rows, dtype=object)
+        return np.array(rows, dtype=object)  # else numbers next to strings become strings
     return array
 
 
 def _stacked(columns: list[np.ndarray], dtype: np.dtype | None) -> np.ndarray:
-    """Stack columns of plain values (object arrays) into one 2-d array.
-
-    The dtype of the array is:
-
-    - If all columns are numeric and `dtype` is numeric or bool: `dtype`, or float64 if `dtype`
-      would change a value (:func:`_changes`).
-    - If all columns are numeric and `dtype` is None (the caller asks for no dtype): float64.
-    - If a column or `dtype` is not numeric: object.
-    """
+    """Stack columns of plain values into one 2-d array, of `dtype` if this changes no value."""
     as_float = [as_numbers(values) for values in columns]
     numeric = [numbers for numbers in as_float if numbers is not None]
     if len(numeric) == len(columns) and (dtype is None or dtype.kind in "fiub"):
@@ -124,12 +109,7 @@ def _stacked(columns: list[np.ndarray], dtype: np.dtype | None) -> np.ndarray:
 
 
 def _changes(numbers: np.ndarray, dtype: np.dtype) -> bool:
-    """Return whether conversion of float64 `numbers` to `dtype` changes the value of any number.
-
-    - An integer or bool `dtype` changes fractions, NaN, infinity and numbers out of its range.
-    - A float `dtype` can only round numbers. Rounding is accepted and does not count as a
-      change, so the result is False.
-    """
+    """Whether conversion to `dtype` changes a number; rounding to a float does not count."""
     if dtype.kind == "f":
         return False
     return not np.isfinite(numbers).all() or (numbers.astype(dtype) != numbers).any()
@@ -160,7 +140,7 @@ def _as_table(X: Any, rows: Any) -> Any:
 
 
 def _plain_columns(rows: Any) -> list[np.ndarray]:
-    """The columns of rows as object arrays of plain Python values, with None for missing ones."""
+    """Return columns as object arrays of plain Python values, with None for missing ones."""
     return [read_objects(column) for _, column in columns_of(rows)]
 
 
@@ -171,13 +151,9 @@ def _as_pandas(X: Any, columns: list[np.ndarray], labels: Any) -> Any:
 
 
 def _with_types_of(X: Any, rows: Any) -> Any:
-    """Return pandas `rows` with each column in the dtype of the column of that name in pandas X.
-
-    A column keeps its dtype if X has no column of its name, or if the dtype of X would change a
-    value. If a name occurs twice in X or in `rows`, nothing is converted.
-    """
+    """Convert the columns of a DataFrame to the dtypes that columns of the same name have in X."""
     pandas = import_module("pandas")
-    if not (X.columns.is_unique and rows.columns.is_unique):
+    if not (X.columns.is_unique and rows.columns.is_unique):  # a name has several dtypes
         return rows
     names = [name for name in rows if name in X and rows[name].dtype != X[name].dtype]
     rows = rows.copy(deep=False) if names else rows

@@ -17,8 +17,8 @@ __all__ = ["Dataset", "effective_rows", "hold_out", "hold_out_others", "stratifi
 def effective_rows(weights: np.ndarray) -> float:
     """Return the effective sample size of weighted rows (Kish 1965, "Survey sampling").
 
-    It is the square of the sum of the weights, divided by the sum of their squares: the number
-    of rows if all weights are equal, else fewer.
+    It is the square of the sum of the weights, divided by the sum of their squares. If all weights
+    are equal, it is the number of rows, else it is less.
 
     Parameters
     ----------
@@ -46,16 +46,13 @@ class Dataset:
     Parameters
     ----------
     rows : ndarray, sparse matrix, Table or container of the caller
-        As :class:`skkd.data.validation.RowReader` returns them: in the caller's own container
-        if the preprocessor is a transformer.
+        As :class:`skkd.data.validation.RowReader` returns them.
     targets : dict of str to ndarray of shape (n_rows, ...)
-        "labels" (class codes), "weights" and further arrays that the training loss reads, such
-        as soft labels.
+        "labels" (class codes), "weights" and more for the training loss, such as soft labels.
     index : ndarray of int of shape (n_labelled,), default=None
         For each row with a label, its index in the caller's X. None: the rows are not from X.
     n_labelled : int, default=None
-        The first `n_labelled` rows have labels; all later rows have only a teacher's soft
-        labels. None: all rows have labels.
+        The first `n_labelled` rows have labels, the rest only soft labels. None: all have labels.
     fresh_rows : skkd.transfer.transfer_set.FreshRows, default=None
         Replaces the rows without labels by new ones before each epoch except the first.
     """
@@ -115,9 +112,7 @@ class Dataset:
         Parameters
         ----------
         unlabelled : Dataset
-            The rows to append. Its `targets` have the names of those of this dataset. This
-            includes "labels": there its codes are those of the most probable classes by the
-            soft labels.
+            The rows to append, with the same targets. Their "labels" are the most probable classes.
 
         Returns
         -------
@@ -183,8 +178,8 @@ def hold_out_others(
 ) -> tuple[Dataset, Dataset] | None:
     """Split a dataset again: hold out rows that no earlier split of it has held out.
 
-    Let n be the number of rows that `splits[0]` holds out. The new split holds out n rows too.
-    Its training rows are all other rows of `dataset`, whether held out earlier or not.
+    The new split holds out as many rows as the first one. All other rows become training rows,
+    even those that an earlier split has held out.
 
     Parameters
     ----------
@@ -198,8 +193,7 @@ def hold_out_others(
     Returns
     -------
     (Dataset, Dataset) or None
-        Training rows and held-out rows. None if the number of rows that no earlier split has
-        held out is n or less.
+        Training rows and held-out rows; None if too few rows have never been held out.
     """
     n_held_out = len(splits[0][1])
     is_left = np.ones(len(dataset), dtype=bool)
@@ -248,7 +242,7 @@ def _columns(rows: Table | np.ndarray) -> list[np.ndarray]:
 
 
 def _joined_columns(above: np.ndarray, below: np.ndarray) -> np.ndarray:
-    """Concatenate two columns of tables, as objects if either column has dtype object."""
+    """Concatenate two columns, as objects if one of them has dtype object."""
     is_mixed = (above.dtype == object) != (below.dtype == object)
     return np.concatenate([_as_objects(c) if is_mixed else c for c in (above, below)])
 

@@ -33,11 +33,10 @@ class FitInput:
         Labels.
     sample_weight : ndarray of shape (n_rows,) or None
     reader : RowReader
-        Reads further rows, such as `X_val`, and checks that their columns are those of X.
+        Reads other rows, such as `X_val`, and checks that they have the columns of X.
     seeds : Seeds
     classes : ndarray of shape (n_classes,), default=None
-        The classes if they are known before `y` is read: from an earlier fit, or passed to
-        `partial_fit`. None: the classes in `y`.
+        The classes of an earlier fit or those passed to `partial_fit`. None: those in `y`.
     needs_all_classes : bool, default=False
         Whether `y` must contain every one of `classes`.
     """
@@ -65,7 +64,7 @@ class FitInput:
         -------
         Dataset
         """
-        codes, weight = targets["labels"], self._ratios_of_weights()
+        codes, weight = targets["labels"], self._scaled_sample_weight()
         weights = class_weight_factors[codes] * (1.0 if weight is None else weight)
         return Dataset(self.rows, targets | {"weights": weights}, index=np.arange(len(codes)))
 
@@ -73,10 +72,11 @@ class FitInput:
         self, class_weight: dict | str | None, classes: np.ndarray, codes: np.ndarray
     ) -> np.ndarray:
         """Return the weight of each class; see :func:`skkd.data.validation.class_weights`."""
-        return class_weights(class_weight, classes, codes, self._ratios_of_weights())
+        return class_weights(class_weight, classes, codes, self._scaled_sample_weight())
 
-    def _ratios_of_weights(self) -> np.ndarray | None:
-        """Sample weights divided by the largest, so that the sum is finite; None if not given."""
+    def _scaled_sample_weight(self) -> np.ndarray | None:
+        """Return the sample weights divided by their maximum; None if none were given."""
+        # The sum of the weights themselves may be infinite.
         return None if self.sample_weight is None else self.sample_weight / self.sample_weight.max()
 
 
@@ -89,9 +89,9 @@ class FitData:
     classes : ndarray of shape (n_classes,)
     class_weights : ndarray of shape (n_classes,)
     train : Dataset
-        Training rows: the rows of X of weight above zero that are not in `valid`.
+        Training rows: the rows of X that have a weight above zero and are not in `valid`.
     valid : Dataset or None
-        Validation rows for early stopping: those that the caller passed, or rows split off X.
+        Validation rows for early stopping: `held_out` if given, or rows split off X.
     held_out : Dataset or None
         The validation rows that the caller passed, if any.
     """

@@ -131,7 +131,7 @@ def _tags_of(model: Any) -> InputTags:
 
 
 def _kinds(model: Any) -> set[str]:
-    """The names of the class of a model and of all its base classes."""
+    """Return the names of a model's class and of all its base classes."""
     return {kind.__name__ for kind in type(model).__mro__}
 
 
@@ -140,12 +140,12 @@ def _steps(pipeline: Any) -> list:
 
 
 def _parts(transformer: Any) -> list:
-    """The parts of a ColumnTransformer, with its remainder; a part can be the string "drop"."""
+    """Return the transformers of a ColumnTransformer, with its remainder as the last."""
     return [*(part for _, part, _ in transformer.transformers), transformer.remainder]
 
 
 def _accept_missing(steps: list) -> bool:
-    """Whether each step of a pipeline accepts missing values, up to the step that fills them."""
+    """Whether all steps of a pipeline accept missing values, up to the first that fills them."""
     for step in steps:
         if not _tags_of(step).allow_nan:
             return False

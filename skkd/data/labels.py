@@ -33,11 +33,8 @@ def read_labels(labels: Any, name: str = "y", warns: bool = True) -> np.ndarray:
 
         - Numbers of a nullable dtype get the NumPy dtype of the same name.
         - Categories get the dtype of their values.
-        - Booleans of dtype object get bool.
-        - Other numbers of dtype object get float64 if all are floats or if any is not whole.
-          Else they get int64, or uint64 if int64 cannot hold them.
-        - Strings get `str` or `object`, never StringDType, which parts of scikit-learn do not
-          accept.
+        - Numbers and booleans of dtype object get bool, int64, uint64 or float64.
+        - Strings get `str` or `object`, never StringDType, which parts of scikit-learn refuse.
 
     Raises
     ------
@@ -121,7 +118,7 @@ def _array_of_list(listed: Any) -> np.ndarray:
 
 
 def _values_of_categories(labels: Any, name: str) -> np.ndarray:
-    """Return the labels of a categorical pandas column, with the dtype of its categories."""
+    """Return the labels of a categorical pandas column, in the dtype of its categories."""
     codes = np.asarray(getattr(labels, "cat", labels).codes)
     if (codes < 0).any():
         _refuse_missing(name)
@@ -129,7 +126,7 @@ def _values_of_categories(labels: Any, name: str) -> np.ndarray:
 
 
 def _read_objects(labels: np.ndarray, name: str) -> np.ndarray:
-    """Check an object array for missing and mixed labels; convert it if all are numbers."""
+    """Check an object array for missing labels and mixed types; convert it if it holds numbers."""
     listed = labels.tolist()
     for label in listed:
         if _is_missing(label):

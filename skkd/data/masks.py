@@ -1,4 +1,4 @@
-"""NumPy masked arrays: masked entries of X become missing; masked labels or weights raise."""
+"""NumPy masked arrays: masked entries of X become missing; masked labels or weights are refused."""
 
 from typing import Any
 

@@ -1,10 +1,9 @@
 """Protection of the caller's data from teachers and transformers that write to their input.
 
 A teacher or transformer is first called with read-only views, which need no copy of the data.
-This call fails if the code writes to the data. It also fails if the code is compiled and takes
-only writable arrays, even if it just reads them. After such a failure the call is repeated with
-copies. An object that uses torch gets copies at once: torch would warn about read-only memory,
-but write to it nevertheless.
+The call fails if the code writes to the data, or if it is compiled code that takes only writable
+arrays. The call is then repeated with copies. An object that uses torch gets copies at once: torch
+warns about read-only memory, but writes to it nevertheless.
 """
 
 import copy
@@ -37,22 +36,23 @@ MOST_PARTS, MOST_ENTRIES = 200, 10
 def call_protected(function: Callable, *data: Any, owner: Any) -> Any:
     """Call a function on data that it must not change, and return its result.
 
+    The function first gets read-only data. If it fails because the data are read-only, it is called
+    again with copies, and every later call for the same `owner` gets copies at once. Any other
+    error is raised.
+
     Parameters
     ----------
     function : callable
-        (*data) -> result. It is called with read-only data. If that fails because the data
-        are read-only, it is called again with copies.
+        (*data) -> result.
     *data : containers
         Rows, labels, weights or None.
     owner : object
-        The teacher or transformer that the function belongs to. After one failure on
-        read-only data, every later call for this owner gets copies.
+        The teacher or transformer that the function belongs to.
 
     Returns
     -------
     object
-        The result of the function. An error about read-only data leads to the second call; any
-        other error of the function is raised.
+        The result of the function.
 
     Examples
     --------
@@ -75,19 +75,17 @@ def call_protected(function: Callable, *data: Any, owner: Any) -> Any:
 
 
 def read_only(data: Any) -> Any:
-    """Return the data as a new object; writing to it fails or does not change the original.
+    """Return a read-only view of the data, or a copy if the data cannot be read-only.
 
     Parameters
     ----------
     data : container
-        An ndarray, a SciPy sparse matrix, a pandas or polars object, a list or a torch
-        tensor; anything else is returned as it is.
+        An array, sparse matrix, DataFrame, list or tensor; anything else is returned unchanged.
 
     Returns
     -------
     container
-        Of the same type and memory layout. It is a read-only view where possible. Lists,
-        tensors and pandas extension arrays cannot be read-only, so they are copied.
+        Of the same type and memory layout. Lists, tensors and extension arrays are copied.
 
     Examples
     --------
@@ -131,10 +129,7 @@ def copied(data: Any) -> Any:
 
 
 def _needs_copies(owner: Any) -> bool:
-    """Return whether the calls of an object must get copies of the data.
-
-    They must if an earlier call failed on read-only data, or if the object uses torch.
-    """
+    """Whether an object needs copies: it uses torch, or a call of it failed on read-only data."""
     found = _gets_copies.get(id(owner))
     if found is not None and found[0]() is owner:
         return found[1]
@@ -144,7 +139,7 @@ def _needs_copies(owner: Any) -> bool:
 
 
 def treat_alike(one: Any, owner: Any) -> Any:
-    """Record that calls of a clone need copies of the data if calls of its original do.
+    """Record that a clone needs copies of the data if its original does.
 
     Parameters
     ----------
@@ -183,7 +178,7 @@ def is_about_writing(error: BaseException | None) -> bool:
 
 
 def _read_only_array(array: np.ndarray) -> np.ndarray:
-    """Return a view of an array that, unlike an ordinary view, cannot be made writable again."""
+    """Return a view of an array that cannot be made writable again."""
     try:
         return as_strided(array, subok=True, writeable=False)
     except TypeError:  # as_strided does not take StringDType
@@ -209,13 +204,10 @@ def _is_pandas(data: Any) -> bool:
 
 
 def _read_only_pandas(data: Any) -> Any:
-    """Return a shallow copy of a pandas object, with read-only arrays as its blocks.
-
-    The copy-on-write of pandas alone does not protect the data: scikit-learn makes the arrays
-    of a table writable again.
-    """
+    """Return a pandas object that shares the data in read-only arrays."""
     try:
         view = data.copy(deep=False)
+        # The copy-on-write of pandas is not enough: scikit-learn makes the arrays writable again.
         for block in view._mgr.blocks:
             values = block.values
             is_array = type(values) is np.ndarray
@@ -226,10 +218,8 @@ def _read_only_pandas(data: Any) -> Any:
 
 
 def _with_own_axes(data: Any) -> Any:
-    """Give a copy of a pandas object an index and columns of its own, in place, and return it.
-
-    Before pandas 3 a copy shares these two objects with its original.
-    """
+    """Give a copy of a pandas object an index and columns of its own, and return it."""
+    # Before pandas 3 a copy shares these two objects with its original.
     with suppress(AttributeError):  # raised by a library like pandas
         data.index = data.index.view()
         if hasattr(data, "columns"):
@@ -277,13 +267,10 @@ def _is_of_torch(thing: Any) -> bool:
 
 
 def _imports_torch(module: Any, content: dict[str, Any]) -> bool:
-    """Whether a module is part of torch, or has something from torch among its globals.
-
-    `content` holds the globals by name.
-    """
+    """Whether a module is part of torch, or has something from torch among its globals."""
     if _is_torch(module):
         return True
-    if _is_known(module):
+    if _is_without_torch(module):
         return False
     return any(
         _is_torch(value.__name__ if isinstance(value, types.ModuleType) else value.__module__)
@@ -296,12 +283,12 @@ def _is_torch(module: Any) -> bool:
     return str(module).partition(".")[0] == "torch"
 
 
-def _is_known(module: Any) -> bool:
+def _is_without_torch(module: Any) -> bool:
     return str(module).partition(".")[0] in WITHOUT_TORCH
 
 
 def _parts_of(thing: Any) -> list:
-    """The parts of an object to search: its attributes or entries, or a function's variables."""
+    """Return the attributes or entries of an object, or the variables that a function reads."""
     if isinstance(thing, (list, tuple)):
         return list(thing[:MOST_ENTRIES])
     if isinstance(thing, dict):
@@ -310,7 +297,7 @@ def _parts_of(thing: Any) -> list:
         return [thing.__self__]
     if isinstance(thing, functools.partial):
         return [thing.func, *thing.args, *thing.keywords.values()]
-    if isinstance(thing, types.FunctionType) and not _is_known(thing.__module__):
+    if isinstance(thing, types.FunctionType) and not _is_without_torch(thing.__module__):
         read = [thing.__globals__.get(name) for name in thing.__code__.co_names]
         cells: list = []
         with suppress(ValueError):  # if a cell is empty

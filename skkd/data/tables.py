@@ -117,9 +117,8 @@ def read_table(X: Any) -> Table:
 def keep_wide_integers(table: Table, X: Any, categorical: Sequence[int]) -> None:
     """Read categorical columns of large integers again, because float64 has rounded them.
 
-    :func:`read_table` stores integers as float64, which is exact only below 2**53. If a
-    categorical column of integers reaches this limit, it is replaced by an object array of plain
-    Python values, read from X.
+    :func:`read_table` stores integers as float64, which is exact only below 2**53. A categorical
+    column of larger integers is replaced by an object array of plain Python values, read from X.
 
     Parameters
     ----------
@@ -149,9 +148,9 @@ def keep_wide_integers(table: Table, X: Any, categorical: Sequence[int]) -> None
 def as_numbers(values: Any) -> np.ndarray | None:
     """Convert a column of numbers and None to float64, with NaN for None.
 
-    Return None if the column holds any other value. A string of digits is not a number here:
-    other rows may hold strings that are not numbers.
+    Return None if the column holds any other value, even a string of digits.
     """
+    # Other rows may hold strings that are not numbers.
     if any(isinstance(value, (str, bytes)) for value in values):
         return None
     try:
@@ -163,8 +162,8 @@ def as_numbers(values: Any) -> np.ndarray | None:
 def warn_of_numbers_in_quotes(X: Any, table: Table, declared: Sequence[int]) -> None:
     """Warn if a column of text can be read as numbers.
 
-    A column of whole numbers, or of few distinct texts, gives no warning: its values may be
-    codes of categories.
+    A column of whole numbers, of few distinct texts or of a categorical dtype gives no warning: its
+    values may be codes of categories.
 
     Parameters
     ----------
@@ -172,8 +171,7 @@ def warn_of_numbers_in_quotes(X: Any, table: Table, declared: Sequence[int]) -> 
     table : Table
         The table that was read from X.
     declared : list of int
-        Indices of the columns that the user declared categorical. They give no warning, and
-        neither do columns of a categorical dtype.
+        Indices of the columns that the user declared categorical; they give no warning.
     """
     for j, (name, column) in enumerate(columns_of(X)):
         values = table.columns[j]
@@ -239,12 +237,12 @@ def _refuse_queries(X: Any) -> None:
 
 
 def _kind_of(column: Any) -> str:
-    """The name of the dtype of a column, in lower case; empty if the column has none."""
+    """Return the name of a column's dtype in lower case; empty if the column has none."""
     return str(getattr(column, "dtype", getattr(column, "type", ""))).lower()
 
 
 def _read_column(name: Any, column: Any) -> np.ndarray:
-    """Read a column as float64 if it holds numbers, else as objects, with None if missing."""
+    """Convert a column to float64 if it holds numbers, else to an array of objects."""
     kind = _kind_of(column)
     if kind.startswith(("date", "time", "duration", "period")):
         _refuse_dates(name, kind)

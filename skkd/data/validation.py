@@ -48,7 +48,7 @@ MOST_COLUMNS = 1000
 class RowReader:
     """Callable that checks rows and converts them to the form that the preprocessor takes.
 
-    In every call, X must have the same number of columns, with the same names.
+    X must have the same number of columns, with the same names, in every call.
 
     Parameters
     ----------
@@ -56,22 +56,18 @@ class RowReader:
         Class name of the estimator, for error messages.
     preprocessor : "auto", None or transformer
     dtype : str
-        Only read if `preprocessor` is None: the dtype to convert rows to. Any other
-        preprocessor sets the dtype later, after it has scaled the rows.
+        The dtype to convert rows to; only read if `preprocessor` is None.
     allow_nd : bool, default=False
         Whether X may have more than two dimensions.
     categorical : "from_dtype" or array-like, default="from_dtype"
-        The parameter `categorical_features`: columns to one-hot encode in addition to those of
-        a categorical dtype.
+        The estimator parameter `categorical_features`.
     columns : dict, default=None
-        The attribute `columns` of the reader of an earlier fit: every call compares X with it.
-        None: the first call sets it from its X.
+        The attribute `columns` of the reader of an earlier fit. None: taken from the first X.
 
     Attributes
     ----------
     columns : dict
-        "n_features_in_" -> the number of columns; "feature_names_in_" -> their names, a key
-        that is missing if the columns have no names.
+        "n_features_in_" -> the number of columns; "feature_names_in_" -> their names, if any.
     """
 
     def __init__(
@@ -96,25 +92,7 @@ class RowReader:
         }
 
     def __call__(self, X: Any) -> Any:
-        """Check rows and convert them to the form that the preprocessor takes.
-
-        Parameters
-        ----------
-        X : array-like, sparse matrix or table
-            The caller's rows.
-
-        Returns
-        -------
-        ndarray, csr matrix or Table
-            The first of these cases that applies:
-
-            - If X is sparse: a csr matrix.
-            - If `preprocessor` is None: an ndarray.
-            - If it is "auto": an ndarray if all columns are numeric, else a Table.
-            - If it is a transformer: X itself.
-
-            If `preprocessor` is None, the csr matrix or ndarray has the dtype `dtype`.
-        """
+        """Check rows and convert them, as :func:`check_rows` does."""
         rows = check_rows(self._keeper, X, reset=self._is_first, **self._options)
         self._is_first = False
         return rows
@@ -123,8 +101,7 @@ class RowReader:
     def columns(self) -> dict[str, Any]:
         """Number and names of the columns, under the names of scikit-learn's attributes.
 
-        A dict with the key "n_features_in_" and, if the columns have names, the key
-        "feature_names_in_". It is empty before the first call if no earlier fit has set it.
+        The dict is empty before the first call, unless the columns of an earlier fit were given.
         """
         kept = vars(self._keeper)
         return {name: kept[name] for name in COLUMN_ATTRIBUTES if name in kept}
@@ -156,11 +133,9 @@ def check_rows(
         True sets these attributes from X; False raises an error if X does not match them.
     preprocessor : "auto", None or transformer
     dtype : str
-        Only read if `preprocessor` is None: the dtype to convert rows to. Any other
-        preprocessor sets the dtype later, after it has scaled the rows.
+        The dtype to convert rows to; only read if `preprocessor` is None.
     categorical : "from_dtype", or array-like, default="from_dtype"
-        The parameter `categorical_features`: columns to one-hot encode in addition to those of
-        a categorical dtype.
+        The estimator parameter `categorical_features`.
     allow_nd : bool, default=False
         Whether X may have more than two dimensions.
 
@@ -207,6 +182,7 @@ def _read_rows(
             refuse("X", X.dtype.name, "numbers, not dates or times", TypeError)
         with np.errstate(over="ignore"):  # a value too large for the dtype is refused anyway
             return _validated(estimator, X, dtype=np.dtype(dtype), **arrays)
+    # The preprocessor sets the dtype later, after it has scaled the rows.
     as_numbers = {"dtype": "numeric", "ensure_all_finite": "allow-nan"} | arrays
     if type(X) is np.ndarray and X.dtype.kind in "fiu":  # the usual case first, for speed
         return _validated(estimator, X, **as_numbers)
@@ -238,7 +214,7 @@ def _read_table(estimator: Any, X: Any, categorical: Any, is_new: bool) -> Table
 
 
 def _validated(estimator: Any, X: Any, ensure_all_finite: bool | str = True, **options: Any) -> Any:
-    """Call `validate_data`, but check a dense array for NaN and infinity in a faster way."""
+    """Call `validate_data` with a faster check of dense arrays for NaN and infinity."""
     if sparse.issparse(X):
         return validate_data(estimator, X, ensure_all_finite=ensure_all_finite, **options)
     X = validate_data(estimator, X, ensure_all_finite=False, **options)
@@ -333,9 +309,8 @@ def class_weights(
     ----------
     class_weight : dict, "balanced" or None
         - A dict maps classes to weights; a class that it lacks has weight 1.
-        - "balanced": the weight of a class is inversely proportional to the sum of the sample
-          weights of its rows (to their number if `sample_weight` is None). A class without
-          rows has weight 1.
+        - "balanced": inversely proportional to the number of rows of the class, or to their total
+          sample weight if given. A class without rows has weight 1.
         - None: all weights are 1.
     classes : ndarray of shape (n_classes,)
     codes : ndarray of shape (n_rows,)
@@ -375,8 +350,7 @@ def encode(
     ----------
     y : ndarray of shape (n_rows,)
     classes : ndarray of shape (n_classes,), default=None
-        Sorted classes; a label of `y` that is not among them raises ValueError. None: the
-        distinct labels in `y`.
+        Sorted classes, which must include all labels in `y`. None: the distinct labels in `y`.
     name : str, default="y"
         Name of the argument, for the error message.
 
@@ -437,8 +411,7 @@ def resolve_categorical(
     categorical_features : "from_dtype", or array-like of str, int or bool
         Names, indices or a mask of the declared columns. "from_dtype" declares none.
     rows : ndarray, sparse matrix or Table
-        Only its number of columns is read. If `rows` is sparse, a declared column raises
-        ValueError.
+        Only its number of columns is read. Sparse rows with declared columns raise ValueError.
     names : ndarray of str or None
         Names of the columns; None if they have no names.
 
@@ -473,10 +446,10 @@ def resolve_categorical(
 def nominal_columns(
     categorical_features: Any, X: Any, names: Sequence[str] | np.ndarray | None
 ) -> list[int]:
-    """Return the columns declared categorical, as :func:`resolve_categorical`, for the caller's X.
+    """Return the indices of the columns of the caller's X that the user declared categorical.
 
-    Two things differ: X may also be a nested list, and a sparse X has no categorical columns
-    instead of raising an error.
+    Unlike :func:`resolve_categorical`, this function accepts a nested list. For a sparse X it
+    returns an empty list and raises no error.
 
     Parameters
     ----------
@@ -519,10 +492,7 @@ def _keep_types(X: Any) -> np.ndarray:
 
 
 def _numeric_if_possible(table: Table) -> Any:
-    """Return a table as a float64 array if all columns are numeric, else unchanged.
-
-    Raise ValueError for infinite values and for a table without rows or columns.
-    """
+    """Check a table, and return it as a float64 array if all columns are numeric."""
     numbers = [column for column in table.columns if column.dtype != object]
     for column in numbers:
         assert_all_finite(column, allow_nan=True, input_name="X")
@@ -542,7 +512,7 @@ def count_rows(X: Any) -> int:
 
 
 def picked(X: Any, index: np.ndarray) -> Any:
-    """Return the rows at positions `index` of any container, even one without indexing.
+    """Return the rows at the positions `index` of any container of rows.
 
     Parameters
     ----------

@@ -61,8 +61,8 @@ class BaseNeuralEstimator(CallbackSupportMixin, DocLinkMixin, BaseEstimator):
     def get_params(self, deep=True):
         """The parameters of the constructor, including ``module__*`` and ``optimizer__*``.
 
-        With `deep` there are also named callbacks, as ``callbacks__<name>``, and their
-        parameters, as ``callbacks__<name>__<parameter>``.
+        With ``deep=True`` the result also has the named callbacks, as ``callbacks__<name>``, and
+        their parameters, as ``callbacks__<name>__<parameter>``.
 
         Parameters
         ----------
@@ -143,12 +143,11 @@ def all_or_nothing(estimator: Any) -> Iterator[Any]:
     """Context with a working copy of an estimator, to fit in place of the estimator itself.
 
     At the end of the context the estimator gets all changed attributes of the copy at once. Until
-    then, and after an error, it is as it was before, so that other threads can predict with it.
+    then, and after an error, it is unchanged, so that other threads can predict with it.
 
     Parameters
     ----------
     estimator : estimator
-        It gets the changed attributes at the end.
 
     Yields
     ------

@@ -91,14 +91,14 @@ class DistilledClassifier(NeuralClassifier):
     augment_seconds : float, default=None
         Time limit for making and labelling synthetic rows, in seconds. The transfer sets that
         are compared share it. With ``augment_size="fresh"``, epochs that begin after the limit
-        use the rows again that were made last. None means no limit. With a limit the result
-        depends on the speed of the machine, not on the seed alone.
+        reuse the rows that were made last. None means no limit. With a limit the result depends
+        on the speed of the machine, not on the seed alone.
     soft_labels : {"auto", "in_sample", "out_of_bag", "out_of_fold"}, default="auto"
         Where the soft labels of the rows of `fit` come from:
 
         - "in_sample" or "auto": the teacher itself predicts them.
-        - "out_of_bag": the teacher is a fitted forest, and X the rows that it was fitted to. For
-          each row only those trees predict that were not fitted to this row.
+        - "out_of_bag": the teacher is a fitted forest, and X the rows that it was fitted to. Each
+          row is predicted only by the trees that were not fitted to it.
         - "out_of_fold": five clones of the teacher are fitted, each to four fifths of the rows,
           and predict the rest. Use it for a teacher that keeps its training rows in memory,
           such as TabPFN.
@@ -112,9 +112,9 @@ class DistilledClassifier(NeuralClassifier):
         soft they become. It also applies to the softmax of a decision function.
     fit_teacher : bool, default=False
         Whether to fit a clone of the teacher (fitted, frozen or not) on the rows of each
-        `fit`, with the sample weights; `class_weight` applies to the student alone. One to
-        three further clones are fitted without the held-out rows if something is selected on
-        these. Random states of the teacher that are None are seeded from `random_state`.
+        `fit`, with the sample weights; `class_weight` applies to the student alone. If something
+        is selected on held-out rows, one to three further clones are fitted without these.
+        Random states of the teacher that are None are seeded from `random_state`.
     on_class_mismatch : {"raise", "teacher", "intersect"}, default="raise"
         What to do if the teacher and `y` have different classes: "raise" an error, use the
         classes of the "teacher", or use those of `y` ("intersect").
@@ -127,8 +127,8 @@ class DistilledClassifier(NeuralClassifier):
         pickles, and **loading a pickle that another user put there runs their code**: a new
         folder is accessible to you alone, and a folder that others can write to is refused; a
         joblib.Memory is used as it is. With None this process remembers the latest
-        predictions: a search calls a teacher once for each set of rows, and with
-        ``fit_teacher=True`` and an integer `random_state` fits one teacher for each.
+        predictions, so that a search calls a teacher only once for each set of rows. With
+        ``fit_teacher=True`` and an integer `random_state` it also fits only one per set.
     hidden_layer_sizes : int, sequence of int or "auto", default="auto"
         Units of each hidden layer. This and the parameters below are those of
         :class:`NeuralClassifier`, which describes them in full.
@@ -448,8 +448,8 @@ class DistilledClassifier(NeuralClassifier):
     def partial_fit(self, X, y, classes=None, sample_weight=None, *, teacher_proba=None):
         """Train for one epoch on these rows, continuing from the last call.
 
-        No synthetic rows are made, whatever `augment` is. With `early_stopping`, `fit_teacher`
-        or out-of-sample `soft_labels` the estimator has no `partial_fit`.
+        No synthetic rows are made, whatever `augment` is. The estimator has no `partial_fit` with
+        `early_stopping`, with `fit_teacher`, or if `soft_labels` is "out_of_bag" or "out_of_fold".
 
         Parameters
         ----------
@@ -496,9 +496,9 @@ class DistilledClassifier(NeuralClassifier):
         return student
 
     def set_params(self, **params):
-        """Set parameters, also those of nested objects, but not those of a fitted teacher.
+        """Set parameters, also those of nested objects.
 
-        With ``fit_teacher=True`` the parameters of a fitted teacher can be set, too.
+        The parameters of a fitted teacher can be set only with ``fit_teacher=True``.
 
         Parameters
         ----------

@@ -26,12 +26,12 @@ __all__ = ["continues_last_fit", "divide", "draw_seeds", "read_all", "read_part"
 
 
 def continues_last_fit(estimator: Any) -> bool:
-    """Whether `fit` continues from the previous fit: with `warm_start`, if there was one."""
+    """Whether `fit` continues from a previous fit, as `warm_start` asks."""
     return bool(estimator.warm_start) and estimator.__sklearn_is_fitted__()
 
 
 def read_all(estimator: Any, X: Any, y: Any, sample_weight: Any) -> FitInput:
-    """Read and check the input of `fit`. In a warm start y must have all classes again."""
+    """Read and check the input of `fit`; in a warm start, y needs every class of the last fit."""
     goes_on = continues_last_fit(estimator)
     given = _read(
         estimator, X, y, sample_weight, estimator.classes_ if goes_on else None, goes_on=goes_on
@@ -50,11 +50,7 @@ def read_part(estimator: Any, X: Any, y: Any, classes: Any, sample_weight: Any) 
 def _read(
     estimator: Any, X: Any, y: Any, sample_weight: Any, classes: np.ndarray | None, *, goes_on: bool
 ) -> FitInput:
-    """Read rows, labels and weights, and check them.
-
-    `classes` are those of all calls of `partial_fit`, None for `fit`. `goes_on` says whether the
-    previous fit is continued; its columns are then required.
-    """
+    """Read rows, labels and weights, and check them."""
     X = fill_mask(X)
     reader = _reader(estimator, goes_on)
     rows = reader(X)
@@ -67,7 +63,7 @@ def _read(
 
 
 def _reader(estimator: Any, goes_on: bool) -> RowReader:
-    """Make a reader of rows. With `goes_on` it accepts only the columns of the previous fit."""
+    """Make a reader of rows; with `goes_on`, it accepts only the columns of the previous fit."""
     columns = {
         name: getattr(estimator, name) for name in COLUMN_ATTRIBUTES if hasattr(estimator, name)
     }
@@ -95,7 +91,7 @@ def draw_seeds(estimator: Any) -> Seeds:
 
 
 def _classes_of_all_calls(estimator: Any, classes: Any) -> np.ndarray:
-    """The classes for `partial_fit`: given in the first call, and the same in all others."""
+    """Return the classes for `partial_fit`: the first call gives them, and they stay the same."""
     goes_on = estimator.__sklearn_is_fitted__()
     if classes is None:
         if not goes_on:
@@ -137,10 +133,7 @@ def _read_held_out(
     classes: np.ndarray,
     factors: np.ndarray,
 ) -> Dataset | None:
-    """Read `X_val` and `y_val` as a dataset; None if they were not given.
-
-    The weight of a row is the class weight of its label: `factors` has one for each class.
-    """
+    """Read `X_val` and `y_val` as a dataset; None if they were not given."""
     if (X_val is None) != (y_val is None):
         missing = "y_val" if y_val is None else "X_val"
         raise ValueError(f"{missing}=None is not allowed: X_val and y_val go together.")
@@ -150,7 +143,7 @@ def _read_held_out(
     rows = reader(X_val)
     y_val = check_labels(type(estimator).__name__, y_val, count_rows(X_val), name="y_val")
     _, codes = encode(y_val, classes, name="y_val")
-    weights = factors[codes]
+    weights = factors[codes]  # the class weights
     if not weights.any():
         raise ValueError("class_weight leaves no row of X_val with a weight above zero.")
     return Dataset(rows, {"labels": codes, "weights": weights})

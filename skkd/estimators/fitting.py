@@ -141,7 +141,7 @@ def _train_as_planned(
 
 
 def _plan_to_go_on(estimator: Any, config: Config, data: FitData, supervision: Supervision) -> Plan:
-    """The plan of a warm start: nothing is selected, and the previous fit is continued."""
+    """Make the plan of a warm start: nothing is selected, and the previous fit is continued."""
     n_epochs = config.max_epochs
     if "max_epochs" in config.left_auto:
         n_epochs = getattr(estimator, "training_state_", {}).get("n_epochs", n_epochs)
@@ -186,13 +186,10 @@ def train_one_epoch(
 
 
 def _last_fit(estimator: Any, restarts_schedule: bool = False) -> TrainingResult:
-    """The result of the previous fit, from which a training can continue.
-
-    With `restarts_schedule` the schedule of the learning rate begins anew.
-    """
+    """Return the result of the previous fit, from which a training can continue."""
     state = getattr(estimator, "training_state_", {})
     if state and restarts_schedule:
-        state = state | {"epochs_done": 0, "decay": None}
+        state = state | {"epochs_done": 0, "decay": None}  # of the learning rate's schedule
     return TrainingResult(
         estimator.network_, estimator.history_, estimator.best_epoch_, state, estimator.n_steps_
     )

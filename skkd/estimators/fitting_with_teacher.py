@@ -82,7 +82,7 @@ def fit_taught_in_part(
 
 
 def _alpha_of_last_fit(estimator: Any) -> float | None:
-    """The weight of the teacher in the previous fit if `alpha` is "auto", else None."""
+    """If `alpha` is "auto", return the value that the previous fit used, else None."""
     return getattr(estimator, "alpha_", None) if is_auto(estimator.alpha) else None
 
 

@@ -21,8 +21,8 @@ class NeuralClassifier(PredictionMixin, ClassifierMixin, BaseNeuralEstimator):
     Parameters
     ----------
     hidden_layer_sizes : int, sequence of int or "auto", default="auto"
-        Units of each hidden layer. ``()`` is softmax regression. Without effect on a custom
-        `module`, as are `activation`, `batch_norm` and `dropout`.
+        Units of each hidden layer. ``()`` is softmax regression. With a custom `module` this
+        parameter, `activation`, `batch_norm` and `dropout` have no effect.
     activation : str, default="auto"
         "identity", "logistic", "tanh", "relu", "leaky_relu", "elu", "selu", "gelu" (its
         tanh approximation), "silu" or "mish".
@@ -100,8 +100,8 @@ class NeuralClassifier(PredictionMixin, ClassifierMixin, BaseNeuralEstimator):
         falls to its minimum several times, as in the tabular preset:
 
         - The held-out rows are `X_val` if it is given, else a share of `validation_fraction` of
-          the rows. In the second case there are two folds with fewer than 3,000 rows and three
-          with fewer than 1,500, each with other held-out rows.
+          the rows. Without `X_val`, a table of fewer than 3,000 rows is split twice, and one of
+          fewer than 1,500 rows three times. Each of these folds has different held-out rows.
         - First, the network is fitted without the held-out rows, once per fold. On these rows
           the number of epochs and the temperature of the logits are selected.
         - A final fit then uses all rows of X.
@@ -164,9 +164,9 @@ class NeuralClassifier(PredictionMixin, ClassifierMixin, BaseNeuralEstimator):
         Callbacks that run during training, as shallow copies. A pair ``(name, callback)``
         gives a callback a name, so that a grid can search
         ``callbacks__<name>__<parameter>``. ``callbacks__<name>=None`` or "disable" disables
-        one callback, ``callbacks="disable"`` all. Their history covers the epochs of all
-        calls of `partial_fit` and of warm starts. scikit-learn's own callbacks are set by
-        `set_callbacks`.
+        one callback, ``callbacks="disable"`` all. The history that callbacks read covers the
+        epochs of all calls of `partial_fit` and of warm starts. scikit-learn's own callbacks
+        are set by `set_callbacks`.
     verbose : int, default=0
         1 shows a progress bar with losses and metrics, 2 also a line per epoch.
     device : str, default="cpu"

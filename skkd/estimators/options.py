@@ -8,7 +8,7 @@ from skkd.callbacks import PREFIX
 
 __all__ = ["OBJECTS", "OPTION_PREFIXES", "set_options"]
 
-#: Prefixes of arguments of classes. The estimator keeps them, as a class has no set_params.
+#: Prefixes of the arguments of the classes `module` and `optimizer`, which the estimator stores.
 OPTION_PREFIXES = ("module__", "optimizer__")
 
 #: Names of parameters in MLPClassifier, skorch and the literature, and their names in skkd.

@@ -180,7 +180,7 @@ class PredictionMixin:
 
 
 def snapshot_of(estimator: Any) -> Any:
-    """A copy of the estimator that a fit in another thread does not change.
+    """Return a copy of the estimator that a fit in another thread does not change.
 
     Parameters
     ----------
@@ -189,8 +189,7 @@ def snapshot_of(estimator: Any) -> Any:
     Returns
     -------
     estimator
-        It shares the current `__dict__` of the estimator. At the end of a fit the estimator
-        gets a new one (see `all_or_nothing`), and the copy keeps the old one.
+        It has the `__dict__` of the estimator, which gets a new one when a fit ends.
     """
     cls: Any = type(estimator)
     same = cls.__new__(cls)
@@ -199,6 +198,6 @@ def snapshot_of(estimator: Any) -> Any:
 
 
 def without_array_api() -> AbstractContextManager:
-    """Context in which scikit-learn reads rows as NumPy arrays, even with array API dispatch."""
+    """Context in which scikit-learn reads rows as NumPy arrays, without array API dispatch."""
     is_on = get_config()["array_api_dispatch"]
     return config_context(array_api_dispatch=False) if is_on else nullcontext()

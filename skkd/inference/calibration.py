@@ -35,21 +35,18 @@ def calibration_temperature(
     Parameters
     ----------
     probabilities : ndarray of shape (n_rows, n_classes)
-        The teacher's predictions. A row of zeros stands for a missing prediction and is left
-        out.
+        The teacher's predictions. Rows of zeros are missing predictions and are left out.
     codes : ndarray of int of shape (n_rows,)
-        The true class of each row, as an index of the columns of `probabilities`.
+        The true class of each row, as a column number of `probabilities`.
     weights : ndarray of shape (n_rows,), default=None
         Sample weights. Rows of weight 0 are left out.
     proba_floor : float, default=1e-7
-        Smaller probabilities are raised to this value before the logarithm, so that the loss of
-        a row is bounded.
+        Smaller probabilities are raised to this value, which bounds the loss of a row.
 
     Returns
     -------
     float
-        The temperature by which to divide the logarithms of the probabilities. It is above 1 if
-        the teacher is overconfident, and 1 if all rows are left out.
+        The divisor of the log-probabilities: above 1 for an overconfident teacher, 1 without rows.
 
     Examples
     --------
@@ -70,11 +67,10 @@ def calibration_temperature(
 
 
 def best_temperature(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> float:
-    """Return the temperature at which the log-loss of the rows and a prior is lowest.
+    """Return the temperature at which the log-loss of the rows, plus a prior, is lowest.
 
     The prior acts like one additional row of weight 1 in which all classes are equally likely.
-    Without the prior the temperature would tend to 0 if all predictions are right, even for
-    very few rows.
+    Without it, the temperature would tend to 0 whenever all predictions are right.
 
     Parameters
     ----------
@@ -82,8 +78,7 @@ def best_temperature(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray
     labels : ndarray of int of shape (n_rows,)
         The true class of each row.
     weights : ndarray of shape (n_rows,)
-        The weight of each row. The sum should be the effective number of rows, because the
-        prior has weight 1.
+        The weights of the rows, which should sum to the effective number of rows.
 
     Returns
     -------
@@ -91,7 +86,7 @@ def best_temperature(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray
 
     Examples
     --------
-    The prediction is right in two of three rows, so the best logit is log 2:
+    The first class is the true one in two of three rows, so its best logit is log 2:
 
     >>> import numpy as np
     >>> logits = np.tile([9.0, 0.0], (3000, 1))

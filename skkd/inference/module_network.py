@@ -65,9 +65,7 @@ class ModuleNetwork:
     dtype : str
         The dtype of the module's weights and inputs.
     device : str
-        The estimator's parameter `device`. It is looked up at the first prediction, on the
-        machine that predicts: "auto" stands for an accelerator if that machine has one, else the
-        CPU. A device that the machine does not have is replaced by the CPU, with a warning.
+        The estimator's parameter `device`; where it is missing, the CPU takes its place.
     batch_size : int
         Rows per forward pass.
     """
@@ -124,6 +122,7 @@ class ModuleNetwork:
             with generator_lock:  # building draws from torch's global generator
                 found = _modules.get(self)  # another thread may have built it by now
                 if found is None:
+                    # The machine that predicts may lack the device of the one that trained.
                     device = resolve_device(self.device, fall_back=True)
                     found = _modules[self] = (self.module().to(device), device)
         return found

@@ -36,7 +36,7 @@ TINY = np.finfo(np.float64).tiny
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """Compute the logarithm of the softmax of each row. It is finite for finite logits.
+    """Compute the logarithm of the softmax of each row, which is finite for finite logits.
 
     Parameters
     ----------
@@ -57,9 +57,10 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
-    """Compute the softmax of each row. Each row sums to 1 within 1e-12.
+    """Compute the softmax of each row.
 
-    No probability is below the smallest positive normal float64, so all logarithms are finite.
+    Each row sums to 1 within 1e-12. No probability is below the smallest positive normal
+    float64, so all logarithms are finite.
 
     Parameters
     ----------
@@ -114,12 +115,11 @@ class Network:
     preprocessor : skkd.preprocessing.preprocessor.Preprocessor
         Turns the user's rows into the inputs of the network.
     architecture : dict
-        Arguments of :class:`skkd.modules.MLP`: n_features, n_classes,
-        hidden_layer_sizes, activation, batch_norm, dropout, feature_scale.
+        The arguments of :class:`skkd.modules.MLP` that decide which layers it has.
     state : dict of str to ndarray
         The state dict of the trained :class:`skkd.modules.MLP`, in the dtype of training.
     temperature : float, default=1.0
-        Predicted logits are divided by the temperature. Further training does not use it.
+        Predicted logits are divided by it. Further training does not use it.
     """
 
     preprocessor: Preprocessor
@@ -144,9 +144,7 @@ class Network:
         Returns
         -------
         ndarray of shape (n_rows, n_classes)
-            float64 as a rule, so that a row has the same logits whether it is predicted alone
-            or with other rows. If `rows` has at least `MANY_ROWS` rows of float32, the logits
-            are computed in float32 and may differ by 1e-6.
+            Computed in float64, or in float32 for at least `MANY_ROWS` rows of float32.
         """
         is_single = getattr(rows, "dtype", None) == np.float32 and rows.shape[0] >= MANY_ROWS
         dtype = np.float32 if is_single else np.float64
@@ -167,7 +165,7 @@ class Network:
         Parameters
         ----------
         temperature : float
-            The temperature of the new network. It replaces this network's temperature.
+            The temperature of the new network.
 
         Returns
         -------
@@ -217,10 +215,7 @@ def _forward(layers: Sequence[Dense], x: np.ndarray, dtype: Any) -> np.ndarray:
 
 
 def _dense_layers(architecture: dict[str, Any], state: dict[str, np.ndarray]) -> Iterator[Dense]:
-    """Yield the layers of an MLP in order.
-
-    The feature scale and BatchNorm are merged into the weights and biases.
-    """
+    """Yield the layers of an MLP, with feature scale and BatchNorm merged into the weights."""
     arrays = {name: np.asarray(array, dtype=np.float64) for name, array in state.items()}
     n_hidden = len(architecture["hidden_layer_sizes"])
     first = "linear1" if n_hidden else "output"

@@ -143,9 +143,9 @@ class SelectiveBins(PiecewiseLinear):
 
     - codes or counts: the column has 3 to 8 different values, all of them whole numbers. Each
       value is an edge.
-    - columns with one very frequent value: it fills at least three quarters of the rows, and
-      there are more than 8 different values. After scaling, the other values would share a small
-      part of the range. There are at most `n_bins` bins, between quantiles.
+    - columns with one very frequent value: this value fills at least three quarters of the rows,
+      and there are more than 8 different values. After scaling, all other values would share a
+      small part of the range. There are at most `n_bins` bins, between quantiles.
 
     All other columns have no bins.
 

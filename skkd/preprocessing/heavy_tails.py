@@ -7,9 +7,10 @@ column with median m is
 .. math::
     s(x) - s(m), \qquad s(x) = \frac{\Phi^{-1}(F(x))}{\Phi^{-1}(3/4) - \Phi^{-1}(1/4)}
 
-where F(x) is the share of the weight below x plus half the share at x, and :math:`\Phi^{-1}` is
-the quantile function of the standard normal distribution. An increasing function of the column
-has the same scores as the column.
+where F(x) is the share of the rows with values below x, plus half the share of the rows with the
+value x. Rows count by their sample weights. :math:`\Phi^{-1}` is the quantile function of the
+standard normal distribution. The scores do not change if an increasing function is applied to the
+column.
 """
 
 from dataclasses import dataclass
@@ -26,10 +27,12 @@ __all__ = ["NormalScores", "is_heavy_tailed"]
 #: of an exponential distribution, and no part of a normal distribution.
 FAR = 8.0
 
-#: Far values are a heavy tail if they have more than this share of the weight, else outliers.
+#: Far values are a heavy tail if they have more than this share of the sample weight; else they
+#: are outliers.
 MANY = 0.01
 
-#: Relative tolerance for rounding errors in sums of weights and in values after a change of unit.
+#: Relative tolerance for rounding errors in sums of sample weights and in values after a change
+#: of unit.
 ROUNDING = 1e-9
 
 #: The quantile levels of the column at which scores are stored.
@@ -37,7 +40,7 @@ LEVELS = ndtr(np.linspace(-3, 3, 33))
 
 
 def is_heavy_tailed(distance: np.ndarray, width: float, weight: np.ndarray | None) -> bool:
-    """Whether more than 1 % of the weight lies more than eight widths from the median.
+    """Whether more than 1 % of the sample weight lies more than eight widths from the median.
 
     The value furthest from the median does not count, because one outlier is not a tail.
 
@@ -81,7 +84,7 @@ class NormalScores:
 
     @classmethod
     def fit(cls, values: np.ndarray, weight: np.ndarray | None = None) -> "NormalScores":
-        """Compute the scores of a column, and store those of some of its values.
+        """Compute the scores of a column, and store the scores of some values.
 
         These values are the lowest, the highest, the median, and 33 further quantiles.
 
@@ -90,7 +93,7 @@ class NormalScores:
         values : ndarray of shape (n_values,), without NaN
             The values of the column, in any order.
         weight : ndarray of shape (n_values,), default=None
-            The sample weight of each value.
+            The sample weight of each value; None if all are equal.
 
         Returns
         -------

@@ -14,7 +14,7 @@ import numpy as np
 
 __all__ = ["codes_by_meaning", "meaning_of"]
 
-#: A float64 holds every integer below this.
+#: A float64 holds every integer below this. A larger float64 may stand for several integers.
 WIDE = 2**53
 
 FLAGS = {"true": 1, "false": 0}
@@ -31,11 +31,10 @@ def meaning_of(category: Any) -> int | float | None:
     Returns
     -------
     int, float or None
-        - For a boolean, and for the texts "true" and "false" in any case: 1 or 0.
+        - For a boolean, and for the texts "true" and "false" in upper or lower case: 1 or 0.
         - For an integer: the integer.
-        - For a float: an int if the float is whole, else the float rounded to float32, because the
-          same column may be float32 in `fit` and float64 in `predict`. None if the float is not
-          finite, or from 2^53 on, where a float64 may stand for several integers.
+        - For a float: an int if the float is whole, else the float rounded to float32. None if the
+          float is not finite, or if its absolute value is at least 2^53.
         - For any other text or object: None.
 
     Examples
@@ -101,4 +100,5 @@ def _read_number(text: str) -> int | float | None:
 def _rounded(number: float) -> int | float | None:
     if not math.isfinite(number) or abs(number) >= WIDE:
         return None
+    # Round to float32: the same column may be float32 in `fit` and float64 in `predict`.
     return int(number) if number.is_integer() else float(np.float32(number))

@@ -7,9 +7,9 @@ PassThrough               numbers not changed (for preprocessor=None)
 TransformerPreprocessor   the user's own scikit-learn transformer
 ========================  ===========================================================
 
-A preprocessor is fitted once, in float64 and with the sample weights. The built-in ones then
-store plain arrays. Rows are scaled before they are converted to float32, because float32
-cannot distinguish large values that lie close together, such as time stamps.
+A preprocessor is fitted once, in float64 and with the sample weights. The built-in
+preprocessors store plain arrays. Rows are scaled before they are converted to float32, because
+float32 cannot distinguish large values that lie close together, such as time stamps.
 """
 
 import inspect
@@ -70,23 +70,22 @@ def fit_preprocessor(
     ----------
     preprocessor : "robust", "standard", None or a scikit-learn transformer
     rows : ndarray, sparse matrix or Table of n_rows rows
-        The validated rows. But if `preprocessor` is a transformer: the user's own X, of any type.
+        The validated rows; for a transformer, the user's own X, of any type.
     labels : ndarray of shape (n_rows,) or None
         Passed to the `fit` of a transformer; not used otherwise.
     sample_weight : ndarray of shape (n_rows,), default=None
     categorical : sequence of int, default=()
-        Indices of categorical columns. The object columns of a Table are always categorical.
+        Indices of categorical columns; object columns of a Table are always categorical.
     encoding : skkd.preprocessing.encodings.PiecewiseLinear, default=None
-        The encoding that adds bins of numeric columns as further inputs; None adds no bins.
+        Adds bins of numeric columns as further inputs; None adds no bins.
     thresholds : dict of int to (ndarray, ndarray), default=None
-        By index of the column: thresholds and gains of the splits in a teacher's trees, from
-        which `encoding` may take the edges of the bins.
+        For `encoding`, by column: thresholds and gains of the splits in a teacher's trees.
 
     Returns
     -------
     ColumnPreprocessor, ChannelPreprocessor, PassThrough or TransformerPreprocessor
-        - For "robust" and "standard": a ColumnPreprocessor, or a ChannelPreprocessor if `rows`
-          has more than two dimensions (it scales in the same way for both).
+        - For "robust" and "standard": a ColumnPreprocessor. But if `rows` has more than two
+          dimensions: a ChannelPreprocessor, the same for both names.
         - For None: a PassThrough.
         - For a transformer: a TransformerPreprocessor.
     """
@@ -155,7 +154,7 @@ class Preprocessor:
         Parameters
         ----------
         rows : ndarray, sparse matrix or Table
-            The validated rows. But a TransformerPreprocessor takes the user's own X, of any type.
+            The validated rows; for a TransformerPreprocessor, the user's own X, of any type.
 
         Returns
         -------
@@ -165,13 +164,10 @@ class Preprocessor:
 
     @property
     def reads_as(self) -> Any:
-        """A value of the estimator's parameter `preprocessor` that says how to validate new X.
+        """The value of the parameter `preprocessor` to assume when validating new X.
 
-        The estimator validates X before it is transformed, in a way that depends on this value:
-
-        - "auto" here; X is validated in the same way for "auto", "robust" and "standard".
-        - None in a PassThrough.
-        - The transformer in a TransformerPreprocessor.
+        Here "auto", which also stands for "robust" and "standard", since X is validated the same
+        way for all three.
         """
         return "auto"
 
@@ -184,7 +180,7 @@ class Preprocessor:
     def inputs(self) -> Any:
         """A description of the network's inputs, which `has_same_inputs_as` compares.
 
-        Here the number of inputs. None in a TransformerPreprocessor: its inputs are unknown.
+        Here it is the number of inputs. It is None if the inputs are unknown.
         """
         return self.n_features
 
@@ -214,8 +210,7 @@ class Preprocessor:
         ----------
         rows : ndarray, sparse matrix or Table
         most : int, default=None
-            The largest number of rows of a block; None sets no limit. Independently of it, a
-            block of more than one row takes at most `BLOCK_BYTES` bytes in float64.
+            The largest number of rows of a block; `BLOCK_BYTES` limits blocks as well.
 
         Yields
         ------
@@ -278,12 +273,9 @@ class ChannelPreprocessor(Preprocessor):
 class OneHot:
     """One-hot encoding of one categorical column.
 
-    For an unknown category all indicators are 0. But if the column had more than
+    By default, all indicators are 0 for an unknown category. If the column had more than
     `MAX_CATEGORIES` categories in `fit`, rare and unknown categories share the last indicator.
-
-    A value may have another type than the categories, such as "1" for the category 1. It is
-    matched if exactly one category stands for the same number
-    (:mod:`skkd.preprocessing.meanings`).
+    A value can match a category of another type: see :mod:`skkd.preprocessing.meanings`.
     """
 
     column: int  #: index of the column
@@ -314,7 +306,11 @@ class OneHot:
         return indicators
 
     def knows_none(self, values: np.ndarray) -> bool:
-        """Whether all values of a column are surely unknown: `fit` saw none of them.
+        """Whether it is certain that `fit` saw no value of a column.
+
+        Missing values do not count; if all values are missing, the result is False. Rare
+        categories are not stored. So if `fit` saw rare categories, a text counts as seen if
+        `categories` has texts, and any other value if `categories` has values other than text.
 
         Parameters
         ----------
@@ -324,12 +320,6 @@ class OneHot:
         Returns
         -------
         bool
-            - False if all values are missing.
-            - False if a value is one of `categories`, or stands for the same number as one.
-            - False if `fit` saw rare categories, and a value may be one of them. Rare categories
-              are not stored. So a value counts as possibly rare if it is a text and `categories`
-              has texts, or if it is no text and `categories` has others than texts.
-            - True in all other cases.
         """
         code_of = {category: code for code, category in enumerate(self.categories)}
         if any(value in code_of for value in values if value is not None):
@@ -357,11 +347,9 @@ class OneHot:
 class ColumnPreprocessor(Preprocessor):
     """The built-in preprocessor of tables: numeric columns are scaled, categories are one-hot.
 
-    Numeric columns are imputed by their centre and scaled (:mod:`skkd.preprocessing.scaling`).
-    Centre and scale are computed with the sample weights. Categorical columns are encoded by
-    :class:`OneHot`; a missing value is a category of its own if `fit` saw missing values. The
-    inputs of the network are the scaled numbers, then the bins of numeric columns if there are
-    any, then the one-hot indicators.
+    A missing number is replaced by the centre of its column (:mod:`skkd.preprocessing.scaling`). A
+    missing category is a category of its own if `fit` saw missing values. The inputs of the
+    network are the scaled numbers, then the bins of numeric columns, then the one-hot indicators.
     """
 
     numeric: np.ndarray  #: indices of the numeric columns
@@ -390,11 +378,7 @@ class ColumnPreprocessor(Preprocessor):
 
     @property
     def inputs(self) -> Any:
-        """A description of the network's inputs, to compare two preprocessors.
-
-        It holds the numeric columns, the columns with normal scores, the column of each bin, and
-        the categories of each categorical column.
-        """
+        """Numeric columns, columns with normal scores, columns of bins, and categories."""
         bins = [] if self.bins is None else self.bins.column.tolist()
         categories = [(one.column, one.categories, one.rare) for one in self.one_hot]
         return self.numeric.tolist(), sorted(self.normal_scores), bins, categories
@@ -467,7 +451,7 @@ class ColumnPreprocessor(Preprocessor):
         return numbers
 
     def warn_of_unknown(self, rows: Any, names: Any = None, argument: str = "X") -> None:
-        """Warn of each categorical column in which no value is a category known from `fit`.
+        """Warn of each categorical column in which no value was seen in `fit`.
 
         Parameters
         ----------
@@ -557,7 +541,7 @@ class TransformerPreprocessor(Preprocessor):
 
 @contextmanager
 def _refused_if_too_large() -> Iterator[None]:
-    """Context: if a transformer fails on an integer too large for a float, raise ValueError."""
+    """Context in which an OverflowError of a transformer becomes a ValueError."""
     try:
         yield
     except OverflowError as error:

@@ -11,7 +11,7 @@ Robust scaling is followed by :func:`smooth_clip`. Holzmüller et al. (2024), "B
 default", arXiv:2407.04491, compare eight ways to scale in table B.2 and choose these two steps
 together. They suit columns with some outliers, but not columns with heavy tails. With "robust",
 a column with heavy tails is therefore replaced by its normal scores
-(:mod:`skkd.preprocessing.heavy_tails`), which are clipped too.
+(:mod:`skkd.preprocessing.heavy_tails`). The scores are clipped too.
 """
 
 from collections.abc import Callable, Iterable
@@ -66,24 +66,17 @@ def fit_scaling(
     numeric: np.ndarray,
     sample_weight: np.ndarray | None,
 ) -> Scaling:
-    """Compute centre, scale and normal scores of numeric columns. Missing values do not count.
+    """Compute centre, scale and normal scores of numeric columns.
 
-    Constant columns and columns without any number are special:
-
-    - The centre of a column without any number is 0.
-    - With "robust", the scale is infinite, so that the network always gets 0.
-    - With "standard", the scale is 1, so that the network can learn from other values that
-      `partial_fit` may bring. As these may have any size, the preprocessor clips such columns,
-      which are listed in ``Scaling.of_no_width``.
-
-    A sparse matrix gives the same result as the dense array of its values.
+    Missing values do not count. The scale of a constant column, or of a column without any number,
+    is infinite with "robust" and 1 with "standard". A sparse matrix gives the same result as the
+    dense array of its values.
 
     Parameters
     ----------
     scaling : {"robust", "standard"}
     blocks : callable
-        ``blocks(rows, sample_weight)`` yields consecutive blocks of rows, each with its
-        weights.
+        ``blocks(rows, sample_weight)`` yields blocks of rows, each with its sample weights.
     rows : ndarray, sparse matrix or Table
     numeric : ndarray of int
         Indices of the numeric columns.
@@ -100,6 +93,8 @@ def fit_scaling(
         return _robust(by_column(rows), numeric, sample_weight)
     centre, scale, deviation = _mean_and_deviation(blocks, rows, numeric, sample_weight)
     all_missing = np.isnan(centre)
+    # With scale 1 the network can learn from other values that `partial_fit` may bring. They may
+    # have any size, so the preprocessor clips the columns `of_no_width`.
     return Scaling(
         np.where(all_missing, 0.0, centre),
         np.where(all_missing, 1.0, scale),
@@ -134,7 +129,9 @@ def standardise(values: np.ndarray, centre: np.ndarray, scale: np.ndarray) -> np
 
 
 def smooth_clip(scaled: np.ndarray) -> np.ndarray:
-    r"""Squash values smoothly to the range from -3 to 3, in place. Values near 0 hardly change.
+    r"""Squash values smoothly to the range from -3 to 3, in place.
+
+    Values near 0 hardly change.
 
     .. math:: x \mapsto x / \sqrt{1 + (x/3)^2}
 
@@ -164,16 +161,13 @@ def smooth_clip(scaled: np.ndarray) -> np.ndarray:
 def _mean_and_deviation(
     blocks: Blocks, rows: Any, numeric: np.ndarray, sample_weight: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Compute mean, scale and standard deviation of each numeric column with StandardScaler.
-
-    Scale and standard deviation differ in constant columns, where StandardScaler sets the scale
-    to 1. The mean of a column without any number is NaN.
-    """
+    """Compute mean, scale and standard deviation of each numeric column with StandardScaler."""
+    # Scale and deviation differ in constant columns, where StandardScaler sets the scale to 1.
     if sparse.issparse(rows):
         scaler = StandardScaler(with_mean=False)
         scaler.fit(rows.astype(np.float64), sample_weight=sample_weight)
         return scaler.mean_, scaler.scale_, np.sqrt(scaler.var_)
-    # scikit-learn divides 0 by 0 where a column holds no number at all.
+    # scikit-learn divides 0 by 0 where a column holds no number at all: the mean is NaN.
     with np.errstate(invalid="ignore", divide="ignore"):
         if isinstance(rows, Table):
             columns = [rows.columns[j].astype(np.float64).reshape(-1, 1) for j in numeric]
@@ -191,6 +185,7 @@ def _mean_and_deviation(
 
 
 def _robust(rows: Any, numeric: np.ndarray, sample_weight: np.ndarray | None) -> Scaling:
+    # With an infinite scale the network always gets 0.
     fitted = Scaling(np.zeros(len(numeric)), np.full(len(numeric), np.inf))
     for position, j in enumerate(numeric):
         half_range = _half_range_if_mostly_zeros(rows, j, sample_weight)
@@ -207,21 +202,15 @@ def _robust(rows: Any, numeric: np.ndarray, sample_weight: np.ndarray | None) ->
 
 
 def _median_and_width(values: np.ndarray, weight: np.ndarray | None) -> tuple[float, float, bool]:
-    """Compute the median and the width of a column, and whether its tails are heavy.
-
-    Tails are judged by :func:`is_heavy_tailed`, which measures distances from the median in a unit.
-
-    - If the quartiles differ: the width and the unit are the distance between the quartiles.
-    - If the quartiles are equal, but not all values: the width is half the range of the values.
-      The unit is the median of all distances from the median that are not 0.
-    - If all values are equal: the width is infinite, and the tails are not heavy.
-    """
+    """Compute the median and the width of a column, and whether its tails are heavy."""
     lower, median, upper = quantiles(values, weight, QUARTILES)
     with np.errstate(over="ignore"):
         width = min(upper - lower, np.finfo(np.float64).max)
         distance = np.abs(values - median)
     if width:
         return median, width, is_heavy_tailed(distance, width, weight)
+    # The quartiles are equal. So the width is half the range of the values, and the tails are
+    # judged in another unit: the median of all distances from the median that are not 0.
     half_range = values.max() / 2 - values.min() / 2
     if not half_range:
         return median, np.inf, False
@@ -232,12 +221,9 @@ def _median_and_width(values: np.ndarray, weight: np.ndarray | None) -> tuple[fl
 
 
 def _half_range_if_mostly_zeros(rows: Any, j: int, weight: np.ndarray | None) -> float | None:
-    """Return half the range of a sparse column if it is almost all zeros, else None.
-
-    Such a column has too few nonzero values for a heavy tail, so its median is 0 and its width
-    is known without quantiles. The result is infinite if all values are 0. This shortcut saves
-    time: a word-count matrix may have a hundred thousand such columns.
-    """
+    """Return half the range of a sparse column if it is almost all zeros, else None."""
+    # A shortcut without quantiles: a word-count matrix may have a hundred thousand such columns.
+    # Their median is 0, and they have too few nonzero values for a heavy tail.
     if not sparse.issparse(rows):
         return None
     stored = slice(rows.indptr[j], rows.indptr[j + 1])

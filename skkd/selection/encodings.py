@@ -1,4 +1,7 @@
-"""Encodings of numeric columns: which are compared, and the preprocessor that uses one."""
+"""Encodings of numeric columns: which a selection compares, and the preprocessor that uses one.
+
+An encoding adds inputs to the network: it spreads the numbers of a column over bins.
+"""
 
 from typing import Any
 
@@ -22,8 +25,9 @@ MOST_COLUMNS, FEWEST_ROWS = 100, 2000
 def may_add_bins(config: Config, reader: RowReader, n_rows: int) -> bool:
     """Whether to try an encoding that spreads every numeric column over bins.
 
-    It helps only narrow networks: those with at most ``skkd.presets.NARROW`` units in each
-    hidden layer.
+    It is tried only if `numeric_encoding` is "auto". The network must have hidden layers, all of
+    at most ``skkd.presets.NARROW`` units, because only narrow networks gain. The table must keep
+    to the limits `FEWEST_ROWS` and `MOST_COLUMNS`.
 
     Parameters
     ----------
@@ -35,11 +39,6 @@ def may_add_bins(config: Config, reader: RowReader, n_rows: int) -> bool:
     Returns
     -------
     bool
-        True if all these hold:
-
-        - `numeric_encoding` is "auto";
-        - the network is narrow and has at least one hidden layer;
-        - the table has at least `FEWEST_ROWS` rows and at most `MOST_COLUMNS` columns.
     """
     may_choose = "numeric_encoding" in config.left_auto and config.is_narrow
     has_hidden_layer = bool(config.layer_sizes)  # softmax regression stays linear
@@ -57,24 +56,21 @@ def competing_encodings(
     config : Config
     rows : ndarray, sparse matrix or Table
     thresholds : dict or None
-        Thresholds of the teacher's trees, by column. None without them.
+        Thresholds of the teacher's trees, by column; None if there are none.
     with_bins : bool, default=False
         Whether to add an encoding that spreads every numeric column over bins.
 
     Returns
     -------
     list of (skkd.preprocessing.PiecewiseLinear or None)
-        One or two encodings. None stands for plain numbers, without bins.
-
-        - First, the configured encoding. For sparse rows "auto" means None.
-        - With `with_bins`, unless the first is None: the added encoding. Its bins lie between
-          the thresholds if there are any, else between quantiles.
+        The configured encoding first. None stands for plain numbers, without bins.
     """
     encoding = resolve_encoding("numeric_encoding", config.numeric_encoding)
     if "numeric_encoding" in config.left_auto and sparse.issparse(rows):
         return [None]
     if encoding is None or not with_bins:
         return [encoding]
+    # The bins lie between the thresholds or, without any, between quantiles.
     return [encoding, TeacherBins() if thresholds else PiecewiseLinear()]
 
 
@@ -86,7 +82,7 @@ def preprocessor_for(
     encoding: PiecewiseLinear | None,
     thresholds: dict | None,
 ) -> Preprocessor:
-    """Fit the configured preprocessor to the training rows, with a given encoding of numbers.
+    """Fit the configured preprocessor to the training rows, with one encoding of numbers.
 
     Parameters
     ----------
@@ -98,7 +94,7 @@ def preprocessor_for(
     encoding : skkd.preprocessing.PiecewiseLinear or None
         None for plain numbers, without bins.
     thresholds : dict or None
-        Thresholds of the teacher's trees, by column. None without them.
+        Thresholds of the teacher's trees, by column; None if there are none.
 
     Returns
     -------

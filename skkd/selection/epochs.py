@@ -2,16 +2,18 @@
 
 On a noisy table a network overfits after a few epochs; on a clean one it improves to the last.
 In some schedules (CosLog, CosineRestarts) the learning rate falls to its minimum several times.
-The numbers of epochs at which it does are compared, and a single training reaches them all, one
-after another. The rule selects the largest number of epochs with a held-out loss close to the
-lowest one: the difference is at most its standard error. As this error is large for few held-out
+The numbers of epochs at which it does are compared: a single training reaches them all, one
+after another.
+
+The rule selects the largest number of epochs whose held-out loss is close to the lowest one. Close
+means that the difference is at most its standard error. As this error is large for few held-out
 rows, the difference must also be within a fixed tolerance.
 
-Before the losses are compared, the logits after each number of epochs are divided by the
-temperature that gives the lowest log-loss on the held-out rows. The confidence of a network
-changes with the epochs and with label smoothing, and should not make a less accurate network win
-(Berta, Holzmüller, Jordan and Bach 2025, "Rethinking early stopping: refine, then calibrate",
-arXiv:2501.19195). The fitted network gets the temperature of the selected number of epochs.
+Before a loss is computed, the logits are divided by the temperature that gives the lowest log-loss
+on the held-out rows. The confidence of a network changes with the epochs and with label smoothing,
+and should not make a less accurate network win (Berta, Holzmüller, Jordan and Bach 2025,
+"Rethinking early stopping: refine, then calibrate", arXiv:2501.19195). The fitted network gets the
+temperature of the selected number of epochs.
 """
 
 from typing import Any
@@ -43,7 +45,8 @@ RELATIVE_TOLERANCE, ABSOLUTE_TOLERANCE = 1.05, 0.005
 class EpochChoice:
     """Selects the number of epochs of a training by held-out log-losses.
 
-    Call :meth:`judge` after each number of epochs to compare.
+    Call :meth:`judge` after each number of epochs to compare. Each loss is computed at the
+    temperature for which it is lowest.
 
     Parameters
     ----------
@@ -59,11 +62,9 @@ class EpochChoice:
     temperature : float
         The temperature at which the log-loss is lowest after `n_epochs` epochs.
     losses : dict of int to float
-        By number of epochs: the log-loss of the held-out rows, at the best temperature for this
-        number of epochs.
+        The log-loss of the held-out rows, by number of epochs.
     row_losses : dict of int to ndarray of shape (n_rows,)
-        By number of epochs: the log-loss of each held-out row, at the same temperature as in
-        `losses`.
+        The log-loss of each held-out row, by number of epochs.
     """
 
     def __init__(self, labels: np.ndarray, weights: np.ndarray) -> None:
@@ -87,9 +88,9 @@ class EpochChoice:
         return bool(min(self.losses.values()) >= -shares @ np.log(shares))
 
     def judge(self, epoch: int, logits: np.ndarray) -> bool:
-        """Record the loss after an epoch, and select this number of epochs if it is good.
+        """Record the loss after a number of epochs, and select this number if the loss is low.
 
-        It is good if the loss is close to the lowest one so far.
+        Low means close to the lowest loss so far.
 
         Parameters
         ----------
@@ -101,8 +102,8 @@ class EpochChoice:
         Returns
         -------
         bool
-            Whether to stop training: True if the loss is higher than the lowest one so far by
-            more than the standard error of the difference.
+            Whether to stop training: True if the loss is higher than the lowest one so far by more
+            than the standard error of the difference.
         """
         weights = self.weights
         row_losses, temperature = self._row_losses(logits)
@@ -130,22 +131,21 @@ class EpochChoice:
         loss : float
             The log-loss of the other classifier, at its own best temperature.
         is_worse : bool
-            Whether this loss is higher than the network's by more than the standard error of
-            the difference.
+            Whether its loss is higher than the network's by more than one standard error.
         """
         theirs, _ = self._row_losses(logits)
         loses = is_worse(theirs - self.row_losses[self.n_epochs], self.weights)
         return float(np.average(theirs, weights=self.weights)), loses
 
     def _row_losses(self, logits: np.ndarray) -> tuple[np.ndarray, float]:
-        """The log-loss of each held-out row at the best temperature, and this temperature."""
+        """Compute each row's log-loss at the best temperature, and return this temperature, too."""
         temperature = best_temperature(logits, self.labels, self.weights)
         log_p = log_softmax(logits / temperature)
         return -log_p[np.arange(len(self.labels)), self.labels], temperature
 
 
 def is_worse(differences: np.ndarray, weights: np.ndarray, errors: float = 1.0) -> bool:
-    """Whether the weighted mean difference is above zero by more than `errors` standard errors.
+    """Whether the weighted mean of differences is more than `errors` standard errors above 0.
 
     Parameters
     ----------

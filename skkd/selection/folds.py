@@ -1,4 +1,7 @@
-"""Folds: some rows are held out, and candidates are trained on the others."""
+"""Folds: how rows are held out, and how candidates are trained on the remaining rows.
+
+A candidate is something that a network learns from, such as the labels or a teacher.
+"""
 
 import math
 from collections.abc import Callable
@@ -61,8 +64,7 @@ class FoldTrainer:
     config : Config
     fold : Fold
     encodings : list of (PiecewiseLinear or None)
-        Encodings of numbers; None stands for plain numbers, without bins. A preprocessor is
-        fitted for each of them.
+        Encodings of numbers; None stands for plain numbers, without bins.
     reader : RowReader
         It has read the rows.
     classes : ndarray of shape (n_classes,)
@@ -75,8 +77,7 @@ class FoldTrainer:
     Attributes
     ----------
     transfer_rows : dict of str to Dataset
-        Rows of transfer sets that were made for this fold, by name of the candidate. Rows that
-        are made anew for each epoch are not kept.
+        The rows of the transfer sets that were made for this fold, by name of the candidate.
     """
 
     def __init__(
@@ -104,7 +105,7 @@ class FoldTrainer:
         self.transfer_rows: dict[str, Dataset] = {}
 
     def dataset(self, name: str) -> Dataset:
-        """All rows that a candidate is trained on, including those of its transfer set.
+        """Return all rows that a candidate is trained on, including those of its transfer set.
 
         Parameters
         ----------
@@ -119,7 +120,7 @@ class FoldTrainer:
         if candidate.transfer_set is None:
             return candidate.dataset(self.train)
         rows = self.transfer_rows.get(name) or candidate.transfer_set.rows_beside(self.train)
-        if rows.fresh_rows is None:
+        if rows.fresh_rows is None:  # else they are made anew for each epoch
             self.transfer_rows[name] = rows
         return candidate.dataset(self.train, rows)
 
@@ -142,13 +143,11 @@ class FoldTrainer:
         dataset : Dataset
             The rows to train on, from :meth:`dataset`.
         n_epochs : int or None
-            Number of epochs, without those of `previous`. None means `max_epochs` of the
-            configuration.
+            Number of epochs, without those of `previous`; None means the configured `max_epochs`.
         previous : TrainingResult or None
             The training to continue; None trains from the beginning.
         on_epoch : callable or None
-            Called after each epoch with (record, result), returns whether to stop; see
-            :func:`skkd.training.fit.fit_dataset`.
+            Called after each epoch, see :func:`skkd.training.fit.fit_dataset`.
 
         Returns
         -------
@@ -178,7 +177,7 @@ class FoldTrainer:
         encoding: PiecewiseLinear | None,
         on_epoch: Callable | None,
     ) -> Callable:
-        """A function to call after each epoch: it updates the bar, then calls `on_epoch`."""
+        """Return a function to call after each epoch: it updates the bar and calls `on_epoch`."""
         inputs = f", {encoding or 'plain numbers'}" if len(self.preprocessors) > 1 else ""
         title = f"trying {candidate.name}{inputs}{self.where}"
 

@@ -1,6 +1,7 @@
 """The plan of a fit: which candidate, encoding and number of epochs to use on all rows.
 
-They are selected on held-out rows if there are enough rows.
+A candidate is something that the network learns from, such as the labels or a teacher. If there
+are enough rows, the plan is selected on held-out rows.
 """
 
 from contextlib import AbstractContextManager, closing, nullcontext
@@ -40,15 +41,13 @@ class Plan:
     n_epochs : int
         Upper bound of the number of epochs, including those of `start`.
     temperature : float, default=1.0
-        The logits are divided by it if nothing was selected (`choice` is None). Otherwise it is
-        not used: see :meth:`temperature_for`.
+        Divides the logits if nothing was selected; see :meth:`temperature_for`.
     choice : Trial, default=None
         The trial of the selected candidate; None if nothing was selected.
     start : skkd.training.result.TrainingResult, default=None
         The training to continue; None trains from the beginning.
     transfer_rows : Dataset, default=None
-        Rows of the candidate's transfer set that were made during the selection; None if there
-        are none.
+        The candidate's transfer set, if it was made during the selection.
     """
 
     candidate: Candidate
@@ -67,18 +66,16 @@ class Plan:
         return self.n_epochs - state.get("epochs_done", 0)
 
     def temperature_for(self, n_epochs: int | None) -> float:
-        """The temperature by which to divide the logits after `n_epochs` epochs on all rows.
+        """Return the temperature by which to divide the logits after `n_epochs` epochs on all rows.
 
-        - If nothing was selected: `temperature`.
-        - If the candidate is calibrated and `n_epochs` is the selected number of epochs: the
-          temperature that was measured on held-out rows after this number of epochs.
-        - In all other cases: 1.
+        It was measured on held-out rows, after the selected number of epochs. If `n_epochs` differs
+        from this number, or the candidate is not calibrated, it is 1. If nothing was selected, it
+        is `temperature`.
 
         Parameters
         ----------
         n_epochs : int or None
-            The number of epochs of the final fit. None if early stopping decided which epoch
-            to keep.
+            The number of epochs of the final fit; None if early stopping chose the epoch to keep.
 
         Returns
         -------
@@ -125,8 +122,7 @@ def make_plan(
         It has read the rows.
     seeds : Seeds
     reports_epochs : bool, default=False
-        Whether callbacks are called after each epoch. If True, the final fit to all rows trains
-        from the beginning, and does not continue a training of the selection.
+        Whether callbacks watch each epoch; the final fit then trains from the beginning.
 
     Returns
     -------
@@ -167,11 +163,7 @@ def _select(
     reader: RowReader,
     seeds: Seeds,
 ) -> tuple[Trial | None, Dataset | None]:
-    """Train all candidates, and return the trial that is best on held-out rows.
-
-    Also return the rows of the best candidate's transfer set if the final fit to all rows can
-    reuse them, else None. If too few rows are held out, return (None, None) without any training.
-    """
+    """Train all candidates; return the best trial, and the rows of its transfer set for reuse."""
     splits = held_out_splits(config, data, seeds.split)
     n_rows = sum(effective_rows(held_out.targets["weights"]) for _, held_out in splits)
     if n_rows < FEWEST_HELD_OUT:
@@ -187,7 +179,7 @@ def _select(
     with _bar(config) as bar:
         trainers = [
             FoldTrainer(config, fold, encodings, reader, data.classes, seeds, bar, where)
-            for fold, where in zip(folds, _numbered(len(folds)), strict=True)
+            for fold, where in zip(folds, _fold_titles(len(folds)), strict=True)
         ]
         encodings = _with_different_inputs(trainers[0].preprocessors)
         choices = Choices(candidates, encodings, choices.lengths)
@@ -207,19 +199,19 @@ def _select(
 
 
 def _bar(config: Config) -> AbstractContextManager[ProgressBar | None]:
-    """A progress bar of the selection, if `verbose` is set."""
+    """Context with a progress bar for the selection, or with None if `verbose` is not set."""
     if not config.verbose:
         return nullcontext()
     return closing(ProgressBar(None, verbose=1, title="selecting"))
 
 
-def _numbered(n_folds: int) -> list[str]:
-    """Text with the number of each fold, for the bar's title; empty for a single fold."""
+def _fold_titles(n_folds: int) -> list[str]:
+    """Number the folds for the bar's title; the text for a single fold is empty."""
     return [f", fold {k + 1} of {n_folds}" if n_folds > 1 else "" for k in range(n_folds)]
 
 
 def _summary(choice: Trial) -> str:
-    """Text for the progress bar that tells what was selected."""
+    """Tell in one line, for the progress bar, what was selected."""
     losses = choice.losses_by_name
     lowest = min(losses, key=losses.__getitem__)
     taken = f"selected {choice.candidate.name}, {choice.n_epochs} epochs"
@@ -231,33 +223,20 @@ def _summary(choice: Trial) -> str:
 def _with_different_inputs(
     preprocessors: dict[PiecewiseLinear | None, Preprocessor],
 ) -> list[PiecewiseLinear | None]:
-    """List the encodings without those that change nothing.
-
-    The first encoding is kept. Another one is kept if its preprocessor gives the network another
-    number of inputs than that of the first.
-    """
+    """List the first encoding, and those with another number of network inputs than the first."""
     first, *others = preprocessors
     width = preprocessors[first].n_features
     return [first, *(other for other in others if preprocessors[other].n_features != width)]
 
 
 def _may_go_on_from_selection(plan: Plan, data: FitData) -> bool:
-    """Whether the final fit to all rows may continue a training of the selection.
-
-    The held-out rows are then used in the later epochs only. True if all these hold:
-
-    - The selection kept the start of such a training, see `start` of :class:`Trial`.
-    - The selection kept the rows of the candidate's transfer set. It keeps none if they are made
-      anew for each epoch: they would have to be made a second time.
-    - The transfer set has at least twice as many rows as are held out.
-    - At least half of the epochs are still to come.
-    - The preprocessor of the final fit gives the network the same inputs.
-    - There are no validation rows for early stopping: their loss is recorded from the first epoch
-      on.
-    """
+    """Whether the final fit to all rows may continue a training of the selection."""
     choice, transfer_rows = plan.choice, plan.transfer_rows
+    # A transfer set that is made anew for each epoch was not kept, and would be made twice. The
+    # loss of validation rows (`data.valid`) must be recorded from the first epoch on.
     if choice is None or choice.start is None or transfer_rows is None or data.valid is not None:
         return False
+    # The held-out rows are used in the later epochs only: these must be at least half of all.
     is_long = choice.n_epochs >= 2 * len(choice.start.history)
     are_few = 2 * len(choice.labels) <= len(transfer_rows)
     has_same_inputs = plan.preprocessor.has_same_inputs_as(choice.start.network.preprocessor)
@@ -265,13 +244,10 @@ def _may_go_on_from_selection(plan: Plan, data: FitData) -> bool:
 
 
 def _lengths(config: Config) -> list[int]:
-    """The numbers of epochs that the selection compares, in ascending order.
-
-    They are the epochs at which the learning rate falls to its minimum. If the user gave
-    `max_epochs`, the list holds only this number. With early stopping it is empty.
-    """
+    """Return the numbers of epochs that the selection compares, in ascending order."""
     if config.early_stopping:
         return []
     if "max_epochs" not in config.left_auto:
         return [config.max_epochs]
+    # The epochs at which the learning rate falls to its minimum.
     return resolve_schedule("lr_decay", config.lr_decay).ends(config.max_epochs)

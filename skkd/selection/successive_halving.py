@@ -4,27 +4,26 @@ A candidate is something to learn from: labels alone, a teacher, or a teacher an
 Each candidate is trained on the training rows of each fold. The one with the lowest log-loss of
 true labels on the held-out rows is then trained again on all rows.
 
-To spend little training on candidates that lose, they are compared at up to three rungs, and
-only those that stay are trained on until the next rung. A rung is a number of epochs: the rungs
-are the last three of those that may be selected (Jamieson and Talwalkar 2016, "Non-stochastic best
-arm identification and hyperparameter optimization", arXiv:1502.07943).
+Candidates are compared at up to three rungs, and only those that stay are trained on until the
+next rung. A rung is a number of epochs: the rungs are the last three of those that may be selected
+(Jamieson and Talwalkar 2016, "Non-stochastic best arm identification and hyperparameter
+optimization", arXiv:1502.07943).
 
-A candidate can have a required margin: its loss is multiplied by a factor above 1 before it is
-compared, because its teacher may have seen the held-out rows. Two kinds of candidates stay after
-a rung:
+If the teacher of a candidate may have seen the held-out rows, the candidate's loss is multiplied
+by a factor above 1, its required margin, before it is compared. Two kinds of candidates stay
+after a rung:
 
-- The best one, which has the lowest multiplied loss.
-- Those with the lowest plain losses, which are not multiplied: two after the first of three
-  rungs, one after the second. They are kept because a transfer set, which may have a margin, gains
-  most in the last epochs. But one of them is stopped if it could not overtake the best: if its
-  multiplied loss would still be higher after its loss had fallen once more by as much as it fell
-  the last time.
+- The best one, which has the lowest loss after this multiplication.
+- Those with the lowest losses before the multiplication: two after the first of three rungs, one
+  after the second. A transfer set gains most in the last epochs, and its margin should not stop it
+  earlier. But a candidate is stopped if it could not overtake the best even if its loss fell once
+  more by as much as it fell the last time.
 
-Before all this, encodings of numbers are compared at the first rung. Only one candidate is trained
-for this: the one in which the teacher has the lowest weight, because a teacher that has seen the
-held-out rows would favour bins at its own thresholds. Another encoding replaces the first one
-only if it is better by more than `CLEARLY` standard errors, because it makes the network larger.
-All candidates then use the best encoding.
+Encodings of numbers are compared first, at the first rung. Only one candidate is trained for this:
+the one in which the teacher has the lowest weight, because a teacher that has seen the held-out
+rows would favour bins at its own thresholds. Another encoding replaces the first one only if it is
+better by more than `CLEARLY` standard errors, because it makes the network larger. All candidates
+then use the best encoding.
 """
 
 from collections.abc import Callable, Sequence
@@ -58,8 +57,7 @@ class Choices:
         Encodings of numbers; None stands for plain numbers, without bins. The first is used
         unless another is clearly better.
     lengths : list of int
-        The numbers of epochs to choose from, in ascending order. If the list is empty, no number
-        is chosen: each training runs until early stopping ends it, and then its loss is compared.
+        The numbers of epochs to choose from, in ascending order; empty with early stopping.
     """
 
     candidates: list[Candidate]
@@ -86,7 +84,7 @@ class Training:
         self.result: Any = None
 
     def go_on(self, n_epochs: int | None, on_epoch: Callable | None) -> None:
-        """Train for `n_epochs` more epochs; the parameters are those of :meth:`FoldTrainer.fit`."""
+        """Train for `n_epochs` more epochs, with the parameters of :meth:`FoldTrainer.fit`."""
         if self.dataset is None:
             self.dataset = self.fold.dataset(self.candidate.name)
         earlier = self.result
@@ -105,7 +103,7 @@ class Training:
 
 
 def _with_earlier_epochs(on_epoch: Callable, earlier: Any) -> Callable:
-    """Wrap `on_epoch`, so that its `result` includes the epochs of an earlier training."""
+    """Wrap `on_epoch`, so that the results it gets include the epochs of an earlier training."""
 
     def after_epoch(record: dict, result: Callable) -> bool:
         return on_epoch(record, lambda: result().preceded_by(earlier))
@@ -116,6 +114,8 @@ def _with_earlier_epochs(on_epoch: Callable, earlier: Any) -> Callable:
 class Trial(EpochChoice):
     """The training of one candidate, and its losses on the held-out rows.
 
+    The candidate is trained on each fold, and the held-out rows of all folds are pooled.
+
     Parameters
     ----------
     candidate : Candidate
@@ -124,8 +124,6 @@ class Trial(EpochChoice):
     lengths : list of int
         Numbers of epochs to choose from, in ascending order; see :class:`Choices`.
     folds : list of FoldTrainer
-        The candidate is trained on each fold, and the held-out rows of all folds are pooled. The
-        loss after a number of epochs is computed when all these trainings have reached it.
 
     Attributes
     ----------
@@ -134,15 +132,12 @@ class Trial(EpochChoice):
     is_over : bool
         Whether training has ended: all epochs are done, or the loss rose clearly.
     start : skkd.training.result.TrainingResult or None
-        An earlier state of the training: with `lengths` 4, 13 and 30, of which 30 is selected,
-        the state after 13 epochs. The final fit to all rows may continue from there. None if the
-        selected number is the first in `lengths`, or if there are several folds. After the
-        selection only the best trial keeps it.
+        The training as it was at the number before the selected one in `lengths`; the final fit
+        may continue it. None if there is no such number, or if there are several folds.
     teacher_logits : ndarray of shape (n_rows, n_classes) or None
         The teacher's logits for the held-out rows; None without a teacher.
     trials : dict of str to Trial
-        The trials of all candidates, by name. Only the best trial gets them, after the
-        selection.
+        The trials of all candidates, by name. Only the best trial gets them, after the selection.
     """
 
     def __init__(
@@ -173,10 +168,10 @@ class Trial(EpochChoice):
         Parameters
         ----------
         end : int or None
-            None trains until early stopping or `max_epochs` ends the training, and records
-            only the loss at its end.
+            None trains until early stopping or `max_epochs` ends the training.
         """
         parts = [end]
+        # With several folds, all must reach a number of epochs before it can be judged.
         if len(self.trainings) > 1 and end is not None:
             parts = [length for length in self.lengths if length <= end]
         for part in parts:
@@ -205,11 +200,9 @@ class Trial(EpochChoice):
 
     @property
     def projected_loss(self) -> float:
-        """The loss at the next number of epochs, if it falls as much as it did the last time.
-
-        With only one loss so far no fall is known. It is 0 then, so that the trial is not stopped.
-        """
+        """The loss at the next number of epochs, if it falls as much as it did the last time."""
         *earlier, last = self.losses.values()
+        # With only one loss no fall is known: 0 lets the trial go on.
         return 2 * last - earlier[-1] if earlier else 0.0
 
     @property
@@ -231,18 +224,17 @@ class Trial(EpochChoice):
         return self.judge(self.n_done, np.concatenate(logits))
 
     def release(self, keeps_start: bool = False) -> None:
-        """Free rows and networks, and keep the losses; the trial cannot be trained further.
+        """Free rows and networks, after which the trial cannot be trained further.
 
-        If `keeps_start` is True, keep `start`, too.
+        The losses are kept and, with `keeps_start`, also `start`.
         """
         self.trainings, self._latest = [], None
         self.start = self.start if keeps_start else None
 
     def is_better_than(self, rival: "Trial") -> bool:
-        """Whether this trial's loss is clearly lower than a rival's.
+        """Whether this trial's loss is lower than a rival's by more than `CLEARLY` standard errors.
 
-        Clearly means by more than `CLEARLY` standard errors. Each of the two losses is the one
-        after the number of epochs that the trial itself has selected.
+        The loss of each trial is the one after the number of epochs that the trial has selected.
         """
         ours, theirs = (trial.row_losses[trial.n_epochs] for trial in (self, rival))
         return is_worse(theirs - ours, self.weights, errors=CLEARLY)
@@ -256,10 +248,8 @@ def choose(choices: Choices, folds: list[FoldTrainer], is_seen: bool = False) ->
     choices : Choices
     folds : list of FoldTrainer
     is_seen : bool, default=False
-        Whether the table is small and the teacher may have seen the held-out rows. The
-        teacher's soft labels of similar rows then reveal some of the held-out labels, and
-        longer training exploits this. So if True, no candidate is trained for more epochs than
-        are best for labels alone.
+        Whether the table is small and the teacher may have seen the held-out rows. If True, no
+        candidate is trained for more epochs than are best for labels alone.
 
     Returns
     -------
@@ -274,6 +264,8 @@ def choose(choices: Choices, folds: list[FoldTrainer], is_seen: bool = False) ->
     rest = [candidate for candidate in candidates if candidate is not first]
     running = [leader, *(Trial(one, leader.encoding, lengths, folds) for one in rest)]
     trials = {trial.candidate.name: trial for trial in running}
+    # The teacher's soft labels of similar rows reveal some of the labels of held-out rows that it
+    # has seen, and longer training exploits this.
     limits_length = is_seen and first.alpha == 0 and len(lengths) > 1
     best = _best_of(running, rungs, leader if limits_length else None)
     best.trials = trials
@@ -281,13 +273,9 @@ def choose(choices: Choices, folds: list[FoldTrainer], is_seen: bool = False) ->
 
 
 def _best_encoded(trials: list[Trial], rung: int | None) -> Trial:
-    """Train all trials until `rung`, and return the one with the best encoding.
-
-    This is the first trial, unless another is clearly better. A single trial is returned without
-    training. `rung` is a number of epochs; None trains until early stopping ends the training.
-    """
+    """Train all trials until `rung`, and return the one with the best encoding."""
     leader, *others = trials
-    if others:
+    if others:  # else there is nothing to compare
         leader.go_on_until(rung)
     for trial in others:
         trial.go_on_until(rung)
@@ -298,27 +286,12 @@ def _best_encoded(trials: list[Trial], rung: int | None) -> Trial:
 
 
 def _best_of(running: list[Trial], rungs: Sequence[int | None], reference: Trial | None) -> Trial:
-    """Run successive halving, and return the best trial.
-
-    Parameters
-    ----------
-    running : list of Trial
-        After each rung the best of them stays, and of the others at most as many as there are
-        later rungs.
-    rungs : sequence of (int or None)
-        Numbers of epochs, in ascending order. ``[None]`` trains each trial until early stopping
-        ends its training.
-    reference : Trial or None
-        The trial of labels alone: no trial is trained for more epochs than are best for it. It
-        is trained first at each rung, even after it has lost. None for no such limit.
-
-    Returns
-    -------
-    Trial
-    """
+    """Run successive halving, and return the best trial."""
     for n_rungs_to_come, rung in zip(reversed(range(len(rungs))), rungs, strict=True):
         if len(running) == 1:
             rung = rungs[-1]
+        # The reference is the trial of labels alone: no trial is trained for more epochs than are
+        # best for it. It is trained even after it has lost.
         if reference is not None:
             reference.go_on_until(rung)
             rung = reference.n_epochs if reference.is_over else rung
@@ -337,10 +310,7 @@ def _best_of(running: list[Trial], rungs: Sequence[int | None], reference: Trial
 
 
 def _best_and_hopeful(trials: list[Trial], n_most: int) -> tuple[Trial, list[Trial]]:
-    """Return the best trial, margins included, and others that may still overtake it.
-
-    The others are among the `n_most` trials of the lowest loss without margins.
-    """
+    """Return the best trial, and up to `n_most` trials that may still overtake it."""
     margin = _required_margins(trials)
     best = min(trials, key=lambda trial: trial.loss * margin[trial])
     lowest = sorted(trials, key=lambda trial: trial.loss)[:n_most]
@@ -349,14 +319,10 @@ def _best_and_hopeful(trials: list[Trial], n_most: int) -> tuple[Trial, list[Tri
 
 
 def _required_margins(trials: list[Trial]) -> dict[Trial, float]:
-    """The factor by which each trial's loss is multiplied before it is compared.
-
-    The candidates without a margin are compared first. If the best of them uses the teacher, the
-    teacher is trusted, and the factors are the smaller `required_margin_if_trusted`. If not, they
-    are `required_margin`.
-    """
+    """Return the factor by which each trial's loss is multiplied before it is compared."""
     without_margin = [trial for trial in trials if trial.candidate.required_margin <= 1]
     best = min(without_margin, key=lambda trial: trial.loss, default=None)
+    # The teacher is trusted, and factors are smaller, if the best of these candidates uses it.
     is_trusted = best is not None and best.candidate.alpha > 0
     name = "required_margin_if_trusted" if is_trusted else "required_margin"
     return {trial: getattr(trial.candidate, name) for trial in trials}

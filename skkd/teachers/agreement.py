@@ -24,10 +24,7 @@ def agreement_with(
     weights: np.ndarray | None = None,
     was_fitted_on_rows: bool = False,
 ) -> float:
-    """Balanced accuracy of a teacher's most likely classes. Warns if it is no better than chance.
-
-    Plain accuracy is not used: if some classes are rare, even a good teacher may be less
-    accurate than a model that always predicts the most frequent class.
+    """Balanced accuracy of a teacher's most likely classes, with a warning at chance level.
 
     Parameters
     ----------
@@ -38,7 +35,7 @@ def agreement_with(
     weights : ndarray of shape (n_rows,), default=None
         Sample weights.
     was_fitted_on_rows : bool, default=False
-        Whether the teacher was fitted on these rows. The advice in the warning depends on it.
+        Whether the teacher was fitted on these rows; the advice in the warning depends on it.
 
     Returns
     -------
@@ -48,6 +45,8 @@ def agreement_with(
     weights = np.ones(len(codes)) if weights is None else weights
     if not weights.any():
         return float("nan")
+    # Balanced, because if some classes are rare, even a good teacher may be less accurate than
+    # a model that always predicts the most frequent class.
     agreement = _balanced_accuracy(codes, probabilities.argmax(axis=1), weights)
     if len(codes) >= FEWEST_ROWS and _is_chance(agreement, probabilities, codes, weights):
         advice = (
@@ -66,16 +65,7 @@ def agreement_with(
 def _is_chance(
     agreement: float, probabilities: np.ndarray, codes: np.ndarray, weights: np.ndarray
 ) -> bool:
-    """Whether a teacher is no better than chance, given its balanced accuracy `agreement`.
-
-    `codes` are the labels.
-
-    - If only one class occurs in `codes`: False.
-    - If no class is rare: True if `agreement` is at chance level.
-    - If a class is rare: True if two balanced accuracies are at chance level. The first is
-      `agreement`. For the second, each probability is divided by the mean of its column, and
-      the class of the highest ratio counts as predicted.
-    """
+    """Whether a teacher with the balanced accuracy `agreement` is no better than chance."""
     shares = np.bincount(codes, weights)
     shares = shares[shares > 0] / shares.sum()
     chance = 1 / len(shares) + 0.05
@@ -85,14 +75,14 @@ def _is_chance(
         return True
     # Even a good teacher may never give a rare class the highest probability. But it gives
     # the class a higher probability in rows of that class than in other rows. So each
-    # probability is divided by its mean over all rows.
+    # probability is divided by its mean over all rows, and the highest ratio predicts the class.
     usual = np.maximum(probabilities.mean(axis=0), np.finfo(np.float64).tiny)
     by_ratio = (probabilities / usual).argmax(axis=1)
     return _balanced_accuracy(codes, by_ratio, weights) <= chance
 
 
 def _balanced_accuracy(codes: np.ndarray, predicted: np.ndarray, weights: np.ndarray) -> float:
-    """The mean recall over the classes that occur in `codes` (the labels), with row weights."""
+    """The mean recall over the classes that occur in the labels, with sample weights."""
     rows = np.bincount(codes, weights)
     hits = np.bincount(codes, weights * (predicted == codes))
     return float((hits[rows > 0] / rows[rows > 0]).mean())

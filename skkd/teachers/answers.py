@@ -44,7 +44,7 @@ def labels_of(teacher: Any) -> np.ndarray | None:
 
 
 def _as_array(classes: Any) -> np.ndarray:
-    """Class labels as an array. Numbers in a list that also holds text stay numbers."""
+    """Class labels as an array, in which numbers stay numbers even if other labels are text."""
     if str(getattr(classes, "dtype", "")) in ("Int128", "UInt128"):  # NumPy has no such type
         return np.array(plain_values(classes), dtype=object)
     labels = np.asarray(classes)
@@ -56,17 +56,15 @@ def _as_array(classes: Any) -> np.ndarray:
 def read_answer(answer: Any, classes: Any, n_rows: int) -> Answer:
     """Read the output of a teacher: its numbers, and the class of each column.
 
-    - If `classes` is None, the columns keep their order, and their names are the classes.
-    - Otherwise, columns with names are sorted into the order of `classes`. Columns without
-      names must already be in this order.
+    Columns with names are sorted into the order of `classes`. Columns without names must be in
+    this order already. If `classes` is None, the columns keep their order.
 
     Parameters
     ----------
     answer : array-like or table of shape (n_rows, n_columns)
         The object that the teacher returned.
     classes : ndarray of shape (n_columns,), list of shape (n_columns,) or None
-        The classes in the order that the result will have: an array of class labels, or a
-        list of the column names of an earlier output of the teacher. None if not known.
+        Class labels, or a list of the column names of an earlier output; None if not known.
     n_rows : int
         Number of rows that the output must have.
 
@@ -74,8 +72,7 @@ def read_answer(answer: Any, classes: Any, n_rows: int) -> Answer:
     -------
     array : ndarray of shape (n_rows, n_columns), float64
     classes : ndarray of shape (n_columns,), list of shape (n_columns,) or None
-        The class of each column of `array`: the argument `classes` or, if that is None, the
-        list of the column names of `answer`. None if `answer` has no column names either.
+        The argument `classes` or, if that is None, the column names of `answer`, if any.
 
     Examples
     --------
@@ -99,12 +96,11 @@ def in_order_of(answer: Any, array: np.ndarray, classes: Any) -> np.ndarray:
     Parameters
     ----------
     answer : array-like or table of shape (n_rows, n_columns)
-        The object that the teacher returned. Its column names are read.
+        The object that the teacher returned, with or without column names.
     array : ndarray of shape (n_rows, n_columns)
         The numbers in `answer`.
     classes : ndarray of shape (n_columns,), or list of names
-        The order to sort into: an array of class labels, or a list of the column names of an
-        earlier output of the teacher.
+        Class labels, or a list of the column names of an earlier output of the teacher.
 
     Returns
     -------

@@ -1,19 +1,19 @@
 """A cache of teachers' predictions, because teachers are slow and searches repeat their calls.
 
 A grid search over 50 settings on 5 folds fits 250 students, but calls the teacher for only
-5 different sets of rows. Within bounds on memory, each process caches
+5 different sets of rows. Each process caches, up to a limit of memory,
 
-- the predictions of a frozen teacher, which the user has fitted, as long as the teacher exists
-  and is unchanged (the cache holds it by a weak reference);
+- the predictions of a frozen teacher, which the user has fitted, until the teacher changes or
+  is deleted (the cache holds it by a weak reference);
 - each teacher that skkd has fitted on some rows, with its predictions for these rows.
 
-With a joblib `memory`, this cache is also kept on disk and shared between processes and
-sessions. It then consists of pickles, which run code when they are read, so its folder is
-private to the user.
+With a joblib `memory`, predictions and fitted teachers are also kept on disk, where all
+processes and later sessions find them. The files are pickles, which run code when they are
+read. So their folder is private to the user.
 
 Teachers and rows are compared by a hash of their content (:mod:`skkd.teachers.hashing`): two
-arrays with equal numbers count as the same rows. A teacher that cannot be hashed is not
-cached: it is called each time.
+arrays with equal numbers count as the same rows. A teacher that cannot be hashed is called
+each time.
 """
 
 import os
@@ -51,15 +51,15 @@ TEACHER_BYTES = 2**29
 
 @dataclass
 class _Answer:
-    """A teacher's predictions for some rows, and their key in a joblib memory, if known."""
+    """A teacher's predictions for some rows."""
 
     value: Answer
-    key: str | None = None
+    key: str | None = None  # in a joblib memory, if known
 
 
 @dataclass
 class _Record:
-    """The cache entry of one frozen teacher: its fingerprint and its predictions."""
+    """The cache entry of one frozen teacher, with its predictions for all sets of rows."""
 
     teacher: weakref.ref
     state: str | None = None  # fingerprint of the teacher after the last call
@@ -85,14 +85,14 @@ def remembered_answer(
 ) -> Answer:
     """A frozen teacher's predictions for some rows, from the cache or else from a new call.
 
-    The result of a new call is cached.
+    The result of a new call is cached. If the teacher has changed since its last call here, its
+    cached predictions are dropped. A change that the call itself makes (to a counter, say) does
+    not count.
 
     Parameters
     ----------
     teacher : object
-        The cache holds it by a weak reference. If anything in the teacher has changed since
-        its last call here, its cached predictions are dropped. A change that the call itself
-        makes (to a counter, say) does not count.
+        The cache holds it by a weak reference.
     X : array-like or table
         The rows.
     ask : callable
@@ -133,9 +133,8 @@ def remembered_answer(
 def series_of_calls(teacher: Any) -> Iterator[None]:
     """A context for several calls of a frozen teacher that does not change between them.
 
-    Inside it, :func:`remembered_answer` does not check the teacher for changes at each call,
-    because hashing a large forest takes longer than predicting with it. The teacher is
-    hashed at the beginning and at the end only, so a change in between goes unnoticed.
+    Inside it, :func:`remembered_answer` does not check the teacher for changes. This saves time,
+    because hashing a large forest takes longer than predicting with it.
 
     Parameters
     ----------
@@ -162,19 +161,15 @@ def remembered_teacher(
 ) -> tuple[Any, Answer]:
     """A fitted teacher and its predictions, from the cache or else from a new fit.
 
-    The result of a new fit is cached.
+    The result of a new fit is cached. If the teacher contains functions or classes that the user
+    wrote, and their code has changed since the last fit, the cached results are dropped.
 
     Parameters
     ----------
     unfitted : estimator
-        The teacher before fitting. Its class and its parameters, seeds included, are part of
-        the cache key. It may contain functions or classes that the user wrote. If their code
-        has changed since the end of the last fit here, all cached results of teachers that
-        contain the same functions and classes are dropped. So a change that the fit itself
-        makes (to a counter in a class, say) does not count.
+        The teacher before fitting; its class and parameters, seeds included, are in the cache key.
     data : tuple
-        The rest of the cache key: the rows, labels and weights, and other arguments of the
-        fit.
+        The rest of the cache key: rows, labels, weights, and other arguments of the fit.
     fit_and_ask : callable
         () -> (fitted teacher, (probabilities, classes)). Makes a new fit.
     memory : joblib.Memory, default=None
@@ -183,8 +178,7 @@ def remembered_teacher(
     Returns
     -------
     teacher : estimator
-        The fitted teacher. A later call with equal arguments returns the same object, unless
-        the object has been changed in between.
+        The fitted teacher; while it is cached, each call returns the same object.
     answer : (probabilities, classes)
         Its predictions, as `fit_and_ask` returned them.
     """
@@ -209,6 +203,7 @@ def remembered_teacher(
         key = fingerprint((_state_in_any_session(unfitted), data_hash))
     teacher, answer = _stored(memory, key, fit_and_ask)
     with _lock:
+        # After the fit, so that a change by the fit itself (of a counter, say) does not count.
         _state_of_code[code_ids] = fingerprint(code)
     _keep_fitted((code_ids, unfitted_hash), teacher, _read_only(answer), key)
     return teacher, answer
@@ -228,6 +223,8 @@ def forget():
 def as_memory(memory: Any) -> Any:
     """Turn the value of the parameter `memory` into a joblib Memory.
 
+    If the folder does not exist, it is made so that only the user can enter it.
+
     Parameters
     ----------
     memory : None, str, path-like or object with a `cache` method
@@ -235,9 +232,7 @@ def as_memory(memory: Any) -> Any:
     Returns
     -------
     object with a `cache` method, or None
-        - If `memory` is None or has a `cache` method: `memory` itself.
-        - If `memory` is a str or path: a new joblib Memory in this folder. The folder is made
-          if it does not exist, with access for the user alone.
+        `memory` itself or, for a path, a new joblib Memory in this folder.
 
     Raises
     ------
@@ -274,27 +269,21 @@ if hasattr(os, "register_at_fork"):
 
 
 def _record_of(teacher: Any) -> _Record | None:
-    """Return the cache entry of a frozen teacher, and make it if there is none.
-
-    The result is None if Python allows no weak reference to the teacher.
-    """
+    """The cache entry of a frozen teacher, which is made if there is none."""
     with _lock:
         found = _records.get(id(teacher))
         if found is None or found.teacher() is not teacher:
             try:
                 found = _records[id(teacher)] = _Record(weakref.ref(teacher))
-            except TypeError:
+            except TypeError:  # Python allows no weak reference to it
                 return None
         _records.move_to_end(id(teacher))
         return found
 
 
 def _look_for_changes(record: _Record, teacher: Any) -> None:
-    """Drop the cached predictions of a teacher that has changed since its last call.
-
-    Nothing is checked within a `series_of_calls`.
-    """
-    if record.n_series:
+    """Drop the cached predictions of a teacher that has changed since its last call."""
+    if record.n_series:  # within `series_of_calls` the teacher does not change
         return
     state = fingerprint(teacher)
     if state != record.state:
@@ -303,13 +292,8 @@ def _look_for_changes(record: _Record, teacher: Any) -> None:
 
 
 def _note_state(record: _Record, teacher: Any) -> None:
-    """Record the teacher's fingerprint after a call, or after a series of calls.
-
-    A call may change the teacher (by counting its calls, say). The next `_look_for_changes`
-    compares with the fingerprint after the call, so such a change does not count.
-
-    Nothing is recorded within a `series_of_calls`, or if the teacher cannot be hashed.
-    """
+    """Store the teacher's fingerprint after a call, to find later changes of the teacher."""
+    # The call itself may change the teacher (by counting its calls, say). That does not count.
     if not record.n_series and record.state is not None:
         record.state = fingerprint(teacher)
 
@@ -350,7 +334,7 @@ def _read_only(answer: Answer) -> Answer:
 
 
 def _unremembered(compute: Callable[[], Any], teacher: Any, memory: Any) -> Any:
-    """Return `compute()`, which cannot be cached; warn if the user has set a `memory`."""
+    """Compute a result that cannot be cached, with a warning if the user has set a `memory`."""
     if memory is not None:
         warn(
             f"memory keeps no answers of teacher, a {type(teacher).__name__}: it or the rows hold "
@@ -360,10 +344,7 @@ def _unremembered(compute: Callable[[], Any], teacher: Any, memory: Any) -> Any:
 
 
 def _lasting_state(record: _Record, teacher: Any) -> str | None:
-    """The teacher's fingerprint for a joblib memory, or None if the teacher cannot be hashed.
-
-    Within a `series_of_calls` it is computed only once.
-    """
+    """The teacher's fingerprint for a joblib memory, computed once in a `series_of_calls`."""
     if not record.n_series:
         return _state_in_any_session(teacher)
     if record.lasting_state is None:
@@ -372,10 +353,7 @@ def _lasting_state(record: _Record, teacher: Any) -> str | None:
 
 
 def _state_in_any_session(teacher: Any) -> str | None:
-    """A fingerprint of a teacher for a joblib memory, or None if the teacher cannot be hashed.
-
-    It is equal in all processes with the same versions of the libraries.
-    """
+    """A fingerprint of a teacher that is equal in all processes with the same library versions."""
     with suppress(Exception):  # the pickling of a foreign object may raise any error
         # The pickle of an unpickled object may differ from the first pickle. Later pickles do
         # not change any more. A worker process already holds an unpickled teacher, so the
@@ -385,20 +363,12 @@ def _state_in_any_session(teacher: Any) -> str | None:
 
 
 def _stored(memory: Any, key: str | None, compute: Callable[[], Any]) -> Any:
-    """Return the result of `compute()`, from disk if it is there.
-
-    - If `memory` is None: calls `compute`, and stores nothing. `key` may be None, too.
-    - If `memory` holds a result under `key`: reads it, and does not call `compute`.
-    - Otherwise: calls `compute`, and stores the result under `key`.
-    """
+    """Read the result of `compute` from disk or, if it is not there, compute and store it."""
     return compute() if memory is None else _on_disk(memory)(key, compute)
 
 
 def _store(memory: Any, key: str | None, result: Any) -> None:
-    """Write a result to disk under `key`, unless `memory` holds one under this key already.
-
-    Does nothing if `memory` is None.
-    """
+    """Write a result to disk, unless there is one with this key already."""
     if memory is None:
         return
     is_stored = getattr(_on_disk(memory), "check_call_in_cache", None)
@@ -411,7 +381,7 @@ def _on_disk(memory: Any) -> Any:
 
 
 def _computed(key: str | None, compute: Callable[[], Any]) -> Any:
-    """Return `compute()`. joblib stores the results of this function by `key` alone."""
+    """Return `compute()`; joblib stores the result under the key."""
     return compute()
 
 

@@ -38,23 +38,22 @@ def fit_and_ask(
 ) -> tuple[Any, list[MemberLabels]]:
     """Fit a clone of a teacher, and return it with its soft labels of X.
 
+    Frozen parts inside a model stay fitted in the clone.
+
     Parameters
     ----------
     teacher : estimator or list of (estimator, float)
-        One model, or a list of (model, weight). In each case an unfitted copy of the model is
-        fitted, even if the model is fitted already, or frozen (in a FrozenEstimator). The
-        model itself stays as it is. But frozen parts inside a model stay fitted in the copy.
+        One model, or a list of (model, weight); they may be fitted or frozen, and are not changed.
     X, y : array-like
         The training rows, and their labels.
     sample_weight : array-like or None
         Passed to `fit` of the teacher if it takes weights; else there is a warning.
     seed : int
-        Seeds are drawn from it, one for each `random_state` of the teacher that is None.
+        Seed for each `random_state` of the teacher that is None.
     asks : bool, default=True
-        Whether the fitted clone predicts X. If not, the soft labels have no rows.
+        Whether the fitted clone predicts X; if not, the soft labels have no rows.
     remember : bool, default=True
-        Whether fitted clones are cached, so that the same teacher is fitted to the same rows
-        only once.
+        Whether fitted clones are cached.
     memory : joblib.Memory, default=None
         Caches the fitted clones on disk, too, where all processes share them.
     **settings
@@ -111,8 +110,7 @@ def seeded_clones(
     Returns
     -------
     iterator of estimator
-        Endless. The first copy is made when this function is called, each further copy when
-        the iterator reaches it.
+        Endless.
     """
     before = copy.deepcopy(random_state)
     first = seeded_clone(teacher, random_state, otherwise)
@@ -154,30 +152,19 @@ def seeded_clone(
 
 
 def _can_be_cloned(teacher: Any) -> bool:
-    """Whether a teacher has `fit`, and a `get_params` that returns a dict.
-
-    It is not enough that `get_params` exists: some objects have an attribute of any name. So it
-    is called.
-    """
+    """Whether a teacher has `fit`, and a `get_params` that returns a dict."""
     if isinstance(teacher, type) or not (
         hasattr(teacher, "fit") and hasattr(teacher, "get_params")
     ):
         return False
-    return isinstance(teacher.get_params(deep=False), dict)
+    return isinstance(teacher.get_params(deep=False), dict)  # `hasattr` may be true of any name
 
 
 def part_that_stays_fitted(model: Any) -> str | None:
     """Find a part of a model that was fitted with labels and stays fitted in a clone.
 
-    Such a part may have learned the labels of held-out rows. So a clone of the model cannot be
-    fitted without these rows. A model has such a part if one of its parameters, nested ones
-    included, is
-
-    - a frozen estimator that was fitted with labels, such as a frozen classifier in a
-      StackingClassifier, or the teacher of a DistilledClassifier; or
-    - ``cv="prefit"``, which means that the estimator beside it is fitted already.
-
-    Frozen transformers that were fitted without labels do not count.
+    Such a part may have learned the labels of held-out rows. It is a frozen estimator that was
+    fitted with labels, or the estimator in a model with ``cv="prefit"``.
 
     Parameters
     ----------
@@ -186,7 +173,7 @@ def part_that_stays_fitted(model: Any) -> str | None:
     Returns
     -------
     str or None
-        The name of the first such parameter, in alphabetical order. None if there is none.
+        The name of its parameter, or that of the `cv`; None if there is no such part.
     """
     for name, part in sorted(model.get_params().items()):
         is_prefit = name.split("__")[-1] == "cv" and isinstance(part, str) and part == "prefit"
@@ -226,7 +213,7 @@ def _was_fitted_with_labels(part: Any) -> bool:
 
 
 def weights_for(teacher: Any, sample_weight: Any) -> dict[str, Any]:
-    """The keyword arguments that pass weights to a teacher's `fit`.
+    """The keyword arguments that pass sample weights to a teacher's `fit`.
 
     Parameters
     ----------
@@ -236,8 +223,7 @@ def weights_for(teacher: Any, sample_weight: Any) -> dict[str, Any]:
     Returns
     -------
     dict of str to array-like
-        Empty if `sample_weight` is None. Also empty if the teacher takes no weights, and then
-        there is a warning.
+        Empty if there are no weights; also empty, with a warning, if the teacher takes none.
     """
     if sample_weight is None:
         return {}
@@ -252,15 +238,7 @@ def weights_for(teacher: Any, sample_weight: Any) -> dict[str, Any]:
 
 
 def _part_without(model: Any) -> str:
-    """Name the member that keeps a model from taking sample weights, for a warning.
-
-    Returns text such as " (nor does its knn, a KNeighborsClassifier)". For a Pipeline, the
-    members of its last step are looked at. The text is empty in these cases:
-
-    - The model has no members.
-    - Each of its members takes sample weights.
-    - Metadata routing is on. Then the user's requests decide who gets weights.
-    """
+    """Text for a warning, to name the member that takes no sample weights; may be empty."""
     if get_config()["enable_metadata_routing"]:  # then the user's requests decide
         return ""
     if isinstance(model, Pipeline):
@@ -274,10 +252,7 @@ def _part_without(model: Any) -> str:
 
 
 def _members_to_weigh(model: Any) -> list[tuple[str, Any]]:
-    """The members of a VotingClassifier or StackingClassifier, as (name, estimator).
-
-    Such a model takes sample weights only if all its members do. Empty for other models.
-    """
+    """The (name, estimator) pairs of a voting or stacking model; empty for other models."""
     if not isinstance(model, (VotingClassifier, StackingClassifier)):
         return []
     members = [
@@ -288,10 +263,7 @@ def _members_to_weigh(model: Any) -> list[tuple[str, Any]]:
 
 
 def _name_of_weights(model: Any) -> str | None:
-    """The keyword for sample weights in a model's `fit`, or None if it takes no weights.
-
-    For a Pipeline this is the keyword of its last step, for example "svc__sample_weight".
-    """
+    """The keyword for sample weights in a model's `fit`, or None if it takes no weights."""
     members = _members_to_weigh(model)
     if not members and has_fit_parameter(model, "sample_weight"):
         return "sample_weight"
@@ -302,10 +274,11 @@ def _name_of_weights(model: Any) -> str | None:
     if isinstance(model, Pipeline):
         step, last = model.steps[-1]
         name = _name_of_weights(last)
-        return None if name is None else f"{step}__{name}"
+        return None if name is None else f"{step}__{name}"  # as "svc__sample_weight"
     is_search = hasattr(model, "estimator") and hasattr(model, "error_score")
     if is_search:  # its `fit` passes all arguments on
         return _name_of_weights(model.estimator)
+    # A voting or stacking model takes weights only if all its members do.
     if members and all(_name_of_weights(part) == "sample_weight" for _, part in members):
         return "sample_weight"
     return None

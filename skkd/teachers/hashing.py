@@ -23,6 +23,9 @@ __all__ = ["fingerprint", "fingerprint_and_code", "pickled_bytes"]
 def fingerprint(content: Any) -> str | None:
     """A hash of the content of any object, or None if the object cannot be pickled.
 
+    Different content gives different hashes. Code that a function uses from other modules, and
+    code written in C, are not part of the content.
+
     Parameters
     ----------
     content : object
@@ -30,12 +33,7 @@ def fingerprint(content: Any) -> str | None:
     Returns
     -------
     str or None
-        None if the object cannot be pickled. Otherwise:
-
-        - Objects of different content have different hashes. But two kinds of code do not
-          count as content: code that a function uses from other modules, and code written
-          in C.
-        - Objects of equal content usually have equal hashes, but not always.
+        Equal content usually gives equal hashes, but not always.
 
     Examples
     --------
@@ -52,8 +50,8 @@ def fingerprint_and_code(content: Any) -> tuple[str | None, list]:
     """Hash an object without the user's code, and list that code.
 
     The user's code means the functions and classes inside the object that the user may edit.
-    Only their names are part of the hash. So a new hash means that the object itself has changed.
-    To look for changes of the user's code, call :func:`fingerprint` with the returned list.
+    Only their names are part of the hash. To hash the code, pass the returned list to
+    :func:`fingerprint`.
 
     Parameters
     ----------
@@ -78,10 +76,7 @@ def pickled_bytes(content: Any) -> int | None:
 
 
 def _dump(content: Any, sink: "_Sink", code: list | None = None) -> bool:
-    """Pickle an object into a sink, and return whether that worked.
-
-    `code` is passed to `_ContentPickler`.
-    """
+    """Pickle an object into a sink, and return whether that worked."""
     try:
         _ContentPickler(sink, code).dump(content)
     except Exception:  # the pickling of a foreign object may raise any error
@@ -90,14 +85,10 @@ def _dump(content: Any, sink: "_Sink", code: list | None = None) -> bool:
 
 
 class _Sink:
-    """A file object that stores nothing of what is written to it.
-
-    It counts the bytes in `n_bytes`, and updates `digest` with them: a hash object of `hashlib`,
-    or None to hash nothing.
-    """
+    """A file object that counts and hashes the bytes written to it, and does not store them."""
 
     def __init__(self, digest: Any = None) -> None:
-        self.digest = digest
+        self.digest = digest  # a hash object of `hashlib`; None hashes nothing
         self.n_bytes = 0
 
     def write(self, data: Any) -> None:
@@ -110,15 +101,11 @@ class _Sink:
 
 
 class _ContentPickler(pickle.Pickler):
-    """A pickler that writes the user's functions and classes by content, not by name.
-
-    If a list `code` is given, the pickler writes only the names of these functions and classes,
-    and appends the functions and classes themselves to the list.
-    """
+    """A pickler that writes the user's functions and classes by content, not by name."""
 
     def __init__(self, sink: _Sink, code: list | None = None) -> None:
         super().__init__(sink, protocol=5, buffer_callback=sink.write_buffer)
-        self.code = code
+        self.code = code  # if a list, the user's code is appended here, and its name is written
 
     def reducer_override(self, thing: Any) -> Any:
         content = _content_of(thing)
@@ -132,7 +119,7 @@ class _ContentPickler(pickle.Pickler):
 
 
 def _content_of(thing: Any) -> tuple | None:
-    """The content that is hashed in place of an object's pickle; None if its pickle is hashed."""
+    """The content to hash in place of an object's pickle, or None to hash the pickle."""
     if isinstance(thing, types.FunctionType):
         return _content_of_function(thing) if _may_be_edited(thing) else None
     if isinstance(thing, type):
@@ -188,11 +175,8 @@ def _content_of_class(cls: type) -> tuple:
 
 
 def _may_be_edited(thing: Any) -> bool:
-    """Whether the user may edit a function or class while Python runs.
-
-    True if it belongs to no installed library, or if it cannot be imported by its name (a lambda,
-    or a class inside a function). False for all others.
-    """
+    """Whether the user may edit a function or class while Python runs."""
+    # "<" is in the names of lambdas, and of functions and classes inside a function.
     return "<" in thing.__qualname__ or not _is_library(thing.__module__)
 
 
@@ -210,11 +194,7 @@ def _is_library(module: str | None) -> bool:
 
 
 def _is_on_record(package: str, path: str) -> bool:
-    """Whether the file at `path` belongs to an installed package with the import name `package`.
-
-    The installer lists the files of each package in a RECORD file. So the folder need not be
-    named site-packages.
-    """
+    """Whether the file at `path` is listed in the RECORD file of an installed package."""
     module = Path(path)
     folder = module.parent.parent if module.stem == "__init__" else module.parent
     starts = (f"{package}/", f"{package}.")

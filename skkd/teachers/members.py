@@ -20,8 +20,7 @@ __all__ = ["MemberLabels", "freeze", "input_tags_of", "is_fitted", "members_of",
 class MemberLabels:
     """The soft labels that one member of a teacher gives to all rows.
 
-    The columns are those that the member returned. They are not yet in the order of the
-    student's classes.
+    The columns are in the member's own order, not yet in that of the student's classes.
     """
 
     probabilities: np.ndarray  #: (n_rows, n_columns), float64
@@ -94,13 +93,14 @@ def members_of(teacher: Any) -> list[tuple[Any, float]]:
 
 
 def is_fitted(teacher: Any) -> bool:
-    """Whether a teacher is fitted. A teacher counts as fitted if this cannot be found out.
+    """Whether a teacher is fitted; it counts as fitted if this cannot be found out.
+
+    Frozen objects count as fitted, and so do objects without `fit` or `get_params`, such as
+    functions. A list counts as fitted if all its members do.
 
     Parameters
     ----------
     teacher : object
-        A frozen object counts as fitted, and so does an object without `fit` or
-        `get_params`, such as a function. A list counts as fitted if all its members do.
 
     Returns
     -------
@@ -131,7 +131,7 @@ def input_tags_of(teacher: Any) -> InputTags:
     Returns
     -------
     sklearn.utils.InputTags
-        For a list, what all its members accept. A teacher without tags accepts anything.
+        For a list, what all its members accept; anything for a teacher without tags.
     """
     try:
         members = members_of(teacher)

@@ -1,18 +1,17 @@
-"""Out-of-bag labels: soft labels by those members of an ensemble that were not fitted on the row.
+"""Out-of-bag labels: ensemble members label the rows that they were not fitted on.
 
-A teacher's predictions for the rows it was fitted on are hardly soft: a forest is almost
-certain of each row. In bagging, however, every member is fitted to a random sample of the
-rows. The members whose sample lacks a row treat it like a new row (Breiman 1996, "Out-of-bag
-estimation"):
+A teacher is almost certain of the rows it was fitted on, so its soft labels of them are hardly
+soft. But in bagging, each member is fitted to a random sample of the rows. A row is new to the
+members whose sample lacks it (Breiman 1996, "Out-of-bag estimation"):
 
     p(i) = mean of p_b(x_i) over the members b whose sample lacks row i
 
 where x_i is row i, and p_b(x_i) are the class probabilities that member b predicts for it.
 
 This costs one prediction per member, and no fitting. It does not need ``oob_score=True``,
-because the sample of a member can be drawn again from its seed. The mean is over about a
-third of the members only. So these probabilities are a little noisier and less accurate
-than those for new rows.
+because the sample of a member can be drawn again from its seed. The mean is over only about
+a third of the members. So these probabilities are a little noisier and less accurate than the
+probabilities of new rows, which all members predict.
 """
 
 import copy
@@ -42,21 +41,17 @@ SHARE_MISPLACED = 0.01
 def has_out_of_bag(teacher: Any) -> bool:
     """Whether a teacher can give out-of-bag labels for the rows it was fitted on.
 
+    It can if it is a forest or BaggingClassifier with a member that was not fitted on all rows.
+    A Pipeline can if its last step can, and no earlier step resamples rows or uses the labels.
+
     Parameters
     ----------
     teacher : object
-        The fitted model. It may be frozen, a search, or a Pipeline.
+        The fitted model, which may be frozen, in a search, or in a Pipeline.
 
     Returns
     -------
     bool
-        - For a forest or `BaggingClassifier`: True if a member was not fitted on all rows (as
-          with ``bootstrap=True``).
-        - For a search or a FrozenEstimator: the result for the best or frozen estimator in it.
-        - For a Pipeline: False if a step before the last one resamples the rows, or was fitted
-          with labels (as a TargetEncoder or a feature selection is), because then no row is
-          out of bag. Otherwise, the result for the last step.
-        - For all other teachers: False.
 
     Examples
     --------
@@ -70,6 +65,7 @@ def has_out_of_bag(teacher: Any) -> bool:
     ensemble, steps = _ensemble_behind_steps(teacher)
     if not _is_bagged_classifier(ensemble):
         return False
+    # After such a step no row is out of bag: it has used the labels of all rows.
     if any(hasattr(step, "fit_resample") or sees_labels(step) for step in steps):
         return False
     return any(_misses_a_row(ensemble, bag) for _, bag, _ in _members(ensemble))
@@ -78,33 +74,29 @@ def has_out_of_bag(teacher: Any) -> bool:
 def out_of_bag(teacher: Any, X: Any, y: Any = None) -> Answer:
     """Out-of-bag probabilities of a bagged ensemble for the rows it was fitted on.
 
+    A row has no out-of-bag probabilities if every member was fitted on it. If `y` is given, a
+    row also has none if its class is missing from the samples of all its out-of-bag members.
+
     Parameters
     ----------
     teacher : estimator
         A fitted model for which :func:`has_out_of_bag` is true.
     X : array-like, sparse matrix or table of n_rows rows
-        The same rows that the teacher was fitted on, in the same order. An error is raised if X
-        has another number of rows. If the members are trees, each leaf stores how many rows it
-        got in the fit, so an error is also raised if it gets another number of rows of X.
+        The same rows that the teacher was fitted on, in the same order.
     y : array-like of shape (n_rows,), default=None
-        The labels of the rows. An out-of-bag member can only predict a probability of 0 for a
-        class that is missing from its sample. If the class of a row is missing from the samples
-        of all its out-of-bag members, the row becomes all zero in the result. If `y` is None,
-        it stays as predicted.
+        The labels of the rows.
 
     Returns
     -------
     probabilities : ndarray of shape (n_rows, n_classes), float64
-        A row is all zero if every member was fitted on it, or for the reason given at `y`. All
-        other rows equal ``oob_decision_function_``, bit for bit. A member without
-        `predict_proba` gives probability 1 to the class that it predicts.
+        A row that has none is all zero; the rest equals ``oob_decision_function_``, bit for bit.
     classes : ndarray of shape (n_classes,)
         The label of each column.
 
-    Notes
-    -----
-    In a Pipeline, the earlier steps transform the rows first. These steps were fitted on all
-    rows, but without labels.
+    Raises
+    ------
+    ValueError
+        If X has another number of rows, or its rows reach other leaves of trees than in the fit.
 
     Examples
     --------
@@ -148,18 +140,9 @@ def out_of_bag(teacher: Any, X: Any, y: Any = None) -> Answer:
 def _sum_over_members(
     ensemble: Any, X: Any, y: Any, tolerance: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Sum the probabilities of each row over its out-of-bag members.
-
-    Returns three arrays with one entry per row:
-
-    - total: the sum of the probabilities, of shape (n_rows, n_classes);
-    - n_members: the number of out-of-bag members;
-    - is_known: whether the class of the row occurs among the rows that one of these members was
-      fitted on. All true if `y` is None.
-
-    If the members are trees, raises an error if more than a share `tolerance` of the rows of X
-    reaches another leaf than in the fit.
-    """
+    """Sum the probabilities of each row over its out-of-bag members, and count these members."""
+    # is_known: whether one of these members was fitted on rows of the row's class. Members can
+    # only predict a probability of 0 for a class that is missing from their sample.
     n_rows = X.shape[0]
     codes = None if y is None else _codes(y, ensemble.classes_)
     total = np.zeros((n_rows, len(ensemble.classes_)))
@@ -181,16 +164,13 @@ def _sum_over_members(
 
 
 def _probabilities_by(member: Any, rows: Any, n_classes: int) -> np.ndarray:
-    """The probabilities of rows by one member of an ensemble, of shape (n_rows, n_classes).
-
-    A member without `predict_proba` gives probability 1 to the class that it predicts.
-    """
+    """The probabilities of rows by one member of an ensemble, of shape (n_rows, n_classes)."""
     probabilities = np.zeros((rows.shape[0], n_classes))
     if hasattr(member, "predict_proba"):
         # Members are fitted to class codes, so their classes are columns of the result.
         known = np.asarray(member.classes_).astype(np.intp)
         probabilities[:, known] = member.predict_proba(rows)
-    else:
+    else:  # probability 1 for the class that it predicts
         probabilities[
             np.arange(len(probabilities)), np.asarray(member.predict(rows)).astype(np.intp)
         ] = 1.0
@@ -207,10 +187,7 @@ def _codes(y: Any, classes: np.ndarray) -> np.ndarray:
 
 
 def _ensemble_behind_steps(teacher: Any) -> tuple[Any, list[Any]]:
-    """The final estimator inside a teacher, and the transformers that are applied to X before it.
-
-    Looks inside a FrozenEstimator, a fitted search and a Pipeline.
-    """
+    """The final estimator inside a teacher, and the transformers that are applied before it."""
     steps: list[Any] = []
     while True:
         if isinstance(teacher, FrozenEstimator):
@@ -225,16 +202,13 @@ def _ensemble_behind_steps(teacher: Any) -> tuple[Any, list[Any]]:
 
 
 def _has(thing: Any, name: str) -> bool:
-    """Whether an attribute really exists. For some objects `hasattr` is true of any name."""
+    """Whether an attribute exists, even for objects whose `hasattr` is true of any name."""
     return name in getattr(thing, "__dict__", ()) or hasattr(type(thing), name)
 
 
 def _is_forest(ensemble: Any) -> bool:
-    """Whether a bagged ensemble is a forest, and not a BaggingClassifier.
-
-    Only a BaggingClassifier stores a subset of the features for each member.
-    """
-    return not hasattr(ensemble, "estimators_features_")
+    """Whether a bagged ensemble is a forest, and not a BaggingClassifier."""
+    return not hasattr(ensemble, "estimators_features_")  # the features of Bagging's members
 
 
 def _is_bagged_classifier(ensemble: Any) -> bool:
@@ -249,11 +223,7 @@ def _is_bagged_classifier(ensemble: Any) -> bool:
 
 
 def _members(ensemble: Any) -> Iterator[tuple[Any, np.ndarray, np.ndarray | None]]:
-    """Yield (member, rows, features) for each fitted member of an ensemble.
-
-    `rows` are the indices of the rows that it was fitted on. `features` are the indices of the
-    columns that it was fitted on, or None if it was fitted on all columns.
-    """
+    """Yield each member of an ensemble, with the indices of its rows and columns (None: all)."""
     if not _is_forest(ensemble):
         yield from zip(
             ensemble.estimators_,
@@ -295,12 +265,7 @@ def _as_members_get_it(ensemble: Any, X: Any) -> Any:
 def _refuse_rows_it_was_not_fitted_on(
     tree: Any, X: Any, times_drawn: np.ndarray, features: np.ndarray | None, tolerance: float
 ) -> None:
-    """Raise an error if the leaves of a tree get other numbers of rows than when it was fitted.
-
-    `times_drawn` tells how often each row of X is in the tree's sample, and `features` which
-    columns the tree gets (None for all). `tolerance` is the share of rows that may be in another
-    leaf.
-    """
+    """Raise an error if the leaves of a tree get other numbers of rows than when it was fitted."""
     drawn = np.flatnonzero(times_drawn)
     rows = _rows(X, drawn, features)
     leaves = tree.apply(rows)

@@ -1,10 +1,10 @@
-"""Out-of-fold labels: soft labels of each row by a clone of the teacher fitted without that row.
+"""Out-of-fold labels: each row is labelled by a clone of the teacher fitted without that row.
 
-A teacher's predictions for the rows it was fitted on repeat what it has memorised. A teacher
-that merely stores its rows (nearest neighbours, in-context learners) returns their labels.
-So the rows are split into folds, and each fold is labelled by a clone that was fitted on the
-other folds. This is cross-fitting (Dao, Kamath, Syrgkanis and Mackey 2021, "Knowledge
-distillation as semiparametric inference", arXiv:2104.09732). It costs one fit per fold.
+A teacher has memorised the rows it was fitted on. If it merely stores them (nearest neighbours,
+in-context learners), it returns their labels. So the rows are split into folds. The rows of each
+fold are labelled by a clone that was fitted without this fold. This is cross-fitting (Dao,
+Kamath, Syrgkanis and Mackey 2021, "Knowledge distillation as semiparametric inference",
+arXiv:2104.09732). It costs one fit per fold.
 
 scikit-learn's `cross_val_predict` is not used. It writes a probability of 0 for a class that
 is missing from the training rows, encodes the labels again, and refuses a `cv` in which a row is
@@ -56,9 +56,9 @@ def out_of_fold(
     Parameters
     ----------
     teacher : estimator
-        One model. Unfitted copies of it are fitted, even if it is fitted already, or frozen (in
-        a FrozenEstimator). The model itself stays as it is. A model with a part inside that
-        would stay fitted in the copies is refused.
+        One model. Clones of it are fitted, even if it is fitted already, or frozen (in a
+        FrozenEstimator). The model itself is not changed. An error is raised if the model
+        contains a part that was fitted with labels and would stay fitted in the clones.
     X : array-like, sparse matrix or table of n_rows rows
         The rows in the form that the teacher takes.
     y : array-like of shape (n_rows,)
@@ -84,9 +84,9 @@ def out_of_fold(
     Returns
     -------
     probabilities : ndarray of shape (n_rows, n_classes), float64
-        For each row, the mean of the predictions of those folds in which the row is a test row
-        and its class occurs among the training rows. A row without such a fold is all zero, as
-        the first rows of a TimeSeriesSplit are.
+        For each row, the mean over the folds in which it is a test row and its class occurs
+        among the training rows. A row without such a fold is all zero. (In a TimeSeriesSplit,
+        for example, the first rows are never test rows.)
     classes : ndarray of shape (n_classes,)
         The sorted labels.
 
@@ -135,10 +135,10 @@ Folds = list[tuple[np.ndarray, np.ndarray]]
 
 
 class _Clones(NamedTuple):
-    """A teacher, and unfitted copies of it."""
+    """A teacher, and an endless iterator of unfitted copies of it."""
 
     teacher: Any
-    unfitted: Iterator[Any]  #: copies of the teacher, all with the same seeds
+    unfitted: Iterator[Any]  #: all with the same seeds
 
 
 def _answer_of_fold(
@@ -153,12 +153,7 @@ def _answer_of_fold(
 ) -> np.ndarray:
     """Predict the test rows of one fold by a clone fitted to the training rows.
 
-    `train` and `test` are indices of rows. `weights` are keyword arguments for `fit` that pass
-    sample weights, and `settings` are keyword arguments for `ask`.
-
-    Returns probabilities of shape (n_test, n_classes), with one column for each class of y. A
-    row is all zero if its class is missing from the training rows. If the training rows have only
-    one class, no clone is fitted, and all rows are zero.
+    A row of the result is all zero if its class is missing from the training rows.
     """
     classes, codes = classes_and_codes
     known = np.unique(codes[train])
@@ -189,15 +184,10 @@ def _fitted_clone(
 ) -> tuple[Any, bool]:
     """Fit a clone to the labels or, if it refuses them, to class codes.
 
-    - If no class is missing from the rows, `codes` is None. A clone is fitted to `labels`.
-    - If a class is missing, `codes` are the labels as numbers 0, 1, 2 ... without a gap. A clone
-      is fitted to `labels`. If its `fit` refuses them, another clone is fitted to `codes`.
-
-    `arguments` are further keyword arguments of `fit`. Returns the fitted clone, and whether it
-    was fitted to `codes`.
+    The second result tells whether the clone was fitted to the codes.
     """
     one, given = next(clones.unfitted), (rows, labels, arguments)
-    if codes is not None:  # the first fit must not change the rows of a second
+    if codes is not None:  # a class is missing; the first fit must not change the rows of a second
         copies = {name: copied(values) for name, values in arguments.items()}
         given = copied(rows), copied(labels), copies
     with with_note(f"Raised by fit of teacher, a {type(one).__name__}, on the rows of a fold."):
@@ -234,10 +224,7 @@ def _folds(
     groups: Any,
     cv: Any,
 ) -> Folds:
-    """The indices of the training rows and of the test rows of each fold.
-
-    No row is both a training row and a test row of a fold.
-    """
+    """The indices of the training rows and of the test rows of each fold."""
     if cv is None:
         check_integer("n_folds", n_folds, low=2)
         if groups is not None:
@@ -276,11 +263,9 @@ def _splits(
 
 
 def _folds_by_class(codes: np.ndarray, random_state: np.random.RandomState, n_folds: int) -> Folds:
-    """Random stratified folds.
-
-    The rows are shuffled, sorted by class, and assigned to the folds in turn. StratifiedKFold
-    is not used, because it warns of classes with fewer rows than folds.
-    """
+    """Random stratified folds."""
+    # The rows are shuffled, sorted by class, and assigned to the folds in turn. StratifiedKFold
+    # is not used, because it warns of classes with fewer rows than folds.
     shuffled = random_state.permutation(len(codes))
     in_classes = shuffled[np.argsort(codes[shuffled], kind="stable")]
     fold = np.empty(len(codes), dtype=np.intp)

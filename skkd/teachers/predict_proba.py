@@ -84,7 +84,7 @@ def ask(teacher: Any, X: Any, *, batch_size: int | None = None, progress: bool =
     X : array-like or table of n_rows rows
         The rows in the form that the teacher takes.
     batch_size : int, default=None
-        Rows per call; None makes one call.
+        Rows per call; None means all rows in one call.
     progress : bool, default=False
         Whether to show a progress bar over the rows.
 
@@ -128,7 +128,7 @@ def _joined(answers: list[np.ndarray]) -> np.ndarray:
 
 
 def _predicting_function(teacher: Any) -> Callable[[Any], Any]:
-    """The function that maps X to probabilities, depending on the kind of teacher."""
+    """The function that maps X to a teacher's probabilities."""
     if inspect.isclass(teacher):
         refuse("teacher", teacher, "a fitted classifier, not its class", TypeError)
     if hasattr(teacher, "predict_proba"):
@@ -149,10 +149,7 @@ def _predicting_function(teacher: Any) -> Callable[[Any], Any]:
 
 
 def _probabilities_of_scores(teacher: Any, X: Any) -> np.ndarray:
-    """Softmax of the scores of `decision_function`.
-
-    With two classes there may be a single score per row. It is the log-odds of the second class.
-    """
+    """Softmax of the scores of `decision_function`."""
     answer = teacher.decision_function(X)
     classes, scores = labels_of(teacher), as_array(answer)
     if classes is None:
@@ -160,13 +157,14 @@ def _probabilities_of_scores(teacher: Any, X: Any) -> np.ndarray:
             f"teacher, a {type(teacher).__name__}, has decision_function and no classes_: give it "
             "classes_, the label of each column, or predict_proba."
         )
-    if scores.ndim == 1:
+    if scores.ndim == 1:  # of two classes: the log-odds of the second one
         scores = np.stack([np.zeros_like(scores), scores], axis=1)
     elif scores.ndim == 2:
         scores = in_order_of(answer, scores, classes)
     else:
         check_shape(scores, _num_samples(X), answer=answer)
     n_classes = len(classes)
+    # For three classes the number of scores does not tell, because there are three pairs, too.
     if scores.shape[1] != n_classes or (n_classes == 3 and _is_one_vs_one(teacher)):
         raise ValueError(
             f"decision_function of teacher gives {scores.shape[1]} scores for {n_classes} classes "
@@ -177,10 +175,7 @@ def _probabilities_of_scores(teacher: Any, X: Any) -> np.ndarray:
 
 
 def _is_one_vs_one(teacher: Any) -> bool:
-    """Whether a teacher scores pairs of classes (``decision_function_shape="ovo"``).
-
-    For three classes the number of scores does not tell: there are three classes and three pairs.
-    """
+    """Whether a teacher scores pairs of classes (``decision_function_shape="ovo"``)."""
     if isinstance(teacher, Pipeline):
         return _is_one_vs_one(teacher.steps[-1][1])
     inside = unwrapped(getattr(teacher, "best_estimator_", teacher))
@@ -195,7 +190,7 @@ def _is_module(thing: Any) -> bool:
 
 
 def _probabilities_of_module(module: Any, X: Any) -> np.ndarray:
-    """Softmax of a torch module's logits. X gets the dtype and the device of the module."""
+    """Softmax of a torch module's logits."""
     import torch
 
     first = next(module.parameters(), torch.zeros(()))  # for its dtype and device
@@ -227,12 +222,8 @@ def _batches(X: Any, n_rows: int, size: int) -> Iterator[Any]:
 
 @contextmanager
 def _modes_restored(teacher: Any) -> Iterator[None]:
-    """A context for calling a teacher, after which torch modules are in the same mode as before.
-
-    If the teacher is a torch module, it is in eval mode within the context. If the teacher holds
-    a torch module (as a skorch net does), a call may change the mode of that module. In both
-    cases the end of the context restores the mode (train or eval) that was set before.
-    """
+    """A context that puts a torch module into eval mode, and at its end restores the old mode."""
+    # A teacher that holds a module (as a skorch net does) may change its mode in a call.
     held = [teacher, *getattr(teacher, "__dict__", {}).values()]
     modules = [module for module in held if _is_module(module)]
     if not modules:
@@ -263,7 +254,7 @@ if hasattr(os, "register_at_fork"):
 
 @contextmanager
 def _bar(n_rows: int, progress: bool) -> Iterator[Callable[[int], Any]]:
-    """A context with a progress bar over the rows. Yields the function that advances the bar."""
+    """A context with a progress bar over the rows; yields the function that advances the bar."""
     if not progress:
         yield lambda n_rows: None
         return
@@ -272,10 +263,8 @@ def _bar(n_rows: int, progress: bool) -> Iterator[Callable[[int], Any]]:
 
 
 def _refuse_other_columns(teacher: Any, X: Any) -> None:
-    """Raise an error if a LightGBM teacher was fitted on other column names than those of X.
-
-    LightGBM itself ignores the column names and takes the columns by position.
-    """
+    """Raise an error if a LightGBM teacher was fitted on other column names than those of X."""
+    # LightGBM itself ignores the column names and takes the columns by position.
     names = names_of(X)
     if names is None:
         return
@@ -290,11 +279,9 @@ def _refuse_other_columns(teacher: Any, X: Any) -> None:
 
 
 def _parts_that_get_x(teacher: Any, seen: tuple[int, ...] = ()) -> Iterator[Any]:
-    """Yield a teacher and the estimators inside it to which it passes X unchanged.
-
-    `seen` holds the ids of the estimators that contain the teacher. If its own id is among them,
-    nothing is yielded. So estimators that contain each other cause no endless recursion.
-    """
+    """Yield a teacher and the estimators inside it to which it passes X unchanged."""
+    # `seen` holds the ids of the estimators that contain the teacher. It ends the recursion if
+    # estimators contain each other.
     if id(teacher) in seen or not hasattr(teacher, "__dict__"):
         return
     yield teacher

@@ -11,7 +11,7 @@ __all__ = ["make_private"]
 def make_private(name: str, folder: str, instead: str) -> None:
     """Make a folder that only the user may enter.
 
-    If the folder exists, check that only the user may write to it.
+    If the folder exists already, it must be one that no other user can write to.
 
     Parameters
     ----------
@@ -25,14 +25,13 @@ def make_private(name: str, folder: str, instead: str) -> None:
     Raises
     ------
     ValueError
-        If `folder` is a file, or if users other than this one and root can write to it. Write
-        permissions are not checked on systems without POSIX permissions.
+        If `folder` is a file, or if users other than this one and root can write to it.
     """
     try:
         os.makedirs(folder, mode=0o700, exist_ok=True)
     except FileExistsError:
         refuse(name, folder, "a folder, not a file")
-    if not hasattr(os, "getuid"):
+    if not hasattr(os, "getuid"):  # no POSIX permissions, as on Windows
         return
     found = os.stat(folder)
     is_ours = found.st_uid in (os.getuid(), 0)

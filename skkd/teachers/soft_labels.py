@@ -70,8 +70,7 @@ def as_array(answer: Any, name: str = "teacher") -> np.ndarray:
     Raises
     ------
     ValueError
-        If `answer` does not hold numbers. Also if it is a list of arrays, as classifiers with
-        several target columns return.
+        If `answer` does not hold numbers, or is a list of arrays (of several target columns).
     """
     if isinstance(answer, list) and any(getattr(part, "ndim", 0) == 2 for part in answer):
         raise ValueError(
@@ -99,8 +98,7 @@ def check_probabilities(
     name : str, default="teacher"
         Where the probabilities come from, for the error message.
     may_be_unanswered : bool, default=False
-        Whether a row may be all zero, which means that it has no soft label. Such a row stays
-        all zero.
+        Whether a row may be all zero, which means that it has no soft label.
 
     Returns
     -------
@@ -109,8 +107,7 @@ def check_probabilities(
     Raises
     ------
     ValueError
-        If numbers are missing, infinite or negative, or if the sum of a row differs from 1 by
-        more than 0.001.
+        If a number is missing, infinite or negative, or a sum is more than 0.001 away from 1.
 
     Examples
     --------
@@ -175,6 +172,10 @@ def check_shape(p: np.ndarray, n_rows: int, name: str = "teacher", answer: Any =
 def named_columns(probabilities: Any, classes: np.ndarray) -> list | None:
     """The class label of each column of a table of probabilities, read from the column names.
 
+    Labels written as text (as in a table read from a file) are turned into the labels. None
+    means that the columns have no names, or default names such as 0, 1, 2 that are not labels.
+    Such columns are taken to be in the order of `classes`.
+
     Parameters
     ----------
     probabilities : array-like or DataFrame of shape (n_rows, n_columns)
@@ -184,13 +185,6 @@ def named_columns(probabilities: Any, classes: np.ndarray) -> list | None:
     Returns
     -------
     list or None
-        - If the columns have no names: None.
-        - If no name is a label, but some names are labels written as text (as in a table read
-          from a file): the names, with the labels themselves in place of their text.
-        - If the names are default names, such as 0, 1, 2, and not the labels: None.
-        - Otherwise: the names.
-
-        None means that the columns are in the order of `classes`.
 
     Examples
     --------
@@ -216,7 +210,7 @@ def named_columns(probabilities: Any, classes: np.ndarray) -> list | None:
 
 
 def in_order(labels: Iterable) -> list:
-    """Labels sorted for a message. Labels of types that do not compare are sorted as text."""
+    """Labels sorted for a message, as text if their types do not compare."""
     labels = list(labels)
     try:
         return sorted(labels)
@@ -239,18 +233,19 @@ def align(
 ) -> np.ndarray:
     """Put the columns of a teacher's probabilities into the order of the student's classes.
 
+    A class that only the student knows gets probability 0. The column of a class that only the
+    teacher knows is dropped, and each row is scaled to a sum of 1 again. A row in which only
+    zeros are left stays all zero.
+
     Parameters
     ----------
     probabilities : ndarray of shape (n_rows, n_columns)
     known : array-like of shape (n_columns,) or None
-        The class of each column. None means that the columns are in the order of `classes`.
+        The class of each column; None means that the columns are in the order of `classes`.
     classes : ndarray of shape (n_classes,)
         The classes of the student.
     on_class_mismatch : {"raise", "teacher", "intersect"}, default="raise"
-        "raise" raises an error if teacher and student do not have the same classes. "teacher"
-        and "intersect" do the same here: A class that only the student knows gets probability
-        0. Columns of classes that only the teacher knows are dropped, and what is left of each
-        row is scaled to a sum of 1. A row in which only zeros are left stays all zero.
+        "raise" raises an error if the classes differ; "teacher" and "intersect" do not.
     name : str, default="teacher"
         Where the probabilities come from, for the error message.
 
@@ -300,7 +295,7 @@ def align(
 
 
 def _advice(name: str, columns: list) -> str:
-    """Advice for the error message if teacher and y have no class in common; may be empty."""
+    """Advice, possibly empty, for the error that teacher and y have no class in common."""
     if name == "teacher_proba":
         return "name its columns after the labels, or give an array in their order; or, "
     if columns == list(range(len(columns))):
@@ -314,18 +309,19 @@ def _advice(name: str, columns: list) -> str:
 def mix(soft_labels: list[np.ndarray], weights: list[float]) -> np.ndarray:
     """The weighted mean of several teachers' soft labels.
 
+    A teacher whose row is all zero is left out of the mean of that row.
+
     Parameters
     ----------
     soft_labels : list of ndarray of shape (n_rows, n_classes)
-        One array per teacher, with the same classes in the same order. A teacher whose row is
-        all zero is left out of the mean of that row.
+        One array per teacher, with the same classes in the same order.
     weights : list of float, positive
         One weight per teacher.
 
     Returns
     -------
     ndarray of shape (n_rows, n_classes)
-        Rows sum to 1. A row that is all zero in every array stays all zero.
+        Each row sums to 1, or is all zero if it is all zero in every array.
 
     Examples
     --------
@@ -342,7 +338,7 @@ def mix(soft_labels: list[np.ndarray], weights: list[float]) -> np.ndarray:
 
 
 def known_classes(answers: "list[MemberLabels]", own_classes: np.ndarray) -> np.ndarray:
-    """The classes that a teacher knows: those of all its members together.
+    """The classes that at least one member of a teacher knows.
 
     With ``on_class_mismatch="teacher"`` they become the classes of the student.
 
@@ -356,7 +352,7 @@ def known_classes(answers: "list[MemberLabels]", own_classes: np.ndarray) -> np.
     Returns
     -------
     ndarray
-        Sorted. `own_classes` if no member gives its classes.
+        Sorted; `own_classes` if no member gives its classes.
 
     Raises
     ------

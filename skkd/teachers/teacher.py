@@ -1,4 +1,4 @@
-"""A teacher bound to its options: it gives soft labels, fits clones, and measures its time."""
+"""A teacher with its options: it gives soft labels, fits clones, and measures its time."""
 
 import time
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ class Clock:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """A context whose time is added to `seconds`. Nested contexts are counted once."""
+        """A context whose time is added to `seconds`; nested contexts are counted once."""
         if self._is_running:
             yield
             return
@@ -51,11 +51,13 @@ class Clock:
 class HowToAsk:
     """The options of a teacher that stay the same for all its calls.
 
+    Caching pays only if a later fit of a student has the same rows (and, for clones, the same
+    seed).
+
     Parameters
     ----------
     source : {"in_sample", "out_of_bag", "out_of_fold"}
-        Which models give the soft labels of the training rows: the fitted teacher itself,
-        its out-of-bag members, or clones that are fitted on other folds.
+        What labels the training rows: the teacher, its out-of-bag members, or clones of it.
     on_class_mismatch : {"raise", "teacher", "intersect"}
         What to do if teacher and student have different classes.
     batch_size : int or None
@@ -64,14 +66,11 @@ class HowToAsk:
         Where predictions are cached on disk.
     shows_progress : bool
     remembers_fits : bool
-        Whether fitted clones are cached. This pays if a later fit of a student needs a clone
-        with the same rows and the same seed.
+        Whether fitted clones are cached.
     remembers_rows : bool
-        Whether predictions for further real rows, such as unlabelled ones, are cached. This
-        pays if a later fit has the same rows.
+        Whether predictions for further real rows, such as unlabelled ones, are cached.
     remembers_made_rows : bool
-        Whether predictions for synthetic rows are cached. This pays if a later fit makes the
-        same rows.
+        Whether predictions for synthetic rows are cached.
     """
 
     source: str = "in_sample"
@@ -117,7 +116,7 @@ class LabelledRows:
 
 @dataclass(frozen=True)
 class Teacher:
-    """A fitted teacher, bound to the options of its calls.
+    """A fitted teacher, with the options of its calls.
 
     Parameters
     ----------
@@ -147,7 +146,7 @@ class Teacher:
         remember: bool,
         clock: Clock,
     ) -> tuple["Teacher", list[MemberLabels]]:
-        """Make the teacher for one fit of a student, and compute soft labels of the training rows.
+        """Make the teacher for one fit of a student, and its soft labels of the training rows.
 
         Parameters
         ----------
@@ -157,13 +156,11 @@ class Teacher:
         rows : LabelledRows
             The training rows.
         fits : bool
-            Whether to fit a clone of the model on these rows. If not, the model must be
-            fitted already.
+            Whether to fit a clone of the model on these rows; if not, it must be fitted already.
         seed : int
             Seed of the clones that are fitted here.
         remember : bool
-            Whether predictions are cached, so that the same rows are predicted only once. If
-            `fits`, then `how.remembers_fits` is used instead.
+            Whether predictions are cached; if `fits`, `how.remembers_fits` is used instead.
         clock : Clock
 
         Returns
@@ -216,14 +213,12 @@ class Teacher:
         X : container of rows
             The rows in the form that the teacher takes.
         are_made : bool, default=False
-            Whether the rows are synthetic. If so, `how.remembers_made_rows` tells whether the
-            predictions are cached; if not, `how.remembers_rows` does.
+            Whether the rows are synthetic; `how` has a cache option of its own for such rows.
 
         Returns
         -------
         ndarray of shape (n_rows, n_classes), float64
-            The columns are in the order of `classes`. A row is all zero if no member of the
-            teacher gives it a soft label.
+            One column for each of `classes`; all zero in rows that no member labels.
         """
         with self.clock.running():
             remember = self.how.remembers_made_rows if are_made else self.how.remembers_rows
@@ -233,9 +228,9 @@ class Teacher:
 
     @contextmanager
     def series_of_calls(self) -> Iterator[None]:
-        """A context for several calls, between which the model does not change.
+        """A context for several calls between which the model does not change.
 
-        The cache of predictions checks the model for changes at the beginning and the end only.
+        To save time, changes of the model are looked for at the beginning and the end only.
         """
         members = members_of(self.model) if self.how.remembers_made_rows else []
         with ExitStack() as series:
@@ -253,7 +248,7 @@ def can_be_cloned(model: Any) -> bool:
     """Whether a clone of a teacher can be fitted without the held-out rows.
 
     It cannot if a part of the teacher was fitted with labels and stays fitted in the clone (a
-    frozen classifier, say), because this part may have learned the labels of these rows.
+    frozen classifier, say). This part may have learned the labels of the held-out rows.
 
     Parameters
     ----------
@@ -262,7 +257,7 @@ def can_be_cloned(model: Any) -> bool:
     Returns
     -------
     bool
-        False for a list if it is false for one of the members.
+        For a list, True only if it is true of all members.
     """
     return not any(part_that_stays_fitted(member) for member, _ in members_of(model))
 
@@ -277,8 +272,7 @@ def mixed(answers: list[MemberLabels], classes: np.ndarray, on_class_mismatch: s
     classes : ndarray of shape (n_classes,)
         The classes of the student.
     on_class_mismatch : {"raise", "teacher", "intersect"}
-        What to do if a member does not have the classes of the student; see
-        :func:`skkd.teachers.soft_labels.align`.
+        What to do if a member has other classes; see :func:`skkd.teachers.soft_labels.align`.
 
     Returns
     -------

@@ -4,20 +4,20 @@ A student can use the thresholds as bin edges of its numeric encoding. Trees of 
 XGBoost, LightGBM and CatBoost are read, also inside ensembles, searches, calibrated
 classifiers and lists of teachers.
 
-In a pipeline, the trees split columns that the steps before them return. Such a column is
-called an output here. To turn a threshold of an output into one of a column of X, the steps
-transform two sets of synthetic rows:
+In a pipeline, the trees split columns that the earlier steps return. Such a column is called an
+output here. A threshold of an output has to be turned into a threshold of a column of X. For
+this, the steps transform two sets of synthetic rows:
 
 1. The first set finds the column of X that an output depends on. In each row, some columns of X
-   have their highest value, and the others have their lowest value. No two columns have their
-   highest value in the same rows. An output that changes in the same rows as one column depends
-   on that column alone.
-2. The second set finds the function that maps the column to the output. It holds the values of
-   each column twice: first all columns in ascending order, then each column in a random order of
-   its own. If an output is the same monotone function of its column in both halves, each threshold
-   of the output is turned into one of the column by interpolation.
+   have their highest value, and the rest have their lowest value. No two columns have their
+   highest value in the same rows. If an output changes in exactly the rows in which a column
+   changes, it depends on this column alone.
+2. The second set finds the function that maps the column to the output. In its first half, each
+   column of X is in ascending order. In its second half, each column is in a random order of its
+   own. If the output is the same monotone function of the column in both halves, its thresholds
+   are turned into thresholds of the column by interpolation.
 
-So the steps may be of any kind. Outputs that depend on several columns (of PCA, of products)
+This works for steps of any kind. Outputs that depend on several columns (of PCA, of products)
 are left out.
 """
 
@@ -50,19 +50,19 @@ MOST_ROWS = 2000
 def thresholds_of(teacher: Any, X: Any) -> dict[int, tuple[np.ndarray, np.ndarray]]:
     """Thresholds at which a teacher's trees split the numeric columns of X, with their gains.
 
+    If the teacher does not store gains, they are all equal.
+
     Parameters
     ----------
     teacher : object or list of (object, float)
-        Fitted. The gains of each member of a list are scaled to sum to the member's weight.
+        Fitted; in a list, the gains of a member are scaled to sum to its weight.
     X : array-like, sparse matrix or table of shape (n_rows, n_columns)
         Rows as the teacher takes them.
 
     Returns
     -------
     dict of int to (ndarray, ndarray)
-        Maps the index of a column to its thresholds and their gains. The thresholds are not
-        sorted and may repeat. Their gains are equal if the teacher does not store them. The
-        dict is empty for a teacher without trees.
+        Column index -> (thresholds, gains), unsorted and with repetitions; empty without trees.
 
     Examples
     --------
@@ -96,7 +96,7 @@ class Splits:
 
     @classmethod
     def of(cls, column: Any = (), threshold: Any = (), gain: Any = ()) -> "Splits":
-        """Make splits from array-likes. Negative gains become 0."""
+        """Make splits from array-likes; negative gains become 0."""
         column, threshold = np.asarray(column, dtype=np.intp), np.asarray(threshold, dtype=float)
         return cls(column, threshold, np.maximum(np.asarray(gain, dtype=float), 0.0))
 
@@ -124,19 +124,14 @@ def _joined(parts: Iterable[Splits]) -> Splits:
 
 
 def _with_sum(splits: Splits, weight: float = 1.0) -> Splits:
-    """Scale the gains of splits to the sum `weight`.
-
-    Each kind of tree has gains in its own units, so their sums cannot be compared before.
-    """
+    """Scale the gains of splits to the sum `weight`."""
+    # Each kind of tree has gains in a unit of its own.
     total = splits.gain.sum()
     return splits.times(weight / total) if total > 0 else splits
 
 
 def _splits(model: Any, X: Any) -> Splits:
-    """The splits in the trees of a fitted model, by column of X; empty if it has no trees.
-
-    "By column of X" means that `Splits.column` holds indices of columns of X.
-    """
+    """The splits in the trees of a fitted model; empty if it has no trees."""
     model = unwrapped(model)
     for kind in type(model).__mro__:
         library = kind.__module__.partition(".")[0]
@@ -161,12 +156,7 @@ def _splits(model: Any, X: Any) -> Splits:
 
 
 def _of_members(model: Any, members: Sequence[Any], X: Any) -> Splits:
-    """The splits of all members of an ensemble, by column of X.
-
-    The gains of each member are multiplied by its weight, if the ensemble has weights. In voting
-    and stacking, where members differ in kind, the gains of each member are first scaled to the
-    sum 1.
-    """
+    """The splits of all members of an ensemble, with gains multiplied by the members' weights."""
     if hasattr(model, "named_estimators_"):  # members of several kinds
         weights = getattr(model, "_weights_not_none", None) or [1.0] * len(members)
         parts = zip(members, weights, strict=True)
@@ -189,11 +179,8 @@ def _of_members(model: Any, members: Sequence[Any], X: Any) -> Splits:
 
 
 def _of_final_estimator(stacking: Any, X: Any) -> Splits:
-    """The splits in the trees of a StackingClassifier's final estimator, by column of X.
-
-    With ``passthrough=True`` the final estimator gets the predictions of the members, followed by
-    the columns of X. Splits of the predictions are left out.
-    """
+    """The splits of columns of X in the final estimator of a StackingClassifier."""
+    # With passthrough=True it gets the predictions of the members, then the columns of X.
     answers_and_rows = stacking.transform(_some_rows(X))
     n_columns = X.shape[1]
     own = np.append(np.full(answers_and_rows.shape[1] - n_columns, -1), np.arange(n_columns))
@@ -202,7 +189,7 @@ def _of_final_estimator(stacking: Any, X: Any) -> Splits:
 
 
 def _without_names(X: Any, member: Any) -> Any:
-    """X as an ensemble passes it to a member: as an array if the member knows no column names."""
+    """X as an ensemble passes it to a member, which may mean without column names."""
     return np.asarray(X) if is_table(X) and not hasattr(member, "feature_names_in_") else X
 
 
@@ -215,11 +202,7 @@ def _of_tree(tree: Any) -> Splits:
 
 
 def _of_histograms(model: Any) -> Splits:
-    """The splits in the trees of HistGradientBoosting, by column of X.
-
-    The model moves categorical columns to the front before it fits its trees. Here the column
-    indices in the trees are turned back into those of X.
-    """
+    """The splits in the trees of HistGradientBoosting."""
     trees = [tree.nodes for trees in model._predictors for tree in trees]
     nodes: Any = np.concatenate(trees) if trees else np.empty(0)
     if len(nodes) == 0:
@@ -229,6 +212,7 @@ def _of_histograms(model: Any) -> Splits:
     splits = Splits.of(nodes["feature_idx"], nodes["num_threshold"], nodes["gain"])
     if getattr(model, "_preprocessor", None) is None:
         return splits
+    # Its trees get the categorical columns first.
     is_categorical = np.asarray(model.is_categorical_)
     return splits.on(np.r_[np.flatnonzero(is_categorical), np.flatnonzero(~is_categorical)])
 
@@ -278,12 +262,7 @@ def _nodes(roots: Iterable[dict]) -> Iterator[dict]:
 
 
 def _of_pipeline(pipeline: Pipeline, X: Any) -> Splits:
-    """The splits in the trees of a pipeline's last step, by column of X.
-
-    The last step splits the columns that the earlier steps return. Each split is turned into a
-    split of the column of X that this output of the steps depends on. It is left out if there is
-    no single such column, or if the output is not a monotone function of the column.
-    """
+    """The splits in the trees of a pipeline's last step, turned into splits of columns of X."""
     steps, last = pipeline[:-1], pipeline[-1]
     if len(steps) == 0:
         return _splits(last, X)
@@ -312,18 +291,16 @@ def _of_pipeline(pipeline: Pipeline, X: Any) -> Splits:
     )
 
 
-#: A function that returns the outputs of the steps of a pipeline for n synthetic rows, of shape
-#: (n, n_outputs). Its argument `donors`, of shape (n, n_columns), gives the synthetic rows: cell
-#: (i, j) is copied from row donors[i, j] of X.
+#: A function that returns the outputs of a pipeline's steps for n synthetic rows, as an array of
+#: shape (n, n_outputs). Its argument `donors`, of shape (n, n_columns), describes these rows: the
+#: value in row i and column j is copied from row donors[i, j] of X.
 OutputsOf = Callable[[np.ndarray], np.ndarray]
 
 
 def _curves(X: Any, outputs_of: OutputsOf) -> Iterator[tuple[int, int, np.ndarray, np.ndarray]]:
-    """Find the outputs of a pipeline's steps that are functions of one numeric column of X.
+    """Yield each output of a pipeline's steps that is a function of one numeric column of X.
 
-    `outputs_of` transforms synthetic rows, see `OutputsOf`. Yields for each such output: its
-    index, the index of the column of X, some values of this column in ascending order, and the
-    output at these values.
+    It comes as (output index, column index, ascending column values, output at these values).
     """
     columns = _columns(X)
     ends = np.array([_lowest_and_highest(columns(j)) for j in range(X.shape[1])])
@@ -348,25 +325,22 @@ def _curves(X: Any, outputs_of: OutputsOf) -> Iterator[tuple[int, int, np.ndarra
 
 
 def _sources(ends: np.ndarray, outputs_of: OutputsOf) -> np.ndarray:
-    """Find, for each output of the steps, the only column of X that it depends on.
+    """The index of the only column of X that each output of the steps depends on, or else -1.
 
-    Returns an array of column indices. An index is -1 if the output depends on no column or on
-    several. `ends[j]` holds the indices of the rows of X with the lowest and the highest value of
-    column j. `outputs_of` transforms synthetic rows, see `OutputsOf`.
-
-    The column indices j are written as binary numbers. The synthetic rows for three columns are,
-    with 0 for the lowest and 1 for the highest value of a column:
-
-        column j                   0  1  2
-        first row                  0  0  0
-        bit 0 of j                 0  1  0
-        bit 1 of j                 0  0  1
-        bit 0 of j, inverted       1  0  1
-        bit 1 of j, inverted       1  1  0
-
-    An output that depends on column j alone differs from its value in the first row exactly where
-    column j has its highest value. So the rows in which it differs spell out the bits of j.
+    `ends[j]` holds the indices of the rows of X with the lowest and the highest value of column j.
     """
+    # The column indices j are written as binary numbers. The synthetic rows for three columns
+    # are, with 0 for the lowest and 1 for the highest value of a column:
+    #
+    #     column j                   0  1  2
+    #     first row                  0  0  0
+    #     bit 0 of j                 0  1  0
+    #     bit 1 of j                 0  0  1
+    #     bit 0 of j, inverted       1  0  1
+    #     bit 1 of j, inverted       1  1  0
+    #
+    # An output that depends on column j alone differs from its value in the first row exactly
+    # where column j has its highest value. So the rows in which it differs spell the bits of j.
     numbers = np.arange(len(ends))
     places = np.arange(max(1, int(numbers[-1]).bit_length()))[:, None]
     bits = numbers >> places & 1
@@ -390,21 +364,19 @@ def _are_close(a: np.ndarray, b: np.ndarray) -> bool:
 
 
 def _some_rows(X: Any) -> Any:
-    """A copy of at most `MOST_ROWS` rows, because the steps of a pipeline may write to them."""
+    """A copy of at most `MOST_ROWS` rows of X, which the steps of a pipeline may change."""
     return copied(picked(X, _spread(_num_samples(X), MOST_ROWS)))
 
 
 def _spread(n: int, most: int) -> np.ndarray:
-    """At most `most` indices from 0 to n - 1, evenly spaced, with the first and the last."""
+    """At most `most` evenly spaced indices, from 0 to n - 1."""
     return np.linspace(0, n - 1, min(n, most)).astype(int)
 
 
 def _inverted(splits: Splits, j: int, values: np.ndarray, curve: np.ndarray) -> Splits:
     """Turn splits of a monotone function of column j into splits of column j itself.
 
-    `values` are values of column j in ascending order, and `curve` holds the function at these
-    values. Thresholds outside the range of `curve` are dropped. The result is empty if the
-    function is not monotone.
+    `curve` holds the function at ascending `values` of the column.
     """
     if curve[-1] < curve[0]:
         values, curve = values[::-1], curve[::-1]
@@ -417,7 +389,7 @@ def _inverted(splits: Splits, j: int, values: np.ndarray, curve: np.ndarray) -> 
 
 
 def _columns(X: Any) -> Callable[[int], np.ndarray]:
-    """A function that takes a column index and returns that column of X as an array."""
+    """A function that maps a column index to this column of X as an array."""
     if is_table(X) or (isinstance(X, np.ndarray) and X.dtype.kind not in "fiu"):
         return read_table(X).columns.__getitem__
     if sparse.issparse(X):
@@ -429,11 +401,7 @@ def _columns(X: Any) -> Callable[[int], np.ndarray]:
 def _lowest_and_highest(values: np.ndarray) -> list[int]:
     """The row indices of the lowest and of the highest value of a column.
 
-    Missing values are skipped. There are these special cases:
-
-    - If the column does not hold numbers: the row indices of any two different values.
-    - If all its values are equal: the same index twice.
-    - If all its values are missing: the index 0 twice.
+    If the column does not hold numbers, they are the indices of two different values.
     """
     is_numeric = values.dtype.kind in "fiu"
     nothing: Any = None
@@ -455,7 +423,7 @@ def _distinct(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _put_together(X: Any, donors: np.ndarray) -> Any:
-    """Make rows in the container of X; cell (i, j) is copied from row `donors[i, j]` of X."""
+    """Make rows in which the value in row i and column j comes from row `donors[i, j]` of X."""
     if not sparse.issparse(X):
         return container_of(X).rows(donors, {})
     rows, columns = np.empty(donors.shape, dtype=X.dtype), _columns(X)

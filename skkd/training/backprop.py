@@ -1,13 +1,13 @@
-"""Forward and backward passes of the built-in network, by hand.
+"""Forward and backward passes of the built-in network's layers, without autograd.
 
-For small networks autograd's bookkeeping takes half of the time of a training step. This
-module avoids it: the table :data:`PASSES` maps each kind of layer to a class with a forward
-and a backward function. A new kind of layer needs an entry there; the activations come from
-:mod:`skkd.activations`. The gradients are those of autograd, up to rounding.
+For small networks autograd's bookkeeping takes half of the time of a training step. Here the
+table :data:`PASSES` maps each kind of layer to a class with a forward and a backward function.
+A new kind of layer needs an entry there; the activations come from :mod:`skkd.activations`.
+The gradients are those of autograd, up to rounding.
 
 A layer turns its inputs ``x`` of shape (n_rows, n_inputs) into outputs ``z`` of shape
-(n_rows, n_units). ``dv`` stands for the derivative of the loss by ``v``, which has the shape of
-``v``. ``@`` is the matrix product, and ``*`` multiplies element by element:
+(n_rows, n_units). ``dv`` is the derivative of the loss with respect to ``v``, and has the shape
+of ``v``. ``@`` is the matrix product, and ``*`` multiplies element by element:
 
 ============  ==================================  ========================================
 layer         forward                             backward
@@ -23,7 +23,7 @@ Dropout       z = x * m                           dx = dz * m
 
 ``W`` are the weights, of shape (n_units, n_inputs), ``b`` the biases of the units, and ``s`` the
 scales of the inputs. ``mean`` and ``sd`` are those of each column of ``x`` in the batch. ``m`` is
-0 for a dropped unit and ``1 / (1 - p)`` for the others, where ``p`` is the probability of a drop.
+0 for a dropped unit and ``1 / (1 - p)`` for a kept one; units are dropped with probability ``p``.
 """
 
 from collections.abc import Callable
@@ -48,11 +48,9 @@ class Backprop:
     module : skkd.modules.MLP
         The `grad` of its parameters is overwritten in place.
     gradient : callable
-        Called with (logits, targets) of a batch. It returns one loss per row, and the derivative
-        of each loss by the row's logits.
+        (logits, targets) of a batch -> (losses, their derivatives with respect to the logits).
     weighted : bool, default=True
-        Whether to multiply each loss by the row's weight, ``targets["weights"]``. False saves
-        time if all weights are 1.
+        Whether to multiply each loss by its ``targets["weights"]``; False if all weights are 1.
 
     Examples
     --------
@@ -78,20 +76,14 @@ class Backprop:
 
     @staticmethod
     def is_possible(module: nn.Module) -> bool:
-        """Whether this class can train a module.
-
-        It can train an MLP if all layers are in `PASSES` and no parameter is frozen.
-        """
+        """Whether a module is an MLP with all layers in `PASSES` and no frozen parameter."""
         known = type(module) is MLP and all(type(layer) in PASSES for layer in module)
         return known and all(parameter.requires_grad for parameter in module.parameters())
 
     def __call__(
         self, X: torch.Tensor, targets: dict[str, torch.Tensor]
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Set the `grad` of all parameters to the gradient of the mean loss of a batch.
-
-        Return (losses, logits) of the rows, with the losses multiplied by the rows' weights.
-        """
+        """Set the `grad` of all parameters, and return the rows' weighted losses and logits."""
         logits = X
         for layer in self.passes:
             logits = layer.forward(logits)
@@ -128,10 +120,7 @@ class LinearPass:
 
 
 class ScaledLinearPass(LinearPass):
-    """Forward and backward functions of a ScaledLinear layer.
-
-    It is always the first layer of the network, so no gradient of its input is needed.
-    """
+    """Forward and backward functions of a ScaledLinear layer."""
 
     def __init__(self, layer: Any) -> None:
         super().__init__(layer)
@@ -143,22 +132,20 @@ class ScaledLinearPass(LinearPass):
         return super().forward(x)
 
     def backward(self, d: torch.Tensor, wants_input: bool = False) -> torch.Tensor | None:
-        super().backward(d, wants_input=False)
+        super().backward(d, wants_input=False)  # always the first layer of the network
         torch.sum(self.grad * self.unscaled, 0, out=self.scale_grad)
         self.grad.mul_(self.scale)
         return None
 
 
 class OutputPass(LinearPass):
-    """Forward and backward functions of the last layer.
-
-    The logits are stored class after class in memory, which is faster for few classes.
-    """
+    """Forward and backward functions of the last layer."""
 
     bias: torch.Tensor
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         self.x = x
+        # The logits are stored class after class in memory, which is faster for few classes.
         return torch.addmm(self.bias.unsqueeze(1), self.weight, x.t()).t()
 
 
@@ -224,7 +211,7 @@ def activation_pass(activation: Activation) -> type:
     Returns
     -------
     type
-        Made with the layer as its only argument; its methods are `forward` and `backward`.
+        Takes the layer as its only argument, and has the methods `forward` and `backward`.
     """
     backward: Any = activation.backward
     forward = activation.forward or (lambda layer, x: layer(x))

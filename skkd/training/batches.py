@@ -21,7 +21,11 @@ GATHERED_BYTES = 2**21
 
 
 class Rows(Dataset):
-    """The rows of a training with their targets, as tensors on a device.
+    """Rows to train on and their targets, as tensors on a device.
+
+    Labelled rows come first; rows of a transfer set, labelled only by a teacher, may follow. Each
+    epoch visits all labelled rows, and at most as many rows of the transfer set. The next epoch
+    continues in the transfer set where this one ended; after the last row comes the first again.
 
     Parameters
     ----------
@@ -30,19 +34,15 @@ class Rows(Dataset):
     targets : dict of str to ndarray of shape (n_rows, ...)
         "labels" (codes), "weights" and further targets of the loss.
     preprocessor : Preprocessor, default=None
-        Preprocesses the batches of sparse rows. Not used for dense rows.
+        Preprocesses the batches of sparse rows.
     dtype : torch.dtype
         The dtype of the batches and of all floating-point targets.
     device : torch.device
     n_labelled : int, default=None
-        Number of labelled rows; None means all. They come first, and every epoch visits all of
-        them. The other rows are a transfer set. An epoch visits at most `n_labelled` rows of
-        it, and the next epoch goes on where this one ended: the position is kept in `turn`.
-        After the last row of the transfer set follows the first.
+        Number of labelled rows; None means that there is no transfer set.
     fresh_rows : callable, default=None
-        Called without arguments before every epoch except the first. It returns Rows that
-        replace the transfer set and are as many as it has, or None to keep the present ones.
-        If the argument is None, the transfer set always stays.
+        Called before every epoch except the first. It returns Rows to replace the transfer set,
+        of the same number, or None to keep it.
     prepare : callable, default=None
         Converts the dict of target tensors to the form that the loss needs.
     """
@@ -89,16 +89,14 @@ class Rows(Dataset):
         return n_labelled + min(len(self) - n_labelled, n_labelled)
 
     def begin_pass(self) -> None:
-        """Begin an epoch. With `fresh_rows`, all but the first get a new transfer set."""
+        """Begin an epoch; if `fresh_rows` is set, replace the transfer set, but not at first."""
         if self.fresh_rows is not None and self.n_passes > 0:
             self._replace_transfer_set(self.fresh_rows())
 
     def next_pass(self) -> torch.Tensor:
         """Return the indices of the rows that the next epoch visits.
 
-        These are all labelled rows, and rows of the transfer set from the position `turn` on,
-        which is moved forward. They are mixed evenly, so that all batches have about the same
-        share of each kind.
+        These are all labelled rows and the next rows of the transfer set, mixed evenly.
 
         Returns
         -------
@@ -130,7 +128,7 @@ class Rows(Dataset):
         return X[0], targets["labels"][0]
 
     def take(self, rows: slice | torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """Return X and the targets of some rows, given by a slice or a tensor of indices."""
+        """Return X and the targets of the rows with given indices: a slice or a tensor."""
         targets = {name: _pick(target, rows) for name, target in self.targets.items()}
         if sparse.issparse(self.X):
             picked = self.X[rows if isinstance(rows, slice) else rows.cpu().numpy()]
@@ -147,7 +145,8 @@ class Rows(Dataset):
 
 
 def _pick(tensor: torch.Tensor, rows: slice | torch.Tensor) -> torch.Tensor:
-    """Return some rows of a tensor; for indices, twice as fast as ``tensor[rows]``."""
+    """Return the rows of a tensor with given indices."""
+    # For a tensor of indices, index_select is twice as fast as tensor[rows].
     return tensor[rows] if isinstance(rows, slice) else tensor.index_select(0, rows)
 
 
@@ -158,21 +157,13 @@ class Batches:
     ----------
     rows : Rows
     batch_size : int
-        Number of rows per batch. If rows of a transfer set are visited too, only the labelled
-        rows are counted: the others are added, and the number of batches stays the same. The
-        last batch may have fewer rows, or one more: see :func:`batch_bounds`.
+        Labelled rows per batch; the last may have fewer, or one more. Rows of a transfer set are
+        divided evenly among these batches.
     generator : torch.Generator, default=None
-        Shuffles the rows in each iteration; None keeps their order. A single batch of all rows
-        is not shuffled, because its order has no effect.
+        Shuffles the rows in each iteration; None keeps their order.
     takes_turns : bool, default=True
-        Which rows an iteration visits:
-
-        - True, for an epoch of training: the rows of :meth:`Rows.next_pass`. These are all
-          labelled rows and a part of the transfer set, another part in each iteration.
-        - False, for a validation: all rows. The position in the transfer set, which `rows`
-          keeps in `turn`, does not change.
-
-        Without a transfer set both visit all rows.
+        By default, an iteration visits the rows of :meth:`Rows.next_pass`, as training does.
+        False, for validation, visits all rows.
     """
 
     def __init__(
@@ -200,6 +191,7 @@ class Batches:
         return len(self.bounds)
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, dict[str, torch.Tensor]]]:
+        # The order of the rows within a single batch has no effect.
         is_shuffled = self.generator is not None and len(self.bounds) > 1
         if not self.takes_turns and not is_shuffled:
             for start, stop in self.bounds:
@@ -219,12 +211,8 @@ class Batches:
                 yield part, dict(zip(targets, of_targets, strict=True))
 
     def _groups(self) -> Iterator[list[tuple[int, int]]]:
-        """Yield lists of successive batches, each batch as (start, stop).
-
-        The rows of a list are gathered by one call, which is faster than one call per batch. A
-        list has so many batches that its rows need at most `GATHERED_BYTES`, but at least one.
-        """
-        n_batches = 1
+        """Yield lists of successive batches, as (start, stop), whose rows are gathered together."""
+        n_batches = 1  # one call for several batches is faster than one call per batch
         if not sparse.issparse(self.rows.X):
             row_bytes = self.rows.X[0].numel() * self.rows.X.element_size()
             n_batches = max(1, GATHERED_BYTES // (row_bytes * self.batch_size))
@@ -233,9 +221,9 @@ class Batches:
 
 
 def batch_bounds(n_rows: int, batch_size: int) -> list[tuple[int, int]]:
-    """Start and stop of each batch; a last batch of one row is merged into the one before.
+    """Compute the start and stop of each batch.
 
-    BatchNorm cannot train on a single row, and no row may be dropped.
+    A last batch of one row is merged into the one before: BatchNorm cannot train on a single row.
 
     Parameters
     ----------

@@ -1,10 +1,11 @@
-"""Training losses: one value per row, and its derivative by the logits.
+"""Training losses: one value per row, and its derivative with respect to the logits.
 
-A criterion that is called with logits and targets returns one loss per row, which autograd can
-differentiate. Its method `gradient` returns the losses and their derivative by the logits,
-without autograd. For the cross-entropy this derivative is ``softmax(z) - y``, with the logits
-``z`` of a row and the probabilities ``y`` of its classes (one-hot for a hard label). The classes
-of teacher losses in :mod:`skkd.losses` have a method for their own derivative.
+A criterion is called with logits and targets. It returns one loss per row, which autograd can
+differentiate. Its method `gradient` computes losses and derivatives without autograd.
+
+The derivative of the cross-entropy is ``softmax(z) - y``. Here ``z`` are the logits of a row, and
+``y`` the probabilities of its classes (one-hot for a hard label). The classes of teacher losses
+in :mod:`skkd.losses` have a method for their own derivative.
 """
 
 import math
@@ -49,17 +50,7 @@ class LabelLoss:
     label_smoothing: float = 0.0
 
     def __call__(self, logits: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
-        """Compute the loss of each row.
-
-        Parameters
-        ----------
-        logits : torch.Tensor of shape (n_rows, n_classes)
-        targets : dict with "labels", integer codes of shape (n_rows,)
-
-        Returns
-        -------
-        torch.Tensor of shape (n_rows,)
-        """
+        """Compute the loss of each row; `targets` has the codes of the "labels"."""
         return cross_entropy(self.labels(logits, targets), logits)
 
     def prepared(self, targets: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
@@ -71,11 +62,12 @@ class LabelLoss:
         return math.log(n_classes)
 
     def gradient(self, logits: Tensor, targets: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Compute the loss of each row, and its derivative by the logits of the row.
+        """Compute the loss of each row, and its derivative with respect to the row's logits.
 
         Parameters
         ----------
-        logits, targets
+        logits : torch.Tensor of shape (n_rows, n_classes)
+        targets : dict of str to torch.Tensor
             As for a call of the loss.
 
         Returns
@@ -96,7 +88,7 @@ class LabelLoss:
         return losses, derivative.scatter_add_(0, index, share).t()
 
     def labels(self, logits: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
-        """The labels as codes or, with label smoothing, as probabilities of the classes."""
+        """Return the labels as codes or, with label smoothing, as probabilities of the classes."""
         if self.label_smoothing == 0:
             return targets["labels"]
         hard = one_hot(targets["labels"], logits.shape[1], dtype=logits.dtype)
@@ -107,7 +99,9 @@ class LabelLoss:
 class TaughtLoss:
     """The distillation loss: a weighted sum of a label term and a teacher term.
 
-    See :func:`skkd.losses.distillation_loss` for the formula.
+    See :func:`skkd.losses.distillation_loss` for the formula. The targets of a call are "labels",
+    "teacher_logits" and, optionally, "weights" and "alpha" with one value per row. If "alpha" is
+    given, it replaces the parameter `alpha`; a row whose alpha is 1 may have any label.
 
     Parameters
     ----------
@@ -141,23 +135,7 @@ class TaughtLoss:
         object.__setattr__(self, "distance", loss)
 
     def __call__(self, logits: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
-        """Compute the loss of each row.
-
-        Parameters
-        ----------
-        logits : torch.Tensor of shape (n_rows, n_classes)
-        targets : dict
-            - "labels": codes of shape (n_rows,), any code for a row whose alpha is 1;
-            - "teacher_logits": finite, of shape (n_rows, n_classes);
-            - "weights" (optional): of shape (n_rows,), for a teacher loss that compares rows;
-            - "alpha" (optional): of shape (n_rows,), replaces `alpha` row by row.
-
-            The result of :meth:`prepared` is accepted, too.
-
-        Returns
-        -------
-        torch.Tensor of shape (n_rows,)
-        """
+        """Compute the loss of each row; `targets` may be the result of :meth:`prepared`."""
         if "mixture" in targets:
             log_p = torch.log_softmax(logits, 1)
             return targets["constant"] - (targets["mixture"] * log_p).sum(1)
@@ -174,8 +152,7 @@ class TaughtLoss:
     def of_ignorance(self, n_classes: int) -> float:
         """Upper bound of the loss of a network that deems all classes equally likely.
 
-        It is known for labels and for the teacher loss "kl". If `alpha` is above 0, it is
-        infinite for the other teacher losses.
+        If `alpha` is above 0, it is infinite for every teacher loss except "kl".
         """
         if self.alpha > 0 and type(self.distance) is not ForwardKL:
             return math.inf
@@ -184,20 +161,18 @@ class TaughtLoss:
     def prepared(self, targets: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Compute in advance the parts of the loss that do not depend on the student.
 
-        With the teacher loss "kl" and temperature 1, the loss is a constant plus one
-        cross-entropy, whose target is a mixture of label and soft label.
+        With the teacher loss "kl" and temperature 1, the loss is a constant plus one cross-entropy,
+        whose target is a mixture of label and soft label. Otherwise nothing is computed in advance.
 
         Parameters
         ----------
-        targets : dict
+        targets : dict of str to torch.Tensor
             As for a call of the loss.
 
         Returns
         -------
         dict
-            With "kl" and temperature 1: `targets` with "mixture", of shape (n_rows, n_classes),
-            and "constant", of shape (n_rows,), in place of "teacher_logits" and "alpha".
-            Otherwise `targets` unchanged.
+            The targets; "mixture" and "constant" may replace "teacher_logits" and "alpha".
         """
         is_one_term = self.temperature == 1 and type(self.distance) is ForwardKL
         if "mixture" in targets or not is_one_term:
@@ -216,11 +191,12 @@ class TaughtLoss:
         return {**others, "mixture": mixture.t().contiguous(), "constant": constant}
 
     def gradient(self, logits: Tensor, targets: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Compute the loss of each row, and its derivative by the logits of the row.
+        """Compute the loss of each row, and its derivative with respect to the row's logits.
 
         Parameters
         ----------
-        logits, targets
+        logits : torch.Tensor of shape (n_rows, n_classes)
+        targets : dict of str to torch.Tensor
             As for a call of the loss.
 
         Returns
@@ -248,7 +224,7 @@ class TaughtLoss:
 
 
 def _by_mixture(logits: Tensor, targets: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """Losses, and their derivative ``softmax(logits) - mixture``, for prepared targets."""
+    """Compute losses and their derivatives for prepared targets."""
     log_p = _log_softmax_by_class(logits)
     mixture = targets["mixture"].t()
     losses = targets["constant"] - (mixture * log_p).sum(0)
@@ -256,9 +232,5 @@ def _by_mixture(logits: Tensor, targets: Mapping[str, Tensor]) -> tuple[Tensor, 
 
 
 def _log_softmax_by_class(logits: Tensor) -> Tensor:
-    """The log-softmax of logits of shape (n_rows, n_classes), transposed.
-
-    The result has the shape (n_classes, n_rows), because torch computes a log-softmax ten times
-    faster over axis 0.
-    """
-    return torch.log_softmax(logits.t(), 0)
+    """Compute the log-softmax of logits, transposed to the shape (n_classes, n_rows)."""
+    return torch.log_softmax(logits.t(), 0)  # ten times faster than over axis 1

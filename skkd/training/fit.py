@@ -1,4 +1,4 @@
-"""Fit a network to a dataset: build the module and the recipe, and train."""
+"""Fit a network to a dataset: build the module, choose how to train it, and train."""
 
 import inspect
 import math
@@ -94,20 +94,20 @@ def fit_dataset(
         The rows to train on.
     valid : skkd.data.dataset.Dataset or None
         Held-out rows; their loss is recorded after each epoch.
-    n_classes, n_epochs, seed : int
-        `n_epochs` does not count the epochs of `previous`.
+    n_classes : int
+    n_epochs : int
+        Number of epochs to train now, without those of `previous`.
+    seed : int
     previous : TrainingResult, default=None
-        The earlier training to continue, from its weights and, if it has one, its training
-        state.
+        The earlier training to continue.
     before_epoch : callable, default=None
         Called without arguments when an epoch begins.
     on_epoch : callable, default=None
-        Called after each epoch with (record, result). It returns whether to stop. `record` is
-        the epoch's entry in the history, `result` a function that returns the current
+        Called after each epoch with (record, result); returns whether to stop. `record` is the
+        epoch's entry in the history. `result` is a function that returns the current
         TrainingResult.
     title : str, default=None
         Title of the progress bar, which is shown if `verbose` of the configuration is set.
-        None for a bar without a title.
 
     Returns
     -------
@@ -153,14 +153,10 @@ def fit_dataset(
 def warn_if_diverged(
     result: TrainingResult, criterion: Any, n_classes: int, learning_rate: float
 ) -> None:
-    """Warn if the final loss is over `MOST_TIMES` times that of a network that learned nothing.
+    """Warn if the loss is over `MOST_TIMES` times that of a network that has learned nothing.
 
-    A network that learned nothing deems all classes equally likely. Two losses are compared:
-
-    - if the weights of the best epoch were kept: the lowest validation loss with
-      ``log(n_classes)``;
-    - if not: the training loss of the last epoch with the criterion's `of_ignorance`. If this is
-      infinite, there is never a warning.
+    A network that has learned nothing deems all classes equally likely. If the weights of the best
+    epoch were kept, the lowest validation loss is compared, else the last training loss.
 
     Parameters
     ----------
@@ -170,6 +166,7 @@ def warn_if_diverged(
         The training loss.
     n_classes : int
     learning_rate : float
+        Named in the warning.
     """
     if len(result.history) < FEWEST_EPOCHS:
         return
@@ -190,13 +187,11 @@ def warn_if_diverged(
 
 @contextmanager
 def _runtime(config: Config, device: torch.device, seed: int, n_threads: int) -> Iterator[None]:
-    """Context in which torch can train: its threads are set and its gradients are enabled.
-
-    For a custom module, torch's global generator is seeded, too. The threads are acquired before
-    that generator. The reverse order could deadlock: another fit may hold the threads while a
-    callback waits for the generator to predict.
-    """
+    """Context in which torch can train: its threads are set and its gradients are enabled."""
     with ExitStack() as stack:
+        # The lock on the threads is taken before the lock on the global generator. The reverse
+        # order could deadlock: a fit that holds the threads may have a callback that predicts
+        # with a custom module, and so waits for the generator.
         stack.enter_context(threads_of_fit(n_threads))
         stack.enter_context(gradients_on())
         if config.module is not None:
@@ -208,12 +203,7 @@ def _runtime(config: Config, device: torch.device, seed: int, n_threads: int) ->
 def _after_epoch(
     config: Config, n_epochs: int, on_epoch: Callable | None, title: str | None, n_before: int
 ) -> Iterator[list[Callable]]:
-    """Context that yields a list of the functions to call after each epoch.
-
-    They are called with (record, result), as `on_epoch` of :func:`fit_dataset`. The first updates
-    a progress bar, if `verbose` is set, and the second is `on_epoch`, if it is not None. The bar
-    counts on from `n_before`, the number of epochs of an earlier training.
-    """
+    """Context with a list of the functions to call after each epoch: progress bar, `on_epoch`."""
     functions: list[Callable] = []
     with ExitStack() as stack:
         if config.verbose:
@@ -226,7 +216,7 @@ def _after_epoch(
 
 
 def _set_weights(module: nn.Module, config: Config, previous: TrainingResult | None) -> None:
-    """Load the weights of an earlier training, if any, else initialise a custom module."""
+    """Load the weights of an earlier training or, without one, initialise a custom module."""
     if previous is not None:
         _load_weights(module, previous.network.state)
         return
@@ -250,14 +240,12 @@ def _restore_generators(
 def _give_dropout_a_generator(
     module: nn.Module, generator: torch.Generator, device: torch.device
 ) -> None:
-    """On a GPU, give the dropout layers a generator of the GPU.
-
-    The seed comes from `generator`, which also shuffles the rows. Without dropout no seed is
-    drawn, so that the rows have the same order as on the CPU.
-    """
+    """On a GPU, give the dropout layers a generator of the GPU."""
     layers = [layer for layer in module.modules() if isinstance(layer, Dropout)]
     if device.type == "cpu" or not layers:
         return
+    # `generator` also shuffles the rows. Without dropout no seed is drawn from it, so that the rows
+    # have the same order as on the CPU.
     seed = int(torch.randint(2**62, (), generator=generator, device="cpu"))
     of_device = torch.Generator(device).manual_seed(seed)
     for layer in layers:
@@ -265,7 +253,7 @@ def _give_dropout_a_generator(
 
 
 def _generator_states(config: Config, generator: torch.Generator) -> dict[str, np.ndarray]:
-    """The states of the generators, for `_restore_generators`."""
+    """Return the states of the generators, for `_restore_generators`."""
     states = {"generator": generator.get_state().numpy().copy()}
     if config.module is not None:
         states["global_generator"] = torch.get_rng_state().numpy().copy()
@@ -273,7 +261,7 @@ def _generator_states(config: Config, generator: torch.Generator) -> dict[str, n
 
 
 def _batch_size(batch_size: int | str, n_rows: int) -> int:
-    """The batch size, at most `n_rows`; "auto" means ``n_rows / 32``, from 32 to 256."""
+    """Replace "auto" by a number, and limit the batch size to the number of rows."""
     if batch_size == "auto":
         batch_size = min(max(n_rows // 32, 32), 256)
     return min(int(batch_size), n_rows)
@@ -293,11 +281,7 @@ def _build_module(
     dtype: torch.dtype,
     batch_size: int,
 ) -> tuple[nn.Module, Callable[[dict], Any]]:
-    """Build the module to train: the built-in network or a custom module.
-
-    Return the module, and a function that makes the fitted network. This function is called with
-    the state dict of the trained module, as NumPy arrays.
-    """
+    """Build the module, and a function from its trained state dict to the fitted network."""
     if config.module is None:
         sizes = tuple(map(int, config.layer_sizes))
         check_size_of_layers(sizes, preprocessor.n_features, n_classes)
@@ -327,11 +311,7 @@ def _build_module(
 
 
 def _module_arguments(config: Config, preprocessor: Any, n_classes: int) -> dict[str, Any]:
-    """The arguments to build a custom module with, by name without prefix.
-
-    They are the user's ``module__<name>`` parameters, which are all passed on. `n_features` and
-    `n_classes` are added if the module's signature has them and the user did not set them.
-    """
+    """Collect the keyword arguments for building a custom module."""
     arguments = dict(config.module_options)
     check_options_of(config.module, arguments, "module__")
     takes = inspect.signature(config.module).parameters
@@ -371,12 +351,7 @@ def _to_rows(
     prepare: Callable[[dict], dict] | None = None,
     stays_sparse: bool | None = None,
 ) -> Rows:
-    """Convert a dataset to Rows: preprocessed now or, for large sparse data, batch by batch.
-
-    `stays_sparse` says whether to keep sparse rows as they are, and preprocess each batch when it
-    is used. None decides: True if they would need more than `DENSE_BYTES` as dense rows, and the
-    preprocessor is not the user's transformer.
-    """
+    """Convert a dataset to Rows, preprocessed now or, for large sparse data, batch by batch."""
     numpy_dtype = np.dtype(str(dtype).removeprefix("torch."))
     if stays_sparse is None:
         stays_sparse = (

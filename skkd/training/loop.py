@@ -1,9 +1,11 @@
-"""The training loop: one network fitted by skorch.
+"""The training loop, which trains one network with skorch.
 
 skorch runs the epochs, calls skorch callbacks and keeps the history that they read. Only
-:func:`fit_network` uses skorch, and no skorch object outlives a call. Two slow parts of skorch
-are avoided: slices (:mod:`skkd.training.batches`) replace the DataLoader, which fetches rows one
-by one, and skorch's work around each batch is skipped unless a callback needs it.
+:func:`fit_network` uses skorch, and no skorch object outlives a call.
+
+Two slow parts of skorch are avoided. Slices of the rows (:mod:`skkd.training.batches`) replace the
+DataLoader, which fetches rows one by one. skorch's work around each batch is skipped unless a
+callback needs it.
 """
 
 import dis
@@ -33,7 +35,7 @@ from skkd.training.result import TrainingResult
 
 __all__ = ["Plateau", "Recipe", "fit_network"]
 
-#: Keys of our records that have another name in skorch's history, and this name.
+#: Names of entries in our records, and their different names in skorch's history.
 SKORCH_NAMES = {"seconds": "dur", "learning_rate": "lr", "valid_accuracy": "valid_acc"}
 
 #: Entries of skorch's history that exist only if rows are held out.
@@ -75,8 +77,7 @@ class Plateau:
     tol : float
         Smaller improvements do not count.
     patience : int or None
-        `reached` becomes True after this many epochs in a row without improvement. None means
-        never.
+        `reached` is True after this many epochs in a row without improvement; None means never.
     """
 
     def __init__(self, tol: float, patience: int | None) -> None:
@@ -114,8 +115,7 @@ def fit_network(
         Returns logits of shape (n_rows, n_classes).
     train : skkd.training.batches.Rows
     valid : skkd.training.batches.Rows or None
-        Held-out rows. After each epoch their log-loss is computed, from labels and weights
-        only.
+        Held-out rows; their log-loss is computed after each epoch.
     recipe : Recipe
     previous : dict, default=None
         The training state of an earlier call, to continue from.
@@ -159,7 +159,7 @@ def fit_network(
 
 
 def state_dict_as_arrays(module: nn.Module) -> dict[str, np.ndarray]:
-    """A copy of a module's state dict as NumPy arrays."""
+    """Copy a module's state dict as NumPy arrays."""
     return {name: t.detach().cpu().numpy().copy() for name, t in module.state_dict().items()}
 
 
@@ -191,18 +191,15 @@ class _SkorchRows(Rows, Dataset):
 
 
 class _WeightedLoss(nn.Module):
-    """The loss of each row in a batch, times the row's weight.
-
-    The optimiser lowers the mean of these products over the batch. The weights have mean 1 over
-    all rows. A mean that is divided by the batch's sum of weights, instead of its number of rows,
-    would make the steps of batches with small weights too large.
-    """
+    """The loss of each row in a batch, times the row's weight."""
 
     def __init__(self, row_loss: Callable) -> None:
         super().__init__()
         self.row_loss = row_loss
 
     def forward(self, logits: torch.Tensor, targets: dict[str, torch.Tensor]) -> torch.Tensor:
+        # Training lowers the mean of these products over the rows of the batch. Divided by the
+        # batch's sum of weights instead, batches of small weights would make too large steps.
         return targets["weights"] * self.row_loss(logits, targets)
 
 
@@ -258,7 +255,7 @@ class _Net(NeuralNetClassifier):
         return self
 
     def restore_changes_of_callbacks(self, previous: dict) -> None:
-        """Restore the history of an earlier call, and the settings that callbacks changed then."""
+        """Restore the history of an earlier call, and the settings that callbacks changed in it."""
         self.history.extend({**e, "batches": list(e["batches"])} for e in self.earlier_epochs)
         self.earlier_epochs = []  # they are in self.history now, which callbacks may change
         if "frozen" in previous:
@@ -270,10 +267,8 @@ class _Net(NeuralNetClassifier):
                 group.update(options)
 
     def find_lowest_losses(self) -> None:
-        """Set `lowest` to the lowest training and validation loss in skorch's history.
-
-        A new history is empty, but a callback may have loaded an earlier one.
-        """
+        """Set `lowest` to the lowest training and validation loss in skorch's history."""
+        # A new history is empty, but a callback may have loaded an earlier one.
         self.lowest = {
             name: min((epoch[name] for epoch in self.history if name in epoch), default=np.inf)
             for name in ("train_loss", "valid_loss")
@@ -287,11 +282,7 @@ class _Net(NeuralNetClassifier):
         return Batches(dataset, max(self.recipe.batch_size, 1024), takes_turns=False)
 
     def notify(self, method_name: str, **cb_kwargs: Any) -> None:
-        """Call the hook `method_name`: first the net's own, then that of each callback.
-
-        If a callback itself raises KeyboardInterrupt, training stops after the epoch, without
-        an error.
-        """
+        """Call a hook of the net, then the same hook of each callback."""
         getattr(self, method_name)(self, **cb_kwargs)
         for _, callback in self.callbacks_:
             try:
@@ -299,7 +290,7 @@ class _Net(NeuralNetClassifier):
             except KeyboardInterrupt as interrupt:
                 if not _raised_by(callback, interrupt):
                     raise
-                self.stop_requested = True
+                self.stop_requested = True  # after the epoch, without an error
             except (KeyError, ValueError) as error:
                 self._explain_missing_entry(callback, error)
                 raise
@@ -307,7 +298,7 @@ class _Net(NeuralNetClassifier):
             raise _TrainingEnds
 
     def _explain_missing_entry(self, callback: Any, error: Exception) -> None:
-        """Raise a clearer error if the history lacks the entry that a callback watches."""
+        """Raise a clearer error if a callback watches an entry that the history lacks."""
         monitor = str(getattr(callback, "monitor", "")).removesuffix("_best")
         watches = f"callbacks: {type(callback).__name__} watches {monitor!r}, "
         if monitor in SKORCH_NAMES:
@@ -320,12 +311,7 @@ class _Net(NeuralNetClassifier):
             ) from error
 
     def keep_starting_weights(self, valid: Rows) -> None:
-        """Compute the validation loss of the initial weights, and keep them as epoch 0.
-
-        Epoch 0 is the best until another one is better. Generators, buffers and the mode of the
-        module stay unchanged. The patience of early stopping takes epoch 0 into account only if
-        the training continues an earlier one.
-        """
+        """Compute the validation loss of the initial weights, and keep them as epoch 0."""
         self.best_epoch = 0
         self._keep_weights()
         module, was_training = self.module_, self.module_.training
@@ -333,9 +319,9 @@ class _Net(NeuralNetClassifier):
         with seeded_global_generator(device=self.device) if draws else nullcontext():
             self.loss_at_start, _ = self._validate(self.get_iterator(valid), calls_hooks=False)
         module.train(was_training)
-        module.load_state_dict(self.best_state)
+        module.load_state_dict(self.best_state)  # restores buffers
         if self.recipe.goes_on and self.recipe.plateau is not None:
-            self.recipe.plateau.update(self.loss_at_start)
+            self.recipe.plateau.update(self.loss_at_start)  # later epochs must improve on it
 
     def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
         super().on_epoch_begin(net, **kwargs)
@@ -347,7 +333,7 @@ class _Net(NeuralNetClassifier):
     def run_single_epoch(
         self, iterator: Any, training: bool, prefix: str, step_fn: Any, **fit_params: Any
     ) -> None:
-        """Train on all batches or, without `training`, compute their validation loss."""
+        """Train on all batches or, if `training` is False, compute their validation loss."""
         if iterator is None:
             return
         self.history.record(f"{prefix}_batch_count", len(iterator))
@@ -391,13 +377,9 @@ class _Net(NeuralNetClassifier):
         self.epoch_record["train_loss"] = float(total) / batches.rows.n_per_pass  # waits for a GPU
 
     def _choose_how_to_differentiate(self, rows: Rows) -> None:
-        """Decide how gradients are computed: by hand if possible, else by autograd.
-
-        With callbacks the decision is made again in each epoch, because a callback may have
-        frozen or replaced a layer.
-        """
+        """Choose how gradients are computed: without autograd if possible."""
         if self.differentiate is not None and not self.callbacks_:
-            return
+            return  # a callback may freeze or replace a layer after any epoch
         gradient = getattr(self.recipe.criterion, "gradient", None)
         self.differentiate, self.quick_step = self._autograd, None
         if gradient is not None and Backprop.is_possible(self.module_):
@@ -441,7 +423,7 @@ class _Net(NeuralNetClassifier):
     def _losses_and_gradients(
         self, X: torch.Tensor, targets: dict[str, torch.Tensor]
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Set the clipped gradients of a batch, and return its losses and logits."""
+        """Set the gradients of a batch, clip them, and return its losses and logits."""
         assert self.differentiate is not None
         losses, logits = self.differentiate(X, targets)
         if self.callbacks_watch_batches:
@@ -456,12 +438,9 @@ class _Net(NeuralNetClassifier):
         return losses, logits
 
     def _penalize(self) -> torch.Tensor:
-        """Add the gradient of the L2 penalty, and return the value of the penalty.
-
-        Like SGD's weight decay, it is added after clipping.
-        """
+        """Add the gradient of the L2 penalty, and return the value of the penalty."""
         assert self.penalty is not None
-        self.penalty.add_gradient()
+        self.penalty.add_gradient()  # after clipping, like SGD's weight decay
         return self.penalty.value()
 
     def _autograd(
@@ -489,7 +468,7 @@ class _Net(NeuralNetClassifier):
         return losses, logits
 
     def _validate(self, batches: Batches, calls_hooks: bool) -> tuple[float, float]:
-        """Return weighted log-loss and accuracy of true labels, whatever the training loss is."""
+        """Return the weighted log-loss and accuracy on rows with true labels."""
         self.module_.eval()
         loss, hits, weight = 0.0, 0.0, 0.0
         for X, targets in batches:
@@ -542,7 +521,7 @@ class _Net(NeuralNetClassifier):
                 "optimizer": kind_of(self.optimizer_),
                 "moments": state_as_arrays(self.optimizer_, self.trained),
                 "epochs_done": self.epochs_done,
-                "place": (self.rows.n_passes, self.rows.turn),
+                "place": (self.rows.n_passes, self.rows.turn),  # in the transfer set
                 **self.recipe.generator_states(),
                 "decay": self.decay,
                 "history": [*self.earlier_epochs, *plain_history(self.history)],
@@ -553,7 +532,8 @@ class _Net(NeuralNetClassifier):
         )
 
     def _options_that_callbacks_changed(self) -> list[dict]:
-        """For each parameter group, the settings that callbacks changed, such as the rate."""
+        """For each parameter group, return the settings that callbacks changed."""
+        # A schedule that is not constant sets the learning rate itself.
         is_ours = {"params"} if self.recipe.schedule.is_constant else {"params", "lr"}
         return [
             {
@@ -567,7 +547,7 @@ class _Net(NeuralNetClassifier):
         ]
 
     def records_with_scores(self) -> list[dict]:
-        """Our records, with the scores that callbacks such as EpochScoring computed."""
+        """Add the scores of callbacks such as EpochScoring to our records, and return these."""
         ours = {"epoch", "train_loss", "valid_loss", *SKORCH_NAMES.values()}
         for record, row in zip(self.records, self.epochs_of_skorch, strict=True):
             for name, value in row.items():
@@ -588,7 +568,7 @@ class _Net(NeuralNetClassifier):
         self.stop_requested |= plateau.reached
 
     def _lower_rate(self, record: dict) -> None:
-        """With a schedule that watches the loss, lower the rate or stop at a plateau."""
+        """Let a schedule that watches the loss lower the rate or end the training."""
         plateau: Any = self.recipe.schedule.plateau
         if self.decay:
             loss = record.get("valid_loss", record["train_loss"])
@@ -600,12 +580,9 @@ class _Net(NeuralNetClassifier):
 
 
 def _raised_by(callback: Any, interrupt: KeyboardInterrupt) -> bool:
-    """Whether a callback itself raised a KeyboardInterrupt, rather than the user by Ctrl-C.
-
-    True if it was raised by a ``raise`` statement in a method of the callback: skorch's callbacks
-    stop training in this way. False if it was raised anywhere else: in a function that the
-    callback calls, or in another statement of the callback.
-    """
+    """Whether a method of the callback raised the interrupt by a ``raise`` statement."""
+    # skorch's callbacks stop training by such a statement. An interrupt from anywhere else comes
+    # from the user's Ctrl-C.
     traceback: Any = interrupt.__traceback__
     depth = 0
     while traceback.tb_next is not None:

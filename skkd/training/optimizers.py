@@ -58,11 +58,8 @@ def make_optimizer(
     nesterov : bool, default=False
         Used by "sgd" if momentum is not 0.
     rate_factors : dict of torch.nn.Parameter to float, default=None
-        Factor by which the learning rate of a parameter is multiplied; 1 for parameters that
-        the dict lacks. The optimiser's parameter groups store it under the key "rate_factor".
-        Decoupled weight decay, as in AdamW, is the same for all factors: it is computed with
-        `learning_rate` itself. For a class without weight decay, such as LBFGS, all
-        parameters are in a single group, and the factors are ignored.
+        Factors for the learning rates of parameters, 1 for those that the dict lacks. They are
+        not used for a class without weight decay.
     options : dict, default=None
         Further arguments of the class, for example ``betas``.
 
@@ -89,8 +86,9 @@ def make_optimizer(
     optimizer_class: Any = class_of(optimizer)
     settings |= options
     parameters = [p for p in module.parameters() if p.requires_grad]
-    if not has_weight_decay(optimizer_class):
-        return _made(optimizer_class, parameters, settings, options)
+    if not has_weight_decay(optimizer_class):  # LBFGS, for example, allows a single group only
+        return _build(optimizer_class, parameters, settings, options)
+    # Decoupled weight decay is multiplied by the learning rate, so a factor must be divided out.
     is_decoupled = issubclass(optimizer_class, torch.optim.AdamW) or options.get(
         "decoupled_weight_decay"
     )
@@ -98,14 +96,14 @@ def make_optimizer(
     for parameter in parameters:
         factor = (rate_factors or {}).get(parameter, 1.0)
         groups.setdefault((factor, _is_weight(parameter)), []).append(parameter)
-    return _made(
+    return _build(
         optimizer_class,
         [
             {
                 "params": members,
                 "weight_decay": is_weight * weight_decay / (factor if is_decoupled else 1.0),
                 "lr": learning_rate * factor,
-                "rate_factor": factor,
+                "rate_factor": factor,  # read by the training loop
             }
             for (factor, is_weight), members in groups.items()
         ],
@@ -114,7 +112,7 @@ def make_optimizer(
     )
 
 
-def _made(
+def _build(
     optimizer_class: type, parameters: Any, settings: dict, options: Mapping[str, Any]
 ) -> torch.optim.Optimizer:
     """Build an optimiser, or raise an error that names the class and the user's options."""
@@ -129,8 +127,8 @@ def _made(
 
 
 def _is_weight(parameter: torch.Tensor) -> bool:
-    """Whether a parameter is a weight: it has two or more axes. Biases and scales have one."""
-    return parameter.ndim > 1
+    """Whether a parameter is a weight, not a bias or a scale."""
+    return parameter.ndim > 1  # biases and scales have one axis
 
 
 def has_weight_decay(optimizer_class: type[torch.optim.Optimizer]) -> bool:
@@ -159,7 +157,7 @@ class L2Penalty:
     Parameters
     ----------
     weights : list of torch.nn.Parameter
-        The sum goes over all numbers w in all of them.
+        The sum goes over all their elements w.
     weight_decay : float
 
     Examples
@@ -176,11 +174,11 @@ class L2Penalty:
     weight_decay: float
 
     def value(self) -> Any:
-        """The value of the penalty, as a tensor."""
+        """Compute the value of the penalty, as a tensor."""
         return sum(w.detach().square().sum() for w in self.weights) * (self.weight_decay / 2)
 
     def add_gradient(self) -> None:
-        """Add the gradient of the penalty, ``weight_decay * w``, to those of the weights.
+        """Add the gradient of the penalty, ``weight_decay * w``, to the gradients of the weights.
 
         A weight without a gradient is left out, as in SGD.
         """
@@ -194,7 +192,7 @@ class L2Penalty:
 
 
 def penalty_of(optimizer: torch.optim.Optimizer, weight_decay: float) -> L2Penalty | None:
-    """The L2 penalty to add to the loss if an optimiser has no weight decay of its own.
+    """Return the L2 penalty to add to the loss, if an optimiser has no weight decay of its own.
 
     The gradient of the penalty is the one that SGD adds for the same ``weight_decay``.
 
@@ -206,8 +204,7 @@ def penalty_of(optimizer: torch.optim.Optimizer, weight_decay: float) -> L2Penal
     Returns
     -------
     L2Penalty or None
-        None if the optimiser has its own weight decay, if ``weight_decay=0``, or if all
-        parameters are biases or scales.
+        None if the optimiser has weight decay, if ``weight_decay=0``, or without any weights.
 
     Examples
     --------
@@ -226,7 +223,7 @@ def penalty_of(optimizer: torch.optim.Optimizer, weight_decay: float) -> L2Penal
 
 
 def class_of(optimizer: "str | type[torch.optim.Optimizer]") -> type[torch.optim.Optimizer]:
-    """The optimiser class of a name, or the class itself.
+    """Return the optimiser class of a name; a class is returned unchanged.
 
     Parameters
     ----------
@@ -245,7 +242,7 @@ def class_of(optimizer: "str | type[torch.optim.Optimizer]") -> type[torch.optim
 
 
 def kind_of(optimizer: torch.optim.Optimizer) -> str:
-    """Name an optimiser's class and the switches that decide which moments it keeps.
+    """Name an optimiser's class and the settings that decide which moments it keeps.
 
     Moments can be loaded only into an optimiser of the same kind.
 
@@ -268,11 +265,10 @@ def kind_of(optimizer: torch.optim.Optimizer) -> str:
 
 
 def quick_step_of(optimizer: torch.optim.Optimizer) -> Callable[[], None] | None:
-    """A function that makes a step by calling the fused kernel of an optimiser directly.
+    """Return a function that makes a step by calling the optimiser's fused kernel directly.
 
-    ``optimizer.step()`` gathers tensors and settings again in every step, which takes longer
-    than the arithmetic of a small network. The function gathers them once. Only
-    gradients and the learning rate are still read in each step.
+    The steps equal those of ``optimizer.step()``, bit for bit. They are faster, because tensors and
+    settings are gathered only once. Gradients and the learning rate are still read in each step.
 
     Parameters
     ----------
@@ -282,8 +278,7 @@ def quick_step_of(optimizer: torch.optim.Optimizer) -> Callable[[], None] | None
     Returns
     -------
     callable without arguments, or None
-        Its steps equal those of ``optimizer.step()``, bit for bit. None if the
-        optimiser is not a fused Adam, AdamW or SGD, or has unusual settings such as amsgrad.
+        None unless it is a fused Adam, AdamW or SGD without options such as amsgrad.
 
     Examples
     --------
@@ -314,7 +309,7 @@ def quick_step_of(optimizer: torch.optim.Optimizer) -> Callable[[], None] | None
             optimizer.step()
             return
         if counts is not None:
-            counts.add_(1)
+            counts.add_(1)  # for all parameters at once
         for step in steps:
             step()
 
@@ -322,10 +317,7 @@ def quick_step_of(optimizer: torch.optim.Optimizer) -> Callable[[], None] | None
 
 
 def _counts_in_one_tensor(states: Iterable[dict]) -> torch.Tensor | None:
-    """Put the step counts of all parameters into one tensor, so that one addition counts a step.
-
-    Return the tensor, or None if the optimiser keeps no counts.
-    """
+    """Move the step counts of all parameters into one tensor, and return it if there are any."""
     counted = [state for state in states if "step" in state]
     if not counted:
         return None
@@ -338,11 +330,8 @@ def _counts_in_one_tensor(states: Iterable[dict]) -> torch.Tensor | None:
 def _bind_adam(
     group: dict[str, Any], states: list[dict], kernel: Callable | None = None
 ) -> Callable[[], None]:
-    """A function that makes one step of Adam for a group of parameters.
-
-    `kernel` is torch's fused function that computes the step; None means that of Adam.
-    """
-    kernel = kernel or torch._fused_adam_
+    """Return a function that makes one step of Adam for a group of parameters."""
+    kernel = kernel or torch._fused_adam_  # AdamW has another one
     params = [p.detach() for p in group["params"]]
     means = [state["exp_avg"] for state in states]
     squares = [state["exp_avg_sq"] for state in states]
@@ -364,12 +353,12 @@ def _bind_adam(
 
 
 def _bind_adamw(group: dict[str, Any], states: list[dict]) -> Callable[[], None]:
-    """A function that makes one step of AdamW for a group of parameters."""
+    """Return a function that makes one step of AdamW for a group of parameters."""
     return _bind_adam(group, states, torch._fused_adamw_)
 
 
 def _bind_sgd(group: dict[str, Any], states: list[dict]) -> Callable[[], None]:
-    """A function that makes one step of SGD for a group of parameters."""
+    """Return a function that makes one step of SGD for a group of parameters."""
     params = [p.detach() for p in group["params"]]
     buffers = [state["momentum_buffer"] for state in states] if group["momentum"] else []
     names = ("weight_decay", "momentum", "dampening", "nesterov", "maximize")
@@ -392,14 +381,13 @@ _KERNELS: dict[type, Callable[[dict[str, Any], list[dict]], Callable[[], None]]]
 def state_as_arrays(
     optimizer: torch.optim.Optimizer, parameters: list[torch.nn.Parameter]
 ) -> dict[int, Any]:
-    """Moments and step counts of an optimiser, as NumPy arrays.
+    """Copy the moments and step counts of an optimiser, as NumPy arrays.
 
     Parameters
     ----------
     optimizer : torch.optim.Optimizer
     parameters : list of torch.nn.Parameter
-        Those of the optimiser, in an order that stays the same if they are divided into other
-        parameter groups later, such as the order of ``module.parameters()``.
+        Those of the optimiser, in the order of ``module.parameters()``.
 
     Returns
     -------
@@ -421,8 +409,8 @@ def load_state(
 ) -> None:
     """Load moments and step counts from :func:`state_as_arrays` into an optimiser.
 
-    The optimiser keeps its own settings, such as learning rates and weight decay. Its parameters
-    need not be divided into the same groups as in the optimiser that the state comes from.
+    The optimiser keeps its own settings, such as the learning rate. Its parameter groups may differ
+    from those of the optimiser that the state comes from.
 
     Parameters
     ----------
@@ -442,7 +430,7 @@ def load_state(
 
 
 def _positions(optimizer: torch.optim.Optimizer, parameters: list[torch.nn.Parameter]) -> list[int]:
-    """The index in `parameters` of each parameter of the optimiser, group after group."""
+    """Return the index in `parameters` of each parameter of the optimiser, group after group."""
     position = {parameter: i for i, parameter in enumerate(parameters)}
     return [position[p] for group in optimizer.param_groups for p in group["params"]]
 

@@ -14,15 +14,12 @@ class TrainingResult:
     ----------
     network : skkd.inference.network.Network or ModuleNetwork
     history : list of dict of float
-        One record per epoch of this training; after :meth:`preceded_by`, of the earlier
-        training too.
+        One record per epoch.
     best_epoch : int or None
-        The epoch whose weights were kept, as counted in `history`; 0 for the initial weights.
-        None if the weights are simply those of the last epoch.
+        Number of the epoch whose weights were kept, 0 for the initial weights. None if the weights
+        are simply those of the last epoch.
     training_state : dict
-        What a later training needs to continue this one: "optimizer", "moments",
-        "epochs_done", "place" (the position in the transfer set where the next epoch begins),
-        the states of generators, and more.
+        What a later training needs to continue this one, such as the moments of the optimiser.
     n_steps : int, default=0
         Number of optimiser steps in the epochs of `history`.
     """
@@ -34,16 +31,17 @@ class TrainingResult:
     n_steps: int = 0
 
     def preceded_by(self, earlier: "TrainingResult | None") -> "TrainingResult":
-        """Join this result with that of an earlier training, which this training continued.
+        """Join this result with that of the earlier training that it continued.
 
         Parameters
         ----------
         earlier : TrainingResult or None
-            None if there was no earlier training.
+            If None, this result is returned unchanged.
 
         Returns
         -------
         TrainingResult
+            Its history has the epochs of both trainings.
         """
         if earlier is None:
             return self

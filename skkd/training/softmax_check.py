@@ -15,11 +15,11 @@ FEWEST_ROWS = 8
 
 
 def warn_of_probabilities(module: nn.Module, X: torch.Tensor) -> None:
-    """Warn if the outputs of a module are probabilities, or their logarithms.
+    """Warn if a module returns probabilities, or their logarithms, instead of logits.
 
-    The outputs are judged by their values: whether they lie in [0, 1] and sum to 1 in each row.
-    One case is ambiguous: all rows have the same outputs, as a last layer with constant initial
-    weights gives them. Then there is a warning only if the module ends with a softmax layer.
+    Outputs count as probabilities if they lie in [0, 1] and sum to 1 in each row. If all rows have
+    the same outputs, there is a warning only if the module ends with a softmax layer: a last layer
+    with constant weights also gives equal outputs.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def _are_probabilities(rows: torch.Tensor) -> bool:
 
 
 def _outputs_and_softmax(module: nn.Module, X: torch.Tensor) -> tuple[torch.Tensor, str | None]:
-    """The outputs of a module, and the name of its last layer if that is a softmax, else None."""
+    """Return the outputs of a module, and the name of the softmax layer that ends it, if any."""
     found: list[tuple[nn.Module, torch.Tensor]] = []
 
     def record(layer: nn.Module, inputs: Any, output: torch.Tensor) -> None:

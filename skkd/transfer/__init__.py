@@ -7,7 +7,7 @@ no unlabelled rows, a sampler makes synthetic rows that resemble the rows of a t
 =======  ==========================================================================
 Munge    exchanges attributes between nearest neighbours
 Spunge   copies a few attributes from random rows, and adds noise to numbers
-Gibbs    draws each attribute given all others, from trees; the slowest
+Gibbs    draws each attribute given the other attributes, from trees; the slowest
 =======  ==========================================================================
 
 A sampler is fitted to a table and returns rows of the table's type: a NumPy array of the

@@ -1,4 +1,4 @@
-"""The columns of a table as attributes; samplers draw or swap each attribute on its own.
+"""Attributes: the columns of a table as units that samplers draw or swap.
 
 An attribute is one column, or one group of one-hot columns. There are four kinds:
 
@@ -14,7 +14,7 @@ Samplers describe a synthetic row by its *donors* and its *numbers*:
 
 - Each attribute has a donor: the row of the table that the value of the attribute is copied from.
 - Each continuous or integral attribute also has a number, which replaces the copied value. It is
-  often drawn around that value. It is NaN if the copied value is missing.
+  NaN if the copied value is missing.
 
 A missing nominal value is treated as one more category.
 """
@@ -72,7 +72,7 @@ class Attributes:
     numbers : ndarray of float64 of shape (n_rows, n_numeric)
         The values of the numeric attributes in X; NaN where missing.
     codes : ndarray of int32 of shape (n_rows, n_nominal)
-        The values of the nominal attributes and groups in X, as codes from 0 on.
+        The values of the nominal attributes and groups in X, as codes 0, 1, 2, ...
     low, high : ndarray of float64 of shape (n_numeric,)
         The smallest and the largest number of each numeric attribute in X.
 
@@ -117,7 +117,7 @@ class Attributes:
         return len(self.columns)
 
     def fit_in(self, numbers: np.ndarray) -> np.ndarray:
-        """Round and clip numbers, so that they could be values of the numeric attributes.
+        """Round and clip numbers to values that the numeric attributes can have.
 
         Numbers of integral attributes are rounded. Then each number is clipped to the range of
         its attribute, from `low` to `high`. NaN remains NaN.
@@ -157,13 +157,12 @@ class Attributes:
         donors : ndarray of int of shape (n, n_attributes)
             The index of the row of X that each attribute is copied from.
         numbers : ndarray of float64 of shape (n, n_numeric)
-            The values of the numeric attributes. Where one is NaN, the cell keeps the donor's
-            value.
+            The values of the numeric attributes; NaN keeps the donor's value.
 
         Returns
         -------
         container of n rows
-            Of the type of X.
+            It has the type of X.
         """
         observed = self.numbers_at(donors)
         changes = {}
@@ -177,16 +176,13 @@ class Attributes:
         return self.container.rows(donors[:, self._attribute_of], changes)
 
     def _are_nominal(self, numbers: np.ndarray) -> bool:
-        """Whether a column of numbers counts as nominal.
-
-        True if it holds no number, at most two different values, or integers too large for a
-        float64. False for all other columns.
-        """
+        """Whether a column of numbers is read as a nominal attribute."""
         known = numbers[~np.isnan(numbers)]
         if self.container.zeros_are_gaps:
             known = known[known != 0]
         if len(known) == 0 or (np.abs(known).max() >= BIGGEST_INTEGER and _are_whole(known)):
             return True
+        # Nominal if there are at most two different values.
         return bool(((known == known.min()) | (known == known.max())).all())
 
     def _store_numeric(self, numeric: dict[int, tuple[np.ndarray, bool]]) -> None:
@@ -204,11 +200,8 @@ class Attributes:
         self.high = np.array([np.nanmax(column) for column in self.numbers.T])
 
     def _store_nominal(self, codes: dict[int, np.ndarray], flags: dict[int, np.ndarray]) -> None:
-        """Store the nominal attributes and groups, in the order of their first columns.
-
-        The keys of both dicts are column indices. `codes` holds the codes of each column that
-        is not numeric, and `flags` the boolean values of each column of 0 and 1.
-        """
+        """Store the nominal attributes and groups, in the order of their first columns."""
+        # Both dicts are keyed by column. `flags` holds only the columns of 0 and 1.
         groups = one_hot_groups(flags, self.n_rows)
         first_of = {group[0]: group for group in groups}
         in_groups = {j for group in groups for j in group}
@@ -240,8 +233,7 @@ def numbers_of(name: str, column: Any) -> tuple[np.ndarray | None, bool]:
     numbers : ndarray of float64 of shape (n_rows,), or None if the column is not numeric
         NaN where missing.
     is_integer : bool
-        Whether the column has an integer type, or is an object column of Python integers.
-        Synthetic numbers are then written as integers.
+        Whether the column, or every number of an object column, has an integer type.
     """
     kind = str(getattr(column, "dtype", getattr(column, "type", ""))).lower()
     kind = kind.removeprefix("sparse[")
@@ -257,10 +249,8 @@ def numbers_of(name: str, column: Any) -> tuple[np.ndarray | None, bool]:
 def one_hot_groups(flags: dict[int, np.ndarray], n_rows: int) -> list[tuple[int, ...]]:
     """Find groups of one-hot columns: exactly one column of a group is true in every row.
 
-    Columns form a group if no two of them are true in the same row, and if the number of
-    true values in all of them is the number of rows. Groups of adjacent columns are found
-    first. Then groups of non-adjacent columns are built greedily from the remaining columns,
-    if at most `MOST_FLAGS` remain.
+    Groups of adjacent columns are found first. If at most `MOST_FLAGS` columns remain, groups of
+    non-adjacent columns are then built greedily.
 
     Parameters
     ----------
@@ -285,24 +275,20 @@ def one_hot_groups(flags: dict[int, np.ndarray], n_rows: int) -> list[tuple[int,
     columns, hot = list(flags), list(flags.values())
     groups = _adjacent_groups(hot)
     free = [i for i in range(len(columns)) if not any(i in group for group in groups)]
-    groups += _other_groups(hot, free, n_rows)
+    groups += _scattered_groups(hot, free, n_rows)
     return [tuple(columns[i] for i in group) for group in groups]
 
 
 def _adjacent_groups(hot: list[np.ndarray]) -> list[Sequence[int]]:
-    """Find ranges of adjacent columns of which exactly one is true in every row.
-
-    `hot` holds the boolean columns. Let S_k be the sum of the first k of them, an array with one
-    entry for each row. Exactly one of the columns i, ..., j - 1 is true in every row if all
-    entries of S_j - S_i are 1. Then the hashes of S_i and S_j are equal, because adding a constant
-    to an array does not change its hash. So pairs (i, j) are found in a dict of hashes, without
-    comparing every pair.
-    """
+    """Find ranges of adjacent columns with exactly one true value in every row."""
+    # Let S_k be the sum of the first k columns. The columns i, ..., j - 1 form a group if all
+    # entries of S_j - S_i are 1. S_i and S_j then have the same hash, so that groups are found in
+    # a dict of hashes, without comparing every pair.
     total = np.zeros(len(hot[0]), dtype=np.int64)
-    sums = [_hash_up_to_a_constant(total)]
+    sums = [_hash_and_offset(total)]
     for column in hot:
         total += column
-        sums.append(_hash_up_to_a_constant(total))
+        sums.append(_hash_and_offset(total))
     first: dict[tuple[bytes, int], int] = {}
     for i, key in enumerate(sums):
         first.setdefault(key, i)
@@ -316,20 +302,14 @@ def _adjacent_groups(hot: list[np.ndarray]) -> list[Sequence[int]]:
     return groups
 
 
-def _hash_up_to_a_constant(total: np.ndarray) -> tuple[bytes, int]:
-    """Return a hash of ``total - total[0]``, and ``total[0]``.
-
-    Two arrays that differ by a constant have the same hash.
-    """
+def _hash_and_offset(total: np.ndarray) -> tuple[bytes, int]:
+    """Return a hash of ``total - total[0]``, and ``total[0]`` itself."""
     digest = hashlib.sha1((total - total[0]).tobytes(), usedforsecurity=False).digest()
     return digest, int(total[0])
 
 
-def _other_groups(hot: list[np.ndarray], free: list[int], n_rows: int) -> list[list[int]]:
-    """Find one-hot groups among some columns, adjacent or not.
-
-    `hot` holds all boolean columns, and `free` the indices of those that may be used.
-    """
+def _scattered_groups(hot: list[np.ndarray], free: list[int], n_rows: int) -> list[list[int]]:
+    """Find one-hot groups among the columns with the indices `free`, adjacent or not."""
     if not 1 < len(free) <= MOST_FLAGS:
         return []
     together = _pair_counts(np.column_stack([hot[i] for i in free]))
@@ -356,11 +336,8 @@ def _pair_counts(hot: np.ndarray) -> np.ndarray:
 
 
 def _group_from(start: int, left: list[int], together: np.ndarray, n_rows: int) -> list[int] | None:
-    """Build the one-hot group that begins at the column `start`; None if there is none.
-
-    `left` are the indices of the columns that are in no group yet. `together[i, j]` is the number
-    of rows in which the columns i and j are both true.
-    """
+    """Return the one-hot group whose first column is `start`, or None if there is none."""
+    # `left`: the columns without a group. together[i, j]: rows in which i and j are both true.
     if start not in left:
         return None
     group, total, overlaps = [start], together[start, start], together[start] > 0
@@ -390,11 +367,7 @@ def _checked_for_infinity(name: str, numbers: np.ndarray) -> np.ndarray:
 
 
 def _numbers_of_objects(name: str, values: np.ndarray) -> tuple[np.ndarray | None, bool]:
-    """Convert an object column to float64, and tell whether it holds only integers.
-
-    The result is ``(None, False)`` if a value is neither a number nor missing, or if an integer
-    is too large for a float.
-    """
+    """Do what `numbers_of` does, for an object column."""
     kinds = {type(value) for value in values if value is not None}
     if not all(issubclass(kind, (bool, int, float, np.number, np.bool_)) for kind in kinds):
         return None, False
@@ -418,11 +391,7 @@ def _ranks_of(numbers: np.ndarray) -> np.ndarray:
 
 
 def _codes_of(name: str, column: Any) -> np.ndarray:
-    """Number the different values of a column from 0 on, and return the number of each row.
-
-    Values are numbered in ascending order. If they cannot be sorted, they are numbered in the
-    order of their first occurrence. Missing values have the last number.
-    """
+    """Return an integer code for each row of a column; equal values have equal codes."""
     values = read_objects(column)
     try:
         levels = set(values.tolist())

@@ -21,11 +21,11 @@ same leaf:
 where x_a and z_a are the values of attribute a in the synthetic row x and in the donor z, and
 leaf_a(x) is the set of the rows of the table that the tree of a sends to the same leaf as x.
 
-So every value occurs in the table, for all types. A missing value is drawn like any other.
+So every drawn value occurs in the table. A missing value is drawn like any other value.
 
 A tree for a numeric attribute predicts ranks, because a few huge values would otherwise
-determine all splits. Trees take missing numbers as smaller than all others, and nominal
-values as integer codes.
+determine all splits. For the trees, a missing number is smaller than all other numbers, and
+nominal values are integer codes.
 """
 
 import numpy as np
@@ -38,23 +38,23 @@ from skkd.transfer.sampler import Sampler, shuffled_copies
 
 __all__ = ["Gibbs", "Leaves"]
 
-#: The tree of a nominal attribute has at most this many classes. The rarest values share one.
+#: The tree of a nominal attribute has at most this many classes. The rarest values share a class.
 MOST_CLASSES = 50
 
 
 class Gibbs(Sampler):
-    """Attributes drawn one after another, given all others (Gibbs sampling).
+    """Attributes drawn one after another, given all other attributes (Gibbs sampling).
 
-    Each attribute is drawn from the observed rows (the rows of the fitted table) in the leaf of a
-    decision tree that predicts it from all other attributes. Of the samplers here, this one
-    follows the joint distribution most closely and is the slowest: `fit` fits one tree per
-    attribute.
+    A decision tree predicts each attribute from all other attributes. To draw the attribute, its
+    value is copied from a random observed row (a row of the fitted table) in the same leaf of the
+    tree. Of the samplers here, this one follows the joint distribution most closely and is the
+    slowest: `fit` fits one tree per attribute.
 
     Parameters
     ----------
     n_rounds : int >= 1, default=1
-        How often each attribute is drawn. The first round starts from observed rows, so fewer
-        rounds give rows that are closer to observed ones.
+        Number of rounds. In a round, each attribute may be drawn once. The first round starts
+        from observed rows, so fewer rounds give rows that are closer to observed rows.
     p : float in [0, 1], default=0.5
         Probability that an attribute of a row is drawn in a round. Otherwise it is kept.
     min_samples_leaf : int >= 1, default=5
@@ -63,7 +63,7 @@ class Gibbs(Sampler):
     max_features : float in (0, 1], default=1.0
         Share of the other attributes that are tried at each split. A smaller share is faster.
     max_rows : int >= 2, default=20_000
-        Each tree is fitted to at most this many random rows. All rows can be donors.
+        Each tree is fitted to at most this many random rows. Values are copied from all rows.
 
     Attributes
     ----------
@@ -116,10 +116,7 @@ class Gibbs(Sampler):
         ]
 
     def _tree(self, a: int, rows: np.ndarray) -> DecisionTreeClassifier | DecisionTreeRegressor:
-        """Fit the tree that predicts attribute a from all other attributes.
-
-        `rows` are the indices of the observed rows that it is fitted to.
-        """
+        """Fit, to the given rows, the tree that predicts attribute a from all other attributes."""
         params = {
             "min_samples_leaf": min(self.min_samples_leaf, len(rows)),
             "max_features": float(self.max_features),
@@ -131,17 +128,13 @@ class Gibbs(Sampler):
             targets = rankdata(targets) / len(targets)
         else:
             tree = DecisionTreeClassifier(**params)
-            targets = _with_rare_codes_merged(targets)
+            targets = _merge_rare_codes(targets)
         return tree.fit(self._without(a, rows), targets)
 
     def _without(self, a: int, rows: np.ndarray) -> np.ndarray:
-        """Return the inputs that the tree of attribute a gets for some observed rows.
-
-        `rows` are the indices of the rows. The column of attribute a is kept but set to 0, so that
-        the tree cannot split on it.
-        """
+        """Return the inputs of the given rows for the tree of attribute a."""
         inputs = self._inputs[rows]
-        inputs[:, a] = 0
+        inputs[:, a] = 0  # so that the tree cannot split on it
         return inputs
 
     def draw(self, n_rows, random_state):
@@ -159,7 +152,7 @@ class Gibbs(Sampler):
 
 
 class Leaves:
-    """A fitted tree with the observed rows (those of the fitted table) in each of its leaves.
+    """A fitted tree, and the observed rows (rows of the fitted table) in each of its leaves.
 
     Parameters
     ----------
@@ -187,7 +180,7 @@ class Leaves:
         self.starts = np.cumsum(self.counts) - self.counts
 
     def donors(self, inputs: np.ndarray, random_state: np.random.RandomState) -> np.ndarray:
-        """Draw for each input a random observed row from the leaf that the input falls into.
+        """Draw, for each input, a random observed row that is in the same leaf as the input.
 
         Parameters
         ----------
@@ -205,22 +198,15 @@ class Leaves:
 
 
 def _inputs(attributes: Attributes) -> np.ndarray:
-    """Return the inputs of the trees: numbers, then the codes of nominal values.
-
-    A missing number becomes ``low - (high - low)``, where `low` and `high` are the smallest and
-    the largest observed number of the attribute. So it is below all observed numbers.
-    """
+    """Return the inputs of the trees: numbers, then the codes of nominal values."""
+    # A missing number becomes a number below all observed numbers of the attribute.
     below = attributes.low - (attributes.high - attributes.low)
     numbers = np.where(np.isnan(attributes.numbers), below, attributes.numbers)
     return np.hstack([numbers, attributes.codes]).astype(np.float32)
 
 
-def _with_rare_codes_merged(codes: np.ndarray) -> np.ndarray:
-    """Number the different codes from 0 on, and give all rare codes the same number, -1.
-
-    If there are at most `MOST_CLASSES` different codes, none is rare. Otherwise all but the
-    `MOST_CLASSES` - 1 most frequent codes are rare.
-    """
+def _merge_rare_codes(codes: np.ndarray) -> np.ndarray:
+    """Merge the rarest codes into one, so that at most `MOST_CLASSES` different codes remain."""
     values, codes, counts = np.unique(codes, return_inverse=True, return_counts=True)
     if len(values) <= MOST_CLASSES:
         return codes

@@ -11,15 +11,7 @@ Here e_a and e'_a are the values of attribute a in the two rows, and N(mean, sd)
 distribution with that mean and standard deviation. Both values are changed at once: the right
 sides hold the old values. p and s are parameters.
 
-This implementation differs from the published algorithm:
-
-- The neighbours are found once, among the rows of the table. The published algorithm finds
-  neighbours among the rows as changed so far.
-- A table of more than `block_rows` rows is split at random into blocks of equal size. The
-  neighbour of a row is the nearest other row in the same block.
-- The algorithm goes through the rows in random order.
-- Numbers are rounded if all numbers of the attribute in the table are whole, and clipped to their
-  range in the table. If one of the two numbers is missing, they are swapped like nominal values.
+The notes of :class:`Munge` list how this implementation differs from the published algorithm.
 
 A loop over single pairs (e, e') would be slow. Pairs without a common row do not affect each
 other, so many pairs are changed at once: see :func:`layers_of`. The result is exactly the
@@ -40,7 +32,7 @@ class Munge(Sampler):
 
     Each row e is paired with its nearest other row e'. With probability `p` an attribute is
     changed in the two rows: nominal values are swapped, and the new number of each row is
-    drawn from a normal distribution around the number of the other row.
+    drawn from a normal distribution around the old number of the other row.
 
     Parameters
     ----------
@@ -52,8 +44,8 @@ class Munge(Sampler):
         two numbers are nearly swapped.
     block_rows : int >= 2, default=10_000
         The neighbour of a row is searched among at most this many rows. A larger value makes
-        `fit` slower and needs more memory: the search computes as many distances as the table
-        has rows, times `block_rows`.
+        `fit` slower and needs more memory: for a table of n_rows rows, the search computes up
+        to ``n_rows * block_rows`` distances.
 
     Attributes
     ----------
@@ -62,7 +54,7 @@ class Munge(Sampler):
     blocks_ : list of ndarray of int
         The row indices of each block.
     neighbours_ : list of ndarray of int
-        For each block, the position within the block of each row's neighbour.
+        One array for each block: for each of its rows, the neighbour's position in the block.
 
     Notes
     -----
@@ -73,8 +65,8 @@ class Munge(Sampler):
 
     - The neighbours are found once, among the rows of the fitted table. The published algorithm
       finds neighbours among the rows as changed so far.
-    - A table of more than `block_rows` rows is split at random into blocks, and neighbours are
-      found within blocks.
+    - A table of more than `block_rows` rows is split at random into blocks of about equal size.
+      The neighbour of a row is the nearest other row in the same block.
     - The rows are visited in random order.
     - Numbers are rounded if all numbers of the attribute in the table are whole, and clipped to
       their range in the table. If one of the two numbers is missing, they are swapped.
@@ -126,7 +118,7 @@ class Munge(Sampler):
     def _munge(
         self, block: np.ndarray, neighbours: np.ndarray, random_state: np.random.RandomState
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Exchange attributes in all pairs of a block; return donors and numbers as `draw` does."""
+        """Exchange attributes in all pairs of a block, and return donors and numbers."""
         donors = np.tile(block[:, None], self.attributes_.n_attributes)
         numbers = self.attributes_.numbers[block]
         if self.attributes_.n_rows > 1:
@@ -143,10 +135,8 @@ class Munge(Sampler):
         others: np.ndarray,
         random_state: np.random.RandomState,
     ) -> None:
-        """Exchange attributes, in place, in each pair of rows (rows[i], others[i]).
-
-        No row may occur in two pairs.
-        """
+        """Exchange attributes, in place, in each pair of rows (rows[i], others[i])."""
+        # No row occurs in two pairs: otherwise one change would overwrite the other.
         is_changed = random_state.random_sample((len(rows), donors.shape[1])) < self.p
         of_row, of_other = donors[rows], donors[others]
         donors[rows] = np.where(is_changed, of_other, of_row)
@@ -169,14 +159,9 @@ class Munge(Sampler):
 def _repeated(
     block: np.ndarray, neighbours: np.ndarray, n_rows: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Repeat a small block, so that several copies of the block are changed together.
-
-    `block` holds the indices of rows of the table, `neighbours` the position in `block` of the
-    neighbour of each row, and `n_rows` is the number of synthetic rows that are still needed.
-    Both arrays are returned for the larger block that consists of all copies. There the neighbour
-    of a row belongs to the same copy as the row.
-    """
+    """Repeat a small block and its neighbours, so that many rows are changed at once."""
     n_copies = max(1, min(BLOCK_ROWS, n_rows) // len(block))
+    # The neighbour of a row is in the same copy of the block as the row.
     shifts = np.arange(n_copies)[:, None] * len(block)
     return np.tile(block, n_copies), (neighbours + shifts).reshape(-1)
 
@@ -184,25 +169,21 @@ def _repeated(
 def layers_of(order: np.ndarray, neighbours: np.ndarray) -> list[np.ndarray]:
     """Divide pairs of rows into layers, so that all pairs of a layer can be changed at once.
 
-    Each row forms a pair with its neighbour. The pairs are put into layers one by one, in the
-    given order. If a pair shares a row with pairs that already have a layer, it goes into the
-    layer after the last one of theirs. Otherwise it goes into the first layer.
-
-    Changing layer after layer gives the same result as changing pair after pair in the given
-    order, because pairs of the same layer share no row, and of two pairs that share a row the
-    earlier one is in the earlier layer.
+    Each row forms a pair with its neighbour. The pairs of a layer share no row. If two pairs share
+    a row, the pair that comes first in `order` is in an earlier layer, so the result is the same
+    as if the pairs were changed one by one.
 
     Parameters
     ----------
     order : ndarray of int of shape (n,)
-        The rows in the order in which their pairs would be changed one by one.
+        All rows. Their pairs are to be changed in this order.
     neighbours : ndarray of int of shape (n,)
         The index of the neighbour of each row.
 
     Returns
     -------
     list of ndarray of int
-        For each layer, the rows whose pairs (with their neighbours) belong to it.
+        For each layer, the rows whose pairs belong to it.
 
     Examples
     --------

@@ -30,11 +30,8 @@ def embed(attributes: Attributes, rows: np.ndarray) -> np.ndarray:
     """Map rows of a table to points, so that Euclidean distances measure how rows differ.
 
     Numbers are scaled to [0, 1]. Two different values of a nominal attribute have distance 1, or
-    only nearly 1 if the attribute has more than `MOST_DIMENSIONS` values.
-
-    An attribute with missing numbers has a second coordinate: 1 where the number is missing, else
-    0. A missing number itself is replaced by 0.5. So the squared distance of a missing number and
-    a known number is between 1 and 1.25.
+    nearly 1 if the attribute has more than `MOST_DIMENSIONS` values. A missing number becomes 0.5,
+    and a further coordinate of the attribute is 1 if the number is missing, else 0.
 
     Parameters
     ----------
@@ -51,6 +48,7 @@ def embed(attributes: Attributes, rows: np.ndarray) -> np.ndarray:
     has_gaps = np.isnan(attributes.numbers).any(axis=0)
     gaps = np.isnan(scaled)
     origin = np.zeros((len(rows), 1))  # for tables in which all columns are constant
+    # The squared distance of a missing number and a known number is between 1 and 1.25.
     parts = [origin, np.where(gaps, 0.5, scaled), gaps[:, has_gaps]]
     for a, codes in enumerate(attributes.codes.T):
         n_values, codes = int(codes.max()) + 1, codes[rows]
@@ -65,7 +63,7 @@ def embed(attributes: Attributes, rows: np.ndarray) -> np.ndarray:
 
 
 def nearest_others(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Find the nearest other point of each point. It may be an exact copy, at distance 0.
+    """Find the nearest other point of each point; it may be an exact copy, at distance 0.
 
     Parameters
     ----------

@@ -32,8 +32,7 @@ def resolve_augment(augment: Any, besides: tuple = ()) -> Any:
         - A callable that is called as ``augment(X, n_rows, random_state)`` and returns
           n_rows rows of the type of X.
     besides : tuple, default=()
-        Values that the caller handles itself, such as None. They are not accepted here. The error
-        message lists them among the allowed values.
+        Further allowed values for the error message, such as None; the caller handles them.
 
     Returns
     -------
@@ -74,7 +73,7 @@ def resolve_augment(augment: Any, besides: tuple = ()) -> Any:
 
 
 def _takes_three_arguments(function):
-    """Whether a callable takes three positional arguments; True if its signature is unknown."""
+    """Whether a callable takes three positional arguments."""
     try:
         inspect.signature(function).bind(None, None, None)
     except TypeError:
@@ -96,8 +95,7 @@ class Foreign(DocLinkMixin, BaseEstimator):
     Attributes
     ----------
     sampler_ : object
-        A fitted clone of `augment`. It exists only after `fit`, and only if `augment` is an
-        object with methods `fit` and `sample`.
+        A fitted clone of `augment`; it does not exist if `augment` is a callable.
 
     Examples
     --------
@@ -116,8 +114,7 @@ class Foreign(DocLinkMixin, BaseEstimator):
         ----------
         X : container of rows
         categorical : sequence of int, default=()
-            Indices of categorical columns. They are passed to the `fit` of the user's object
-            if it has a parameter `categorical`.
+            Indices of categorical columns; passed on if the object's `fit` takes `categorical`.
 
         Returns
         -------
@@ -136,16 +133,13 @@ class Foreign(DocLinkMixin, BaseEstimator):
         return fitted
 
     def _sampled(self, n_rows, random_state):
-        """Sample from the fitted object.
-
-        `fit` gave the object a read-only view of the user's X. An object that keeps this view, and
-        writes to it when it samples, fails. It is then fitted again, to a writable copy of X.
-        """
+        """Sample from the fitted object, which is fitted again if it tries to write to X."""
         try:
             return self.sampler_.sample(n_rows, random_state)
         except Exception as error:
             if not is_about_writing(error):
                 raise
+        # The object kept the read-only view of X that it was fitted to, and now writes to it.
         self.sampler_ = self._fitted(copied(self._X))
         return self.sampler_.sample(n_rows, random_state)
 
@@ -190,7 +184,7 @@ class Foreign(DocLinkMixin, BaseEstimator):
         n_rows : int
             The number of rows of all batches together.
         random_state : int, RandomState or None, default=None
-            A seed becomes one RandomState object, which is passed to every call.
+            A seed becomes one RandomState object, the same for every call.
         batch_rows : int, default=10_000
             The largest number of rows of a batch.
 

@@ -90,7 +90,8 @@ class Sampler(DocLinkMixin, BaseEstimator):
     def check(self):
         """Raise ValueError or TypeError if a parameter is not allowed.
 
-        `fit` calls it first. Override it in a sampler with parameters; here it allows all.
+        `fit` calls it first. The method of the base class never raises an error. Override it in
+        a sampler with parameters.
         """
 
     def learn(self):
@@ -176,13 +177,12 @@ def shuffled_copies(
 ) -> Iterator[np.ndarray]:
     """Yield `n_rows` row indices in blocks: one random permutation of all rows after another.
 
-    Only the last permutation may be cut short. A block may hold the end of one permutation and
-    the beginning of the next one.
+    Only the last permutation may be incomplete.
 
     Parameters
     ----------
     n_observed : int
-        The number of rows of the fitted table. The indices are below it.
+        The number of rows of the fitted table.
     n_rows : int
         The number of indices of all blocks together.
     random_state : numpy.random.RandomState
@@ -211,10 +211,7 @@ def shuffled_copies(
 def _rebatched(
     blocks: Iterable[tuple[np.ndarray, np.ndarray]], batch_rows: int
 ) -> Iterator[tuple[Any, ...]]:
-    """Cut and join blocks of (donors, numbers) to batches of `batch_rows` rows.
-
-    The last batch may be smaller.
-    """
+    """Cut and join blocks of (donors, numbers) to batches; only the last batch may be smaller."""
     waiting: list[list[np.ndarray]] = []
     n_waiting = 0
     for block in blocks:

@@ -1,15 +1,16 @@
 """SPUNGE: real rows with a few attributes from other rows, and a little noise.
 
 SPUNGE comes from AutoGluon (function `spunge_augment`), where it is called a simple version
-of MUNGE. It is the fastest sampler here, because it searches no neighbours. In a copy of each row
+of MUNGE. It is the fastest sampler here, because it searches no neighbours. Each row of the table
+is copied, and the copy is changed:
 
     x_a <- z_a,                        for max(1, floor(share * d)) random attributes a
     x_a <- x_a + N(0, noise * sd_a),   with probability p, if attribute a is a number
 
-where x_a is attribute a of the copy, z_a the same attribute of a random row z of the table (another
-random row for each a), d the number of attributes, sd_a the standard deviation of attribute a in
-the table, and N(mean, sd) the normal distribution with that mean and standard deviation. share,
-noise and p are parameters. If share is 0, no attribute is replaced.
+Here x_a is attribute a of the copy, and z_a the same attribute of a random row z of the table,
+which is drawn for each a. d is the number of attributes, and sd_a the standard deviation of
+attribute a in the table. N(mean, sd) is the normal distribution with that mean and standard
+deviation. share, noise and p are parameters. If share is 0, no attribute is replaced.
 """
 
 import numpy as np

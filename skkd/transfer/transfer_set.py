@@ -56,16 +56,15 @@ class Labeller(Protocol):
     def soft_labels(self, X: Any, are_made: bool = False) -> np.ndarray:
         """Return the teacher's probabilities for rows, of shape (n_rows, n_classes).
 
-        `are_made` tells whether the rows are synthetic, because the teacher may cache its
-        predictions for synthetic rows and for other rows differently.
+        `are_made` says whether the rows are synthetic. The teacher may cache its predictions for
+        synthetic rows differently.
         """
 
     def series_of_calls(self) -> AbstractContextManager[None]:
-        """Return a context manager, within which the caller calls `soft_labels` several times.
+        """Return a context manager for several calls of `soft_labels`.
 
-        Within the context the caller must not change the teacher's model. So a teacher that
-        caches predictions need not check at every call whether its model has changed: it checks
-        only when the context begins and when it ends.
+        The teacher's model must not change within the context. So a teacher that caches
+        predictions checks only at the beginning and the end whether its model has changed.
         """
 
 
@@ -87,16 +86,14 @@ class TransferSet:
     logits : callable
         Converts soft labels to the teacher's logits.
     class_weights : ndarray of shape (n_classes,)
-        The weight of each class. The weight of a row is ``soft_label @ class_weights``, where
-        soft_label holds the teacher's probabilities for the row. The weights of all rows are
-        then scaled to a mean of 1.
+        Weights of the classes; rows get ``soft_label @ class_weights``, scaled to a mean of 1.
     X_unlabeled : container of rows, default=None
         The user's unlabelled rows.
     sampler : skkd.transfer.Sampler, default=None
         An unfitted sampler of synthetic rows. Without a sampler no synthetic rows are made.
     size : int, "auto" or "fresh", default="auto"
-        The number of synthetic rows; "auto" stands for :func:`auto_size`. With "fresh", new
-        rows are made for each epoch, as many as there are rows with labels.
+        The number of synthetic rows; for "auto" see :func:`auto_size`. With "fresh", each epoch
+        gets new rows, as many as there are rows with labels.
     seconds : float, default=None
         Time limit for making synthetic rows.
     categorical : sequence of int, default=()
@@ -158,15 +155,13 @@ class TransferSet:
         Parameters
         ----------
         labelled : skkd.data.dataset.Dataset
-            The rows with labels, to which the sampler is fitted. They must not contain held-out
-            rows, so that no information about held-out rows leaks into the transfer set.
+            The rows with labels, without held-out rows; the sampler is fitted to these rows.
 
         Returns
         -------
         skkd.data.dataset.Dataset
             All rows, in random order. If `size` is "fresh", only the rows of the first epoch;
-            the dataset's attribute `fresh_rows` is then a :class:`FreshRows`, which makes the
-            rows of later epochs.
+            the attribute `fresh_rows` then makes the rows of later epochs.
         """
         random_state = np.random.RandomState(self.seed)
         if self.is_fresh:
@@ -176,10 +171,7 @@ class TransferSet:
         return rows.take(random_state.permutation(len(rows)))
 
     def _fresh_rows(self, labelled: Dataset, random_state: np.random.RandomState) -> Dataset:
-        """Make the rows of the first epoch.
-
-        The attribute `fresh_rows` of the result is a FreshRows, which makes those of later epochs.
-        """
+        """Make the rows of the first epoch, and attach a `FreshRows` for later epochs."""
         sampler = self._fitted_sampler(labelled)
         batches = partial(self._sampled_batches, sampler, len(labelled), random_state, BATCH_ROWS)
         fresh_rows = FreshRows(batches, self._label_synthetic, len(labelled), self.seconds)
@@ -222,7 +214,7 @@ class TransferSet:
     def _sampled_batches(
         self, sampler: Any, n_rows: int, random_state: np.random.RandomState, batch_rows: int
     ) -> Iterator[Any]:
-        """Yield the batches of a fitted sampler. Errors get a note that names `augment`."""
+        """Yield the batches of a fitted sampler; errors get a note that names `augment`."""
         batches = sampler.batches(n_rows, random_state, batch_rows)
         while True:
             with with_note("Raised by augment."):
@@ -249,15 +241,14 @@ class TransferSet:
 
 
 class FreshRows:
-    """New synthetic rows with soft labels for each epoch. Rows of earlier epochs are not kept.
+    """A maker of new synthetic rows with soft labels for each epoch; it keeps no rows.
 
     Parameters
     ----------
     batches : callable
-        Called without arguments; returns an iterator of batches of new synthetic rows, which
-        together are the rows of one epoch.
+        ``batches()`` returns an iterator of batches: new synthetic rows for one epoch.
     label : callable
-        Called with a batch; returns a Dataset of these rows with soft labels.
+        ``label(batch)`` returns a Dataset of the rows of a batch with soft labels.
     n_per_pass : int
         The number of rows of each epoch.
     seconds : float or None
@@ -295,11 +286,8 @@ class FreshRows:
 
 
 def _joined(parts: list[Dataset]) -> Dataset:
-    """Join the parts to one dataset, in order.
-
-    Parts are joined in pairs, then pairs of pairs and so on. Appending one part after another
-    would copy the first parts again for each later part.
-    """
+    """Join the parts to one dataset, in order."""
+    # Join in pairs: appending part after part would copy the first parts for each later part.
     while len(parts) > 1:
         pairs = zip(parts[::2], parts[1::2], strict=False)
         last = parts[len(parts) - len(parts) % 2 :]
@@ -308,12 +296,9 @@ def _joined(parts: list[Dataset]) -> Dataset:
 
 
 def _weighted_equally(parts: Iterable[Dataset]) -> Dataset:
-    """Join the parts to one dataset, and scale the weights of its rows to a mean of 1.
-
-    Rows of weight 0 do not count in the mean: the teacher has no prediction for these rows.
-    """
+    """Join the parts to one dataset, and scale its positive weights to a mean of 1."""
     dataset = _joined(list(parts))
     weights = dataset.targets["weights"]
-    is_answered = weights > 0
+    is_answered = weights > 0  # the teacher has no prediction for rows of weight 0
     mean = weights[is_answered].mean() if is_answered.any() else 1.0
     return dataset.with_target("weights", weights / mean)
