@@ -38,9 +38,12 @@ __all__ = ["ACTIVATIONS", "Activation"]
 class Activation:
     """An activation function in NumPy and torch, with its derivative and initialisation.
 
-    Training without autograd calls `forward` and `backward`. There, the torch module ``layer``
-    turns ``x`` into ``z``, and ``aten`` is ``torch.ops.aten``. ``dx`` and ``dz`` are the
-    derivatives of the loss with respect to ``x`` and ``z``.
+    Training without autograd calls `forward` and `backward`. Their arguments and results are
+
+    - ``layer``: the torch module that `module` makes;
+    - ``x`` and ``z``: the input and the output of ``layer``;
+    - ``dx`` and ``dz``: the derivatives of the loss with respect to ``x`` and ``z``;
+    - ``aten``: ``torch.ops.aten``.
 
     Parameters
     ----------

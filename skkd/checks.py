@@ -95,10 +95,11 @@ def check_number(
 def check_integer(
     name: str, value: Any, *, low: int | None = None, high: int | None = None
 ) -> None:
-    """Raise an error unless `value` is an integer of at most 64 bits from `low` to `high`.
+    """Raise an error unless `value` is an integer in the interval from `low` to `high`.
 
-    The bounds themselves are allowed, and a bound of None sets no limit. The error is a TypeError
-    if `value` is not an integer, else a ValueError.
+    The bounds themselves are allowed, and a bound of None sets no limit. Integers that do not fit
+    in 64 bits are never allowed. The error is a TypeError if `value` is not an integer, else a
+    ValueError.
     """
     allowed = _interval("an integer", low, high)
     if not isinstance(value, numbers.Integral) or isinstance(value, bool):

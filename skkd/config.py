@@ -50,7 +50,7 @@ class Config:
     """The checked parameters of an estimator, with the preset's values in place of "auto".
 
     The fields are the parameters of :class:`skkd.NeuralClassifier`, with the same defaults, and
-    three more at the end.
+    also `module_options`, `optimizer_options` and `left_auto`.
     """
 
     hidden_layer_sizes: Any = "auto"
@@ -253,7 +253,7 @@ def check_arguments(module: Callable, arguments: Mapping[str, Any]) -> None:
 
 
 def _arguments_of(function: Callable, name: str) -> inspect.Signature:
-    """Return the signature of `function`, the value of the parameter `name`."""
+    """Return the signature of `function`. Error messages call the function `name`."""
     try:
         return inspect.signature(function)
     except (TypeError, ValueError):

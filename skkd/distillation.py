@@ -203,9 +203,9 @@ class TeacherSupervision:
     ) -> list[Fold] | None:
         """For each split, fit a clone of the teacher without the held-out rows, and make a Fold.
 
-        `splits` are pairs (training rows, held-out rows). A Fold gets the thresholds of its clone
-        if `thresholds` is not None. The result is None if no clones are needed, or if they cannot
-        be fitted.
+        `splits` are pairs (training rows, held-out rows). Each Fold gets the tree thresholds of
+        its clone or, if the argument `thresholds` is None, no thresholds. The result is None if
+        no clones are needed, or if they cannot be fitted.
         """
         uses_teacher = any(candidate.alpha for candidate in candidates)
         if not (uses_teacher and data.held_out is None and self._may_fit_clones()):

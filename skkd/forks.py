@@ -18,6 +18,8 @@ _threads_are_lost = False
 def threads_are_lost() -> bool:
     """Whether this process was forked from a process that had loaded torch.
 
+    If so, the threads that torch had started there do not exist here.
+
     Returns
     -------
     bool

@@ -389,9 +389,9 @@ class LeCun(Initializer):
 class Orthogonal(Initializer):
     """Draw a random matrix with orthonormal rows or columns, multiplied by `gain`.
 
-    The rows are orthonormal if there are at most as many rows as columns, else the columns. The
-    weights of a convolution, of shape ``(out, in, *kernel)``, are filled as a matrix with one row
-    per output. A bias cannot be filled.
+    A matrix with more rows than columns gets orthonormal columns, any other matrix orthonormal
+    rows. The weights of a convolution, of shape ``(out, in, *kernel)``, are filled as a matrix
+    with one row per output. A bias cannot be filled.
 
     Parameters
     ----------

@@ -367,9 +367,10 @@ def reverse_kl(teacher_logits: Tensor, logits: Tensor, temperature: float = 1.0)
     .. math:: T^2\, KL(\mathrm{softmax}(z/T) \,\|\, \mathrm{softmax}(t/T))
 
     The loss is high if the student gives probability to a class that the teacher excludes.
-    A teacher's probability of exactly 0 (a logit of ``-inf``) would make the loss infinite. Before
-    the division by ``T``, such a probability is therefore replaced by the largest probability of
-    the row, times the smallest positive number of the logits' dtype: 1e-45 in float32.
+    A teacher's probability of exactly 0 (a logit of ``-inf``) would make the loss infinite. Zeros
+    are therefore replaced by a tiny probability, before the logits are divided by ``T``: the
+    largest probability of the row, times the smallest positive number of the logits' dtype
+    (1e-45 in float32).
 
     Parameters
     ----------
@@ -609,12 +610,12 @@ class TeacherLoss(DocLinkMixin, BaseEstimator):
             Row i is a derivative with respect to the student's logits of row i:
 
             - If `compares_rows` is False: the derivative of the loss of row i.
-            - If `compares_rows` is True: the derivative of ``sum(sample_weight * loss)``,
-              divided by ``sample_weight[i]``, because the logits of row i change the losses of
-              other rows, too. It is 0 for a row of weight 0. If `sample_weight` is None, all
-              weights count as 1.
+            - If `compares_rows` is True: the derivative of ``sum(sample_weight * loss)`` over
+              all rows, divided by ``sample_weight[i]``. The sum is needed because the logits of
+              row i also change the losses of other rows. For a row of weight 0 the result is 0.
+              If `sample_weight` is None, all weights are 1.
 
-            None means that the loss has no derivative written by hand.
+            None, if the loss has no derivative written by hand.
         """
         return None
 
@@ -635,8 +636,11 @@ class TeacherLoss(DocLinkMixin, BaseEstimator):
         alpha : float or Tensor of shape (n_rows,), default=1.0
             Weight of the teacher: one for all rows, or one per row.
         sample_weight : Tensor of shape (n_rows,), default=None
-            As in `__call__`. If `alpha` is a tensor, the weights are first multiplied by it;
-            None then counts as weights of 1.
+            Weights of the rows, used only if `compares_rows` is True:
+
+            - If `alpha` is a float: as in `__call__`.
+            - If `alpha` is a tensor: a row has the weight ``alpha * sample_weight``. If
+              `sample_weight` is None, a row has the weight ``alpha``.
 
         Returns
         -------
@@ -658,7 +662,10 @@ class TeacherLoss(DocLinkMixin, BaseEstimator):
         """Raise ValueError or TypeError if a setting is not usable."""
 
     def _row_weights(self, alpha: float | Tensor, sample_weight: Tensor | None) -> Tensor | None:
-        """Return the row weights for a loss that compares rows, and None for any other loss."""
+        """Return `sample_weight`, multiplied by `alpha` if `alpha` is a tensor.
+
+        Return None if the loss does not compare rows.
+        """
         import torch
 
         if not self.compares_rows:
@@ -884,10 +891,10 @@ class DIST(TeacherLoss):
         T^2 \Bigl(\beta\, \bigl(1 - \rho(p_{i \cdot}, q_{i \cdot})\bigr)
         + \gamma\, \frac{1}{K} \sum_k \bigl(1 - \rho(p_{\cdot k}, q_{\cdot k})\bigr)\Bigr)
 
-    This is the loss of row i. The matrices ``p = softmax(z/T)`` of the student and
-    ``q = softmax(t/T)`` of the teacher have one row per row of the batch and one column for each
-    of the ``K`` classes. ``z`` and ``t`` are the logits, ``T`` is the temperature and
-    :math:`\rho` is Pearson's correlation of two vectors.
+    The loss of a batch is the mean of this expression over its rows i. The matrices
+    ``p = softmax(z/T)`` of the student and ``q = softmax(t/T)`` of the teacher have one row per
+    row of the batch and one column for each of the ``K`` classes. ``z`` and ``t`` are the logits,
+    ``T`` is the temperature and :math:`\rho` is Pearson's correlation of two vectors.
 
     - The inter-class term, weighted by `beta`, compares row i of ``p`` with row i of ``q``.
     - The intra-class term, weighted by `gamma`, compares each column k of ``p`` with column k
@@ -898,16 +905,16 @@ class DIST(TeacherLoss):
     linear function of ``q``. The mean of the loss over a batch is never above
     ``2 T^2 (beta + gamma)``.
 
-    The intra-class term, as written above, is one number for a whole batch of ``n`` rows. To
-    divide it among the rows, the correlation of two columns ``x`` and ``y`` is written as a
-    mean over the rows,
+    A loss object returns one loss per row, but the intra-class term above is one number for a
+    whole batch of ``n`` rows. To divide this term among the rows, the correlation of two columns
+    ``x`` and ``y`` is written as a mean over the rows,
 
     .. math:: 1 - \rho(x, y) = \frac{1}{n} \sum_i \frac{(\tilde x_i - \tilde y_i)^2}{2}
 
-    where :math:`\tilde x` is ``x`` minus its mean, divided by its standard deviation. The loss
-    of row i contains only the summand of row i, :math:`(\tilde x_i - \tilde y_i)^2 / 2`, in place
-    of :math:`1 - \rho(x, y)`. The mean of the losses over the rows is therefore the loss of the
-    paper.
+    where :math:`\tilde x` is ``x`` minus its mean, divided by its standard deviation. The
+    returned loss of row i is the expression at the top with the summand of row i,
+    :math:`(\tilde x_i - \tilde y_i)^2 / 2`, in place of :math:`1 - \rho(x, y)`. The mean of the
+    returned losses is therefore the loss of the batch, as in the paper.
 
     With `sample_weight`, means and standard deviations over the rows are weighted: a row of
     weight 2 counts as two rows, a row of weight 0 not at all. Larger batches give better
@@ -1101,9 +1108,9 @@ def _log_softmax_by_class(logits: Tensor) -> Tensor:
 
 
 def _logits_gradient(p: Tensor, g: Tensor) -> Tensor:
-    """Turn the gradient `g` with respect to ``p = softmax(logits)`` into that for the logits.
+    """Return the gradient for the logits, given the gradient `g` for ``p = softmax(logits)``.
 
-    All have shape (n_classes, n_rows).
+    `p`, `g` and the result have shape (n_classes, n_rows).
     """
     return p * (g - (p * g).sum(0))
 
@@ -1131,7 +1138,10 @@ def _without_zeros(logits: Tensor) -> Tensor:
 
 
 def _standardized(x: Tensor, dim: int, floor: float, weights: Tensor | None = None) -> Tensor:
-    """Shift and scale `x` to mean 0 and standard deviation 1 along a dimension."""
+    """Shift and scale `x` to mean 0 and standard deviation 1 along the dimension `dim`.
+
+    `floor` is added to the variance, to avoid a division by 0.
+    """
     if weights is None:
         centred = x - x.mean(dim=dim, keepdim=True)
         variance = centred.square().mean(dim=dim, keepdim=True)

@@ -94,8 +94,9 @@ def layer_sizes(hidden_layer_sizes: Any) -> tuple:
 def with_preset(parameters: Mapping[str, Any], in_parts: bool = False) -> dict[str, Any]:
     """Replace "auto" in the parameters of a classifier by the values of the preset.
 
-    A parameter for which the preset has no value stays "auto". For `partial_fit`, "auto" means
-    a constant learning rate and dropout, the preprocessor "standard" and no numeric encoding.
+    A parameter for which the preset has no value stays "auto". For `partial_fit`, "auto" has the
+    following values instead of the preset's: "constant" for `lr_decay` and `dropout_decay`,
+    "standard" for `preprocessor`, and None for `numeric_encoding`.
 
     Parameters
     ----------
@@ -107,7 +108,8 @@ def with_preset(parameters: Mapping[str, Any], in_parts: bool = False) -> dict[s
     Returns
     -------
     dict of str to object
-        A copy of `parameters` with these values. For Adam and AdamW it also has "optimizer__betas".
+        A copy of `parameters` without the replaced "auto". For Adam and AdamW,
+        "optimizer__betas" is added if `parameters` does not have it.
 
     Examples
     --------

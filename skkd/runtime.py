@@ -108,8 +108,8 @@ def default_n_threads(n_parameters: int, batch_size: int) -> int:
     """Return the number of threads to train a network with: one, or two for large batches.
 
     Two threads are used if the number of parameters times the batch size is at least 1e10, which
-    is about half a second of work per batch. The number of threads changes the last bits of the
-    result, so it does not depend on the machine.
+    is about half a second of work per batch. The number of threads changes the last bits of a
+    fit's result. To get the same result on every machine, the number of cores is not used.
 
     Parameters
     ----------
@@ -145,9 +145,10 @@ def seeded_global_generator(
     Parameters
     ----------
     seed : int, default=None
-        None does not seed: the states are only restored.
+        None: the generators are not seeded, but their states are restored.
     device : torch.device or str, default="cpu"
-        Its generator is seeded too. Only generators of the CPU and of CUDA are restored.
+        An accelerator whose generator is seeded in addition to that of the CPU. Only the
+        generators of the CPU and of a CUDA device are restored.
     """
     device = torch.device(device)
     others = [device] if device.type == "cuda" else []

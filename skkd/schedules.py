@@ -126,13 +126,13 @@ class Schedule(DocLinkMixin, BaseEstimator):
     def ends(self, n_epochs: int) -> list[int]:
         """Return the numbers of epochs after which the learning rate is at a minimum.
 
-        If skkd itself chooses the number of epochs, it chooses one of these numbers. The base
-        class returns ``[n_epochs]``.
+        With ``max_epochs="auto"``, skkd may end training early: after one of these numbers of
+        epochs. The base class returns ``[n_epochs]``.
 
         Parameters
         ----------
         n_epochs : int
-            Number of epochs of the whole training.
+            Number of epochs of the whole training, if it does not end early.
 
         Returns
         -------
@@ -544,8 +544,8 @@ class Cyclic(Schedule):
 class OneCycle(Schedule):
     """Raise the factor to 1, then lower it to almost 0.
 
-    In the first batches, a share `rise` of all, the factor rises from ``1 / div_factor`` to 1.
-    It then falls, and at the last batch it is ``1 / (div_factor * final_div_factor)``.
+    The factor is ``1 / div_factor`` at the first batch. It rises to 1, and then falls to
+    ``1 / (div_factor * final_div_factor)`` at the last batch.
 
     Parameters
     ----------
@@ -554,7 +554,7 @@ class OneCycle(Schedule):
     div_factor : float, default=25.0
         The factor of the first batch is 1 / `div_factor`.
     final_div_factor : float, default=1e4
-        The factor of the last batch is that of the first batch divided by this number.
+        The factor of the last batch is 1 / (`div_factor` * `final_div_factor`).
     anneal : {"cosine", "linear"}, default="cosine"
         Shape of the rise and of the fall.
 

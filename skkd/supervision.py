@@ -35,9 +35,13 @@ __all__ = ["Candidate", "Fold", "LabelSupervision", "Supervision"]
 class Candidate:
     """One kind of supervision, to be compared with others on held-out rows.
 
-    If the teacher has seen the held-out rows, the loss of a candidate may be too low, and
-    `required_margin` is above 1. The teacher is trusted if the best of the candidates with a
-    `required_margin` of 1 uses the teacher.
+    The candidate with the lowest held-out log-loss is selected. Before the comparison, each loss
+    is multiplied by a margin, because the loss of a candidate may be too low if the teacher has
+    seen the held-out rows. There are two cases:
+
+    - The teacher is trusted if, among the candidates with a `required_margin` of 1, the best one
+      uses the teacher. Then the margin is `required_margin_if_trusted`.
+    - Otherwise the margin is `required_margin`.
 
     Parameters
     ----------
@@ -52,9 +56,9 @@ class Candidate:
     is_calibrated : bool, default=True
         Whether the probabilities of the trained network are calibrated on held-out labels.
     required_margin : float, default=1.0
-        The factor by which its held-out log-loss must be lower than that of other candidates.
+        The margin if the teacher is not trusted. A value above 1 is a handicap.
     required_margin_if_trusted : float, default=1.0
-        The same factor if the teacher is trusted.
+        The margin if the teacher is trusted.
     """
 
     name: str
@@ -180,9 +184,9 @@ class Supervision(Protocol):
     ) -> list[Fold] | None:
         """For each split, fit the teacher without the held-out rows, and make a Fold.
 
-        `splits` are pairs (training rows, held-out rows). A Fold gets the thresholds of its own
-        teacher if `thresholds` is not None. The result is None if the teacher cannot be fitted
-        again, or if there is none.
+        `splits` are pairs (training rows, held-out rows). Each Fold gets the tree thresholds of
+        its own teacher or, if the argument `thresholds` is None, no thresholds. The result is
+        None if there is no teacher, or if the teacher is not fitted again.
         """
 
 

@@ -1,8 +1,13 @@
 """The caller's rows, labels and weights: checked, read and split.
 
-- `validation.py`: check X, y and weights; `labels.py`, `masks.py`, `input_tags.py`
-- `tables.py`, `columns.py`: read pandas, polars and pyarrow tables; statistics of columns
-- `containers.py`, `conversion.py`: take, join and make rows in the caller's type
-- `protected_data.py`: models of the user cannot change the caller's data
-- `fit_data.py`, `dataset.py`: the rows of one fit, with targets and weights
+- `validation.py`: check X, y and weights
+- `labels.py`: read class labels as NumPy arrays
+- `masks.py`: fill or refuse NumPy masked arrays
+- `input_tags.py`: say which rows an estimator accepts
+- `tables.py`: read pandas, polars and pyarrow tables
+- `columns.py`: compute distinct values and quantiles of columns
+- `containers.py`: build synthetic rows in the container type of X
+- `conversion.py`: convert other rows to the container type of X
+- `protected_data.py`: keep the user's models from changing the caller's data
+- `fit_data.py`, `dataset.py`: hold the rows of one fit, with targets and weights
 """

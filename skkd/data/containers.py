@@ -66,7 +66,8 @@ class Container:
     names : list of str
         Names of the columns, for messages.
     zeros_are_gaps : bool
-        Whether zeros are absent entries, as in a sparse matrix; no number is drawn for them.
+        Whether zeros count as absent entries, as in a sparse matrix, and are never replaced by
+        a synthetic number.
     """
 
     zeros_are_gaps = False

@@ -36,7 +36,7 @@ def in_container_of(X: Any, rows: Any, name: str | None = None) -> Any:
     Returns
     -------
     container of rows
-        It has as many rows as `rows`, and is `rows` itself if nothing has to be converted.
+        The converted rows, in the same order; `rows` itself if nothing has to be converted.
 
     Examples
     --------

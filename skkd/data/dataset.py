@@ -112,7 +112,8 @@ class Dataset:
         Parameters
         ----------
         unlabelled : Dataset
-            The rows to append, with the same targets. Their "labels" are the most probable classes.
+            The rows to append. It has targets of the same names; the values of its target
+            "labels" are the most probable classes by the soft labels.
 
         Returns
         -------
@@ -193,7 +194,8 @@ def hold_out_others(
     Returns
     -------
     (Dataset, Dataset) or None
-        Training rows and held-out rows; None if too few rows have never been held out.
+        Training rows and held-out rows. None if the rows that no earlier split has held out are
+        not more than the rows to hold out.
     """
     n_held_out = len(splits[0][1])
     is_left = np.ones(len(dataset), dtype=bool)

@@ -145,7 +145,7 @@ def _parts(transformer: Any) -> list:
 
 
 def _accept_missing(steps: list) -> bool:
-    """Whether all steps of a pipeline accept missing values, up to the first that fills them."""
+    """Whether every step, through the first one that fills missing values, accepts them."""
     for step in steps:
         if not _tags_of(step).allow_nan:
             return False

@@ -1,9 +1,9 @@
 """Protection of the caller's data from teachers and transformers that write to their input.
 
-A teacher or transformer is first called with read-only views, which need no copy of the data.
-The call fails if the code writes to the data, or if it is compiled code that takes only writable
-arrays. The call is then repeated with copies. An object that uses torch gets copies at once: torch
-warns about read-only memory, but writes to it nevertheless.
+A teacher or transformer is first called with read-only views, so that the data need not be copied.
+This call fails if the teacher or transformer writes to the data, or if its compiled code takes only
+writable arrays. The call is then repeated with copies. An object that uses torch gets copies at
+once, because torch only warns about read-only memory and then writes to it.
 """
 
 import copy
@@ -139,7 +139,7 @@ def _needs_copies(owner: Any) -> bool:
 
 
 def treat_alike(one: Any, owner: Any) -> Any:
-    """Record that a clone needs copies of the data if its original does.
+    """If `owner` needs copies of the data, record that its clone `one` needs copies too.
 
     Parameters
     ----------
@@ -178,7 +178,7 @@ def is_about_writing(error: BaseException | None) -> bool:
 
 
 def _read_only_array(array: np.ndarray) -> np.ndarray:
-    """Return a view of an array that cannot be made writable again."""
+    """Return a read-only view of an array, if possible one that cannot be made writable."""
     try:
         return as_strided(array, subok=True, writeable=False)
     except TypeError:  # as_strided does not take StringDType
@@ -204,7 +204,7 @@ def _is_pandas(data: Any) -> bool:
 
 
 def _read_only_pandas(data: Any) -> Any:
-    """Return a pandas object that shares the data in read-only arrays."""
+    """Return a copy of a pandas object that shares its NumPy arrays, as read-only views."""
     try:
         view = data.copy(deep=False)
         # The copy-on-write of pandas is not enough: scikit-learn makes the arrays writable again.
@@ -218,7 +218,7 @@ def _read_only_pandas(data: Any) -> Any:
 
 
 def _with_own_axes(data: Any) -> Any:
-    """Give a copy of a pandas object an index and columns of its own, and return it."""
+    """Replace index and columns of `data`, a copy of a pandas object, by views; return `data`."""
     # Before pandas 3 a copy shares these two objects with its original.
     with suppress(AttributeError):  # raised by a library like pandas
         data.index = data.index.view()

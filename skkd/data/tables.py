@@ -160,10 +160,13 @@ def as_numbers(values: Any) -> np.ndarray | None:
 
 
 def warn_of_numbers_in_quotes(X: Any, table: Table, declared: Sequence[int]) -> None:
-    """Warn if a column of text can be read as numbers.
+    """Warn if the texts in a column can be read as numbers.
 
-    A column of whole numbers, of few distinct texts or of a categorical dtype gives no warning: its
-    values may be codes of categories.
+    There is no warning in these cases, because the texts may be codes of categories:
+
+    - All numbers are whole.
+    - The column has few distinct texts.
+    - The dtype of the column is categorical.
 
     Parameters
     ----------

@@ -309,8 +309,9 @@ def class_weights(
     ----------
     class_weight : dict, "balanced" or None
         - A dict maps classes to weights; a class that it lacks has weight 1.
-        - "balanced": inversely proportional to the number of rows of the class, or to their total
-          sample weight if given. A class without rows has weight 1.
+        - "balanced": the weight of a class is inversely proportional to the total sample weight of
+          its rows, or to their number if `sample_weight` is None. A class without rows has
+          weight 1.
         - None: all weights are 1.
     classes : ndarray of shape (n_classes,)
     codes : ndarray of shape (n_rows,)

@@ -89,10 +89,10 @@ class DistilledClassifier(NeuralClassifier):
         and keeps none: it needs memory for one epoch only, but the teacher is called in
         each epoch. "fresh" is not possible with `X_unlabeled` or `module`.
     augment_seconds : float, default=None
-        Time limit for making and labelling synthetic rows, in seconds. The transfer sets that
-        are compared share it. With ``augment_size="fresh"``, epochs that begin after the limit
-        reuse the rows that were made last. None means no limit. With a limit the result depends
-        on the speed of the machine, not on the seed alone.
+        Time limit for making and labelling synthetic rows, in seconds. If several transfer
+        sets are made, it is divided equally among them. With ``augment_size="fresh"``, epochs
+        that begin after the limit reuse the rows that were made last. None means no limit. With a
+        limit the result depends on the speed of the machine, not on the seed alone.
     soft_labels : {"auto", "in_sample", "out_of_bag", "out_of_fold"}, default="auto"
         Where the soft labels of the rows of `fit` come from:
 
@@ -116,8 +116,12 @@ class DistilledClassifier(NeuralClassifier):
         is selected on held-out rows, one to three further clones are fitted without these.
         Random states of the teacher that are None are seeded from `random_state`.
     on_class_mismatch : {"raise", "teacher", "intersect"}, default="raise"
-        What to do if the teacher and `y` have different classes: "raise" an error, use the
-        classes of the "teacher", or use those of `y` ("intersect").
+        What to do if the teacher and `y` have different classes:
+
+        - "raise": raise an error.
+        - "teacher": the network gets the classes of the teacher.
+        - "intersect": the network gets the classes of `y`. The teacher's probabilities of
+          other classes are dropped, and the rest is scaled to a sum of 1.
     teacher_batch_size : int, default=None
         Rows per call of the teacher; None passes all rows in one call. With `verbose` a bar
         shows the progress.
@@ -127,8 +131,9 @@ class DistilledClassifier(NeuralClassifier):
         pickles, and **loading a pickle that another user put there runs their code**: a new
         folder is accessible to you alone, and a folder that others can write to is refused; a
         joblib.Memory is used as it is. With None this process remembers the latest
-        predictions, so that a search calls a teacher only once for each set of rows. With
-        ``fit_teacher=True`` and an integer `random_state` it also fits only one per set.
+        predictions, so that a search calls a teacher only once for each set of rows. If
+        `fit_teacher` is True and `random_state` is an integer, it remembers fitted teachers
+        too, so that a search fits a teacher only once for each set of rows.
     hidden_layer_sizes : int, sequence of int or "auto", default="auto"
         Units of each hidden layer. This and the parameters below are those of
         :class:`NeuralClassifier`, which describes them in full.
@@ -251,8 +256,9 @@ class DistilledClassifier(NeuralClassifier):
     student_ : NeuralClassifier
         The fitted network alone, without any reference to the teacher: ship this one.
     classes_, n_features_in_, n_iter_, n_steps_, history_, network_, module_, ...
-        See :class:`NeuralClassifier`. With a transfer set, up to the first half of the epochs
-        may come from the selection: they were trained without the held-out rows.
+        See :class:`NeuralClassifier`. With a transfer set, the final fit may continue a
+        training of the selection. Its first epochs, at most half of all, were then trained
+        without the held-out rows.
 
     Notes
     -----
@@ -448,8 +454,9 @@ class DistilledClassifier(NeuralClassifier):
     def partial_fit(self, X, y, classes=None, sample_weight=None, *, teacher_proba=None):
         """Train for one epoch on these rows, continuing from the last call.
 
-        No synthetic rows are made, whatever `augment` is. The estimator has no `partial_fit` with
-        `early_stopping`, with `fit_teacher`, or if `soft_labels` is "out_of_bag" or "out_of_fold".
+        No synthetic rows are made, whatever `augment` is. The method is not available if
+        `early_stopping` or `fit_teacher` is set, or if `soft_labels` is "out_of_bag" or
+        "out_of_fold".
 
         Parameters
         ----------

@@ -31,7 +31,7 @@ def continues_last_fit(estimator: Any) -> bool:
 
 
 def read_all(estimator: Any, X: Any, y: Any, sample_weight: Any) -> FitInput:
-    """Read and check the input of `fit`; in a warm start, y needs every class of the last fit."""
+    """Read and check the input of `fit`; in a warm start, y must hold all earlier classes."""
     goes_on = continues_last_fit(estimator)
     given = _read(
         estimator, X, y, sample_weight, estimator.classes_ if goes_on else None, goes_on=goes_on

@@ -66,8 +66,8 @@ class NeuralClassifier(PredictionMixin, ClassifierMixin, BaseNeuralEstimator):
         A name, or a torch optimiser class. Its other arguments are set as
         ``optimizer__<name>``, for example ``optimizer__betas=(0.9, 0.95)``.
     learning_rate : float or "auto", default="auto"
-        The learning rate before `lr_decay`. With ``parametrization="ntk"`` it is that of a
-        layer with 256 inputs.
+        The learning rate before `lr_decay`. With ``parametrization="ntk"`` a layer with 256
+        inputs has this rate; for other layers it is scaled.
     momentum : float in [0, 1), default=0.9
         Momentum of "sgd" and "rmsprop".
     nesterov : bool, default=True
@@ -151,12 +151,16 @@ class NeuralClassifier(PredictionMixin, ClassifierMixin, BaseNeuralEstimator):
         With a `preprocessor` that is None or a transformer, it must be "auto" or None, and
         there are no further inputs.
     categorical_features : "from_dtype", or array-like, default="from_dtype"
-        Columns that are encoded one-hot. "from_dtype" means those of dtype object, string,
-        category or bool (an object column of numbers is numeric, one of digits in quotes is
-        not); names, indices or a mask add further columns. If a column has more than 256
-        categories, the rarest share one indicator. A value of another type than in `fit` (1
-        for "1", "True" for True) counts as the category with the same text, if there is just
-        one. A column without any known category causes a warning.
+        Columns that are encoded one-hot:
+
+        - "from_dtype": columns of dtype object, string, category or bool. But an object column
+          that holds only numbers is numeric; one of digits in quotes is categorical.
+        - Names, indices or a mask: these columns, beside those of "from_dtype".
+
+        If a column has more than 256 categories, the rarest share one indicator. If a value to
+        predict has another type than the categories in `fit` (1 for "1", "True" for True), it
+        counts as the category with the same text, if there is exactly one. If all values of a
+        column are unknown, there is a warning.
     warm_start : bool, default=False
         Whether `fit` continues from the previous fit, with its weights, preprocessor and
         optimiser state. The schedule starts again.
@@ -170,8 +174,8 @@ class NeuralClassifier(PredictionMixin, ClassifierMixin, BaseNeuralEstimator):
     verbose : int, default=0
         1 shows a progress bar with losses and metrics, 2 also a line per epoch.
     device : str, default="cpu"
-        Where to train. "auto" uses a GPU if there is one. The initial weights are those of
-        the CPU, and so is the order of the rows unless there is dropout. The fitted network
+        Where to train. "auto" uses a GPU if there is one. The initial weights are the same as
+        on the CPU; without dropout the order of the rows is the same, too. The fitted network
         is kept as NumPy arrays.
     dtype : {"float32", "float64"}, default="float32"
         Precision of the training. Probabilities are always float64.
@@ -207,9 +211,10 @@ class NeuralClassifier(PredictionMixin, ClassifierMixin, BaseNeuralEstimator):
     loss_curve_ : list of float
         The training loss of each epoch, without the penalty that MLPClassifier includes.
     best_epoch_ : int or None
-        The epoch whose weights early stopping kept, as counted in `history_`; 0 means the
-        initial weights, which have no record. If no epoch of a warm start was better than the
-        weights it began with, their epoch is kept. None without early stopping.
+        The epoch whose weights early stopping kept, as counted in `history_`; None without
+        early stopping. 0 means the initial weights, which have no record. If a warm start
+        brings no improvement, the weights of the fit before it are kept, and `best_epoch_`
+        is the epoch that they come from.
     held_out_losses_ : dict of int to float, or None
         Log-loss on held-out rows, at its best temperature, for each number of epochs
         that was tried. The selected number is the largest whose loss is close to the lowest:
@@ -414,8 +419,8 @@ class NeuralClassifier(PredictionMixin, ClassifierMixin, BaseNeuralEstimator):
         The preprocessor is fitted in the first call only, so the rows of that call should be
         many and varied: a category that they lack stays unknown, and a column that is constant
         in them is centred and clipped smoothly to (-3, 3), but not scaled. A schedule continues
-        too: it counts the epochs of all calls, and ends after `max_epochs` of them. With
-        `early_stopping` the estimator has no `partial_fit`.
+        too: it counts the epochs of all calls, and ends after `max_epochs` of them. The
+        method is not available if `early_stopping` is set.
 
         Parameters
         ----------

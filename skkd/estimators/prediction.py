@@ -189,7 +189,8 @@ def snapshot_of(estimator: Any) -> Any:
     Returns
     -------
     estimator
-        It has the `__dict__` of the estimator, which gets a new one when a fit ends.
+        A new object with the same `__dict__`. When a fit ends, it gives the estimator a new
+        `__dict__`; the copy keeps the old one.
     """
     cls: Any = type(estimator)
     same = cls.__new__(cls)

@@ -41,12 +41,13 @@ def calibration_temperature(
     weights : ndarray of shape (n_rows,), default=None
         Sample weights. Rows of weight 0 are left out.
     proba_floor : float, default=1e-7
-        Smaller probabilities are raised to this value, which bounds the loss of a row.
+        Smaller probabilities are raised to this value, so that no row has an infinite loss.
 
     Returns
     -------
     float
-        The divisor of the log-probabilities: above 1 for an overconfident teacher, 1 without rows.
+        The number by which to divide the log-probabilities. It is above 1 if the teacher is
+        overconfident, and 1 if no rows are left.
 
     Examples
     --------
@@ -86,7 +87,8 @@ def best_temperature(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray
 
     Examples
     --------
-    The first class is the true one in two of three rows, so its best logit is log 2:
+    The first class is true in two of three rows. Its odds are 2, so its best logit, with 0 for
+    the second class, is log 2 = 0.69:
 
     >>> import numpy as np
     >>> logits = np.tile([9.0, 0.0], (3000, 1))

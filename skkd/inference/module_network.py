@@ -65,7 +65,7 @@ class ModuleNetwork:
     dtype : str
         The dtype of the module's weights and inputs.
     device : str
-        The estimator's parameter `device`; where it is missing, the CPU takes its place.
+        The estimator's parameter `device`. A machine without this device uses the CPU.
     batch_size : int
         Rows per forward pass.
     """

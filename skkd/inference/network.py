@@ -36,7 +36,7 @@ TINY = np.finfo(np.float64).tiny
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """Compute the logarithm of the softmax of each row, which is finite for finite logits.
+    """Compute the logarithm of the softmax of each row; finite logits give finite results.
 
     Parameters
     ----------
@@ -215,7 +215,7 @@ def _forward(layers: Sequence[Dense], x: np.ndarray, dtype: Any) -> np.ndarray:
 
 
 def _dense_layers(architecture: dict[str, Any], state: dict[str, np.ndarray]) -> Iterator[Dense]:
-    """Yield the layers of an MLP, with feature scale and BatchNorm merged into the weights."""
+    """Yield the layers of an MLP; `ScaledLinear.scale` and BatchNorm are merged into them."""
     arrays = {name: np.asarray(array, dtype=np.float64) for name, array in state.items()}
     n_hidden = len(architecture["hidden_layer_sizes"])
     first = "linear1" if n_hidden else "output"

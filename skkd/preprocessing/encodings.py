@@ -11,10 +11,11 @@ With the edges :math:`b_0 < \dots < b_T` of a column, component t of a value x i
 .. math:: \min\{1, \max\{0, (x - b_{t-1}) / (b_t - b_{t-1})\}\}
 
 which is 0 below bin t, rises linearly from 0 to 1 within bin t, and is 1 above it. A linear
-layer of the components is a piecewise linear function of x, with its own slope in each bin. So
-one weight is enough to follow the step of a tree at a threshold. The network gets the
-components in addition to the scaled number, because only the scaled number changes below
-:math:`b_0` and above :math:`b_T`. The components lie between 0 and 1, like one-hot indicators.
+layer of the components is a piecewise linear function of x, and the weight of component t alone
+decides the slope in bin t. So one large weight is enough to make the function rise steeply in one
+bin, much as the prediction of a tree jumps at a threshold. The network gets the components in
+addition to the scaled number, because only the scaled number changes below :math:`b_0` and above
+:math:`b_T`. The components lie between 0 and 1, like one-hot indicators.
 
 The encoding is due to Gorishniy, Rubachev and Babenko (2022), "On embeddings for numerical
 features in tabular deep learning", arXiv:2203.05556. Their edges are quantiles, or the
@@ -149,14 +150,14 @@ class SelectiveBins(PiecewiseLinear):
 
     All other columns have no bins.
 
-    Each bin needs enough rows to learn from. So all columns of the same kind together have at
-    most one bin for every 25 rows of the table:
+    Each bin needs enough rows to learn from. So for a table of n rows, all columns of one kind
+    together have at most n / 25 bins:
 
-    - Codes or counts: a column has no bins if one of its values has less weight than 12.5 rows
-      of average weight. If the remaining columns together would have more bins than allowed,
+    - Codes or counts: a column is left out if one of its values has less than 12.5 / n of the
+      total sample weight. If the other columns of this kind need more than n / 25 bins in total,
       none of them has bins.
-    - One very frequent value: the allowed number of bins is divided equally among these columns.
-      If fewer than 8 bins are left for each column, none of them has bins.
+    - One very frequent value: the n / 25 bins are divided equally among the columns of this kind.
+      If this gives fewer than 8 bins per column, none of them has bins.
 
     Parameters
     ----------
@@ -223,9 +224,10 @@ class TeacherBins(PiecewiseLinear):
     ----------
     n_bins : int, default=12
         The largest number of bins of a column. The first and the last edge are the lowest and
-        the highest value of the column. If there are at most `n_bins` - 1 thresholds, the
-        thresholds are the edges between them. Otherwise the edges between them are `n_bins` - 1
-        quantiles of the thresholds, weighted by gain.
+        the highest value of the column. The inner edges are
+
+        - all thresholds, if there are no more than `n_bins` - 1 of them;
+        - otherwise `n_bins` - 1 quantiles of the thresholds, weighted by gain.
 
     Examples
     --------

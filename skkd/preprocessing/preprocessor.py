@@ -164,10 +164,9 @@ class Preprocessor:
 
     @property
     def reads_as(self) -> Any:
-        """The value of the parameter `preprocessor` to assume when validating new X.
+        """The value of the parameter `preprocessor` that decides how new X is validated.
 
-        Here "auto", which also stands for "robust" and "standard", since X is validated the same
-        way for all three.
+        The base class returns "auto": validation treats "auto", "robust" and "standard" alike.
         """
         return "auto"
 
@@ -178,9 +177,9 @@ class Preprocessor:
 
     @property
     def inputs(self) -> Any:
-        """A description of the network's inputs, which `has_same_inputs_as` compares.
+        """A description of the network's inputs, for the comparison in `has_same_inputs_as`.
 
-        Here it is the number of inputs. It is None if the inputs are unknown.
+        The base class returns the number of inputs, a TransformerPreprocessor None (unknown).
         """
         return self.n_features
 
@@ -308,9 +307,15 @@ class OneHot:
     def knows_none(self, values: np.ndarray) -> bool:
         """Whether it is certain that `fit` saw no value of a column.
 
-        Missing values do not count; if all values are missing, the result is False. Rare
-        categories are not stored. So if `fit` saw rare categories, a text counts as seen if
-        `categories` has texts, and any other value if `categories` has values other than text.
+        Missing values are ignored. The result is
+
+        - False, if a value matches one of `categories`;
+        - False, if all values are missing;
+        - False, if `fit` saw rare categories and a value could be one of them. Rare categories
+          are not stored, so their types are guessed: a text could be a rare category if
+          `categories` contains a text, and a value that is no text if `categories` contains one
+          that is no text;
+        - True otherwise.
 
         Parameters
         ----------
@@ -378,7 +383,11 @@ class ColumnPreprocessor(Preprocessor):
 
     @property
     def inputs(self) -> Any:
-        """Numeric columns, columns with normal scores, columns of bins, and categories."""
+        """A tuple of four lists that describe the inputs of the network.
+
+        They are the numeric columns, the numeric columns with normal scores, the column of each
+        bin, and the categories of each categorical column.
+        """
         bins = [] if self.bins is None else self.bins.column.tolist()
         categories = [(one.column, one.categories, one.rare) for one in self.one_hot]
         return self.numeric.tolist(), sorted(self.normal_scores), bins, categories

@@ -43,8 +43,9 @@ QUARTILES = (0.25, 0.5, 0.75)
 class Scaling:
     """Centre, scale and normal scores of the numeric columns.
 
-    The *position* of a numeric column is its index among the numeric columns. For example, if
-    the columns 0, 2 and 5 of X are numeric, column 5 has position 2.
+    `normal_scores` and `of_no_width` refer to a column by its *position*: its index among the
+    numeric columns. For example, if the columns 0, 2 and 5 of X are numeric, column 5 has
+    position 2.
     """
 
     centre: np.ndarray  #: (n_numeric,), float64
@@ -68,9 +69,11 @@ def fit_scaling(
 ) -> Scaling:
     """Compute centre, scale and normal scores of numeric columns.
 
-    Missing values do not count. The scale of a constant column, or of a column without any number,
-    is infinite with "robust" and 1 with "standard". A sparse matrix gives the same result as the
-    dense array of its values.
+    Missing values do not count. A sparse matrix gives the same result as the dense array of its
+    values. A constant column, or a column without any number, has the scale
+
+    - infinity with "robust": numbers are divided by the scale, so the network always gets 0;
+    - 1 with "standard": the network can learn from other values in a later `partial_fit`.
 
     Parameters
     ----------
@@ -161,7 +164,10 @@ def smooth_clip(scaled: np.ndarray) -> np.ndarray:
 def _mean_and_deviation(
     blocks: Blocks, rows: Any, numeric: np.ndarray, sample_weight: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Compute mean, scale and standard deviation of each numeric column with StandardScaler."""
+    """Compute mean, scale and standard deviation of each numeric column with StandardScaler.
+
+    The scale is the standard deviation, but 1 for a constant column.
+    """
     # Scale and deviation differ in constant columns, where StandardScaler sets the scale to 1.
     if sparse.issparse(rows):
         scaler = StandardScaler(with_mean=False)

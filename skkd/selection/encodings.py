@@ -1,4 +1,4 @@
-"""Encodings of numeric columns: which a selection compares, and the preprocessor that uses one.
+"""List the encodings of numeric columns that a selection compares, and fit a preprocessor.
 
 An encoding adds inputs to the network: it spreads the numbers of a column over bins.
 """

@@ -2,8 +2,8 @@
 
 On a noisy table a network overfits after a few epochs; on a clean one it improves to the last.
 In some schedules (CosLog, CosineRestarts) the learning rate falls to its minimum several times.
-The numbers of epochs at which it does are compared: a single training reaches them all, one
-after another.
+The numbers of epochs up to each of these minima are compared. A single training is enough: it
+reaches them one after another.
 
 The rule selects the largest number of epochs whose held-out loss is close to the lowest one. Close
 means that the difference is at most its standard error. As this error is large for few held-out

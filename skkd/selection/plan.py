@@ -68,9 +68,10 @@ class Plan:
     def temperature_for(self, n_epochs: int | None) -> float:
         """Return the temperature by which to divide the logits after `n_epochs` epochs on all rows.
 
-        It was measured on held-out rows, after the selected number of epochs. If `n_epochs` differs
-        from this number, or the candidate is not calibrated, it is 1. If nothing was selected, it
-        is `temperature`.
+        - If nothing was selected: the attribute `temperature`.
+        - If the candidate is calibrated, and `n_epochs` is the selected number of epochs: the
+          temperature that was measured on the held-out rows after this number of epochs.
+        - Otherwise: 1.
 
         Parameters
         ----------
@@ -223,7 +224,7 @@ def _summary(choice: Trial) -> str:
 def _with_different_inputs(
     preprocessors: dict[PiecewiseLinear | None, Preprocessor],
 ) -> list[PiecewiseLinear | None]:
-    """List the first encoding, and those with another number of network inputs than the first."""
+    """List the first encoding, and all that give the network another number of inputs than it."""
     first, *others = preprocessors
     width = preprocessors[first].n_features
     return [first, *(other for other in others if preprocessors[other].n_features != width)]

@@ -4,10 +4,10 @@ A candidate is something to learn from: labels alone, a teacher, or a teacher an
 Each candidate is trained on the training rows of each fold. The one with the lowest log-loss of
 true labels on the held-out rows is then trained again on all rows.
 
-Candidates are compared at up to three rungs, and only those that stay are trained on until the
-next rung. A rung is a number of epochs: the rungs are the last three of those that may be selected
-(Jamieson and Talwalkar 2016, "Non-stochastic best arm identification and hyperparameter
-optimization", arXiv:1502.07943).
+A rung is a number of epochs at which the candidates are compared. The rungs are the last three of
+the numbers of epochs that may be selected, or all of them if there are fewer. After each rung some
+candidates are stopped; the others stay, and are trained until the next rung (Jamieson and Talwalkar
+2016, "Non-stochastic best arm identification and hyperparameter optimization", arXiv:1502.07943).
 
 If the teacher of a candidate may have seen the held-out rows, the candidate's loss is multiplied
 by a factor above 1, its required margin, before it is compared. Two kinds of candidates stay
@@ -16,8 +16,8 @@ after a rung:
 - The best one, which has the lowest loss after this multiplication.
 - Those with the lowest losses before the multiplication: two after the first of three rungs, one
   after the second. A transfer set gains most in the last epochs, and its margin should not stop it
-  earlier. But a candidate is stopped if it could not overtake the best even if its loss fell once
-  more by as much as it fell the last time.
+  earlier. But each of them must still have a chance: if its loss falls once more by as much as it
+  fell last, its loss after multiplication must become lower than the best one has now.
 
 Encodings of numbers are compared first, at the first rung. Only one candidate is trained for this:
 the one in which the teacher has the lowest weight, because a teacher that has seen the held-out
@@ -84,7 +84,7 @@ class Training:
         self.result: Any = None
 
     def go_on(self, n_epochs: int | None, on_epoch: Callable | None) -> None:
-        """Train for `n_epochs` more epochs, with the parameters of :meth:`FoldTrainer.fit`."""
+        """Train for `n_epochs` more epochs (None: `max_epochs`), and call `on_epoch` after each."""
         if self.dataset is None:
             self.dataset = self.fold.dataset(self.candidate.name)
         earlier = self.result
@@ -132,8 +132,9 @@ class Trial(EpochChoice):
     is_over : bool
         Whether training has ended: all epochs are done, or the loss rose clearly.
     start : skkd.training.result.TrainingResult or None
-        The training as it was at the number before the selected one in `lengths`; the final fit
-        may continue it. None if there is no such number, or if there are several folds.
+        The state of the training one entry of `lengths` before the selected number of epochs: if
+        this number is ``lengths[i]``, the state after ``lengths[i - 1]`` epochs. The final fit may
+        continue from there. None for ``i = 0``, or if there are several folds.
     teacher_logits : ndarray of shape (n_rows, n_classes) or None
         The teacher's logits for the held-out rows; None without a teacher.
     trials : dict of str to Trial
@@ -200,7 +201,7 @@ class Trial(EpochChoice):
 
     @property
     def projected_loss(self) -> float:
-        """The loss at the next number of epochs, if it falls as much as it did the last time."""
+        """The loss at the next number of epochs if its last fall is repeated; 0 after one loss."""
         *earlier, last = self.losses.values()
         # With only one loss no fall is known: 0 lets the trial go on.
         return 2 * last - earlier[-1] if earlier else 0.0
@@ -234,7 +235,7 @@ class Trial(EpochChoice):
     def is_better_than(self, rival: "Trial") -> bool:
         """Whether this trial's loss is lower than a rival's by more than `CLEARLY` standard errors.
 
-        The loss of each trial is the one after the number of epochs that the trial has selected.
+        Each trial is judged by its loss at its own selected number of epochs.
         """
         ours, theirs = (trial.row_losses[trial.n_epochs] for trial in (self, rival))
         return is_worse(theirs - ours, self.weights, errors=CLEARLY)

@@ -269,7 +269,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def _record_of(teacher: Any) -> _Record | None:
-    """The cache entry of a frozen teacher, which is made if there is none."""
+    """Find or make the cache entry of a frozen teacher; None if it allows no weak reference."""
     with _lock:
         found = _records.get(id(teacher))
         if found is None or found.teacher() is not teacher:
@@ -344,7 +344,7 @@ def _unremembered(compute: Callable[[], Any], teacher: Any, memory: Any) -> Any:
 
 
 def _lasting_state(record: _Record, teacher: Any) -> str | None:
-    """The teacher's fingerprint for a joblib memory, computed once in a `series_of_calls`."""
+    """The teacher's fingerprint for a joblib memory; a `series_of_calls` computes it only once."""
     if not record.n_series:
         return _state_in_any_session(teacher)
     if record.lasting_state is None:

@@ -38,12 +38,13 @@ def fit_and_ask(
 ) -> tuple[Any, list[MemberLabels]]:
     """Fit a clone of a teacher, and return it with its soft labels of X.
 
-    Frozen parts inside a model stay fitted in the clone.
+    A FrozenEstimator inside a model (a step of a Pipeline, say) stays fitted in the clone.
 
     Parameters
     ----------
     teacher : estimator or list of (estimator, float)
-        One model, or a list of (model, weight); they may be fitted or frozen, and are not changed.
+        One model, or a list of (model, weight). A clone is fitted even if the model is fitted
+        already, or is itself wrapped in a FrozenEstimator. The model is not changed.
     X, y : array-like
         The training rows, and their labels.
     sample_weight : array-like or None
@@ -173,7 +174,8 @@ def part_that_stays_fitted(model: Any) -> str | None:
     Returns
     -------
     str or None
-        The name of its parameter, or that of the `cv`; None if there is no such part.
+        The name, in ``model.get_params()``, of the parameter that holds the frozen estimator or
+        the value "prefit"; None if there is no such parameter.
     """
     for name, part in sorted(model.get_params().items()):
         is_prefit = name.split("__")[-1] == "cv" and isinstance(part, str) and part == "prefit"

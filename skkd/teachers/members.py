@@ -131,7 +131,8 @@ def input_tags_of(teacher: Any) -> InputTags:
     Returns
     -------
     sklearn.utils.InputTags
-        For a list, what all its members accept; anything for a teacher without tags.
+        For a list, the tags of an X that all its members accept. A teacher without tags counts
+        as one that accepts any X.
     """
     try:
         members = members_of(teacher)

@@ -89,14 +89,16 @@ def out_of_bag(teacher: Any, X: Any, y: Any = None) -> Answer:
     Returns
     -------
     probabilities : ndarray of shape (n_rows, n_classes), float64
-        A row that has none is all zero; the rest equals ``oob_decision_function_``, bit for bit.
+        A row without out-of-bag probabilities is all zero. Every other row equals the same row
+        of ``oob_decision_function_``, bit for bit.
     classes : ndarray of shape (n_classes,)
         The label of each column.
 
     Raises
     ------
     ValueError
-        If X has another number of rows, or its rows reach other leaves of trees than in the fit.
+        If X is not the table that the teacher was fitted on: it has another number of rows, or
+        the leaves of a tree do not get as many of its rows as in the fit.
 
     Examples
     --------

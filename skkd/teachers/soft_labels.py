@@ -172,9 +172,8 @@ def check_shape(p: np.ndarray, n_rows: int, name: str = "teacher", answer: Any =
 def named_columns(probabilities: Any, classes: np.ndarray) -> list | None:
     """The class label of each column of a table of probabilities, read from the column names.
 
-    Labels written as text (as in a table read from a file) are turned into the labels. None
-    means that the columns have no names, or default names such as 0, 1, 2 that are not labels.
-    Such columns are taken to be in the order of `classes`.
+    A column name may be the text of a label, as in a table read from a file: "1" for the label 1.
+    The result then holds the label itself.
 
     Parameters
     ----------
@@ -185,6 +184,8 @@ def named_columns(probabilities: Any, classes: np.ndarray) -> list | None:
     Returns
     -------
     list or None
+        None if the columns have no names, or default names such as 0, 1, 2 that are not labels.
+        The caller then takes the columns to be in the order of `classes`.
 
     Examples
     --------
@@ -245,7 +246,8 @@ def align(
     classes : ndarray of shape (n_classes,)
         The classes of the student.
     on_class_mismatch : {"raise", "teacher", "intersect"}, default="raise"
-        "raise" raises an error if the classes differ; "teacher" and "intersect" do not.
+        "raise" raises an error if the classes of teacher and student differ. The other two
+        values have the same effect here: no error, as long as one class is common to both.
     name : str, default="teacher"
         Where the probabilities come from, for the error message.
 

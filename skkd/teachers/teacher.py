@@ -51,13 +51,14 @@ class Clock:
 class HowToAsk:
     """The options of a teacher that stay the same for all its calls.
 
-    Caching pays only if a later fit of a student has the same rows (and, for clones, the same
-    seed).
+    The options `remembers_...` switch off caching that cannot pay. A cached result is used again
+    only if a later fit of a student has the same rows (and, for clones, the same seed).
 
     Parameters
     ----------
     source : {"in_sample", "out_of_bag", "out_of_fold"}
-        What labels the training rows: the teacher, its out-of-bag members, or clones of it.
+        Which models label a training row: the teacher as it is, those of its members that were
+        not fitted on the row, or clones of the teacher that were fitted without the row.
     on_class_mismatch : {"raise", "teacher", "intersect"}
         What to do if teacher and student have different classes.
     batch_size : int or None

@@ -9,9 +9,9 @@ output here. A threshold of an output has to be turned into a threshold of a col
 this, the steps transform two sets of synthetic rows:
 
 1. The first set finds the column of X that an output depends on. In each row, some columns of X
-   have their highest value, and the rest have their lowest value. No two columns have their
-   highest value in the same rows. If an output changes in exactly the rows in which a column
-   changes, it depends on this column alone.
+   have their highest value, and the rest have their lowest value. The set of rows in which a
+   column has its highest value is different for each column. If an output changes in exactly the
+   rows in which a column changes, it depends on this column alone.
 2. The second set finds the function that maps the column to the output. In its first half, each
    column of X is in ascending order. In its second half, each column is in a random order of its
    own. If the output is the same monotone function of the column in both halves, its thresholds
@@ -189,7 +189,7 @@ def _of_final_estimator(stacking: Any, X: Any) -> Splits:
 
 
 def _without_names(X: Any, member: Any) -> Any:
-    """X as an ensemble passes it to a member, which may mean without column names."""
+    """X as an ensemble passes it to a member: an array if the member was fitted without names."""
     return np.asarray(X) if is_table(X) and not hasattr(member, "feature_names_in_") else X
 
 
@@ -325,7 +325,7 @@ def _curves(X: Any, outputs_of: OutputsOf) -> Iterator[tuple[int, int, np.ndarra
 
 
 def _sources(ends: np.ndarray, outputs_of: OutputsOf) -> np.ndarray:
-    """The index of the only column of X that each output of the steps depends on, or else -1.
+    """For each output, the index of the column of X it depends on; -1 if not exactly one.
 
     `ends[j]` holds the indices of the rows of X with the lowest and the highest value of column j.
     """
@@ -364,7 +364,7 @@ def _are_close(a: np.ndarray, b: np.ndarray) -> bool:
 
 
 def _some_rows(X: Any) -> Any:
-    """A copy of at most `MOST_ROWS` rows of X, which the steps of a pipeline may change."""
+    """Copy at most `MOST_ROWS` rows of X, so that steps of a pipeline do not change X itself."""
     return copied(picked(X, _spread(_num_samples(X), MOST_ROWS)))
 
 

@@ -139,7 +139,7 @@ class ScaledLinearPass(LinearPass):
 
 
 class OutputPass(LinearPass):
-    """Forward and backward functions of the last layer."""
+    """Forward and backward functions of the last layer, whose logits are stored class by class."""
 
     bias: torch.Tensor
 

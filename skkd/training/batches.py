@@ -24,8 +24,9 @@ class Rows(Dataset):
     """Rows to train on and their targets, as tensors on a device.
 
     Labelled rows come first; rows of a transfer set, labelled only by a teacher, may follow. Each
-    epoch visits all labelled rows, and at most as many rows of the transfer set. The next epoch
-    continues in the transfer set where this one ended; after the last row comes the first again.
+    epoch visits all labelled rows, and the same number of rows of the transfer set, or all of them
+    if there are fewer. A position in the transfer set is kept, so that the next epoch continues
+    there; after the last row the first one follows again.
 
     Parameters
     ----------
@@ -41,8 +42,8 @@ class Rows(Dataset):
     n_labelled : int, default=None
         Number of labelled rows; None means that there is no transfer set.
     fresh_rows : callable, default=None
-        Called before every epoch except the first. It returns Rows to replace the transfer set,
-        of the same number, or None to keep it.
+        Called before every epoch except the first. It returns a new transfer set as Rows, with as
+        many rows as the old one, or None to keep the old one.
     prepare : callable, default=None
         Converts the dict of target tensors to the form that the loss needs.
     """
@@ -89,14 +90,15 @@ class Rows(Dataset):
         return n_labelled + min(len(self) - n_labelled, n_labelled)
 
     def begin_pass(self) -> None:
-        """Begin an epoch; if `fresh_rows` is set, replace the transfer set, but not at first."""
+        """Begin an epoch; from the second on, replace the transfer set if `fresh_rows` is set."""
         if self.fresh_rows is not None and self.n_passes > 0:
             self._replace_transfer_set(self.fresh_rows())
 
     def next_pass(self) -> torch.Tensor:
         """Return the indices of the rows that the next epoch visits.
 
-        These are all labelled rows and the next rows of the transfer set, mixed evenly.
+        Labelled rows and rows of the transfer set are mixed evenly. The latter begin at the kept
+        position in the transfer set, see :class:`Rows`.
 
         Returns
         -------
@@ -162,8 +164,8 @@ class Batches:
     generator : torch.Generator, default=None
         Shuffles the rows in each iteration; None keeps their order.
     takes_turns : bool, default=True
-        By default, an iteration visits the rows of :meth:`Rows.next_pass`, as training does.
-        False, for validation, visits all rows.
+        True, for training: an iteration visits the rows of :meth:`Rows.next_pass`, and so only a
+        part of a large transfer set. False, for validation: it visits all rows.
     """
 
     def __init__(
@@ -211,7 +213,7 @@ class Batches:
                 yield part, dict(zip(targets, of_targets, strict=True))
 
     def _groups(self) -> Iterator[list[tuple[int, int]]]:
-        """Yield lists of successive batches, as (start, stop), whose rows are gathered together."""
+        """Yield groups of batches, as lists of (start, stop); a group is gathered in one call."""
         n_batches = 1  # one call for several batches is faster than one call per batch
         if not sparse.issparse(self.rows.X):
             row_bytes = self.rows.X[0].numel() * self.rows.X.element_size()

@@ -152,7 +152,8 @@ class TaughtLoss:
     def of_ignorance(self, n_classes: int) -> float:
         """Upper bound of the loss of a network that deems all classes equally likely.
 
-        If `alpha` is above 0, it is infinite for every teacher loss except "kl".
+        With `alpha` above 0, a bound is computed for the teacher loss "kl" only; for any other
+        teacher loss the result is infinity.
         """
         if self.alpha > 0 and type(self.distance) is not ForwardKL:
             return math.inf

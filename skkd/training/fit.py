@@ -153,10 +153,11 @@ def fit_dataset(
 def warn_if_diverged(
     result: TrainingResult, criterion: Any, n_classes: int, learning_rate: float
 ) -> None:
-    """Warn if the loss is over `MOST_TIMES` times that of a network that has learned nothing.
+    """Warn if a network is much worse than one that deems all classes equally likely.
 
-    A network that has learned nothing deems all classes equally likely. If the weights of the best
-    epoch were kept, the lowest validation loss is compared, else the last training loss.
+    Much worse means that its loss is more than `MOST_TIMES` times as high. The loss of the network
+    is its lowest validation loss if the weights of the best epoch were kept, and its last training
+    loss otherwise.
 
     Parameters
     ----------

@@ -502,7 +502,7 @@ class _Net(NeuralNetClassifier):
                 )
 
     def _record_for_skorch(self, record: dict) -> None:
-        """Write the entries that skorch's callbacks expect into the net's history."""
+        """Write into the net's history the entries that skorch's callbacks expect there."""
         for name, value in record.items():
             if name != "epoch":  # skorch itself numbers the epochs, over all calls
                 self.history.record(SKORCH_NAMES.get(name, name), value)
@@ -580,7 +580,7 @@ class _Net(NeuralNetClassifier):
 
 
 def _raised_by(callback: Any, interrupt: KeyboardInterrupt) -> bool:
-    """Whether a method of the callback raised the interrupt by a ``raise`` statement."""
+    """Whether the callback raised the interrupt itself; otherwise the user pressed Ctrl-C."""
     # skorch's callbacks stop training by such a statement. An interrupt from anywhere else comes
     # from the user's Ctrl-C.
     traceback: Any = interrupt.__traceback__

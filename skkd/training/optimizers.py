@@ -58,8 +58,8 @@ def make_optimizer(
     nesterov : bool, default=False
         Used by "sgd" if momentum is not 0.
     rate_factors : dict of torch.nn.Parameter to float, default=None
-        Factors for the learning rates of parameters, 1 for those that the dict lacks. They are
-        not used for a class without weight decay.
+        Factor for the learning rate of each parameter; a parameter that is not in the dict has
+        the factor 1. Ignored for a class without weight decay: it gets one group of parameters.
     options : dict, default=None
         Further arguments of the class, for example ``betas``.
 
@@ -278,7 +278,8 @@ def quick_step_of(optimizer: torch.optim.Optimizer) -> Callable[[], None] | None
     Returns
     -------
     callable without arguments, or None
-        None unless it is a fused Adam, AdamW or SGD without options such as amsgrad.
+        None if the optimiser is not a fused Adam, AdamW or SGD, if it has an option such as
+        amsgrad, or if a parameter has no gradient.
 
     Examples
     --------
@@ -317,7 +318,7 @@ def quick_step_of(optimizer: torch.optim.Optimizer) -> Callable[[], None] | None
 
 
 def _counts_in_one_tensor(states: Iterable[dict]) -> torch.Tensor | None:
-    """Move the step counts of all parameters into one tensor, and return it if there are any."""
+    """Move all step counts into one tensor and return it; None if no state has a step count."""
     counted = [state for state in states if "step" in state]
     if not counted:
         return None
@@ -409,8 +410,8 @@ def load_state(
 ) -> None:
     """Load moments and step counts from :func:`state_as_arrays` into an optimiser.
 
-    The optimiser keeps its own settings, such as the learning rate. Its parameter groups may differ
-    from those of the optimiser that the state comes from.
+    The optimiser keeps its own settings, such as the learning rate. It may divide the parameters
+    into other groups than the optimiser that the state comes from.
 
     Parameters
     ----------

@@ -31,7 +31,7 @@ class TrainingResult:
     n_steps: int = 0
 
     def preceded_by(self, earlier: "TrainingResult | None") -> "TrainingResult":
-        """Join this result with that of the earlier training that it continued.
+        """Add the epochs of an earlier training, which this training continued, to this result.
 
         Parameters
         ----------
@@ -41,7 +41,8 @@ class TrainingResult:
         Returns
         -------
         TrainingResult
-            Its history has the epochs of both trainings.
+            The network and the training state are those of this result. `history` and `n_steps`
+            cover both trainings; the epochs are numbered from the first of the earlier training.
         """
         if earlier is None:
             return self

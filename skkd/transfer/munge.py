@@ -68,8 +68,9 @@ class Munge(Sampler):
     - A table of more than `block_rows` rows is split at random into blocks of about equal size.
       The neighbour of a row is the nearest other row in the same block.
     - The rows are visited in random order.
-    - Numbers are rounded if all numbers of the attribute in the table are whole, and clipped to
-      their range in the table. If one of the two numbers is missing, they are swapped.
+    - New numbers are clipped to the range of the attribute in the table. If all numbers of the
+      attribute in the table are whole, new numbers are also rounded. If one of the two old
+      numbers is missing, the two are swapped.
 
     Examples
     --------

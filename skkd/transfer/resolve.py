@@ -133,7 +133,7 @@ class Foreign(DocLinkMixin, BaseEstimator):
         return fitted
 
     def _sampled(self, n_rows, random_state):
-        """Sample from the fitted object, which is fitted again if it tries to write to X."""
+        """Sample from the fitted object; if it fails because X is read-only, refit it to a copy."""
         try:
             return self.sampler_.sample(n_rows, random_state)
         except Exception as error:

@@ -7,8 +7,8 @@ is copied, and the copy is changed:
     x_a <- z_a,                        for max(1, floor(share * d)) random attributes a
     x_a <- x_a + N(0, noise * sd_a),   with probability p, if attribute a is a number
 
-Here x_a is attribute a of the copy, and z_a the same attribute of a random row z of the table,
-which is drawn for each a. d is the number of attributes, and sd_a the standard deviation of
+Here x_a is attribute a of the copy, and z_a is the same attribute of a random row z of the table.
+A new row z is drawn for each a. d is the number of attributes, and sd_a the standard deviation of
 attribute a in the table. N(mean, sd) is the normal distribution with that mean and standard
 deviation. share, noise and p are parameters. If share is 0, no attribute is replaced.
 """

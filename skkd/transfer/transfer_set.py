@@ -160,8 +160,11 @@ class TransferSet:
         Returns
         -------
         skkd.data.dataset.Dataset
-            All rows, in random order. If `size` is "fresh", only the rows of the first epoch;
-            the attribute `fresh_rows` then makes the rows of later epochs.
+            The rows of the transfer set only, without the rows of `labelled`:
+
+            - If `size` is not "fresh": all rows, in random order.
+            - If `size` is "fresh": the rows of the first epoch. The attribute `fresh_rows` of
+              the Dataset makes the rows of later epochs.
         """
         random_state = np.random.RandomState(self.seed)
         if self.is_fresh:
