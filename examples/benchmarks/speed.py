@@ -35,7 +35,7 @@ from speed_parts import (
     skkd_fit,
     skorch_fit,
 )
-from speed_predictions import predict_times
+from speed_predictions import predict_times, text_times
 from threadpoolctl import threadpool_limits
 from torch import nn
 from tqdm import tqdm
@@ -215,16 +215,17 @@ def main():
     warnings.simplefilter("ignore", TeacherMismatchWarning)  # the rows and labels are random
     warnings.filterwarnings("ignore", message="Stochastic Optimizer")
     contests = [(name, contest) for name in options.works for contest in options.contests]
-    tables = {"fits": [], "predictions": [], "others": []}
+    tables = {"fits": [], "predictions": [], "rows of text": [], "others": []}
     with threadpool_limits(options.threads):
         torch.set_num_threads(options.threads)
         for name, contest in tqdm(contests, "fits", unit="contest"):
             tables["fits"] += fit_times(name, contest, options.rounds)
         tables["predictions"] += predict_times(options.rounds)
+        tables["rows of text"] += text_times(options.rounds)
         tables["others"] += other_numbers(options.rounds)
     for title, table in tables.items():
         table = pd.DataFrame(table)
-        table.to_csv(options.out / f"{title}.csv", index=False)
+        table.to_csv(options.out / f"{title.replace(' ', '_')}.csv", index=False)
         print(f"\n{title}")
         print(table.to_string(index=False, na_rep="", float_format="{:,.3g}".format))
     if "plain" in options.contests:

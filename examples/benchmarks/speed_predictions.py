@@ -4,11 +4,14 @@ from importlib.util import find_spec
 from statistics import median
 
 import numpy as np
+import pandas as pd
 import torch
 from sklearn.ensemble import RandomForestClassifier
 from speed_parts import WORKS, Rows, mlp_fit, ratio, rounds_of, skkd_fit, skorch_fit
 from torch import nn
 from tqdm import tqdm
+
+from skkd import NeuralClassifier
 
 #: Number of rows of a call -> number of calls in a round.
 SIZES = {1: 50, 100: 20, 100_000: 1}
@@ -44,6 +47,34 @@ def predict_times(n_rounds):
                 "skkd's": ratio(times["skkd"], times[contender]),
                 "predictor's": ratio(times["skkd predictor"], times[contender]),
             }
+
+
+def text_times(n_rounds):
+    """Yield the rows of a table: microseconds for one row of 6 numbers and 8 columns of text."""
+    draw = np.random.default_rng(0)
+    X = pd.DataFrame({f"number {j}": draw.standard_normal(2_000) for j in range(6)})
+    for j in range(8):
+        X[f"text {j}"] = draw.choice([f"value {i}" for i in range(2 + 5 * j)], len(X))
+    settings = {"max_epochs": 1, "numeric_encoding": "piecewise_linear", "random_state": 0}
+    clf = NeuralClassifier((32, 32), **settings).fit(X, draw.integers(2, size=len(X)))
+    predictor = clf.predictor()
+    frame = X.iloc[[0]]
+    (row,) = frame.to_dict("records")
+    values = tuple(row.values())
+    calls = {
+        "skkd, DataFrame": lambda: clf.predict_proba(frame),
+        "skkd predictor, dict": lambda: predictor(row),
+        "skkd predictor, tuple": lambda: predictor(values),
+    }
+    for call in calls.values():
+        np.testing.assert_array_equal(call(), clf.predict_proba(frame))
+    times = rounds_of(calls, n_rounds, repeats=200)
+    for contender in calls:
+        yield {
+            "contender": contender,
+            "time, us": 1e6 * median(times[contender]),
+            "DataFrame's": ratio(times["skkd, DataFrame"], times[contender]),
+        }
 
 
 def networks(work, rows):

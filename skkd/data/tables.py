@@ -17,13 +17,16 @@ from skkd.checks import warn
 __all__ = [
     "Table",
     "as_numbers",
+    "as_objects",
     "columns_of",
     "is_table",
+    "is_wide",
     "keep_wide_integers",
     "names_of",
     "read_numbers",
     "read_objects",
     "read_table",
+    "read_values",
     "warn_of_numbers_in_quotes",
 ]
 
@@ -139,10 +142,15 @@ def keep_wide_integers(table: Table, X: Any, categorical: Sequence[int]) -> None
     [array([9007199254740992, 9007199254740993, None], dtype=object)]
     """
     for j in categorical:
-        if table.columns[j].dtype != object and (np.abs(table.columns[j]) >= WIDE).any():
+        if is_wide(table.columns[j]):
             column = columns_of(X)[j][1]
             if _kind_of(column).startswith((*INTEGERS, "object")):
                 table.columns[j] = read_objects(column)
+
+
+def is_wide(column: np.ndarray) -> bool:
+    """Whether a column is float64 and holds a number that may be an integer rounded to float64."""
+    return column.dtype != object and bool((np.abs(column) >= WIDE).any())
 
 
 def as_numbers(values: Any) -> np.ndarray | None:
@@ -252,19 +260,49 @@ def _read_column(name: Any, column: Any) -> np.ndarray:
     if kind.removeprefix("sparse[").startswith(NUMBERS) and not kind.startswith("interval"):
         return read_numbers(column)
     values = read_objects(column)
-    if kind in ("object", "null"):
-        for value in values:
-            if isinstance(value, DATES):
-                _refuse_dates(name, type(value).__name__)
-            if not isinstance(value, Hashable):
-                kind = type(value).__name__
-                raise TypeError(
-                    f"column {name!r} holds a {kind}: an argument must be a string or a number."
-                )
-        numbers = as_numbers(values)
-        if numbers is not None:
-            return numbers
-    return values
+    return _numbers_or_objects(name, values) if kind in ("object", "null") else values
+
+
+def read_values(name: Any, values: Sequence[Any]) -> np.ndarray:
+    """Read the plain Python values of one column, as a column of dtype object is read.
+
+    Parameters
+    ----------
+    name : str
+        Name of the column, for error messages.
+    values : sequence of object
+        None, NaN and the missing values of pandas stand for a missing value.
+
+    Returns
+    -------
+    ndarray of shape (n_values,)
+        float64 if all values are numbers or missing, else object.
+
+    Raises
+    ------
+    TypeError
+        If a value is a date or a time, or is not hashable, such as a list.
+
+    Examples
+    --------
+    >>> read_values("age", [31, None]), read_values("job", ["cook", None])
+    (array([31., nan]), array(['cook', None], dtype=object))
+    """
+    return _numbers_or_objects(name, as_objects(values))
+
+
+def _numbers_or_objects(name: Any, values: np.ndarray) -> np.ndarray:
+    """Convert objects to float64 if all are numbers or None; refuse dates, lists and the like."""
+    for kind in dict.fromkeys(map(type, values)):
+        if issubclass(kind, DATES):
+            _refuse_dates(name, kind.__name__)
+        if not issubclass(kind, Hashable):
+            raise TypeError(
+                f"column {name!r} holds a {kind.__name__}: an argument must be a string or a "
+                "number."
+            )
+    numbers = as_numbers(values)
+    return values if numbers is None else numbers
 
 
 def _refuse_dates(name: Any, kind: str) -> NoReturn:
@@ -293,6 +331,11 @@ def read_objects(column: Any) -> np.ndarray:
         listed = column.to_list()
     else:
         listed = column.tolist()
+    return as_objects(listed)
+
+
+def as_objects(listed: Sequence[Any]) -> np.ndarray:
+    """Put plain Python values into an array of dtype object, with None for missing values."""
     values = np.empty(len(listed), dtype=object)
     values[:] = [None if _is_missing(value) else value for value in listed]
     return values
@@ -300,4 +343,6 @@ def read_objects(column: Any) -> np.ndarray:
 
 def _is_missing(value: Any) -> bool:
     # NaN differs from itself; comparing pandas' NA gives NA, so its type is checked first.
-    return value is None or type(value).__name__ in ("NAType", "NaTType") or value != value
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    return type(value) is not np.ndarray and value != value

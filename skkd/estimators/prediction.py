@@ -127,7 +127,11 @@ class PredictionMixin:
         return ClassifierMixin.score(self, X, y, sample_weight)
 
     def predictor(self):
-        """The fitted network as a function of an array, without scikit-learn's validation.
+        """The fitted network as a function of rows, without scikit-learn's validation.
+
+        It takes a floating array, one row as a dict (name of the column -> value) or as a tuple
+        or list of values, or a list of such rows. Values may be numbers, text, booleans, and
+        None or NaN for missing values.
 
         Returns
         -------
@@ -137,22 +141,31 @@ class PredictionMixin:
         Raises
         ------
         ValueError
-            If the rows of `fit` were not all numbers.
+            If the classifier was fitted on images, or with a transformer as `preprocessor`.
 
         Examples
         --------
-        >>> import numpy as np
+        >>> import pandas as pd
         >>> from skkd import NeuralClassifier
-        >>> X = np.array([[0.0], [1.0], [2.0], [3.0]])
+        >>> X = pd.DataFrame({"age": [31, 25, 58, 60], "job": ["cook", "cook", "smith", None]})
         >>> clf = NeuralClassifier(max_epochs=2).fit(X, [0, 0, 1, 1])
-        >>> bool((clf.predictor()(X) == clf.predict_proba(X)).all())
+        >>> predict = clf.predictor()
+        >>> probabilities = predict({"age": 44, "job": "smith"})
+        >>> bool((probabilities == predict((44, "smith"))).all())
         True
         """
         from skkd.inference.predictor import Predictor
 
         check_is_fitted(self)
         fitted = snapshot_of(self)
-        return Predictor(fitted.network_, fitted.classes_, fitted.n_features_in_, fitted.dtype)
+        names = getattr(fitted, "feature_names_in_", None)
+        return Predictor(
+            fitted.network_,
+            fitted.classes_,
+            fitted.n_features_in_,
+            fitted.dtype,
+            None if names is None else tuple(names.tolist()),
+        )
 
     @property
     def module_(self):

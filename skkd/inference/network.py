@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from skkd.activations import ACTIVATIONS
+from skkd.data.tables import Table
 from skkd.preprocessing.preprocessor import Preprocessor
 
 __all__ = ["Dense", "Network", "log_softmax", "softmax"]
@@ -149,7 +150,7 @@ class Network:
         is_single = getattr(rows, "dtype", None) == np.float32 and rows.shape[0] >= MANY_ROWS
         dtype = np.float32 if is_single else np.float64
         layers = [layer.astype(dtype) for layer in self.layers] if is_single else self.layers
-        if type(rows) is np.ndarray and len(rows) <= FEW_ROWS:
+        if type(rows) in (np.ndarray, Table) and len(rows) <= FEW_ROWS:
             return _forward(layers, self.preprocessor.transform(rows), dtype)
         logits = []
         for _, x in self.preprocessor.blocks(rows, most=BLOCK_ROWS):

@@ -1,14 +1,15 @@
-"""Fast predictions for NumPy arrays, without scikit-learn's validation of X.
+"""Fast predictions for NumPy arrays and rows of plain values, without scikit-learn's validation.
 
 scikit-learn's validation takes several times as long as a small network. A :class:`Predictor`
 makes only a few checks. It is for programs that predict one or a few rows at a time.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
+from skkd.data.plain_rows import ROW_TYPES, read_plain_rows
 from skkd.inference.network import softmax
 from skkd.preprocessing.preprocessor import ColumnPreprocessor, PassThrough
 
@@ -17,11 +18,12 @@ __all__ = ["Predictor"]
 
 @dataclass(frozen=True)
 class Predictor:
-    """A fast form of a fitted classifier's `predict_proba`, which takes only floating arrays.
+    """A fast form of a fitted classifier's `predict_proba`, for arrays and rows of plain values.
 
-    Call the predictor like a function. It returns the same probabilities as `predict_proba`.
-    A predictor is immutable, can be pickled, and can be called from several threads at once. It
-    needs torch only if the network is a custom module.
+    Call the predictor like a function. It takes a floating array, one row of plain values (a
+    dict, a tuple or a list) or a list of such rows. It returns the same probabilities as
+    `predict_proba`. A predictor is immutable, can be pickled, and can be called from several
+    threads at once. It needs torch only if the network is a custom module.
 
     Parameters
     ----------
@@ -33,6 +35,8 @@ class Predictor:
     dtype : str
         X is converted to this dtype if the network has no preprocessing
         (``preprocessor=None``).
+    names : tuple of str, default=None
+        The names of the columns; None if they have no names. Then a row cannot be a dict.
 
     Examples
     --------
@@ -42,64 +46,110 @@ class Predictor:
     >>> predictor = NeuralClassifier(max_epochs=2).fit(X, [0, 0, 1, 1]).predictor()
     >>> predictor(X[:1]).shape
     (1, 2)
+
+    Rows of plain values are taken as well. Here a table had text and a missing value in `fit`:
+
+    >>> import pandas as pd
+    >>> X = pd.DataFrame({"age": [31, None, 58, 60], "job": ["cook", "cook", "smith", None]})
+    >>> clf = NeuralClassifier(max_epochs=2).fit(X, [0, 0, 1, 1])
+    >>> predictor = clf.predictor()
+    >>> row = {"age": 44, "job": "smith"}
+    >>> bool((predictor(row) == clf.predict_proba(pd.DataFrame([row]))).all())
+    True
+    >>> predictor([(44, "smith"), (None, "cook")]).shape
+    (2, 2)
     """
 
     network: Any
     classes: np.ndarray
     n_features: int
     dtype: str
+    names: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
-        preprocessor = self.network.preprocessor
-        has_categories = isinstance(preprocessor, ColumnPreprocessor) and preprocessor.one_hot
-        if not isinstance(preprocessor, (PassThrough, ColumnPreprocessor)) or has_categories:
+        if not isinstance(self.network.preprocessor, (PassThrough, ColumnPreprocessor)):
             raise ValueError(
-                "a predictor takes arrays of numbers, and this classifier was fitted on something "
-                "else (categories, images, rows for a transformer of its own): use predict_proba."
+                "a predictor takes rows of a table, and this classifier was fitted on images, or "
+                "with a transformer as preprocessor: use predict_proba."
             )
 
     def __repr__(self) -> str:
         kind, n_classes = type(self.network).__name__, len(self.classes)
         return f"Predictor({kind}, {self.n_features} columns, {n_classes} classes)"
 
-    def __call__(self, X: np.ndarray) -> np.ndarray:
+    def __call__(self, X: Any) -> np.ndarray:
         """Compute the class probabilities of rows.
 
         Parameters
         ----------
-        X : ndarray of shape (n_rows, n_features), floating
-            NaN stands for a missing value. It is refused if ``preprocessor=None``.
+        X : ndarray of shape (n_rows, n_features), dict, tuple or list
+            An array must be floating. One row of plain values is a dict from the names of the
+            columns to the values, or a tuple or list of the values in the order of the columns.
+            Several rows are a list of such rows. A missing value is NaN, or among plain values
+            also None or pandas' NA. It is refused if ``preprocessor=None``.
 
         Returns
         -------
         ndarray of shape (n_rows, n_classes), float64
+            With one line for one row.
+
+        Warns
+        -----
+        UserWarning
+            If a categorical column holds no category of the rows of `fit`.
 
         Raises
         ------
         ValueError
-            If X is not a floating ndarray of this shape, has no rows, or holds infinity (or
-            NaN, with ``preprocessor=None``).
+            If X has another type or shape, no rows, infinity (or NaN, with
+            ``preprocessor=None``), or text in a numeric column. If a dict lacks a column or has
+            an unknown one.
+        TypeError
+            If a value is a date or a time, or is not hashable, such as a list.
         """
-        is_array = type(X) is np.ndarray and X.ndim == 2 and X.dtype.kind == "f"
-        if not is_array or X.shape[1] != self.n_features or len(X) == 0:
-            received = (
-                f"{X.dtype} of shape {X.shape}" if type(X) is np.ndarray else type(X).__name__
-            )
-            raise ValueError(
-                f"X={received} is not allowed: give a floating ndarray of shape (n_rows, "
-                f"{self.n_features})."
-            )
-        with np.errstate(over="ignore", invalid="ignore"):
-            is_finite = np.isfinite(np.add.reduce(X, axis=None))
-        if not is_finite:
-            self._refuse_infinities(X)
-        if isinstance(self.network.preprocessor, PassThrough):
-            X = X.astype(self.dtype, copy=False)
-        return softmax(self.network.logits(X))
+        rows = self._array(X) if type(X) is np.ndarray else self._plain_rows(X)
+        return softmax(self.network.logits(rows))
 
-    def _refuse_infinities(self, X: np.ndarray) -> None:
-        allows_nan = isinstance(self.network.preprocessor, ColumnPreprocessor)
-        refused = np.isinf(X) if allows_nan else ~np.isfinite(X)
-        if refused.any():
-            row, column = np.argwhere(refused)[0]
-            raise ValueError(f"X holds {X[row, column]} in row {row}, column {column}.")
+    def _array(self, X: np.ndarray) -> np.ndarray:
+        """Check an array, and convert it to the form that the network takes."""
+        if X.ndim != 2 or X.dtype.kind != "f" or X.shape[1] != self.n_features or len(X) == 0:
+            self._refuse(f"{X.dtype} of shape {X.shape}")
+        preprocessor = self.network.preprocessor
+        is_passed = isinstance(preprocessor, PassThrough)
+        with np.errstate(over="ignore", invalid="ignore"):
+            rows = X.astype(self.dtype, copy=False) if is_passed else X
+            is_finite = np.isfinite(np.add.reduce(rows, axis=None))
+        if not is_finite:
+            refused = ~np.isfinite(rows) if is_passed else np.isinf(rows)
+            if refused.any():
+                row, column = np.argwhere(refused)[0]
+                raise ValueError(f"X holds {X[row, column]} in row {row}, column {column}.")
+        if not is_passed and preprocessor.one_hot:
+            preprocessor.warn_of_unknown(rows, self.names)
+        return rows
+
+    def _plain_rows(self, X: Any) -> Any:
+        """Read rows of plain values, and convert them to the form that the network takes."""
+        if not isinstance(X, ROW_TYPES):
+            self._refuse(type(X).__name__)
+        if len(X) == 0:
+            self._refuse(repr(X))
+        preprocessor = self.network.preprocessor
+        if isinstance(preprocessor, PassThrough):
+            rows = read_plain_rows(X, self.n_features, self.names, range(self.n_features))
+            if isinstance(rows, np.ndarray):
+                return self._array(rows)
+            raise ValueError(
+                "X holds a value that is not a number, which preprocessor=None does not allow."
+            )
+        numeric = preprocessor.numeric.tolist()
+        rows = read_plain_rows(X, self.n_features, self.names, numeric)
+        preprocessor.warn_of_unknown(rows, self.names)
+        return rows
+
+    def _refuse(self, received: str) -> NoReturn:
+        raise ValueError(
+            f"X={received} is not allowed: give a floating ndarray of shape (n_rows, "
+            f"{self.n_features}), a dict, a tuple of {self.n_features} values, or a list of dicts "
+            "or tuples."
+        )

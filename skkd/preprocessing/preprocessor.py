@@ -16,7 +16,8 @@ import inspect
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -274,13 +275,22 @@ class OneHot:
 
     By default, all indicators are 0 for an unknown category. If the column had more than
     `MAX_CATEGORIES` categories in `fit`, rare and unknown categories share the last indicator.
-    A value can match a category of another type: see :mod:`skkd.preprocessing.meanings`.
+
+    A value of another type matches a category if exactly one category stands for the same number:
+    "1" matches 1, and a fraction in float32 matches the same fraction in float64
+    (:mod:`skkd.preprocessing.meanings`).
     """
 
     column: int  #: index of the column
     categories: list  #: the categories with an indicator of their own; None stands for missing
     n_indicators: int
     rare: int  #: position of the indicator of rare and unknown categories; -1 if there is none
+
+    def __post_init__(self) -> None:
+        # Derived from `categories`, so a pickle does not hold them.
+        self._code_of = {category: code for code, category in enumerate(self.categories)}
+        self._texts = codes_by_meaning(self.categories, are_text=True)
+        self._numbers = codes_by_meaning(self.categories, are_text=False)
 
     @classmethod
     def fit(cls, column: int, values: np.ndarray) -> "OneHot":
@@ -296,13 +306,21 @@ class OneHot:
             rare=len(frequent) if rare_set else -1,
         )
 
-    def transform(self, values: np.ndarray) -> np.ndarray:
-        indicators = np.zeros((len(values), self.n_indicators))
+    def codes(self, values: np.ndarray) -> list[int]:
+        """Return the position of each value's indicator.
+
+        Parameters
+        ----------
+        values : ndarray of object
+            Values of the column; None stands for a missing value.
+
+        Returns
+        -------
+        list of int
+            -1 for a value without an indicator.
+        """
         codes = self._codes(values)
-        codes[codes < 0] = self.rare
-        known = np.flatnonzero(codes >= 0)
-        indicators[known, codes[known]] = 1.0
-        return indicators
+        return codes if self.rare < 0 else [self.rare if code < 0 else code for code in codes]
 
     def knows_none(self, values: np.ndarray) -> bool:
         """Whether it is certain that `fit` saw no value of a column.
@@ -326,26 +344,35 @@ class OneHot:
         -------
         bool
         """
-        code_of = {category: code for code, category in enumerate(self.categories)}
-        if any(value in code_of for value in values if value is not None):
+        if any(value in self._code_of for value in values if value is not None):
             return False
         distinct = [value for value in dict.fromkeys(values) if value is not None]
-        if not distinct or (self._codes(distinct) >= 0).any():
+        if not distinct or max(self._codes(distinct)) >= 0:
             return False
         known_types = {isinstance(category, str) for category in self.categories}
         return self.rare < 0 or not any(isinstance(value, str) in known_types for value in distinct)
 
-    def _codes(self, values: list | np.ndarray) -> np.ndarray:
+    def _codes(self, values: list | np.ndarray) -> list[int]:
         """Return the position of each value in `categories`; -1 for an unknown value."""
-        code_of = {category: code for code, category in enumerate(self.categories)}
-        codes = np.array([code_of.get(value, -1) for value in values], dtype=np.intp)
-        unknown = np.flatnonzero(codes < 0)
-        if len(unknown):
-            others = {kind: codes_by_meaning(self.categories, kind) for kind in (True, False)}
-            for i in unknown:
-                by_meaning = others[not isinstance(values[i], str)]
-                codes[i] = by_meaning.get(meaning_of(values[i]), -1) if by_meaning else -1
+        code_of = self._code_of
+        codes = [code_of.get(value, -1) for value in values]
+        if -1 in codes:
+            for i, value in enumerate(values):
+                if codes[i] < 0:
+                    codes[i] = self._by_meaning(value)
         return codes
+
+    def _by_meaning(self, value: Any) -> int:
+        """Return the position of the only category that stands for the same number, or -1."""
+        by_meaning = self._numbers if isinstance(value, str) else self._texts or self._numbers
+        return by_meaning.get(meaning_of(value), -1) if by_meaning else -1
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self.__post_init__()
 
 
 @dataclass(eq=False)
@@ -434,7 +461,7 @@ class ColumnPreprocessor(Preprocessor):
             numbers = rows if not self.one_hot else rows[:, self.numeric]
         scaled = standardise(numbers, self.centre, self.scale)
         others = [] if self.bins is None else [self.bins.transform(scaled)]
-        others += [e.transform(_categories(rows, e.column)) for e in self.one_hot]
+        others += [self._indicators(rows)] if self.one_hot else []
         for position, scores in self.normal_scores.items():
             scaled[:, position] = scores.transform(numbers[:, position])
         if self.clips:
@@ -442,6 +469,18 @@ class ColumnPreprocessor(Preprocessor):
         elif self.of_no_width:
             scaled[:, self.of_no_width] = smooth_clip(scaled[:, self.of_no_width])
         return np.concatenate([scaled, *others], axis=1) if others else scaled
+
+    def _indicators(self, rows: Any) -> np.ndarray:
+        """Return the indicators of all categorical columns."""
+        sizes = [encoder.n_indicators for encoder in self.one_hot]
+        starts = np.array([0, *accumulate(sizes)])
+        columns = [e.codes(_categories(rows, e.column)) for e in self.one_hot]
+        codes = np.array(columns, dtype=np.intp)
+        has_indicator = codes >= 0
+        codes += starts[:-1, np.newaxis]
+        indicators = np.zeros((rows.shape[0], starts[-1]))
+        indicators[has_indicator.nonzero()[1], codes[has_indicator]] = 1.0
+        return indicators
 
     def _numbers(self, table: Table, j: int) -> np.ndarray:
         values = table.columns[j]
@@ -590,7 +629,8 @@ def _categories(rows: Any, j: int) -> np.ndarray:
         return values.astype(object)
     # Fractions are rounded to float32, so that float32 and float64 X give equal categories.
     whole = values == np.rint(values)
-    as_objects = np.where(whole, values, values.astype(np.float32)).astype(object)
+    with np.errstate(over="ignore"):  # of whole numbers, which stay in float64
+        as_objects = np.where(whole, values, values.astype(np.float32)).astype(object)
     as_objects[np.isnan(values)] = None
     return as_objects
 

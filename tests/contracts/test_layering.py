@@ -292,6 +292,21 @@ classifier.predict(X), classifier.predict_proba(X)
     assert run(code, path) == ["numpy", "sklearn"]
 
 
+def test_a_pickled_predictor_takes_rows_without_torch(tmp_path, iris_like_table):
+    table, y = iris_like_table
+    predictor = NeuralClassifier((8,), max_epochs=2, random_state=0).fit(table, y).predictor()
+    row = {"length": 1, "width": None, "depth": 0.1, "noise": 0, "colour": "red", "big": True}
+    path = tmp_path / "predictor.pickle"
+    path.write_bytes(pickle.dumps((predictor, row)))
+    code = f"""
+import pathlib, pickle, sys
+predictor, row = pickle.loads(pathlib.Path(sys.argv[1]).read_bytes())
+predictor(row), predictor([tuple(row.values())])
+{LOADED}
+"""
+    assert run(code, path) == ["numpy", "sklearn"]
+
+
 def test_importing_the_package_imports_nothing_until_a_name_is_touched():
     code = f"""
 import sys, skkd

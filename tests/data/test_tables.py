@@ -202,6 +202,15 @@ def test_dates_are_refused_by_the_name_of_their_column(frame):
         read_table(frame)
 
 
+@pytest.mark.parametrize("cell", [[1, 2], [1], {}, np.array([1, 2]), np.array([1.0])], ids=repr)
+def test_cells_that_hold_several_values_are_refused(cell):
+    column = np.empty(2, dtype=object)
+    column[1] = cell
+    for X in (pd.DataFrame({"a": column}), column.reshape(2, 1)):
+        with pytest.raises(TypeError, match="column .* holds a .*: an argument must be a string"):
+            read_table(X)
+
+
 def test_a_query_is_refused():
     query = pl.LazyFrame({"a": [1.0, 2.0]})
     with pytest.raises(TypeError, match=r"LazyFrame holds a query.*call \.collect\(\)"):

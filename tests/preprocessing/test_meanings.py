@@ -40,6 +40,7 @@ PAIRS = {
     "ints, floats": ([1, 2], [1.0, 2.0]),
     "ints, text of floats": ([1, 2], ["1.0", "2.0"]),
     "fractions, text": ([0.1, 0.2], ["0.1", "0.2"]),
+    "fractions, fractions": ([0.1, 0.2], [0.1, 0.2]),
 }
 
 IN_CONTAINERS = {
@@ -79,6 +80,30 @@ def test_categories_mean_the_same_in_another_type(known, given, container):
     expected = clf.predict_proba(pd.DataFrame({"c": known}))
     assert expected.argmax(axis=1).tolist() == [0, 1]
     np.testing.assert_array_equal(clf.predict_proba(container(given)), expected)
+
+
+@nameless
+@of_every_container
+@pytest.mark.parametrize("given", [[0.1, 0.2], ["0.1", "0.2"], np.float32([0.1, 0.2])], ids=repr)
+def test_fractions_of_a_categorical_dtype_mean_the_same_in_another_type(given, container):
+    frame = pd.DataFrame({"c": pd.Categorical(repeated([0.1, 0.2]))})
+    clf = NeuralClassifier(**TINY).fit(frame, Y)
+    expected = clf.predict_proba(frame.iloc[:2])
+    assert expected.argmax(axis=1).tolist() == [0, 1]
+    np.testing.assert_array_equal(clf.predict_proba(container(given)), expected)
+
+
+def test_a_fraction_beside_text_is_a_known_category():
+    clf = fitted_on([0.1, 0.2])
+    expected = clf.predict_proba(pd.DataFrame({"c": [0.1]}))
+    beside_text = pd.DataFrame({"c": pd.Series([0.1, "else"], dtype=object)})
+    np.testing.assert_array_equal(clf.predict_proba(beside_text)[:1], expected)
+
+
+def test_a_huge_number_is_an_unknown_category_without_a_warning_of_overflow():
+    clf = fitted_on([1, 2])
+    given = pd.DataFrame({"c": [1e300, 1]})
+    assert clf.predict_proba(given)[1].tolist() == clf.predict_proba(given[1:])[0].tolist()
 
 
 @nameless
