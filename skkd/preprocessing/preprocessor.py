@@ -271,9 +271,8 @@ class OneHot:
     For an unknown category all indicators are 0. But if the column had more than
     `MAX_CATEGORIES` categories in `fit`, rare and unknown categories share the last indicator.
 
-    A value may have another type than the categories, such as "1" for the category 1, or a
-    fraction in float32 for one in float64. It is matched if exactly one category stands for the
-    same number
+    A value may have another type than the categories, such as "1" for the category 1. It is
+    matched if exactly one category stands for the same number
     (:mod:`skkd.preprocessing.meanings`).
     """
 
@@ -351,7 +350,10 @@ class OneHot:
         return codes
 
     def _by_meaning(self, value: Any) -> int:
-        """Return the position of the only category that stands for the same number, or -1."""
+        """Return the position of the only category that stands for the same number, or -1.
+
+        Fractions of float32 and of float64 stand for the same number.
+        """
         by_meaning = self._numbers if isinstance(value, str) else self._texts or self._numbers
         return by_meaning.get(meaning_of(value), -1) if by_meaning else -1
 
