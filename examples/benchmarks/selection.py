@@ -35,6 +35,7 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from skkd import DistilledClassifier
+from skkd.preprocessing import SelectiveBins
 
 #: Parameters of the settings. All are fitted with ``fit_teacher=True``, so that their losses on
 #: held-out rows are those of a student whose teacher has not seen these rows.
@@ -46,7 +47,11 @@ SOURCES = {
     "munge alone": {"alpha": 1.0, "augment": "munge"},
     "munge, out of bag": {"alpha": 0.5, "augment": "munge", "soft_labels": "out_of_bag"},
 }
-ENCODINGS = {"": {"numeric_encoding": None}, ", bins": {"numeric_encoding": "teacher_bins"}}
+#: Without bins for all numbers there are those that "auto" always has, for codes and counts.
+ENCODINGS = {
+    "": {"numeric_encoding": SelectiveBins()},
+    ", bins": {"numeric_encoding": "teacher_bins"},
+}
 SETTINGS = {
     source + encoding: {**SOURCES[source], **ENCODINGS[encoding]}
     for source in SOURCES
