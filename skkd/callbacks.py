@@ -38,7 +38,7 @@ def running(callbacks: Any) -> list:
 
     Parameters
     ----------
-    callbacks : list of callbacks, callback classes or pairs (name, callback); "disable" or None
+    callbacks : "disable", None, or list of callbacks, callback classes or pairs (name, callback)
         "disable" and None disable all callbacks.
 
     Returns
@@ -77,7 +77,7 @@ def parameters_by_name(callbacks: Any) -> dict[str, Any]:
 
     Parameters
     ----------
-    callbacks : list of callbacks, callback classes or pairs (name, callback); "disable" or None
+    callbacks : "disable", None, or list of callbacks, callback classes or pairs (name, callback)
 
     Returns
     -------
@@ -103,7 +103,7 @@ def with_parameters(callbacks: Any, parameters: Mapping[str, Any]) -> list:
 
     Parameters
     ----------
-    callbacks : list of callbacks, callback classes or pairs (name, callback); "disable" or None
+    callbacks : "disable", None, or list of callbacks, callback classes or pairs (name, callback)
         This list itself is not changed.
     parameters : dict of str to object
         - ``callbacks__<name>``: the new callback of this name.
@@ -112,7 +112,7 @@ def with_parameters(callbacks: Any, parameters: Mapping[str, Any]) -> list:
     Returns
     -------
     list
-        A new list with the replaced callbacks, in the order of `callbacks`.
+        A new list: `callbacks`, in the same order, with the new callbacks in place of the old.
     """
     named = _named(callbacks)
     settings: dict[str, dict[str, Any]] = {}
@@ -155,7 +155,7 @@ def copies_of_callbacks(callbacks: Any) -> list:
 
     Parameters
     ----------
-    callbacks : list of callbacks, callback classes or pairs (name, callback); "disable" or None
+    callbacks : "disable", None, or list of callbacks, callback classes or pairs (name, callback)
 
     Returns
     -------
@@ -204,7 +204,7 @@ def link_as(callbacks: Any, copies: Any) -> None:
 
 
 def _linked(value: Any, copy_of: Mapping[int, Any]) -> Any:
-    """Return an attribute's value in which each original callback is replaced by its copy."""
+    """Return `value` with original callbacks replaced by copies; change nothing in place."""
     if id(value) in copy_of:
         return copy_of[id(value)]
     if type(value) not in _CONTAINERS:

@@ -50,7 +50,11 @@ class Config:
     """The checked parameters of an estimator, with the preset's values in place of "auto".
 
     The fields are the parameters of :class:`skkd.NeuralClassifier`, with the same defaults, and
-    also `module_options`, `optimizer_options` and `left_auto`.
+    three more:
+
+    - `module_options`: the parameters ``module__*``, by their names without the prefix;
+    - `optimizer_options`: the parameters ``optimizer__*``, by their names without the prefix;
+    - `left_auto`: the names of the parameters that the user left at "auto".
     """
 
     hidden_layer_sizes: Any = "auto"
@@ -424,7 +428,7 @@ def _check_teaching(config: "DistilledConfig") -> None:
 
 
 def _check_or_auto(check: Callable, name: str, value: Any, allowed: str, **bounds: float) -> None:
-    """Call ``check(name, value, **bounds)`` unless the value is "auto"."""
+    """Check a value unless it is "auto"; an error says that "auto" or `allowed` is allowed."""
     if is_auto(value):
         return
     try:

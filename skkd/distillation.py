@@ -201,11 +201,11 @@ class TeacherSupervision:
         data: FitData,
         thresholds: dict | None,
     ) -> list[Fold] | None:
-        """For each split, fit a clone of the teacher without the held-out rows, and make a Fold.
+        """If possible, fit a clone of the teacher without the held-out rows of each split.
 
-        `splits` are pairs (training rows, held-out rows). Each Fold gets the tree thresholds of
-        its clone or, if the argument `thresholds` is None, no thresholds. The result is None if
-        no clones are needed, or if they cannot be fitted.
+        `splits` are pairs (training rows, held-out rows). The result is one Fold for each
+        pair. Each Fold holds the tree thresholds of its clone or, if the argument `thresholds` is
+        None, no thresholds. If clones are not needed or cannot be fitted, the result is None.
         """
         uses_teacher = any(candidate.alpha for candidate in candidates)
         if not (uses_teacher and data.held_out is None and self._may_fit_clones()):

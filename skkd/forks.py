@@ -2,7 +2,8 @@
 
 A fork copies only the thread that calls it. If torch had started more threads in the parent, they
 do not exist in the child, and torch would wait for them for ever. A child cannot find out whether
-there were any. So torch gets one thread in every child of a process that had loaded torch.
+torch had started threads in the parent. So torch gets one thread in every child of a process that
+had loaded torch.
 
 Importing :mod:`skkd` registers the handler, without importing torch.
 """

@@ -103,7 +103,7 @@ class Initializer(DocLinkMixin, BaseEstimator):
 
 
 class Constant(Initializer):
-    """Set all weights to one value, which suits biases but not hidden weights.
+    """Set all entries of a tensor to one value: suits biases, not the weights of hidden layers.
 
     Hidden units with equal weights receive equal gradients and never become different.
 
@@ -130,7 +130,7 @@ class Constant(Initializer):
 
 
 class Zeros(Initializer):
-    """Set all weights to zero, which suits biases but not hidden weights.
+    """Set all entries of a tensor to zero: suits biases, not the weights of hidden layers.
 
     Hidden units with equal weights receive equal gradients and never become different.
 

@@ -367,10 +367,9 @@ def reverse_kl(teacher_logits: Tensor, logits: Tensor, temperature: float = 1.0)
     .. math:: T^2\, KL(\mathrm{softmax}(z/T) \,\|\, \mathrm{softmax}(t/T))
 
     The loss is high if the student gives probability to a class that the teacher excludes.
-    A teacher's probability of exactly 0 (a logit of ``-inf``) would make the loss infinite. Zeros
-    are therefore replaced by a tiny probability, before the logits are divided by ``T``: the
-    largest probability of the row, times the smallest positive number of the logits' dtype
-    (1e-45 in float32).
+    A teacher's probability of exactly 0 (a logit of ``-inf``) would make the loss infinite. Before
+    the logits are divided by ``T``, each zero is therefore replaced by the largest probability of
+    its row, times the smallest positive number of the logits' dtype (1e-45 in float32).
 
     Parameters
     ----------

@@ -252,8 +252,8 @@ def rate_factors(module: MLP) -> dict[nn.Parameter, float]:
     In the NTK parametrisation a layer with d inputs x, weights W and biases b computes
     :math:`W x / \sqrt{d} + b`, and the entries of W start with variance 1. A usual layer
     computes :math:`V x + b`, and the entries of V start with variance 1/d. Adam trains both in
-    the same way if the learning rate of V is that of W divided by :math:`\sqrt{d}`. (The steps
-    of Adam do not depend on the size of the gradients.) One `learning_rate` then suits layers of
+    the same way if V has :math:`1 / \sqrt{d}` times the learning rate of W. (The steps of Adam
+    do not depend on the size of the gradients.) One `learning_rate` then suits layers of
     every width.
 
     Weights therefore have the factor :math:`1 / \sqrt{d}`. As in RealMLP, biases have the

@@ -108,7 +108,7 @@ def with_preset(parameters: Mapping[str, Any], in_parts: bool = False) -> dict[s
     Returns
     -------
     dict of str to object
-        A copy of `parameters` without the replaced "auto". For Adam and AdamW,
+        A copy of `parameters` in which values have replaced "auto". For Adam and AdamW,
         "optimizer__betas" is added if `parameters` does not have it.
 
     Examples

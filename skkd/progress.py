@@ -93,9 +93,9 @@ class ProgressBar:
     def on_epoch_end(self, record: Mapping[str, Any], title: str | None = None) -> None:
         """Advance the bar by one epoch and show the losses and metrics of this epoch.
 
-        `record` maps the names of losses and metrics to numbers. Its entry "epoch" counts from 1
-        for the first epoch after the `n_before` epochs. Its entry "seconds" is not shown. `title`
-        replaces the text in front of the bar; None keeps the old text.
+        `record` maps the names of losses and metrics to numbers. Its entry "epoch" is 1
+        for the first epoch of this bar, whatever `n_before` is. Its entry "seconds" is not shown.
+        `title` replaces the text in front of the bar; None keeps the old text.
         """
         metrics = {k: value for k, value in record.items() if k not in ("epoch", "seconds")}
         if self.verbose > 1:

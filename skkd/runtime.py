@@ -105,10 +105,10 @@ if hasattr(os, "register_at_fork"):
 
 
 def default_n_threads(n_parameters: int, batch_size: int) -> int:
-    """Return the number of threads to train a network with: one, or two for large batches.
+    """Return the number of threads to train a network with: two for much work per batch, else one.
 
-    Two threads are used if the number of parameters times the batch size is at least 1e10, which
-    is about half a second of work per batch. The number of threads changes the last bits of a
+    Two threads are used if the number of parameters times the batch size is at least 1e10. At
+    this limit a batch takes about half a second. The number of threads changes the last bits of a
     fit's result. To get the same result on every machine, the number of cores is not used.
 
     Parameters
@@ -147,8 +147,8 @@ def seeded_global_generator(
     seed : int, default=None
         None: the generators are not seeded, but their states are restored.
     device : torch.device or str, default="cpu"
-        An accelerator whose generator is seeded in addition to that of the CPU. Only the
-        generators of the CPU and of a CUDA device are restored.
+        The device whose generator is seeded in addition to that of the CPU. The generators of
+        the CPU and of a CUDA device are restored, those of other accelerators are not.
     """
     device = torch.device(device)
     others = [device] if device.type == "cuda" else []

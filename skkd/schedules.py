@@ -27,8 +27,8 @@ epochs so far.
 
 All schedules follow scikit-learn's parameter protocol, so GridSearchCV can search
 ``lr_decay__gamma``. All of them can be pickled. :meth:`Schedule.simulate` computes the factors
-of all batches without training anything. Those of PlateauDecay need losses: see
-:meth:`PlateauDecay.follow`.
+of all batches without training anything. The factors of PlateauDecay depend on losses:
+:meth:`PlateauDecay.follow` computes them from given losses.
 """
 
 import math

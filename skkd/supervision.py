@@ -182,11 +182,11 @@ class Supervision(Protocol):
         data: FitData,
         thresholds: dict | None,
     ) -> list[Fold] | None:
-        """For each split, fit the teacher without the held-out rows, and make a Fold.
+        """If possible, fit a clone of the teacher without the held-out rows of each split.
 
-        `splits` are pairs (training rows, held-out rows). Each Fold gets the tree thresholds of
-        its own teacher or, if the argument `thresholds` is None, no thresholds. The result is
-        None if there is no teacher, or if the teacher is not fitted again.
+        `splits` are pairs (training rows, held-out rows). The result is one Fold for each
+        pair. Each Fold holds the tree thresholds of its clone or, if the argument `thresholds` is
+        None, no thresholds. If there is no teacher, or if no clones are fitted, the result is None.
         """
 
 

@@ -83,7 +83,10 @@ def _as_array(X: Any, rows: Any) -> Any:
 
 
 def _array_of(rows: list | tuple, is_table_like: bool) -> Any:
-    """Convert a list of rows to an array; return the list itself if its rows differ in length."""
+    """Convert a list of rows to an array; return the list itself if its rows differ in length.
+
+    If `is_table_like`, an array with text gets dtype object, so that numbers stay numbers.
+    """
     try:
         array = np.asarray(rows)
     except ValueError:  # the later check of the rows raises the error

@@ -194,8 +194,8 @@ def hold_out_others(
     Returns
     -------
     (Dataset, Dataset) or None
-        Training rows and held-out rows. None if the rows that no earlier split has held out are
-        not more than the rows to hold out.
+        Training rows and held-out rows. None if too few rows are left: the rows that no earlier
+        split has held out must be more than the rows that the first split has held out.
     """
     n_held_out = len(splits[0][1])
     is_left = np.ones(len(dataset), dtype=bool)
@@ -269,7 +269,7 @@ def stratified_split(
     fraction : float or int
         A float is the share of the rows that become validation rows, an int their number.
     random_state : int or None
-        Seed of the split.
+        Seed of the split; None draws from NumPy's global generator.
     warns : bool, default=True
         Whether to warn if the split cannot be stratified.
 

@@ -91,7 +91,8 @@ class FitData:
     train : Dataset
         Training rows: the rows of X that have a weight above zero and are not in `valid`.
     valid : Dataset or None
-        Validation rows for early stopping: `held_out` if given, or rows split off X.
+        Validation rows for early stopping: `held_out` if given, else rows split off X. None if
+        there are neither.
     held_out : Dataset or None
         The validation rows that the caller passed, if any.
     """

@@ -37,12 +37,13 @@ def tags_of_preprocessor(preprocessor: Any, categorical_features: Any = "from_dt
     """Return the input tags of a network classifier with the given preprocessor.
 
     With a transformer, missing values are allowed only if it accepts them and fills them.
+    Without a preprocessor (None) they are not allowed.
 
     Parameters
     ----------
     preprocessor : str, None or transformer
     categorical_features : "from_dtype", or array-like, default="from_dtype"
-        If it names columns, sparse matrices are not accepted.
+        If it declares columns categorical, sparse matrices are not accepted.
 
     Returns
     -------
@@ -145,7 +146,7 @@ def _parts(transformer: Any) -> list:
 
 
 def _accept_missing(steps: list) -> bool:
-    """Whether every step, through the first one that fills missing values, accepts them."""
+    """Whether missing values are accepted by every step, until one step has filled them."""
     for step in steps:
         if not _tags_of(step).allow_nan:
             return False

@@ -21,7 +21,7 @@ NUMBER_TYPES = frozenset(
 def read_plain_rows(
     X: Any, n_columns: int, names: Sequence[str] | None, numeric: Sequence[int]
 ) -> Any:
-    """Read rows of plain values as a table that holds these values is read.
+    """Convert rows of plain values, with the same result as for a DataFrame of the values.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def read_plain_rows(
 
 
 def _is_row(value: Any) -> bool:
-    """Whether the first item of X is a row and not a value; a 1-d array is refused later."""
+    """Whether the first item of X is a row: a dict, list, tuple, or an array (refused later)."""
     return isinstance(value, ROW_TYPES) or getattr(value, "ndim", 0) > 0
 
 

@@ -204,7 +204,7 @@ def _is_pandas(data: Any) -> bool:
 
 
 def _read_only_pandas(data: Any) -> Any:
-    """Return a copy of a pandas object that shares its NumPy arrays, as read-only views."""
+    """Return a new pandas object whose arrays are read-only views of the arrays of `data`."""
     try:
         view = data.copy(deep=False)
         # The copy-on-write of pandas is not enough: scikit-learn makes the arrays writable again.

@@ -264,7 +264,7 @@ def _read_column(name: Any, column: Any) -> np.ndarray:
 
 
 def read_values(name: Any, values: Sequence[Any]) -> np.ndarray:
-    """Read the plain Python values of one column, as a column of dtype object is read.
+    """Convert the plain Python values of one column to numbers if possible, else to objects.
 
     Parameters
     ----------

@@ -130,7 +130,8 @@ def check_rows(
         Its attributes `n_features_in_` and `feature_names_in_` describe the columns.
     X : array-like, sparse matrix or table
     reset : bool
-        True sets these attributes from X; False raises an error if X does not match them.
+        True sets the two attributes of `estimator` from X. False raises an error if X does not
+        match them.
     preprocessor : "auto", None or transformer
     dtype : str
         The dtype to convert rows to; only read if `preprocessor` is None.
@@ -146,8 +147,8 @@ def check_rows(
 
         - If X is sparse: a csr matrix.
         - If `preprocessor` is None: an ndarray.
-        - If it is "auto": an ndarray if all columns are numeric, else a Table.
-        - If it is a transformer: X itself.
+        - If `preprocessor` is "auto": an ndarray if all columns are numeric, else a Table.
+        - If `preprocessor` is a transformer: X itself.
 
         If `preprocessor` is None, the csr matrix or ndarray has the dtype `dtype`.
     """

@@ -239,9 +239,9 @@ class DistilledClassifier(NeuralClassifier):
     candidate_losses_ : dict of str to float, or None
         Log-loss on held-out rows of each candidate that was compared ("labels", "teacher",
         "transfer set"), after the number of epochs that was selected for it. The training of
-        poor candidates is stopped early, so they have fewer numbers to select from. The
-        candidate with the lowest loss is not always selected: see the notes. None if nothing
-        was compared.
+        poor candidates is stopped early, so large numbers of epochs are not tried for them.
+        The candidate with the lowest loss is not always selected: see the notes. None if
+        nothing was compared.
     held_out_losses_ : dict of int to float, or None
         Log-loss on held-out rows of the selected candidate, by number of epochs.
     n_transfer_rows_ : int
@@ -265,15 +265,15 @@ class DistilledClassifier(NeuralClassifier):
     A teacher that was fitted on the held-out rows gives information about their labels to its
     students. Without `X_val` a lower loss is therefore not enough:
 
-    - With ``augment="auto"`` and no `X_unlabeled`, "transfer set" needs a loss that is lower by
-      a margin. If "labels" was better than "teacher", the margin is a quarter of the loss of
-      "labels". If "teacher" was better, or `alpha` is a number, it is a twentieth of the loss of
-      "teacher".
+    - With ``augment="auto"`` and no `X_unlabeled`, "transfer set" needs a loss that is lower
+      than the loss of the best other candidate by a margin. If this other candidate is
+      "labels", the margin is a quarter of its loss; if it is "teacher", a twentieth.
     - With ``alpha="auto"`` and fewer than 3,000 rows no candidate is trained for more epochs
-      than suit labels alone.
+      than are best for labels alone.
 
-    Neither rule applies if clones of the teacher can be fitted without the held-out rows, with
-    `fit_teacher` or ``soft_labels="out_of_fold"``: the selection then uses their soft labels.
+    With `fit_teacher` or ``soft_labels="out_of_fold"``, clones of the teacher are fitted without
+    the held-out rows if possible. The selection then uses the soft labels of these clones, and
+    neither rule applies.
 
     References
     ----------
@@ -435,7 +435,8 @@ class DistilledClassifier(NeuralClassifier):
             Any number of rows without labels; the teacher labels them. One of them helps as
             much as several synthetic rows. With ``alpha="auto"`` they are used only if
             that is better on held-out rows (see `candidate_`), with ``alpha=0`` never. In a
-            search pass ``(X_unlabeled,)``, so that the search does not slice them.
+            search such as GridSearchCV, wrap them in a tuple, so that the search does not slice
+            them: ``X_unlabeled=(X_unlabeled,)``.
         X_val, y_val : like X and y, default=None
             See :meth:`NeuralClassifier.fit`.
 

@@ -154,7 +154,7 @@ class NeuralClassifier(PredictionMixin, ClassifierMixin, BaseNeuralEstimator):
         Columns that are encoded one-hot:
 
         - "from_dtype": columns of dtype object, string, category or bool. But an object column
-          that holds only numbers is numeric; one of digits in quotes is categorical.
+          that holds only numbers is numeric. Digits in quotes are not numbers here.
         - Names, indices or a mask: these columns, beside those of "from_dtype".
 
         If a column has more than 256 categories, the rarest share one indicator. If a value to
@@ -204,10 +204,10 @@ class NeuralClassifier(PredictionMixin, ClassifierMixin, BaseNeuralEstimator):
     n_steps_ : int
         Number of optimiser steps in these epochs.
     history_ : list of dict of float
-        One record per epoch: "epoch", "learning_rate" (of its first batch), "train_loss",
-        "seconds", with held-out rows "valid_loss" and "valid_accuracy", and the scores of
-        skorch callbacks. "train_loss" is the mean loss of the training rows, each computed
-        before the step of its batch, without the penalty of `weight_decay`.
+        One record per epoch: "epoch", "learning_rate" (of its first batch), "train_loss" and
+        "seconds"; if there are held-out rows, also "valid_loss" and "valid_accuracy"; and the
+        scores of skorch callbacks. "train_loss" is the mean loss of the training rows, each
+        computed before the step of its batch, without the penalty of `weight_decay`.
     loss_curve_ : list of float
         The training loss of each epoch, without the penalty that MLPClassifier includes.
     best_epoch_ : int or None
@@ -261,17 +261,17 @@ class NeuralClassifier(PredictionMixin, ClassifierMixin, BaseNeuralEstimator):
 
     Some values of the tabular preset change with other parameters:
 
-    - optimisers other than Adam and AdamW: the standard parametrisation;
-    - the standard parametrisation: the plain learning rate;
-    - LBFGS: all rows in a batch, no dropout, learning rate 1;
-    - `partial_fit`: a constant learning rate and dropout, "standard" scaling, no bins;
-    - `early_stopping`: `lr_decay` "cosine";
-    - `lr_decay` "plateau", which ends training by itself: up to 200 epochs.
+    - Optimisers other than Adam and AdamW get the standard parametrisation.
+    - The standard parametrisation gets the plain learning rate.
+    - LBFGS gets all rows in a batch, no dropout, and the learning rate 1.
+    - `partial_fit` gets a constant learning rate and dropout, "standard" scaling, and no bins.
+    - `early_stopping` gets the `lr_decay` "cosine".
+    - `lr_decay` "plateau", which ends training by itself, gets up to 200 epochs.
 
     The loss of a batch of ``B`` rows is ``sum_i w_i CE(y_i, z_i) / B``, where the sum goes over
     its rows i, CE is the cross-entropy, ``y_i`` the label, ``z_i`` the logits and ``w_i`` the
     weight of row i. The weights are scaled to mean 1 over all rows of `fit`: a row of weight 2
-    counts like two equal rows. The penalty of `weight_decay` is added to it.
+    counts like two equal rows. The penalty of `weight_decay` is added to this loss.
 
     Examples
     --------
@@ -383,9 +383,9 @@ class NeuralClassifier(PredictionMixin, ClassifierMixin, BaseNeuralEstimator):
         X_val, y_val : like X and y, default=None
             Held-out rows whose loss is recorded after each epoch. They replace the split of
             early stopping and of the selection of `max_epochs`. scikit-learn's searches slice
-            every argument that has as many rows as X: pass ``(X_val,)`` and ``(y_val,)`` to
-            prevent that. In a pipeline the earlier steps must transform `X_val` too:
-            ``Pipeline(..., transform_input=["X_val"])``.
+            every argument that has as many rows as X. To prevent that, wrap both in tuples:
+            ``X_val=(X_val,), y_val=(y_val,)``. In a pipeline the earlier steps must transform
+            `X_val` too: ``Pipeline(..., transform_input=["X_val"])``.
 
         Returns
         -------

@@ -129,9 +129,13 @@ class PredictionMixin:
     def predictor(self):
         """The fitted network as a function of rows, without scikit-learn's validation.
 
-        It takes a floating array, one row as a dict (name of the column -> value) or as a tuple
-        or list of values, or a list of such rows. Values may be numbers, text, booleans, and
-        None or NaN for missing values.
+        Call it with one of these:
+
+        - an array of floating dtype;
+        - one row: a dict (name of the column -> value), or a tuple or list of values;
+        - a list of rows of these forms.
+
+        Values may be numbers, text, booleans, and None or NaN for missing values.
 
         Returns
         -------

@@ -79,7 +79,8 @@ def best_temperature(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray
     labels : ndarray of int of shape (n_rows,)
         The true class of each row.
     weights : ndarray of shape (n_rows,)
-        The weights of the rows, which should sum to the effective number of rows.
+        The weights of the rows. Scale them to sum to the effective number of rows: only then
+        does the prior count as much as one row.
 
     Returns
     -------

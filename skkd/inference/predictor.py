@@ -86,24 +86,25 @@ class Predictor:
             An array must be floating. One row of plain values is a dict from the names of the
             columns to the values, or a tuple or list of the values in the order of the columns.
             Several rows are a list of such rows. A missing value is NaN, or among plain values
-            also None or pandas' NA. It is refused if ``preprocessor=None``.
+            also None or pandas' NA.
 
         Returns
         -------
         ndarray of shape (n_rows, n_classes), float64
-            With one line for one row.
+            A single row of plain values gives an array of shape (1, n_classes).
 
         Warns
         -----
         UserWarning
-            If a categorical column holds no category of the rows of `fit`.
+            If a categorical column of X holds none of the categories that it had in `fit`.
 
         Raises
         ------
         ValueError
-            If X has another type or shape, no rows, infinity (or NaN, with
-            ``preprocessor=None``), or text in a numeric column. If a dict lacks a column or has
-            an unknown one.
+            - If X has another type or shape, or no rows.
+            - If X holds infinity, or text in a numeric column.
+            - If a value is missing and the classifier has ``preprocessor=None``.
+            - If a dict lacks a column or has an unknown one.
         TypeError
             If a value is a date or a time, or is not hashable, such as a list.
         """

@@ -80,7 +80,8 @@ def fit_preprocessor(
     encoding : skkd.preprocessing.encodings.PiecewiseLinear, default=None
         Adds bins of numeric columns as further inputs; None adds no bins.
     thresholds : dict of int to (ndarray, ndarray), default=None
-        For `encoding`, by column: thresholds and gains of the splits in a teacher's trees.
+        By index of the column: thresholds and gains of the teacher's splits of the column, for
+        an `encoding` that uses them. None: there is no teacher with trees.
 
     Returns
     -------
@@ -165,9 +166,9 @@ class Preprocessor:
 
     @property
     def reads_as(self) -> Any:
-        """The value of the parameter `preprocessor` that decides how new X is validated.
+        """The argument `preprocessor` of :func:`skkd.data.validation.check_rows` for new X.
 
-        The base class returns "auto": validation treats "auto", "robust" and "standard" alike.
+        The base class returns "auto": "robust" and "standard" are checked in the same way.
         """
         return "auto"
 
@@ -273,8 +274,8 @@ class ChannelPreprocessor(Preprocessor):
 class OneHot:
     """One-hot encoding of one categorical column.
 
-    By default, all indicators are 0 for an unknown category. If the column had more than
-    `MAX_CATEGORIES` categories in `fit`, rare and unknown categories share the last indicator.
+    If the column had at most `MAX_CATEGORIES` categories in `fit`, an unknown category sets all
+    indicators to 0. Otherwise rare and unknown categories share the last indicator.
 
     A value of another type matches a category if exactly one category stands for the same number:
     "1" matches 1, and a fraction in float32 matches the same fraction in float64
@@ -323,17 +324,17 @@ class OneHot:
         return codes if self.rare < 0 else [self.rare if code < 0 else code for code in codes]
 
     def knows_none(self, values: np.ndarray) -> bool:
-        """Whether it is certain that `fit` saw no value of a column.
+        """Whether it is certain that `fit` saw none of the given values.
 
         Missing values are ignored. The result is
 
         - False, if a value matches one of `categories`;
         - False, if all values are missing;
-        - False, if `fit` saw rare categories and a value could be one of them. Rare categories
-          are not stored, so their types are guessed: a text could be a rare category if
-          `categories` contains a text, and a value that is no text if `categories` contains one
-          that is no text;
+        - False, if `fit` saw rare categories and a value could be one of them;
         - True otherwise.
+
+        Rare categories are not stored. So a text counts as a possible rare category if
+        `categories` contains a text, and another value if `categories` contains a non-text.
 
         Parameters
         ----------
@@ -499,7 +500,7 @@ class ColumnPreprocessor(Preprocessor):
         return numbers
 
     def warn_of_unknown(self, rows: Any, names: Any = None, argument: str = "X") -> None:
-        """Warn of each categorical column in which no value was seen in `fit`.
+        """Warn of each categorical column of `rows` in which no value is known from `fit`.
 
         Parameters
         ----------

@@ -43,9 +43,9 @@ QUARTILES = (0.25, 0.5, 0.75)
 class Scaling:
     """Centre, scale and normal scores of the numeric columns.
 
-    `normal_scores` and `of_no_width` refer to a column by its *position*: its index among the
-    numeric columns. For example, if the columns 0, 2 and 5 of X are numeric, column 5 has
-    position 2.
+    `of_no_width` lists the constant and empty columns whose scale was set to 1. It and
+    `normal_scores` refer to a column by its *position*: its index among the numeric columns. For
+    example, if the columns 0, 2 and 5 of X are numeric, column 5 has position 2.
     """
 
     centre: np.ndarray  #: (n_numeric,), float64

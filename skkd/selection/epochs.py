@@ -131,7 +131,8 @@ class EpochChoice:
         loss : float
             The log-loss of the other classifier, at its own best temperature.
         is_worse : bool
-            Whether its loss is higher than the network's by more than one standard error.
+            Whether the loss of the other classifier is higher than the network's by more than
+            the standard error of the difference.
         """
         theirs, _ = self._row_losses(logits)
         loses = is_worse(theirs - self.row_losses[self.n_epochs], self.weights)

@@ -224,7 +224,7 @@ def _summary(choice: Trial) -> str:
 def _with_different_inputs(
     preprocessors: dict[PiecewiseLinear | None, Preprocessor],
 ) -> list[PiecewiseLinear | None]:
-    """List the first encoding, and all that give the network another number of inputs than it."""
+    """List the first encoding, and all others with which the network has more or fewer inputs."""
     first, *others = preprocessors
     width = preprocessors[first].n_features
     return [first, *(other for other in others if preprocessors[other].n_features != width)]

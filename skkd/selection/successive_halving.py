@@ -15,15 +15,16 @@ after a rung:
 
 - The best one, which has the lowest loss after this multiplication.
 - Those with the lowest losses before the multiplication: two after the first of three rungs, one
-  after the second. A transfer set gains most in the last epochs, and its margin should not stop it
-  earlier. But each of them must still have a chance: if its loss falls once more by as much as it
-  fell last, its loss after multiplication must become lower than the best one has now.
+  after the second. The reason is that a transfer set gains most in the last epochs, and its margin
+  should not stop it earlier. But a candidate without a chance is stopped. Suppose that its loss
+  falls once more, by as much as it fell last. It has a chance if the new loss, multiplied by the
+  margin, is lower than the multiplied loss that the best candidate has now.
 
 Encodings of numbers are compared first, at the first rung. Only one candidate is trained for this:
 the one in which the teacher has the lowest weight, because a teacher that has seen the held-out
 rows would favour bins at its own thresholds. Another encoding replaces the first one only if it is
-better by more than `CLEARLY` standard errors, because it makes the network larger. All candidates
-then use the best encoding.
+clearly better, because it makes the network larger: its loss must be lower by more than `CLEARLY`
+times the standard error of the difference. All candidates then use the best encoding.
 """
 
 from collections.abc import Callable, Sequence
@@ -201,7 +202,7 @@ class Trial(EpochChoice):
 
     @property
     def projected_loss(self) -> float:
-        """The loss at the next number of epochs if its last fall is repeated; 0 after one loss."""
+        """The next loss if it falls by as much as the last time; 0 if there is only one loss."""
         *earlier, last = self.losses.values()
         # With only one loss no fall is known: 0 lets the trial go on.
         return 2 * last - earlier[-1] if earlier else 0.0
@@ -233,9 +234,10 @@ class Trial(EpochChoice):
         self.start = self.start if keeps_start else None
 
     def is_better_than(self, rival: "Trial") -> bool:
-        """Whether this trial's loss is lower than a rival's by more than `CLEARLY` standard errors.
+        """Whether this trial's loss is clearly lower than a rival's.
 
-        Each trial is judged by its loss at its own selected number of epochs.
+        Clearly means by more than `CLEARLY` times the standard error of the difference. Each
+        trial is judged by its loss after its own selected number of epochs.
         """
         ours, theirs = (trial.row_losses[trial.n_epochs] for trial in (self, rival))
         return is_worse(theirs - ours, self.weights, errors=CLEARLY)

@@ -72,7 +72,8 @@ def read_answer(answer: Any, classes: Any, n_rows: int) -> Answer:
     -------
     array : ndarray of shape (n_rows, n_columns), float64
     classes : ndarray of shape (n_columns,), list of shape (n_columns,) or None
-        The argument `classes` or, if that is None, the column names of `answer`, if any.
+        The argument `classes`. If it is None: the column names of `answer`, or None if the
+        columns have no names.
 
     Examples
     --------

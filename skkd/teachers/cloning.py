@@ -164,8 +164,10 @@ def _can_be_cloned(teacher: Any) -> bool:
 def part_that_stays_fitted(model: Any) -> str | None:
     """Find a part of a model that was fitted with labels and stays fitted in a clone.
 
-    Such a part may have learned the labels of held-out rows. It is a frozen estimator that was
-    fitted with labels, or the estimator in a model with ``cv="prefit"``.
+    This part may have learned the labels of held-out rows. Two kinds of parts are found:
+
+    - a FrozenEstimator around an estimator that was fitted with labels;
+    - the estimator in a model with ``cv="prefit"``.
 
     Parameters
     ----------
@@ -174,8 +176,8 @@ def part_that_stays_fitted(model: Any) -> str | None:
     Returns
     -------
     str or None
-        The name, in ``model.get_params()``, of the parameter that holds the frozen estimator or
-        the value "prefit"; None if there is no such parameter.
+        A key of ``model.get_params()``: the name of the FrozenEstimator, or of the parameter
+        `cv` that is "prefit". None if there is no such part.
     """
     for name, part in sorted(model.get_params().items()):
         is_prefit = name.split("__")[-1] == "cv" and isinstance(part, str) and part == "prefit"

@@ -20,7 +20,7 @@ __all__ = ["MemberLabels", "freeze", "input_tags_of", "is_fitted", "members_of",
 class MemberLabels:
     """The soft labels that one member of a teacher gives to all rows.
 
-    The columns are in the member's own order, not yet in that of the student's classes.
+    The columns are in the member's own order, not yet in the order of the student's classes.
     """
 
     probabilities: np.ndarray  #: (n_rows, n_columns), float64

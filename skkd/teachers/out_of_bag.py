@@ -97,8 +97,8 @@ def out_of_bag(teacher: Any, X: Any, y: Any = None) -> Answer:
     Raises
     ------
     ValueError
-        If X is not the table that the teacher was fitted on: it has another number of rows, or
-        the leaves of a tree do not get as many of its rows as in the fit.
+        If X is not the table that the teacher was fitted on: X has another number of rows, or
+        the leaves of a tree hold other numbers of rows than in the fit.
 
     Examples
     --------
@@ -225,7 +225,7 @@ def _is_bagged_classifier(ensemble: Any) -> bool:
 
 
 def _members(ensemble: Any) -> Iterator[tuple[Any, np.ndarray, np.ndarray | None]]:
-    """Yield each member of an ensemble, with the indices of its rows and columns (None: all)."""
+    """Yield each member with the indices of its rows, and of its columns (None: all columns)."""
     if not _is_forest(ensemble):
         yield from zip(
             ensemble.estimators_,

@@ -51,8 +51,8 @@ class Clock:
 class HowToAsk:
     """The options of a teacher that stay the same for all its calls.
 
-    The options `remembers_...` switch off caching that cannot pay. A cached result is used again
-    only if a later fit of a student has the same rows (and, for clones, the same seed).
+    Each option `remembers_...` is set to False if caching would be useless, because no later fit
+    of a student will have the same rows (or, for clones, the same seed).
 
     Parameters
     ----------

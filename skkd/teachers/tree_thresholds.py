@@ -55,7 +55,8 @@ def thresholds_of(teacher: Any, X: Any) -> dict[int, tuple[np.ndarray, np.ndarra
     Parameters
     ----------
     teacher : object or list of (object, float)
-        Fitted; in a list, the gains of a member are scaled to sum to its weight.
+        One fitted model, or a list of (model, weight). The gains of each model in a list are
+        scaled so that their sum is the weight of the model.
     X : array-like, sparse matrix or table of shape (n_rows, n_columns)
         Rows as the teacher takes them.
 

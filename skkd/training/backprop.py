@@ -6,8 +6,9 @@ A new kind of layer needs an entry there; the activations come from :mod:`skkd.a
 The gradients are those of autograd, up to rounding.
 
 A layer turns its inputs ``x`` of shape (n_rows, n_inputs) into outputs ``z`` of shape
-(n_rows, n_units). ``dv`` is the derivative of the loss with respect to ``v``, and has the shape
-of ``v``. ``@`` is the matrix product, and ``*`` multiplies element by element:
+(n_rows, n_units). ``dx`` is the derivative of the loss with respect to ``x``, and has the shape
+of ``x``; likewise ``dz``, ``dW``, ``db`` and ``ds``. ``@`` is the matrix product, and ``*``
+multiplies element by element:
 
 ============  ==================================  ========================================
 layer         forward                             backward
@@ -42,6 +43,8 @@ aten = torch.ops.aten
 
 class Backprop:
     """Computes the gradients of a multilayer perceptron for one batch, without autograd.
+
+    The gradients are those of the sum of the weighted losses, divided by the number of rows.
 
     Parameters
     ----------
@@ -83,7 +86,7 @@ class Backprop:
     def __call__(
         self, X: torch.Tensor, targets: dict[str, torch.Tensor]
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Set the `grad` of all parameters, and return the rows' weighted losses and logits."""
+        """Set the `grad` of all parameters, and return two tensors: weighted losses, and logits."""
         logits = X
         for layer in self.passes:
             logits = layer.forward(logits)

@@ -213,7 +213,7 @@ class Batches:
                 yield part, dict(zip(targets, of_targets, strict=True))
 
     def _groups(self) -> Iterator[list[tuple[int, int]]]:
-        """Yield groups of batches, as lists of (start, stop); a group is gathered in one call."""
+        """Yield lists of (start, stop), one per batch; rows of a list are fetched in one call."""
         n_batches = 1  # one call for several batches is faster than one call per batch
         if not sparse.issparse(self.rows.X):
             row_bytes = self.rows.X[0].numel() * self.rows.X.element_size()

@@ -50,7 +50,7 @@ class LabelLoss:
     label_smoothing: float = 0.0
 
     def __call__(self, logits: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
-        """Compute the loss of each row; `targets` has the codes of the "labels"."""
+        """Compute the loss of each row; ``targets["labels"]`` are the class codes of the rows."""
         return cross_entropy(self.labels(logits, targets), logits)
 
     def prepared(self, targets: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
@@ -162,8 +162,10 @@ class TaughtLoss:
     def prepared(self, targets: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Compute in advance the parts of the loss that do not depend on the student.
 
-        With the teacher loss "kl" and temperature 1, the loss is a constant plus one cross-entropy,
-        whose target is a mixture of label and soft label. Otherwise nothing is computed in advance.
+        - If the teacher loss is "kl" and the temperature 1: the loss of a row is a constant plus
+          one cross-entropy. Its target is a mixture of the label and the teacher's probabilities.
+          The constants and the mixtures are computed in advance.
+        - Otherwise: nothing is computed in advance.
 
         Parameters
         ----------
@@ -173,7 +175,8 @@ class TaughtLoss:
         Returns
         -------
         dict
-            The targets; "mixture" and "constant" may replace "teacher_logits" and "alpha".
+            In the first case a copy of `targets`, with "mixture" and "constant" in place of
+            "teacher_logits" and "alpha"; otherwise `targets` itself.
         """
         is_one_term = self.temperature == 1 and type(self.distance) is ForwardKL
         if "mixture" in targets or not is_one_term:

@@ -547,7 +547,7 @@ class _Net(NeuralNetClassifier):
         ]
 
     def records_with_scores(self) -> list[dict]:
-        """Add the scores of callbacks such as EpochScoring to our records, and return these."""
+        """Add the scores of callbacks such as EpochScoring to `records`, and return `records`."""
         ours = {"epoch", "train_loss", "valid_loss", *SKORCH_NAMES.values()}
         for record, row in zip(self.records, self.epochs_of_skorch, strict=True):
             for name, value in row.items():

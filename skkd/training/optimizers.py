@@ -59,7 +59,8 @@ def make_optimizer(
         Used by "sgd" if momentum is not 0.
     rate_factors : dict of torch.nn.Parameter to float, default=None
         Factor for the learning rate of each parameter; a parameter that is not in the dict has
-        the factor 1. Ignored for a class without weight decay: it gets one group of parameters.
+        the factor 1. Ignored if the class has no weight decay: such a class (LBFGS, for example)
+        may allow only one group of parameters, and so only one learning rate.
     options : dict, default=None
         Further arguments of the class, for example ``betas``.
 
@@ -192,9 +193,10 @@ class L2Penalty:
 
 
 def penalty_of(optimizer: torch.optim.Optimizer, weight_decay: float) -> L2Penalty | None:
-    """Return the L2 penalty to add to the loss, if an optimiser has no weight decay of its own.
+    """Return the L2 penalty that the caller must add to the loss, or None if there is none to add.
 
-    The gradient of the penalty is the one that SGD adds for the same ``weight_decay``.
+    Only an optimiser class without weight decay of its own needs the penalty. The gradient of the
+    penalty is the one that SGD adds for the same ``weight_decay``.
 
     Parameters
     ----------
@@ -204,7 +206,8 @@ def penalty_of(optimizer: torch.optim.Optimizer, weight_decay: float) -> L2Penal
     Returns
     -------
     L2Penalty or None
-        None if the optimiser has weight decay, if ``weight_decay=0``, or without any weights.
+        None in three cases: the class of the optimiser has weight decay of its own,
+        ``weight_decay`` is 0, or the optimiser trains no weights.
 
     Examples
     --------
@@ -273,13 +276,13 @@ def quick_step_of(optimizer: torch.optim.Optimizer) -> Callable[[], None] | None
     Parameters
     ----------
     optimizer : torch.optim.Optimizer
-        It has made its first step already, and so has moments.
+        It must have made its first step already, because that step creates the moments.
 
     Returns
     -------
     callable without arguments, or None
-        None if the optimiser is not a fused Adam, AdamW or SGD, if it has an option such as
-        amsgrad, or if a parameter has no gradient.
+        None in three cases: the optimiser is not a fused Adam, AdamW or SGD, an option such as
+        `amsgrad` is switched on, or a parameter has no gradient.
 
     Examples
     --------

@@ -31,12 +31,12 @@ class TrainingResult:
     n_steps: int = 0
 
     def preceded_by(self, earlier: "TrainingResult | None") -> "TrainingResult":
-        """Add the epochs of an earlier training, which this training continued, to this result.
+        """Return a copy of this result that also covers the earlier training that it continued.
 
         Parameters
         ----------
         earlier : TrainingResult or None
-            If None, this result is returned unchanged.
+            Result of the earlier training. If None, this result itself is returned.
 
         Returns
         -------

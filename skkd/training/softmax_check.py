@@ -17,9 +17,10 @@ FEWEST_ROWS = 8
 def warn_of_probabilities(module: nn.Module, X: torch.Tensor) -> None:
     """Warn if a module returns probabilities, or their logarithms, instead of logits.
 
-    Outputs count as probabilities if they lie in [0, 1] and sum to 1 in each row. If all rows have
-    the same outputs, there is a warning only if the module ends with a softmax layer: a last layer
-    with constant weights also gives equal outputs.
+    Outputs count as probabilities if they lie in [0, 1] and sum to 1 in each row, and as
+    logarithms of probabilities if this holds for their exponentials. If all rows have the same
+    outputs, there is a warning only if the module ends with a softmax layer. Without this layer,
+    the outputs may be those of a last layer of constant weights, and sum to 1 by chance.
 
     Parameters
     ----------

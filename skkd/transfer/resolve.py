@@ -32,7 +32,8 @@ def resolve_augment(augment: Any, besides: tuple = ()) -> Any:
         - A callable that is called as ``augment(X, n_rows, random_state)`` and returns
           n_rows rows of the type of X.
     besides : tuple, default=()
-        Further allowed values for the error message, such as None; the caller handles them.
+        Values, such as None, that the error message lists as allowed, too. They are not
+        accepted here: the caller handles them before the call.
 
     Returns
     -------
