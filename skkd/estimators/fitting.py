@@ -188,8 +188,11 @@ def train_one_epoch(
 def _last_fit(estimator: Any, restarts_schedule: bool = False) -> TrainingResult:
     """The result of the last fit, from which a training can continue.
 
-    With `restarts_schedule` the schedule of the learning rate begins anew.
+    With `restarts_schedule` the schedule of the learning rate begins anew. A `student_` of
+    DistilledClassifier has no records of its training: epochs and steps are then counted anew.
     """
+    if not hasattr(estimator, "history_"):
+        return TrainingResult(estimator.network_, [], None, {})
     state = getattr(estimator, "training_state_", {})
     if state and restarts_schedule:
         state = state | {"epochs_done": 0, "decay": None}
