@@ -23,6 +23,7 @@ from skkd.inference.calibration import calibration_temperature
 from skkd.preprocessing.encodings import resolve_encoding
 from skkd.supervision import Candidate, Fold, LabelSupervision
 from skkd.teachers.agreement import agreement_with
+from skkd.teachers.class_weight import has_class_weight
 from skkd.teachers.members import MemberLabels
 from skkd.teachers.soft_labels import (
     TeacherLogits,
@@ -72,8 +73,10 @@ class TeacherSupervision:
         Training targets of each row: "labels" (class codes) and "teacher_logits".
     teacher : Teacher or None
         None if `teacher_proba` is given.
-    agreement : float
+    balanced_accuracy : float
         Balanced accuracy of the teacher's most likely classes, compared with y.
+    has_soft_label : ndarray of bool of shape (n_rows,)
+        Whether the teacher has predicted the row; the label takes its place otherwise.
     temperature : float
         The teacher's logits were divided by this; 1 if the teacher is not calibrated.
     clock : Clock
@@ -112,13 +115,16 @@ class TeacherSupervision:
         soft_labels = mixed(members, self.classes, config.on_class_mismatch)
         weights = self._weights_of_soft_labels(soft_labels)
         was_fitted = self.teacher is not None and config.fit_teacher
-        self.agreement = agreement_with(soft_labels, codes, weights, was_fitted)
+        self.has_soft_label = soft_labels.sum(axis=1) > 0
+        self.balanced_accuracy = agreement_with(soft_labels, codes, weights, was_fitted)
         self.temperature = 1.0
         if config.calibrate_teacher:
             self.temperature = calibration_temperature(
                 soft_labels, codes, weights, proba_floor=config.proba_floor
             )
-        self.logits = TeacherLogits(config.proba_floor, self.temperature)
+        self.logits = TeacherLogits(
+            config.proba_floor, self.temperature, self._weights_of_posterior(codes)
+        )
         teacher_logits = self.logits(_filled_with_labels(soft_labels, codes))
         self.targets = {"labels": codes, "teacher_logits": teacher_logits}
 
@@ -317,6 +323,19 @@ class TeacherSupervision:
         """The sample weights of the rows, with 0 for each row that has no soft label."""
         weights = self.data.sample_weight
         return (soft_labels.sum(axis=1) > 0) * (1.0 if weights is None else weights)
+
+    def _weights_of_posterior(self, codes: np.ndarray) -> np.ndarray | None:
+        """The class weights by which the teacher's probabilities are multiplied; None if by none.
+
+        Class weights that are all equal change nothing. A teacher with class weights of its own
+        gives the weighted probabilities already.
+        """
+        class_weight = self.config.class_weight
+        factors = self.data.class_weights(class_weight, self.classes, codes)
+        if (factors == factors[0]).all():
+            return None
+        is_weighted = self.teacher is not None and has_class_weight(self.teacher.model)
+        return None if is_weighted else factors
 
     def _sampler(self, can_select: bool) -> Any:
         """The unfitted sampler of synthetic rows, or None if no synthetic rows are to be made."""

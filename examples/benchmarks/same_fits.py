@@ -37,7 +37,7 @@ CHOSEN = (
     "n_steps_",
     "n_transfer_rows_",
     "numeric_encoding_",
-    "teacher_agreement_",
+    "teacher_balanced_accuracy_",
     "teacher_temperature_",
 )
 

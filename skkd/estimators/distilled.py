@@ -8,6 +8,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skkd.checks import is_true, refuse
 from skkd.data.input_tags import taken_by_both
+from skkd.data.validation import COLUMN_ATTRIBUTES
 from skkd.estimators.base import all_or_nothing, has_partial_fit
 from skkd.estimators.neural import NeuralClassifier
 from skkd.estimators.prediction import without_array_api
@@ -15,6 +16,16 @@ from skkd.preprocessing.encodings import without_teacher
 from skkd.teachers.members import freeze, input_tags_of, is_fitted
 
 __all__ = ["DistilledClassifier"]
+
+#: The fitted attributes of `student_`: all that predicting needs, and a few numbers and names.
+SHIPPED = (
+    *COLUMN_ATTRIBUTES,
+    "classes_",
+    "network_",
+    "n_iter_",
+    "n_steps_",
+    "numeric_encoding_",
+)
 
 
 def _has_partial_fit(estimator: Any) -> bool:
@@ -112,7 +123,7 @@ class DistilledClassifier(NeuralClassifier):
         soft they become. It also applies to the softmax of a decision function.
     fit_teacher : bool, default=False
         Whether to fit a clone of the teacher (fitted, frozen or not) on the rows of each
-        `fit`, with the sample weights; `class_weight` applies to the student alone. If something
+        `fit`, with the sample weights, but without `class_weight` (see there). If something
         is selected on held-out rows, one to three further clones are fitted without these.
         Random states of the teacher that are None are seeded from `random_state`.
     on_class_mismatch : {"raise", "teacher", "intersect"}, default="raise"
@@ -193,9 +204,15 @@ class DistilledClassifier(NeuralClassifier):
         Smallest decrease of the watched loss that counts as an improvement.
     class_weight : dict, "balanced" or None, default=None
         Weight of each class, multiplied by `sample_weight`; weights apply to both terms of the
-        loss. They do not change the soft labels: a teacher that was fitted without them
-        pulls the student back, and with ``alpha=1`` they hardly matter. Fit the teacher with
-        them, too.
+        loss. The teacher's probabilities ``p`` are reweighted, too: they become ``p_k w_k``
+        divided by the sum of all ``p_j w_j``, which is what labels with these weights lead to.
+
+        They are not reweighted if the teacher has class weights of its own: if its parameter
+        `class_weight` is set (or `class_weights`, `auto_class_weights`, `is_unbalance`,
+        `scale_pos_weight`). In a pipeline the last step counts, in a search the best estimator.
+        Weights that a teacher got in another way, for example as `sample_weight` or in the
+        members of an ensemble, are not found, and `teacher_proba` is always reweighted. In these
+        cases pass `sample_weight` instead of `class_weight`: it changes no soft label.
     preprocessor : {"auto", "robust", "standard"}, None or transformer, default="auto"
         How X is prepared for the student; the teacher gets X as it is.
     numeric_encoding : str, skkd.preprocessing.encodings.PiecewiseLinear or None, default="auto"
@@ -251,10 +268,19 @@ class DistilledClassifier(NeuralClassifier):
         `calibrate_teacher`.
     teacher_seconds_ : float
         Seconds that fitting and calling the teacher took.
-    teacher_agreement_ : float
-        Balanced accuracy of the soft labels on the rows of `fit`.
+    teacher_balanced_accuracy_ : float
+        Balanced accuracy of the teacher on the rows of `fit`, without `class_weight`.
+    agreement_ : float or None
+        The weighted share of held-out rows on which network and teacher predict the same class.
+        The network is the selected candidate after the selected number of epochs, before the
+        final fit. If nothing was selected, but `early_stopping` held out rows, it is the fitted
+        network. None if no rows of X with soft labels were held out, and with `X_val`, which the
+        teacher does not predict.
     student_ : NeuralClassifier
-        The fitted network alone, without any reference to the teacher: ship this one.
+        The fitted network alone, without any reference to the teacher: ship this one. Its
+        fitted attributes are `network_`, `classes_`, `n_features_in_`, `feature_names_in_`,
+        `n_iter_`, `n_steps_` and `numeric_encoding_`. It has no records of the training, such
+        as `history_`. If it is trained further, epochs and steps are counted from 0.
     classes_, n_features_in_, n_iter_, n_steps_, history_, network_, module_, ...
         See :class:`NeuralClassifier`. With a transfer set, the final fit may continue a
         training of the selection. Its first epochs, at most half of all, were then trained
@@ -481,26 +507,18 @@ class DistilledClassifier(NeuralClassifier):
 
     @property
     def student_(self):
-        """The network alone, as a plain fitted NeuralClassifier."""
+        """The network alone, as a plain fitted NeuralClassifier.
+
+        It has what predicting needs, and `n_iter_`, `n_steps_` and `numeric_encoding_`. The
+        records of the training, such as `history_` and `held_out_losses_`, stay here.
+        """
         check_is_fitted(self)
         own = set(self._get_param_names()) - set(NeuralClassifier._get_param_names())
         params = self.get_params(deep=False)
         params["numeric_encoding"] = without_teacher(self.numeric_encoding)
         student = NeuralClassifier(**{k: v for k, v in params.items() if k not in own})
-        not_shipped = (
-            "teacher_",
-            "teacher_agreement_",
-            "teacher_temperature_",
-            "teacher_seconds_",
-            "alpha_",
-            "candidate_",
-            "candidate_losses_",
-            "n_transfer_rows_",
-            "training_state_",
-        )
-        fitted = {k: v for k, v in vars(self).items() if k.endswith("_")}
-        student.__dict__.update({k: v for k, v in fitted.items() if k not in not_shipped})
-        student.history_ = list(self.history_)
+        fitted = vars(self)
+        student.__dict__.update({name: fitted[name] for name in SHIPPED if name in fitted})
         return student
 
     def set_params(self, **params):

@@ -20,6 +20,7 @@ from skkd.selection.encodings import competing_encodings, preprocessor_for
 from skkd.selection.plan import Plan, make_plan
 from skkd.supervision import LabelSupervision, Supervision
 from skkd.training.fit import fit_dataset, warn_if_diverged
+from skkd.training.frequencies_check import warn_if_nothing_learned
 from skkd.training.result import TrainingResult
 
 __all__ = ["fit_labels", "fit_labels_in_part", "fit_supervised", "train_one_epoch"]
@@ -127,17 +128,29 @@ def _train_as_planned(
         on_epoch=end_epoch if callbacks else None,
         title=None if plan.choice is None else "fitting all rows",
     )
-    has_warned = plan.choice is not None and plan.choice.learned_nothing
-    keeps_old_weights = plan.start is not None and result.best_epoch == 0
-    if not (has_warned or keeps_old_weights):
-        n_classes = len(data.classes)
-        warn_if_diverged(result, plan.candidate.criterion, n_classes, config.learning_rate)
-    result = result.preceded_by(plan.start)
+    last, result = result, result.preceded_by(plan.start)
     temperature = plan.temperature_for(None if config.early_stopping else len(result.history))
     if temperature != 1:
         result.network = result.network.at_temperature(temperature)
+    if plan.choice is None or not plan.choice.learned_nothing:
+        _warn_of_bad_result(result, last, config, data, plan)
     result.training_state["n_epochs"] = plan.n_epochs
     return result
+
+
+def _warn_of_bad_result(
+    result: TrainingResult, last: TrainingResult, config: Config, data: FitData, plan: Plan
+) -> None:
+    """Warn if training has diverged, or if the network has learned nothing.
+
+    `last` is the result of the last training alone, without the one that it has continued.
+    """
+    criterion, n_classes = plan.candidate.criterion, len(data.classes)
+    keeps_old_weights = plan.start is not None and last.best_epoch == 0
+    rate = config.learning_rate
+    if not keeps_old_weights and warn_if_diverged(last, criterion, n_classes, rate):
+        return
+    warn_if_nothing_learned(result, criterion, data.train, rate)
 
 
 def _plan_to_go_on(estimator: Any, config: Config, data: FitData, supervision: Supervision) -> Plan:
@@ -187,6 +200,8 @@ def train_one_epoch(
 
 def _last_fit(estimator: Any, restarts_schedule: bool = False) -> TrainingResult:
     """Return the result of the previous fit, from which a training can continue."""
+    if not hasattr(estimator, "history_"):  # a `student_` has no records of its training
+        return TrainingResult(estimator.network_, [], None, {})
     state = getattr(estimator, "training_state_", {})
     if state and restarts_schedule:
         state = state | {"epochs_done": 0, "decay": None}  # of the learning rate's schedule

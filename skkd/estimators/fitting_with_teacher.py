@@ -2,10 +2,12 @@
 
 from typing import Any
 
+import numpy as np
+
 from skkd.checks import is_auto, warn
 from skkd.config import DistilledConfig
 from skkd.data.dataset import Dataset
-from skkd.data.fit_data import unwrapped_rows
+from skkd.data.fit_data import FitData, unwrapped_rows
 from skkd.data.masks import fill_mask
 from skkd.distillation import TeacherSupervision, check_arguments_of_fit
 from skkd.estimators.fit_input import continues_last_fit, divide, read_all, read_part
@@ -54,6 +56,7 @@ def fit_taught(
     )
     _publish_teacher(estimator, supervision)
     _publish_candidate(estimator, plan, dataset)
+    estimator.agreement_ = _agreement(estimator.network_, supervision, data, plan.choice)
 
 
 def fit_taught_in_part(
@@ -79,6 +82,7 @@ def fit_taught_in_part(
     estimator.alpha_ = supervision.alpha
     estimator.candidate_ = "teacher" if estimator.alpha_ > 0 else "labels"
     estimator.candidate_losses_, estimator.n_transfer_rows_ = None, 0
+    estimator.agreement_ = None
 
 
 def _alpha_of_last_fit(estimator: Any) -> float | None:
@@ -89,7 +93,7 @@ def _alpha_of_last_fit(estimator: Any) -> float | None:
 def _publish_teacher(estimator: Any, supervision: TeacherSupervision) -> None:
     """Set the fitted attributes about the teacher."""
     estimator.teacher_ = None if supervision.teacher is None else supervision.teacher.model
-    estimator.teacher_agreement_ = supervision.agreement
+    estimator.teacher_balanced_accuracy_ = supervision.balanced_accuracy
     estimator.teacher_temperature_ = supervision.temperature
     estimator.teacher_seconds_ = supervision.clock.seconds
 
@@ -105,6 +109,33 @@ def _publish_candidate(estimator: Any, plan: Plan, dataset: Dataset) -> None:
         _warn_of_weak_teacher(estimator, plan.choice)
 
 
+def _agreement(
+    network: Any, supervision: TeacherSupervision, data: FitData, choice: Trial | None
+) -> float | None:
+    """The share of held-out rows on which the network predicts the teacher's class.
+
+    The rows are those of the selection, where the network is that of the selected trial, or else
+    the rows of X that early stopping has held out. Rows without a soft label are left out. None
+    if there are no such rows, and for rows of the caller, which the teacher does not predict.
+    """
+    if choice is not None:
+        predicted, logits = choice.predicted[choice.n_epochs], choice.teacher_logits
+        index, weights = choice.index, choice.weights
+    elif data.valid is not None:
+        valid = data.valid
+        predicted = network.logits(valid.rows).argmax(axis=1)
+        logits = valid.targets.get("teacher_logits")
+        index, weights = valid.index, valid.targets["weights"]
+    else:
+        return None
+    if logits is None or index is None:
+        return None
+    weights = weights * supervision.has_soft_label[index]
+    if not weights.any():
+        return None
+    return float(np.average(predicted == logits.argmax(axis=1), weights=weights))
+
+
 def _warn_of_weak_teacher(estimator: Any, choice: Trial) -> None:
     """Warn if the teacher is worse on held-out rows than a network without a teacher."""
     without_teacher = choice.trials.get("labels")
@@ -115,8 +146,10 @@ def _warn_of_weak_teacher(estimator: Any, choice: Trial) -> None:
         advice = "A better teacher may help, or more rows for it to label (X_unlabeled)."
         if choice.candidate.alpha > 0:
             advice = f"The student with a teacher still has the lowest: {choice.loss:.4g}."
+        weighted = "" if estimator.class_weight is None else ", weighted by class_weight,"
         warn(
             "on held-out rows the teacher is no better than a network without a teacher: its "
-            f"log-loss is {loss:.4g}, that of the network {without_teacher.loss:.4g}. {advice}",
+            f"log-loss{weighted} is {loss:.4g}, that of the network {without_teacher.loss:.4g}. "
+            f"{advice}",
             WeakTeacherWarning,
         )

@@ -125,7 +125,9 @@ class NeuralClassifier(PredictionMixin, ClassifierMixin, BaseNeuralEstimator):
     tol : float, default=1e-4
         Smallest decrease of the watched loss that counts as an improvement.
     class_weight : dict, "balanced" or None, default=None
-        Weight of each class, multiplied by `sample_weight`.
+        Weight of each class, multiplied by `sample_weight`. The probabilities are those of
+        a problem with these weights. (In :class:`DistilledClassifier` the teacher's
+        probabilities are reweighted, too, unless the teacher has class weights of its own.)
     preprocessor : {"auto", "robust", "standard"}, None or transformer, default="auto"
         How X is prepared for the network. It is fitted on the training rows and is part of
         the fitted classifier. "robust" imputes numbers by their median, subtracts
@@ -401,7 +403,9 @@ class NeuralClassifier(PredictionMixin, ClassifierMixin, BaseNeuralEstimator):
         Warns
         -----
         UserWarning
-            If the network is no better than the class frequencies, if training has diverged
+            If the network is no better than the class frequencies, on held-out rows or on its
+            training rows (after at least 100 steps, or five epochs that led to the same
+            output for each row), if training has diverged
             (`learning_rate` is too high), if a column of text looks like numbers, if a
             categorical column of `X_val` holds no category of `X`, or if a `module` returns
             probabilities instead of logits.

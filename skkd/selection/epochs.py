@@ -65,12 +65,15 @@ class EpochChoice:
         The log-loss of the held-out rows, by number of epochs.
     row_losses : dict of int to ndarray of shape (n_rows,)
         The log-loss of each held-out row, by number of epochs.
+    predicted : dict of int to ndarray of int of shape (n_rows,)
+        The most likely class of each held-out row, by number of epochs.
     """
 
     def __init__(self, labels: np.ndarray, weights: np.ndarray) -> None:
         self.labels = labels
         self.weights = weights * (effective_rows(weights) / weights.sum())
         self.row_losses: dict[int, np.ndarray] = {}
+        self.predicted: dict[int, np.ndarray] = {}
         self.losses: dict[int, float] = {}
         self.n_epochs: Any = None
         self.temperature = 1.0
@@ -109,6 +112,7 @@ class EpochChoice:
         row_losses, temperature = self._row_losses(logits)
         loss = float(np.average(row_losses, weights=weights))
         self.row_losses[epoch] = row_losses
+        self.predicted[epoch] = logits.argmax(axis=1)
         best = min(self.losses, key=self.losses.__getitem__, default=epoch)
         self.losses[epoch] = loss
         if is_worse(row_losses - self.row_losses[best], weights):

@@ -138,6 +138,8 @@ class Trial(EpochChoice):
         continue from there. None for ``i = 0``, or if there are several folds.
     teacher_logits : ndarray of shape (n_rows, n_classes) or None
         The teacher's logits for the held-out rows; None without a teacher.
+    index : ndarray of int of shape (n_rows,) or None
+        Indices of the held-out rows in X; None if they do not come from X.
     trials : dict of str to Trial
         The trials of all candidates, by name. Only the best trial gets them, after the selection.
     """
@@ -158,6 +160,8 @@ class Trial(EpochChoice):
         logits = [target["teacher_logits"] for target in targets if "teacher_logits" in target]
         has_teacher = len(logits) == len(targets)
         self.teacher_logits = np.concatenate(logits) if has_teacher else None
+        indices = [fold.held_out.index for fold in folds if fold.held_out.index is not None]
+        self.index = np.concatenate(indices) if indices else None
         self.n_done = 0
         self.is_over = False
         self.start: Any = None

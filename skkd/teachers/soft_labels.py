@@ -10,6 +10,7 @@ import numpy as np
 from skkd.data.labels import plain_values, read_labels
 from skkd.data.masks import refuse_mask
 from skkd.data.tables import names_of
+from skkd.inference.network import log_softmax
 
 if TYPE_CHECKING:
     from skkd.teachers.members import MemberLabels
@@ -37,20 +38,39 @@ class TeacherLogits:
 
     Log-probabilities are logits, because softmax does not change if a constant is added.
 
+    With class weights w the logits are those of the posterior under the weighted prior, p_k w_k
+    divided by the sum of p_j w_j, where p is the softmax of the logits above. The cross-entropy
+    with labels has its minimum there if each row has the weight of its class.
+
     Parameters
     ----------
     floor : float
         Smaller probabilities are raised to this, because forests give exact zeros.
     temperature : float, default=1.0
         The temperature that calibrates the teacher; 1 if the teacher is not calibrated.
+    class_weights : ndarray of shape (n_classes,), default=None
+        At least one is above zero. None leaves the probabilities as they are.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> logits = TeacherLogits(1e-7, class_weights=np.array([1.0, 9.0]))
+    >>> np.exp(logits(np.array([[0.9, 0.1]]))).round(3)
+    array([[0.5, 0.5]])
     """
 
     floor: float
     temperature: float = 1.0
+    class_weights: np.ndarray | None = None
 
     def __call__(self, soft_labels: np.ndarray) -> np.ndarray:
         """Turn soft labels into logits; both have the shape (n_rows, n_classes)."""
-        return np.log(np.maximum(soft_labels, self.floor)) / self.temperature
+        logits = np.log(np.maximum(soft_labels, self.floor)) / self.temperature
+        if self.class_weights is None:
+            return logits
+        with np.errstate(divide="ignore"):  # a class may have the weight 0
+            log_weights = np.log(self.class_weights)
+        return np.maximum(log_softmax(logits + log_weights), np.log(self.floor))
 
 
 def as_array(answer: Any, name: str = "teacher") -> np.ndarray:

@@ -152,7 +152,7 @@ def fit_dataset(
 
 def warn_if_diverged(
     result: TrainingResult, criterion: Any, n_classes: int, learning_rate: float
-) -> None:
+) -> bool:
     """Warn if a network is much worse than one that deems all classes equally likely.
 
     Much worse means that its loss is more than `MOST_TIMES` times as high. The loss of the network
@@ -168,15 +168,21 @@ def warn_if_diverged(
     n_classes : int
     learning_rate : float
         Named in the warning.
+
+    Returns
+    -------
+    bool
+        Whether there was a warning.
     """
     if len(result.history) < FEWEST_EPOCHS:
-        return
+        return False
     name, record = "train_loss", result.history[-1]
     of_ignorance = criterion.of_ignorance(n_classes)
     if result.best_epoch is not None:
         name, of_ignorance = "valid_loss", math.log(n_classes)
         record = min(result.history, key=lambda record: record["valid_loss"])
-    if record[name] > MOST_TIMES * of_ignorance:
+    has_diverged = record[name] > MOST_TIMES * of_ignorance
+    if has_diverged:
         kept = " The weights are those it began with." if result.best_epoch == 0 else ""
         warn(  # without the loss in the text, so that Python shows it only once for all folds
             f"training has diverged, or is far from its end: {name} is over {MOST_TIMES} times "
@@ -184,6 +190,7 @@ def warn_if_diverged(
             f"learning_rate={learning_rate!r}, clip with max_grad_norm, scale the input if it is "
             "not, or train for longer."
         )
+    return has_diverged
 
 
 @contextmanager

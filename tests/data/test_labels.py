@@ -151,7 +151,7 @@ def test_a_teachers_classes_are_found_among_labels_of_the_type(y, kinds, teacher
     codes = (np.arange(20) % 2 == 0).astype(int)
     teacher = TeacherOfClasses(y[:2] if teacher_has_the_type else values_of(y)[:2], codes)
     student = DistilledClassifier(teacher, alpha=1.0, augment=None, **TINY).fit(X, y)
-    assert student.teacher_agreement_ == 1.0
+    assert student.teacher_balanced_accuracy_ == 1.0
     assert student.predict(X).tolist() == values_of(y)
 
 

@@ -273,7 +273,7 @@ def test_teacher_proba_is_used_instead_of_the_teacher():
 
     student = DistilledClassifier(never, **SMALL).fit(X, y, teacher_proba=FOREST.predict_proba(X))
     assert student.teacher_ is None
-    assert student.teacher_agreement_ > 0.9
+    assert student.teacher_balanced_accuracy_ > 0.9
 
 
 @pytest.mark.parametrize(("width", "smooths"), [(64, False), (65, True)])
@@ -304,11 +304,14 @@ def test_label_smoothing_acts_on_the_label_term_alone(settings, other):
 
 
 def test_class_weights_act_on_both_terms():
-    weights = {0: 1.0, 1: 3.0, 2: 0.5}
+    weights = np.array([1.0, 3.0, 0.5])
     settings = SMALL | {"alpha": 1.0}
-    by_class = DistilledClassifier(FOREST, class_weight=weights, **settings).fit(X, y)
-    by_row = DistilledClassifier(FOREST, **settings)
-    by_row.fit(X, y, sample_weight=np.array([weights[code] for code in y]))
+    by_class = DistilledClassifier(FOREST, class_weight=dict(enumerate(weights)), **settings)
+    by_class.fit(X, y)
+    by_row = DistilledClassifier(**settings)
+    p = np.maximum(FOREST.predict_proba(X), by_row.proba_floor) * weights
+    p /= p.sum(axis=1, keepdims=True)
+    by_row.fit(X, y, sample_weight=weights[y], teacher_proba=p)
     plain = DistilledClassifier(FOREST, **settings).fit(X, y)
     np.testing.assert_allclose(by_class.predict_proba(X), by_row.predict_proba(X), atol=1e-6)
     assert abs(by_class.predict_proba(X) - plain.predict_proba(X)).max() > 1e-3
@@ -427,7 +430,85 @@ def test_a_frozen_wrapper_without_fitted_attributes_is_used():
     assert DistilledClassifier(FrozenEstimator(Wrapper()), **SMALL).fit(X, y).score(X, y) > 0.5
 
 
-def test_the_history_of_the_student_is_its_own():
-    student = DistilledClassifier(FOREST, **SMALL).fit(X, y)
-    student.student_.history_.clear()
-    assert len(student.history_) == 20
+def test_the_student_has_what_predicting_needs_and_no_records_of_the_training():
+    distilled = DistilledClassifier(FOREST, warm_start=True, **SMALL).fit(X, y)
+    student = distilled.student_
+    assert len(distilled.history_) == len(distilled.loss_curve_) == 20
+    fitted = {name for name in vars(student) if name.endswith("_")} - {*student.get_params()}
+    assert fitted == {
+        "classes_",
+        "n_features_in_",
+        "n_iter_",
+        "n_steps_",
+        "network_",
+        "numeric_encoding_",
+    }
+    assert (student.n_iter_, student.n_steps_) == (20, distilled.n_steps_)
+    assert get_tags(student).input_tags.allow_nan == get_tags(distilled).input_tags.allow_nan
+    named = DistilledClassifier(**SMALL)
+    named.fit(pd.DataFrame(X).add_prefix("x"), y, teacher_proba=FOREST.predict_proba(X))
+    assert list(named.student_.feature_names_in_) == ["x0", "x1", "x2", "x3"]
+
+
+@pytest.mark.parametrize("way", ["partial_fit", "warm start"])
+def test_a_student_that_is_trained_further_counts_its_epochs_anew(way):
+    student = DistilledClassifier(FOREST, warm_start=True, **SMALL).fit(X, y).student_
+    before = student.score(X, y)
+    student.partial_fit(X, y) if way == "partial_fit" else student.fit(X, y)
+    n_epochs = 1 if way == "partial_fit" else 20
+    assert student.n_iter_ == len(student.history_) == len(student.loss_curve_) == n_epochs
+    assert student.score(X, y) > before - 0.05
+
+
+def test_the_pickle_of_a_student_has_no_history():
+    digits, labels = load_digits(return_X_y=True)
+    teacher = RandomForestClassifier(10, random_state=0).fit(digits, labels)
+    settings = SMALL | {"hidden_layer_sizes": (32, 32), "max_epochs": 60}
+    distilled = DistilledClassifier(teacher, alpha=0.5, augment=None, **settings)
+    student = distilled.fit(digits, labels).student_
+    np.testing.assert_array_equal(student.predict_proba(digits), distilled.predict_proba(digits))
+    size = len(pickle.dumps(student))
+    with_records = pickle.loads(pickle.dumps(student))
+    with_records.history_, with_records.loss_curve_ = distilled.history_, distilled.loss_curve_
+    weights = sum(array.nbytes for array in student.network_.state.values())
+    assert size < weights + 5_000
+    assert size < 0.9 * len(pickle.dumps(with_records))
+
+
+def test_agreement_is_the_share_of_held_out_rows_of_the_same_class():
+    rows = np.random.RandomState(0).standard_normal((400, 2))
+    labels = (rows[:, 0] > 0).astype(int)
+    right = np.column_stack([1 - labels, labels]) * 0.8 + 0.1
+    settings = SMALL | {"alpha": 0.0, "learning_rate": 0.05, "max_epochs": 40}
+
+    def agreement(proba, sample_weight=None, **more):
+        student = DistilledClassifier(**settings | more)
+        return student.fit(rows, labels, sample_weight, teacher_proba=proba).agreement_
+
+    selects = {"max_epochs": "auto", "alpha": "auto", "preset": "tabular"}
+    for more in ({"early_stopping": True}, selects):
+        assert agreement(right, **more) > 0.9
+        assert type(agreement(right, **more)) is float
+    with pytest.warns(TeacherMismatchWarning):
+        assert agreement(right[:, ::-1], early_stopping=True) < 0.1
+    of_zeros = np.tile([0.9, 0.1], (400, 1))  # the teacher has the same answer for all rows
+    with pytest.warns(TeacherMismatchWarning):
+        plain = agreement(of_zeros, early_stopping=True)
+    with pytest.warns(TeacherMismatchWarning):
+        weighted = agreement(of_zeros, 1 + 8.0 * (labels == 0), early_stopping=True)
+    assert abs(plain - 0.5) < 0.15
+    assert weighted > 0.8
+    unanswered = np.where(labels[:, None] == 0, right, 0.0)
+    unanswered[::2] = np.where(labels[::2, None] == 0, right[::2, ::-1], 0.0)
+    found = agreement(unanswered, early_stopping=True)  # rows without soft labels do not count
+    assert abs(found - 0.5) < 0.25
+
+
+def test_agreement_is_none_if_the_teacher_has_predicted_no_held_out_rows():
+    few = DistilledClassifier(FOREST, **SMALL).fit(X, y)
+    assert few.agreement_ is None
+    assert few.partial_fit(X, y).agreement_ is None
+    given = DistilledClassifier(FOREST, early_stopping=True, **SMALL)
+    assert given.fit(X, y, X_val=X, y_val=y).agreement_ is None
+    assert given.fit(X, y).agreement_ > 0.5
+    assert not any("agreement" in name for name in vars(given.student_))

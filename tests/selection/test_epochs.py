@@ -312,7 +312,8 @@ def test_a_student_chooses_by_true_labels_and_keeps_the_temperature_of_its_teach
     settings = {"hidden_layer_sizes": (256, 256), "random_state": 3}
     student = DistilledClassifier(alpha=1.0, **settings).fit(X, y, teacher_proba=overfitted)
     assert student.n_iter_ < 64
-    assert student.student_.held_out_losses_ == student.held_out_losses_
+    assert min(student.held_out_losses_) < 64
+    assert not hasattr(student.student_, "held_out_losses_")
     untaught = NeuralClassifier(**settings).fit(X, y)
     assert student.network_.temperature == 1.0
     assert untaught.network_.temperature != 1.0

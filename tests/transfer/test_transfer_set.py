@@ -815,7 +815,7 @@ def test_out_of_bag_labels_equal_those_given_as_teacher_proba():
     by_hand.fit(X, y, teacher_proba=out_of_bag(forest, X, y)[0])
     np.testing.assert_array_equal(student.predict_proba(X), by_hand.predict_proba(X))
     in_sample = DistilledClassifier(forest, **settings).fit(X, y)
-    assert student.teacher_agreement_ < in_sample.teacher_agreement_
+    assert student.teacher_balanced_accuracy_ < in_sample.teacher_balanced_accuracy_
     assert student.teacher_ is forest
 
 
