@@ -132,7 +132,9 @@ OWN_WEIGHTS = {
     "the same": LogisticRegression(class_weight=WEIGHTS),
     "others": LogisticRegression(class_weight="balanced"),
     "pipeline": make_pipeline(LogisticRegression(class_weight=WEIGHTS)),
-    "network": NeuralClassifier((), max_epochs=5, learning_rate=0.1, class_weight=WEIGHTS),
+    "network": NeuralClassifier(
+        (), max_epochs=5, learning_rate=0.1, class_weight=WEIGHTS, random_state=0
+    ),
 }
 
 
