@@ -41,8 +41,10 @@ __all__ = [
     "PassThrough",
     "Preprocessor",
     "TransformerPreprocessor",
+    "categories_of",
     "fit_preprocessor",
     "transform_in_blocks",
+    "warn_of_unknown",
 ]
 
 #: The largest number of indicators of one column; the rare categories share the last indicator.
@@ -296,7 +298,7 @@ class OneHot:
 
     def transform(self, values: np.ndarray) -> np.ndarray:
         indicators = np.zeros((len(values), self.n_indicators))
-        codes = self._codes(values)
+        codes = self.codes(values)
         codes[codes < 0] = self.rare
         known = np.flatnonzero(codes >= 0)
         indicators[known, codes[known]] = 1.0
@@ -320,12 +322,12 @@ class OneHot:
         if any(value in code_of for value in values if value is not None):
             return False
         distinct = [value for value in dict.fromkeys(values) if value is not None]
-        if not distinct or (self._codes(distinct) >= 0).any():
+        if not distinct or (self.codes(distinct) >= 0).any():
             return False
         known_types = {isinstance(category, str) for category in self.categories}
         return self.rare < 0 or not any(isinstance(value, str) in known_types for value in distinct)
 
-    def _codes(self, values: list | np.ndarray) -> np.ndarray:
+    def codes(self, values: list | np.ndarray) -> np.ndarray:
         """Return the position of each value in `categories`; -1 for an unknown value."""
         code_of = {category: code for code, category in enumerate(self.categories)}
         codes = np.array([code_of.get(value, -1) for value in values], dtype=np.intp)
@@ -426,7 +428,7 @@ class ColumnPreprocessor(Preprocessor):
             numbers = rows if not self.one_hot else rows[:, self.numeric]
         scaled = standardise(numbers, self.centre, self.scale)
         others = [] if self.bins is None else [self.bins.transform(scaled)]
-        others += [e.transform(_categories(rows, e.column)) for e in self.one_hot]
+        others += [e.transform(categories_of(rows, e.column)) for e in self.one_hot]
         for position, scores in self.normal_scores.items():
             scaled[:, position] = scores.transform(numbers[:, position])
         if self.clips:
@@ -463,18 +465,7 @@ class ColumnPreprocessor(Preprocessor):
         argument : str, default="X"
             Name of the argument that holds the rows, for the message.
         """
-        for encoder in self.one_hot:
-            values = _categories(rows, encoder.column)
-            if encoder.knows_none(values):
-                value = next(value for value in values if value is not None)
-                known = [c for c in encoder.categories if c is not None][:3]
-                column = encoder.column if names is None else repr(names[encoder.column])
-                warn(
-                    f"no value of column {column} of {argument} is a category that was in fit, so "
-                    f"all count as unknown: it holds {value!r}, fit had "
-                    f"{', '.join(map(repr, known)) or 'no value'}. Give it the values, and the "
-                    "type, that it had in fit."
-                )
+        warn_of_unknown(self.one_hot, rows, names, argument)
 
 
 @dataclass(eq=False)
@@ -563,16 +554,54 @@ def _fit_bins(
     return Bins.fit(edges, fitted.centre, fitted.scale)
 
 
+def warn_of_unknown(
+    encoders: Sequence[OneHot], rows: Any, names: Any = None, argument: str = "X"
+) -> None:
+    """Warn of each categorical column in which no value is a category known from `fit`.
+
+    Parameters
+    ----------
+    encoders : sequence of OneHot
+    rows : ndarray, sparse matrix or Table
+    names : ndarray of str, default=None
+        Names of the columns.
+    argument : str, default="X"
+        Name of the argument that holds the rows, for the message.
+    """
+    for encoder in encoders:
+        values = categories_of(rows, encoder.column)
+        if encoder.knows_none(values):
+            value = next(value for value in values if value is not None)
+            known = [c for c in encoder.categories if c is not None][:3]
+            column = encoder.column if names is None else repr(names[encoder.column])
+            warn(
+                f"no value of column {column} of {argument} is a category that was in fit, so "
+                f"all count as unknown: it holds {value!r}, fit had "
+                f"{', '.join(map(repr, known)) or 'no value'}. Give it the values, and the "
+                "type, that it had in fit."
+            )
+
+
 def _one_hot(rows: Any, j: int) -> OneHot:
     try:
-        return OneHot.fit(j, _categories(rows, j))
+        return OneHot.fit(j, categories_of(rows, j))
     except TypeError as error:
         name = repr(rows.names[j]) if isinstance(rows, Table) else j
         raise TypeError(f"column {name} holds values of several kinds: {error}") from error
 
 
-def _categories(rows: Any, j: int) -> np.ndarray:
-    """Return column j as an object array of plain values, with None for missing values."""
+def categories_of(rows: Any, j: int) -> np.ndarray:
+    """Return column j as an object array of plain values, with None for missing values.
+
+    Parameters
+    ----------
+    rows : ndarray, sparse matrix or Table
+    j : int
+
+    Returns
+    -------
+    ndarray of object of shape (n_rows,)
+    """
     if sparse.issparse(rows):
         rows, j = rows[:, [j]].toarray(), 0
     values = rows.columns[j] if isinstance(rows, Table) else rows[:, j]
