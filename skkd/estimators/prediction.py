@@ -151,6 +151,77 @@ class PredictionMixin:
         fitted = snapshot_of(self)
         return Predictor(fitted.network_, fitted.classes_, fitted.n_features_in_, fitted.dtype)
 
+    def export(self, path, *, format=None, X=None, dtype="float32"):
+        """Write the fitted network to one file, preprocessing included.
+
+        The bytes are run before they are written, and compared with this classifier: see
+        :func:`skkd.export`.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The ending names the format: ``.onnx``, ``.npz`` or ``.safetensors``.
+        format : str, default=None
+            The format, if `path` has another ending.
+        X : array-like, sparse matrix or table of shape (n_rows, n_features), default=None
+            Rows to compare on. None draws rows.
+        dtype : {"float32", "float64"}, default="float32"
+            The dtype of the weights; in ONNX also that of the input and of all arithmetic.
+
+        Returns
+        -------
+        float
+            The largest difference between a probability of the file and of this classifier.
+
+        Raises
+        ------
+        ValueError
+            If the file would answer otherwise, or the format cannot hold this classifier. Then
+            no file is written.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import numpy as np
+        >>> import skkd
+        >>> X = np.array([[0.0], [1.0], [2.0], [3.0]])
+        >>> clf = skkd.NeuralClassifier((8,), max_epochs=2).fit(X, [0, 0, 1, 1])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     difference = clf.export(f"{folder}/clf.npz")
+        ...     loaded = skkd.load(f"{folder}/clf.npz")
+        >>> difference < 1e-5, loaded.classes_.tolist()
+        (True, [0, 1])
+        """
+        from skkd.estimators.export import export
+
+        return export(snapshot_of(self), path, format=format, X=X, dtype=dtype)
+
+    def exports_to(self):
+        """The formats of :meth:`export`, and what keeps this classifier from each.
+
+        Before `fit` only the parameters are known: `fit` may find more, such as categories that
+        are neither text nor numbers.
+
+        Returns
+        -------
+        dict of str to (str or None)
+            By the ending of the file. None: the format can hold this classifier.
+
+        Examples
+        --------
+        >>> from skkd import NeuralClassifier
+        >>> NeuralClassifier().exports_to()
+        {'.onnx': None, '.npz': None, '.safetensors': None}
+        """
+        from skkd.exporting.formats import FORMATS
+        from skkd.exporting.obstacles import obstacle_of_parameters
+        from skkd.exporting.write import obstacles
+
+        fitted: Any = snapshot_of(self)
+        if fitted.__sklearn_is_fitted__():
+            return obstacles(fitted.network_)
+        return dict.fromkeys(FORMATS, obstacle_of_parameters(fitted.module, fitted.preprocessor))
+
     @property
     def module_(self):
         """A new torch module with the fitted weights, in eval mode."""
