@@ -31,7 +31,7 @@ from skkd.preprocessing.encodings import Bins
 from skkd.preprocessing.heavy_tails import NormalScores
 from skkd.preprocessing.preprocessor import ColumnPreprocessor, PassThrough, Preprocessor
 
-__all__ = ["ARRAY_DTYPES", "VERSION", "header_of", "pack", "unpack"]
+__all__ = ["ARRAY_DTYPES", "VERSION", "digest_of", "header_of", "pack", "unpack"]
 
 #: The version of the format. A file of a later version is refused.
 VERSION = 1
@@ -69,7 +69,7 @@ def pack(network: Network, dtype: str) -> tuple[Arrays, dict[str, Any]]:
     }
     if isinstance(network.preprocessor, ColumnPreprocessor):
         header["preprocessing"] = _pack_columns(network.preprocessor, arrays)
-    header["digest"] = _digest(arrays, header)
+    header["digest"] = digest_of(arrays, header)
     return arrays, header
 
 
@@ -123,8 +123,9 @@ def _unpack(arrays: Arrays, header: dict[str, Any]) -> tuple[Network, Schema]:
         raise ValueError("the header is not that of a file of skkd")
     if header["version"] != VERSION:
         raise ValueError(f"the format has version {header['version']!r}, this skkd reads {VERSION}")
-    if header["digest"] != _digest(arrays, header):
+    if header["digest"] != digest_of(arrays, header):
         raise ValueError("the content does not match its digest: the file was changed")
+    _check_numbers(arrays)
     schema = Schema.from_dict(header["schema"])
     preprocessor = _unpack_preprocessor(arrays, header["preprocessing"], schema)
     state, sizes = _unpack_layers(arrays, header["n_layers"])
@@ -148,7 +149,19 @@ def _unpack(arrays: Arrays, header: dict[str, Any]) -> tuple[Network, Schema]:
     return network.described(schema.classes, schema.names if schema.has_names else None), schema
 
 
-def _digest(arrays: Arrays, header: dict[str, Any]) -> str:
+def digest_of(arrays: Arrays, header: dict[str, Any]) -> str:
+    """Return the digest of the content of a file, by which a change is recognised.
+
+    Parameters
+    ----------
+    arrays : dict of str to ndarray
+    header : dict
+        Its own digest is left out.
+
+    Returns
+    -------
+    str
+    """
     described = {name: value for name, value in header.items() if name != "digest"}
     sha = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
     for name in sorted(arrays):
@@ -156,6 +169,16 @@ def _digest(arrays: Arrays, header: dict[str, Any]) -> str:
         sha.update(f"{name} {array.dtype.name} {array.shape} ".encode())
         sha.update(array.astype(array.dtype.newbyteorder("<"), copy=False).data)
     return sha.hexdigest()
+
+
+def _check_numbers(arrays: Arrays) -> None:
+    """Refuse numbers that are not finite, and scales and widths that are not above 0."""
+    for name, array in arrays.items():
+        finite = np.isfinite(array) | (name == "scale") & (array == np.inf)  # of constant columns
+        if not finite.all():
+            raise ValueError(f"{name} holds numbers that are not finite")
+        if name in ("scale", "bins.width") and not (array > 0).all():
+            raise ValueError(f"{name} holds numbers that are not above 0")
 
 
 def _pack_columns(preprocessor: ColumnPreprocessor, arrays: Arrays) -> dict[str, Any]:

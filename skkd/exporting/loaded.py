@@ -102,7 +102,7 @@ class LoadedClassifier(ClassifierMixin, BaseEstimator):
         -------
         ndarray of shape (n_rows,), of the dtype of `classes_`
         """
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+        return self.runner.run(self._rows(X))[0]
 
     def predict_proba(self, X):
         """The probability of each class, in the order of `classes_`.

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from skkd.inference.module_network import ModuleNetwork
 from skkd.inference.network import Network
 from skkd.preprocessing.preprocessor import ColumnPreprocessor, PassThrough
 
@@ -50,7 +51,7 @@ def obstacle_of_network(network: Any) -> str | None:
     str or None
         None if nothing does.
     """
-    if type(network).__name__ == "ModuleNetwork":
+    if isinstance(network, ModuleNetwork):
         return MODULE
     if not isinstance(network, Network):
         return f"a {type(network).__name__} is no fitted network of skkd"

@@ -59,6 +59,7 @@ class ForeignOnnxRunner:
         label, answer = self.session.run(_names_of_outputs(self.session), feeds)
         if isinstance(answer, list):  # of ZipMap
             answer = np.array([[row[c] for c in self.schema.classes.tolist()] for row in answer])
+        label = np.asarray(label).astype(self.schema.classes.dtype)
         return label, as_probabilities(answer, len(self.schema.classes))
 
 

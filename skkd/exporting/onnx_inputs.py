@@ -86,10 +86,10 @@ def feeds_of(schema: Schema, rows: Any, dtype: Any) -> list[np.ndarray]:
     list of ndarray
         One for each input.
     """
+    rows = rows.toarray() if sparse.issparse(rows) else rows
     with np.errstate(over="ignore"):  # the file gets infinity, and clips it
         if not isinstance(rows, Table) and not has_text(schema):
-            dense = rows.toarray() if sparse.issparse(rows) else rows
-            return [dense.astype(dtype)]
+            return [rows.astype(dtype)]
         encoders = dict(zip(schema.categorical, schema.encoders, strict=True))
         columns = [
             _column(feature, encoders.get(j), rows, j, dtype)

@@ -59,6 +59,14 @@ def read(data: bytes) -> Runner:
     ValueError
         If the file is damaged, or is no classifier of the rows of a table.
     """
+    try:
+        return _read(data)
+    # In a damaged file, texts may be bytes, and numbers may have any size.
+    except (ArithmeticError, AttributeError, LookupError, TypeError, RecursionError) as error:
+        raise ValueError(f"{type(error).__name__}: {error}") from error
+
+
+def _read(data: bytes) -> Runner:
     model = checked_model(data)
     session = OnnxSession(data)
     properties = {entry.key: entry.value for entry in model.metadata_props}
@@ -66,12 +74,9 @@ def read(data: bytes) -> Runner:
         return ForeignOnnxRunner(session, schema_of_foreign(model, session))
     if properties.get("skkd.digest") != digest_of(model):
         raise ValueError("the content does not match its digest: the file was changed")
-    try:
-        header = json.loads(properties["skkd.header"])
-        if header["version"] != VERSION:
-            raise ValueError(f"the format has version {header['version']!r}, not {VERSION}")
-        schema = Schema.from_dict(header["schema"])
-    except (AttributeError, LookupError, TypeError, RecursionError) as error:
-        raise ValueError(f"{type(error).__name__}: {error}") from error
-    session.inputs  # noqa: B018  opens the session, which raises an error for a broken model
+    header = json.loads(properties["skkd.header"])
+    if header["version"] != VERSION:
+        raise ValueError(f"the format has version {header['version']!r}, this skkd reads {VERSION}")
+    schema = Schema.from_dict(header["schema"])
+    session.open()
     return OnnxRunner(session, schema)

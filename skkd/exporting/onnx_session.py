@@ -23,7 +23,7 @@ UNBOUNDED = (
     *("HannWindow", "HammingWindow", "BlackmanWindow", "MelWeightMatrix", "SequenceMap"),
 )
 
-#: Sizes of constants in bytes per number, by the number of the type in ONNX.
+#: The largest number of dimensions of a constant.
 MOST_RANK = 16
 
 
@@ -84,12 +84,12 @@ class OnnxSession:
     @property
     def inputs(self) -> list[Any]:
         """The inputs, each with `name`, `type` and `shape`."""
-        return self._opened().get_inputs()
+        return self.open().get_inputs()
 
     @property
     def outputs(self) -> list[Any]:
         """The outputs, each with `name`, `type` and `shape`."""
-        return self._opened().get_outputs()
+        return self.open().get_outputs()
 
     def run(self, names: list[str], feeds: dict[str, np.ndarray]) -> list[Any]:
         """Compute outputs.
@@ -110,13 +110,24 @@ class OnnxSession:
         ValueError
             If ONNX Runtime cannot run the model.
         """
-        session = self._opened()
+        session = self.open()
         try:
             return session.run(names, feeds)
         except Exception as error:  # its classes are not public
             raise ValueError(f"ONNX Runtime cannot run the model: {error}") from error
 
-    def _opened(self) -> Any:
+    def open(self) -> Any:
+        """Return the session of ONNX Runtime, opened at the first call.
+
+        Returns
+        -------
+        onnxruntime.InferenceSession
+
+        Raises
+        ------
+        ValueError
+            If ONNX Runtime cannot open the model.
+        """
         with self._lock:
             if self._session is None:
                 self._session = _open(self.data)

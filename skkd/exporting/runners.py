@@ -38,4 +38,6 @@ class NetworkRunner:
     def run(self, rows: Any) -> tuple[np.ndarray, np.ndarray]:
         """Return the label of each row, and the probabilities of the classes."""
         logits = self.network.logits(rows)
+        if not np.isfinite(logits).all():
+            raise ValueError("the network gives numbers that are not finite for some rows.")
         return self.schema.classes[logits.argmax(axis=1)], softmax(logits)

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 import torch
 from exported_cases import CASES, N_ROWS, SMALL, classifier, codes, fitted, mixed, numbers
+from scipy import sparse
 from sklearn.preprocessing import StandardScaler
 
 import skkd
@@ -277,6 +278,19 @@ def test_categories_of_another_type_and_unknown_ones_are_read_as_by_the_classifi
     clf.export(tmp_path / f"clf{ending}")
     rows = X.assign(married=X["married"].astype(str))
     rows["job"] = np.resize(np.array(["cook", None, "", "pilot", 7], dtype=object), len(X))
+    loaded = skkd.load(tmp_path / f"clf{ending}")
+    assert np.abs(loaded.predict_proba(rows) - clf.predict_proba(rows)).max() < 1e-5
+
+
+@pytest.mark.parametrize("ending", FORMATS)
+@pytest.mark.parametrize("container", [np.asarray, sparse.csr_array, sparse.csr_matrix])
+def test_rows_of_numbers_for_columns_of_text_are_read_as_by_the_classifier(
+    container, ending, tmp_path
+):
+    X = pd.DataFrame({"size": np.arange(40.0), "grade": np.resize(["1", "2", "3"], 40)})
+    clf = NeuralClassifier(**SMALL).fit(X.to_numpy(dtype=object), np.arange(40) % 2)
+    clf.export(tmp_path / f"clf{ending}")
+    rows = container(np.column_stack([np.arange(5.0), [1.0, 2.0, 3.0, 4.0, 0.0]]))
     loaded = skkd.load(tmp_path / f"clf{ending}")
     assert np.abs(loaded.predict_proba(rows) - clf.predict_proba(rows)).max() < 1e-5
 

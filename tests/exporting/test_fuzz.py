@@ -14,6 +14,7 @@ from exported_cases import fitted
 from onnx import ModelProto
 
 import skkd
+from skkd.exporting import content, npz
 
 N_FILES = int(os.environ.get("SKKD_FUZZ", "300"))
 
@@ -97,3 +98,58 @@ def test_changed_files_are_refused_or_answer(case, ending, tmp_path):
         slowest = max(slowest, time.perf_counter() - start)
     assert refused > N_FILES * (0.3 if case == "foreign" else 0.8)
     assert slowest < 10  # a hang; the machine may be busy
+
+
+VALUES = [None, True, -1, 0, 2**70, 0.5, float("nan"), "", "x" * 99, [], [[]], {}, {"a": 1}]
+
+
+def leaves(value, path=()):
+    """The paths of all values inside of a header."""
+    if path:
+        yield path
+    if isinstance(value, (dict, list)):
+        keys = value if isinstance(value, dict) else range(len(value))
+        for key in keys:
+            yield from leaves(value[key], (*path, key))
+
+
+def with_other_value(rng, arrays, header):
+    paths = list(leaves(header))
+    *parents, last = paths[rng.integers(len(paths))]
+    inner = header
+    for key in parents:
+        inner = inner[key]
+    inner[last] = VALUES[rng.integers(len(VALUES))]
+
+
+def with_other_array(rng, arrays, header):
+    name = sorted(arrays)[rng.integers(len(arrays))]
+    array = arrays[name]
+    others = [
+        array[:0],
+        array[..., :-1],
+        np.repeat(array, 2, axis=0),
+        array.reshape(-1),
+        array * np.nan if array.dtype.kind == "f" else array - 10**6,
+        array.astype(np.int64) if array.dtype.kind == "f" else array.astype(np.float64),
+        np.full_like(array, np.iinfo(np.int64).max if array.dtype.kind == "i" else np.inf),
+    ]
+    arrays[name] = others[rng.integers(len(others))]
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # of other names and categories
+def test_changed_content_with_a_right_digest_is_refused_or_answers(tmp_path):
+    path = tmp_path / "clf.npz"
+    clf, X = fitted("mixed table with bins")
+    clf.export(path)
+    data, rng, refused = path.read_bytes(), np.random.default_rng(0), 0
+    for i in range(N_FILES):
+        arrays, header = npz.read(data)
+        (with_other_array if i % 2 else with_other_value)(rng, arrays, header)
+        header["digest"] = content.digest_of(arrays, header)
+        path.write_bytes(npz.write(arrays, header))
+        try:
+            skkd.load(path).predict_proba(X)
+        except ValueError:
+            refused += 1
+    assert refused > N_FILES / 2
