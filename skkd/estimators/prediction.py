@@ -196,6 +196,37 @@ class PredictionMixin:
 
         return export(snapshot_of(self), path, format=format, X=X, dtype=dtype)
 
+    def to_mlp_classifier(self):
+        """The fitted network as scikit-learn's own `MLPClassifier`, for compilers that take one.
+
+        The scaling is merged into its first layer. It takes no missing values.
+
+        Returns
+        -------
+        sklearn.neural_network.MLPClassifier
+            Fitted, with the same probabilities.
+
+        Raises
+        ------
+        ValueError
+            If X has categories, numbers are clipped or binned, or the activation is not one of
+            `MLPClassifier`. The default preset clips: fit with ``preprocessor="standard"``.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skkd import NeuralClassifier
+        >>> X = np.array([[0.0], [1.0], [2.0], [3.0]])
+        >>> clf = NeuralClassifier((8,), preset="plain", max_epochs=2).fit(X, [0, 0, 1, 1])
+        >>> mlp = clf.to_mlp_classifier()
+        >>> bool(np.allclose(mlp.predict_proba(X), clf.predict_proba(X)))
+        True
+        """
+        from skkd.exporting.mlp_classifier import mlp_classifier
+
+        check_is_fitted(self)
+        return mlp_classifier(snapshot_of(self).network_)
+
     def exports_to(self):
         """The formats of :meth:`export`, and what keeps this classifier from each.
 
