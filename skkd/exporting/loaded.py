@@ -26,7 +26,7 @@ class LoadedClassifier(ClassifierMixin, BaseEstimator):
     ----------
     classes_ : ndarray of shape (n_classes,)
     n_features_in_ : int
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Only if the rows of ``fit`` had names.
     schema : skkd.inference.schema.Schema
         The columns, their categories, and the classes.
