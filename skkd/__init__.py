@@ -10,6 +10,7 @@ Its modules from the bottom up: each imports only from lines above its own in th
     data                             the caller's rows, labels, weights: checked, read, split
     preprocessing                    turns X into the inputs of the network
     inference                        a fitted network as plain data, in NumPy alone
+    exporting                        a fitted network as one file, checked, and back
     modules presets callbacks        the torch network; what "auto" means; skorch's callbacks
     teachers                         predict with, clone and fit teachers of any kind
     transfer                         rows without labels, labelled by a teacher
@@ -27,7 +28,9 @@ __version__ = "0.1.0.dev0"
 __all__ = [
     "DistilledClassifier",
     "NeuralClassifier",
+    "export",
     "initializers",
+    "load",
     "losses",
     "modules",
     "preprocessing",
@@ -35,10 +38,12 @@ __all__ = [
     "transfer",
 ]
 
-#: Estimators and the modules that define them.
-ESTIMATORS = {
+#: Estimators and functions, and the modules that define them.
+DEFINED_IN = {
     "DistilledClassifier": "skkd.estimators.distilled",
     "NeuralClassifier": "skkd.estimators.neural",
+    "export": "skkd.estimators.export",
+    "load": "skkd.exporting.load",
 }
 
 
@@ -46,8 +51,8 @@ def __getattr__(name):
     from importlib import import_module  # on top it would double the time of `import skkd`
 
     # Import a name on first use: `import skkd` stays fast and does not import torch.
-    if name in ESTIMATORS:
-        return getattr(import_module(ESTIMATORS[name]), name)
+    if name in DEFINED_IN:
+        return getattr(import_module(DEFINED_IN[name]), name)
     if name in __all__:
         return import_module(f"skkd.{name}")
     raise AttributeError(f"module 'skkd' has no attribute {name!r}")

@@ -638,8 +638,10 @@ class TeacherLoss(DocLinkMixin, BaseEstimator):
             Weights of the rows, used only if `compares_rows` is True:
 
             - If `alpha` is a float: as in `__call__`.
-            - If `alpha` is a tensor: a row has the weight ``alpha * sample_weight``. If
-              `sample_weight` is None, a row has the weight ``alpha``.
+            - If `alpha` is a tensor, these weights are multiplied by `alpha`. Without
+              `sample_weight` they are `alpha` itself.
+
+            This does not replace the multiplication of the losses by `alpha`.
 
         Returns
         -------

@@ -36,12 +36,10 @@ class Candidate:
     """One kind of supervision, to be compared with others on held-out rows.
 
     The candidate with the lowest held-out log-loss is selected. Before the comparison, each loss
-    is multiplied by a margin, because the loss of a candidate may be too low if the teacher has
-    seen the held-out rows. There are two cases:
-
-    - The teacher is trusted if, among the candidates with a `required_margin` of 1, the best one
-      uses the teacher. Then the margin is `required_margin_if_trusted`.
-    - Otherwise the margin is `required_margin`.
+    is multiplied by a factor, the margin, because the loss of a candidate may be too low if the
+    teacher has seen the held-out rows. First only the candidates without a margin are compared,
+    whose `required_margin` is 1. If the best of them uses the teacher, the teacher is trusted: then
+    the margin of each candidate is its `required_margin_if_trusted`, else its `required_margin`.
 
     Parameters
     ----------

@@ -194,8 +194,8 @@ def hold_out_others(
     Returns
     -------
     (Dataset, Dataset) or None
-        Training rows and held-out rows. None if too few rows are left: the rows that no earlier
-        split has held out must be more than the rows that the first split has held out.
+        Training rows and held-out rows. None if the number of rows that no earlier split has
+        held out is at most the number of rows that the first split has held out.
     """
     n_held_out = len(splits[0][1])
     is_left = np.ones(len(dataset), dtype=bool)

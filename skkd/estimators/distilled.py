@@ -193,7 +193,8 @@ class DistilledClassifier(NeuralClassifier):
         Number of epochs, at most. "auto" selects it on held-out rows.
     early_stopping : bool, default=False
         Whether to stop when the log-loss of true labels on held-out rows, whatever `alpha`
-        is, stops improving. The weights of the best epoch or the initial weights are kept.
+        is, stops improving. The weights of the best epoch are kept, or the initial weights if
+        no epoch was better than they are.
     validation_fraction : float in (0, 1), default=0.1
         Share of the rows that is held out, for early stopping or to select `alpha`,
         `max_epochs` and `numeric_encoding`. Not used if `fit` gets `X_val`.
@@ -282,9 +283,9 @@ class DistilledClassifier(NeuralClassifier):
         `n_iter_`, `n_steps_` and `numeric_encoding_`. It has no records of the training, such
         as `history_`. If it is trained further, epochs and steps are counted from 0.
     classes_, n_features_in_, n_iter_, n_steps_, history_, network_, module_, ...
-        See :class:`NeuralClassifier`. With a transfer set, the final fit may continue a
-        training of the selection. Its first epochs, at most half of all, were then trained
-        without the held-out rows.
+        See :class:`NeuralClassifier`. With a transfer set, the final fit may start from
+        a network that was trained during the selection. Then up to half of its epochs did not
+        use the held-out rows.
 
     Notes
     -----

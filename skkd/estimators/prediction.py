@@ -171,6 +171,108 @@ class PredictionMixin:
             None if names is None else tuple(names.tolist()),
         )
 
+    def export(self, path, *, format=None, X=None, dtype="float32"):
+        """Write the fitted network to one file, preprocessing included.
+
+        The bytes are run before they are written, and compared with this classifier: see
+        :func:`skkd.export`.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The ending names the format: ``.onnx``, ``.npz`` or ``.safetensors``.
+        format : str, default=None
+            The format, if `path` has another ending.
+        X : array-like, sparse matrix or table of shape (n_rows, n_features), default=None
+            Rows to compare on. None draws rows.
+        dtype : {"float32", "float64"}, default="float32"
+            The dtype of the weights; in ONNX also that of the input and of all arithmetic.
+
+        Returns
+        -------
+        float
+            The largest difference between a probability of the file and of this classifier.
+
+        Raises
+        ------
+        ValueError
+            If the file would answer otherwise, or the format cannot hold this classifier. Then
+            no file is written.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import numpy as np
+        >>> import skkd
+        >>> X = np.array([[0.0], [1.0], [2.0], [3.0]])
+        >>> clf = skkd.NeuralClassifier((8,), max_epochs=2).fit(X, [0, 0, 1, 1])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     difference = clf.export(f"{folder}/clf.npz")
+        ...     loaded = skkd.load(f"{folder}/clf.npz")
+        >>> difference < 1e-5, loaded.classes_.tolist()
+        (True, [0, 1])
+        """
+        from skkd.estimators.export import export
+
+        return export(snapshot_of(self), path, format=format, X=X, dtype=dtype)
+
+    def to_mlp_classifier(self):
+        """The fitted network as scikit-learn's own `MLPClassifier`, for compilers that take one.
+
+        The scaling is merged into its first layer. It takes no missing values.
+
+        Returns
+        -------
+        sklearn.neural_network.MLPClassifier
+            Fitted, with the same probabilities.
+
+        Raises
+        ------
+        ValueError
+            If X has categories, numbers are clipped or binned, or the activation is not one of
+            `MLPClassifier`. The default preset clips: fit with ``preprocessor="standard"``.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skkd import NeuralClassifier
+        >>> X = np.array([[0.0], [1.0], [2.0], [3.0]])
+        >>> clf = NeuralClassifier((8,), preset="plain", max_epochs=2).fit(X, [0, 0, 1, 1])
+        >>> mlp = clf.to_mlp_classifier()
+        >>> bool(np.allclose(mlp.predict_proba(X), clf.predict_proba(X)))
+        True
+        """
+        from skkd.exporting.mlp_classifier import mlp_classifier
+
+        check_is_fitted(self)
+        return mlp_classifier(snapshot_of(self).network_)
+
+    def exports_to(self):
+        """The formats of :meth:`export`, and what keeps this classifier from each.
+
+        Before `fit` only the parameters are known: `fit` may find more, such as categories that
+        are neither text nor numbers.
+
+        Returns
+        -------
+        dict of str to (str or None)
+            By the ending of the file. None: the format can hold this classifier.
+
+        Examples
+        --------
+        >>> from skkd import NeuralClassifier
+        >>> NeuralClassifier().exports_to()
+        {'.onnx': None, '.npz': None, '.safetensors': None}
+        """
+        from skkd.exporting.formats import FORMATS
+        from skkd.exporting.obstacles import obstacle_of_parameters
+        from skkd.exporting.write import obstacles
+
+        fitted: Any = snapshot_of(self)
+        if fitted.__sklearn_is_fitted__():
+            return obstacles(fitted.network_)
+        return dict.fromkeys(FORMATS, obstacle_of_parameters(fitted.module, fitted.preprocessor))
+
     @property
     def module_(self):
         """A new torch module with the fitted weights, in eval mode."""

@@ -11,13 +11,14 @@ and no input overflows in the layers. There is one exception: if X is float32 an
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from skkd.activations import ACTIVATIONS
 from skkd.data.tables import Table
+from skkd.inference.schema import Schema, schema_of
 from skkd.preprocessing.preprocessor import Preprocessor
 
 __all__ = ["Dense", "Network", "log_softmax", "softmax"]
@@ -121,12 +122,18 @@ class Network:
         The state dict of the trained :class:`skkd.modules.MLP`, in the dtype of training.
     temperature : float, default=1.0
         Predicted logits are divided by it. Further training does not use it.
+    classes : ndarray of shape (n_classes,), default=None
+        The class of each logit. None while the network is trained.
+    feature_names : tuple of str, default=None
+        The names of the columns of X, if they have any.
     """
 
     preprocessor: Preprocessor
     architecture: dict[str, Any]
     state: dict[str, np.ndarray]
     temperature: float = 1.0
+    classes: np.ndarray | None = None
+    feature_names: tuple[str, ...] | None = None
     layers: tuple[Dense, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -145,7 +152,7 @@ class Network:
         Returns
         -------
         ndarray of shape (n_rows, n_classes)
-            Computed in float64, or in float32 for at least `MANY_ROWS` rows of float32.
+            Computed in float32 if the rows are float32 and at least `MANY_ROWS`, else in float64.
         """
         is_single = getattr(rows, "dtype", None) == np.float32 and rows.shape[0] >= MANY_ROWS
         dtype = np.float32 if is_single else np.float64
@@ -172,7 +179,56 @@ class Network:
         -------
         Network
         """
-        return Network(self.preprocessor, self.architecture, self.state, temperature)
+        return replace(self, temperature=temperature)
+
+    def described(self, classes: np.ndarray, feature_names: Any = None) -> "Network":
+        """Return this network with its classes and the names of its columns.
+
+        Parameters
+        ----------
+        classes : ndarray of shape (n_classes,)
+        feature_names : array-like of str, default=None
+
+        Returns
+        -------
+        Network
+        """
+        names = None if feature_names is None else tuple(map(str, feature_names))
+        return replace(self, classes=classes, feature_names=names)
+
+    def folded(self, dtype: str = "float64") -> "Network":
+        """Return a network with the same logits that has neither BatchNorm nor a feature scale.
+
+        They are merged into the weights and biases, and so is the temperature.
+
+        Parameters
+        ----------
+        dtype : str, default="float64"
+            The dtype of the weights. In float32 they are rounded.
+
+        Returns
+        -------
+        Network
+        """
+        names = [f"linear{i}" for i in range(1, len(self.layers))] + ["output"]
+        state = {}
+        for name, layer in zip(names, self.layers, strict=True):
+            state[f"{name}.weight"] = layer.weight.T.astype(dtype)
+            state[f"{name}.bias"] = layer.bias.astype(dtype)
+        architecture = self.architecture | {"batch_norm": False, "feature_scale": False}
+        return replace(self, architecture=architecture, state=state, temperature=1.0)
+
+    @property
+    def schema(self) -> Schema:
+        """The columns that the network reads, and the classes that it predicts.
+
+        It raises a ValueError for a user's transformer, whose columns are not known, and for a
+        network without classes.
+        """
+        if self.classes is None:
+            raise ValueError("this network has no classes: give them with described(classes).")
+        dtype = next(iter(self.state.values())).dtype.name
+        return schema_of(self.preprocessor, self.classes, self.feature_names, dtype)
 
     def _state_at_temperature(self) -> dict[str, np.ndarray]:
         if self.temperature == 1:
@@ -199,6 +255,8 @@ class Network:
             "architecture": self.architecture,
             "state": self.state,
             "temperature": self.temperature,
+            "classes": self.classes,
+            "feature_names": self.feature_names,
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -42,8 +42,10 @@ __all__ = [
     "PassThrough",
     "Preprocessor",
     "TransformerPreprocessor",
+    "categories_of",
     "fit_preprocessor",
     "transform_in_blocks",
+    "warn_of_unknown",
 ]
 
 #: The largest number of indicators of one column; the rare categories share the last indicator.
@@ -307,7 +309,7 @@ class OneHot:
             rare=len(frequent) if rare_set else -1,
         )
 
-    def codes(self, values: np.ndarray) -> list[int]:
+    def indicators(self, values: np.ndarray) -> list[int]:
         """Return the position of each value's indicator.
 
         Parameters
@@ -320,7 +322,7 @@ class OneHot:
         list of int
             -1 for a value without an indicator.
         """
-        codes = self._codes(values)
+        codes = self.codes(values)
         return codes if self.rare < 0 else [self.rare if code < 0 else code for code in codes]
 
     def knows_none(self, values: np.ndarray) -> bool:
@@ -333,8 +335,9 @@ class OneHot:
         - False, if `fit` saw rare categories and a value could be one of them;
         - True otherwise.
 
-        Rare categories are not stored. So a text counts as a possible rare category if
-        `categories` contains a text, and another value if `categories` contains a non-text.
+        Rare categories are not stored, so the type of a value decides whether it could be one. A
+        text could be one if `categories` contains a text. A value that is no text could be one if
+        `categories` contains a value that is no text.
 
         Parameters
         ----------
@@ -348,12 +351,12 @@ class OneHot:
         if any(value in self._code_of for value in values if value is not None):
             return False
         distinct = [value for value in dict.fromkeys(values) if value is not None]
-        if not distinct or max(self._codes(distinct)) >= 0:
+        if not distinct or max(self.codes(distinct)) >= 0:
             return False
         known_types = {isinstance(category, str) for category in self.categories}
         return self.rare < 0 or not any(isinstance(value, str) in known_types for value in distinct)
 
-    def _codes(self, values: list | np.ndarray) -> list[int]:
+    def codes(self, values: list | np.ndarray) -> list[int]:
         """Return the position of each value in `categories`; -1 for an unknown value."""
         code_of = self._code_of
         codes = [code_of.get(value, -1) for value in values]
@@ -475,7 +478,7 @@ class ColumnPreprocessor(Preprocessor):
         """Return the indicators of all categorical columns."""
         sizes = [encoder.n_indicators for encoder in self.one_hot]
         starts = np.array([0, *accumulate(sizes)])
-        columns = [e.codes(_categories(rows, e.column)) for e in self.one_hot]
+        columns = [e.indicators(categories_of(rows, e.column)) for e in self.one_hot]
         codes = np.array(columns, dtype=np.intp)
         has_indicator = codes >= 0
         codes += starts[:-1, np.newaxis]
@@ -511,18 +514,7 @@ class ColumnPreprocessor(Preprocessor):
         argument : str, default="X"
             Name of the argument that holds the rows, for the message.
         """
-        for encoder in self.one_hot:
-            values = _categories(rows, encoder.column)
-            if encoder.knows_none(values):
-                value = next(value for value in values if value is not None)
-                known = [c for c in encoder.categories if c is not None][:3]
-                column = encoder.column if names is None else repr(names[encoder.column])
-                warn(
-                    f"no value of column {column} of {argument} is a category that was in fit, so "
-                    f"all count as unknown: it holds {value!r}, fit had "
-                    f"{', '.join(map(repr, known)) or 'no value'}. Give it the values, and the "
-                    "type, that it had in fit."
-                )
+        warn_of_unknown(self.one_hot, rows, names, argument)
 
 
 @dataclass(eq=False)
@@ -611,16 +603,54 @@ def _fit_bins(
     return Bins.fit(edges, fitted.centre, fitted.scale)
 
 
+def warn_of_unknown(
+    encoders: Sequence[OneHot], rows: Any, names: Any = None, argument: str = "X"
+) -> None:
+    """Warn of each categorical column in which no value is a category known from `fit`.
+
+    Parameters
+    ----------
+    encoders : sequence of OneHot
+    rows : ndarray, sparse matrix or Table
+    names : ndarray of str, default=None
+        Names of the columns.
+    argument : str, default="X"
+        Name of the argument that holds the rows, for the message.
+    """
+    for encoder in encoders:
+        values = categories_of(rows, encoder.column)
+        if encoder.knows_none(values):
+            value = next(value for value in values if value is not None)
+            known = [c for c in encoder.categories if c is not None][:3]
+            column = encoder.column if names is None else repr(names[encoder.column])
+            warn(
+                f"no value of column {column} of {argument} is a category that was in fit, so "
+                f"all count as unknown: it holds {value!r}, fit had "
+                f"{', '.join(map(repr, known)) or 'no value'}. Give it the values, and the "
+                "type, that it had in fit."
+            )
+
+
 def _one_hot(rows: Any, j: int) -> OneHot:
     try:
-        return OneHot.fit(j, _categories(rows, j))
+        return OneHot.fit(j, categories_of(rows, j))
     except TypeError as error:
         name = repr(rows.names[j]) if isinstance(rows, Table) else j
         raise TypeError(f"column {name} holds values of several kinds: {error}") from error
 
 
-def _categories(rows: Any, j: int) -> np.ndarray:
-    """Return column j as an object array of plain values, with None for missing values."""
+def categories_of(rows: Any, j: int) -> np.ndarray:
+    """Return column j as an object array of plain values, with None for missing values.
+
+    Parameters
+    ----------
+    rows : ndarray, sparse matrix or Table
+    j : int
+
+    Returns
+    -------
+    ndarray of object of shape (n_rows,)
+    """
     if sparse.issparse(rows):
         rows, j = rows[:, [j]].toarray(), 0
     values = rows.columns[j] if isinstance(rows, Table) else rows[:, j]

@@ -214,7 +214,8 @@ class Teacher:
         X : container of rows
             The rows in the form that the teacher takes.
         are_made : bool, default=False
-            Whether the rows are synthetic; `how` has a cache option of its own for such rows.
+            Whether the rows are synthetic. Then the predictions are cached if
+            `how.remembers_made_rows`, else if `how.remembers_rows`.
 
         Returns
         -------

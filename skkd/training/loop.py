@@ -255,7 +255,7 @@ class _Net(NeuralNetClassifier):
         return self
 
     def restore_changes_of_callbacks(self, previous: dict) -> None:
-        """Restore the history of an earlier call, and the settings that callbacks changed in it."""
+        """Take over the history of an earlier call, and what callbacks had changed at its end."""
         self.history.extend({**e, "batches": list(e["batches"])} for e in self.earlier_epochs)
         self.earlier_epochs = []  # they are in self.history now, which callbacks may change
         if "frozen" in previous:

@@ -140,7 +140,8 @@ def test_public_methods_have_docstrings(thing):
 
 def classes_with_an_html_view():
     """(class, name of its page) of all public classes with scikit-learn's HTML view."""
-    for module in (skkd, *(getattr(skkd, name) for name in skkd.__all__ if name.islower())):
+    public_modules = filter(inspect.ismodule, (getattr(skkd, name) for name in skkd.__all__))
+    for module in (skkd, *public_modules):
         for name in module.__all__:
             public = getattr(module, name)
             if inspect.isclass(public) and issubclass(public, BaseEstimator):

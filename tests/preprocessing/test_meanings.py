@@ -176,7 +176,10 @@ def test_validation_rows_later_batches_and_warm_starts_are_warned_of():
     clf = NeuralClassifier(**TINY, warm_start=True)
     with pytest.warns(UserWarning, match=match.format("X_val")):
         clf.fit(rows, Y, X_val=others, y_val=Y)
-    with pytest.warns(UserWarning, match=match.format("X")):
+    with (
+        pytest.warns(UserWarning, match=match.format("X")),
+        pytest.warns(UserWarning, match="no better than the class frequencies"),
+    ):
         clf.fit(others, Y)
     clf = NeuralClassifier(**TINY).partial_fit(rows, Y, classes=[0, 1])
     with pytest.warns(UserWarning, match=match.format("X")):

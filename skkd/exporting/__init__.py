@@ -1,0 +1,1 @@
+"""A fitted network as one file, checked before it is written, and back."""

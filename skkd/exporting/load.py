@@ -1,0 +1,78 @@
+"""Loading an exported file as a classifier. Nothing in the file is executed."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from skkd.exporting.formats import FORMATS
+from skkd.exporting.loaded import LoadedClassifier
+
+__all__ = ["load"]
+
+#: Larger files are refused before they are read.
+MOST_BYTES = 2**30
+
+#: Endings of files that run code when they are loaded.
+PICKLES = (".pkl", ".pickle", ".joblib", ".pt", ".pth")
+
+
+def load(path: Any) -> LoadedClassifier:
+    """Load a classifier from a file that :func:`skkd.export` wrote.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The ending names the format: ``.npz``, ``.safetensors`` or ``.onnx``. An ONNX file of
+        another program needs the outputs `label` and `probabilities`.
+
+    Returns
+    -------
+    LoadedClassifier
+        With `predict`, `predict_proba`, `classes_`, `n_features_in_`, `schema` and, if the rows
+        of ``fit`` had names, `feature_names_in_`.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged, was changed, is not of its format or is too large; and for a
+        pickle (``.pkl``, ``.joblib``), because loading a pickle can run any code.
+    ImportError
+        If a library is missing that the format needs.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> import skkd
+    >>> X = np.array([[0.0], [1.0], [2.0], [3.0]])
+    >>> clf = skkd.NeuralClassifier((8,), max_epochs=2).fit(X, [0, 0, 1, 1])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = skkd.export(clf, f"{folder}/clf.npz")
+    ...     loaded = skkd.load(f"{folder}/clf.npz")
+    >>> bool(np.abs(loaded.predict_proba(X) - clf.predict_proba(X)).max() < 1e-5)
+    True
+    """
+    path = Path(os.fspath(path))
+    ending = path.suffix.lower()
+    if ending in PICKLES:
+        raise ValueError(
+            f"{path} is a pickle, and is not loaded: loading a pickle can run any code. Load it "
+            "where it was written, and export the classifier to one of " + ", ".join(FORMATS) + "."
+        )
+    if ending not in FORMATS:
+        raise ValueError(f"{path} does not end in one of {', '.join(FORMATS)}.")
+    try:
+        return LoadedClassifier(FORMATS[ending].read(_bytes_of(path)))
+    except (ValueError, MemoryError) as error:
+        raise ValueError(
+            f"{path} cannot be loaded: it is damaged, was changed, or is not a classifier in the "
+            f"format {ending} ({error})."
+        ) from error
+
+
+def _bytes_of(path: Path) -> bytes:
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > MOST_BYTES:
+            raise ValueError(f"it has {size} bytes, and at most {MOST_BYTES} are read")
+        return file.read(MOST_BYTES + 1)

@@ -1,0 +1,95 @@
+"""A network as a fitted `MLPClassifier` of scikit-learn, for compilers that take one.
+
+The scaling is merged into the first layer, so it must be linear: no clipping, no bins, no
+categories. A `MLPClassifier` takes no missing values.
+"""
+
+from typing import Any
+
+import numpy as np
+from sklearn.neural_network import MLPClassifier
+from sklearn.preprocessing import LabelBinarizer
+
+from skkd.exporting.obstacles import obstacle_of_network
+from skkd.inference.network import Network
+from skkd.preprocessing.preprocessor import ColumnPreprocessor
+
+__all__ = ["mlp_classifier", "obstacle_of_mlp_classifier"]
+
+#: The activations that `MLPClassifier` has.
+ACTIVATIONS = ("identity", "logistic", "tanh", "relu")
+
+
+def obstacle_of_mlp_classifier(network: Any) -> str | None:
+    """Return what keeps a network from being a `MLPClassifier`; None if nothing does.
+
+    Parameters
+    ----------
+    network : object
+
+    Returns
+    -------
+    str or None
+    """
+    reason = obstacle_of_network(network)
+    if reason is not None:
+        return reason
+    if not network.architecture["hidden_layer_sizes"]:
+        return "the network has no hidden layer"
+    activation = network.architecture["activation"]
+    if activation not in ACTIVATIONS:
+        return f"activation is {activation!r}, and MLPClassifier has {', '.join(ACTIVATIONS)}"
+    columns = network.preprocessor
+    if not isinstance(columns, ColumnPreprocessor):
+        return None
+    if columns.one_hot:
+        return "X has categories"
+    if columns.bins is not None:
+        return "numeric_encoding adds bins: fit with numeric_encoding=None"
+    if columns.clips:
+        return "scaled numbers are clipped: fit with preprocessor='standard' or None"
+    if columns.of_no_width:
+        return f"column {columns.of_no_width[0]} is constant, and other values would be clipped"
+    return None
+
+
+def mlp_classifier(network: Network) -> MLPClassifier:
+    """Return a fitted `MLPClassifier` with the probabilities of a network.
+
+    Parameters
+    ----------
+    network : Network
+
+    Returns
+    -------
+    MLPClassifier
+
+    Raises
+    ------
+    ValueError
+        If a `MLPClassifier` cannot have these probabilities. The message names the reason.
+    """
+    reason = obstacle_of_mlp_classifier(network)
+    if reason is not None:
+        raise ValueError(f"this classifier cannot become a MLPClassifier: {reason}.")
+    weights = [layer.weight.copy() for layer in network.layers]
+    biases = [layer.bias.copy() for layer in network.layers]
+    if isinstance(network.preprocessor, ColumnPreprocessor):
+        centre, scale = network.preprocessor.centre, network.preprocessor.scale
+        weights[0] = weights[0] / scale[:, None]
+        biases[0] = biases[0] - centre @ weights[0]
+    classes = network.schema.classes
+    is_binary = len(classes) == 2
+    if is_binary:  # one output, the log-odds of the second class
+        weights[-1] = weights[-1][:, [1]] - weights[-1][:, [0]]
+        biases[-1] = biases[-1][[1]] - biases[-1][[0]]
+    hidden = tuple(network.architecture["hidden_layer_sizes"])
+    fitted = MLPClassifier(hidden, activation=network.architecture["activation"])
+    fitted.coefs_, fitted.intercepts_ = weights, biases
+    fitted.n_layers_, fitted.n_outputs_ = len(weights) + 1, len(biases[-1])
+    fitted.out_activation_ = "logistic" if is_binary else "softmax"
+    fitted.classes_, fitted._label_binarizer = classes, LabelBinarizer().fit(classes)
+    fitted.n_features_in_ = len(network.schema.features)
+    if network.feature_names is not None:
+        fitted.feature_names_in_ = np.array(network.feature_names, dtype=object)
+    return fitted

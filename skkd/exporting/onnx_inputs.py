@@ -1,0 +1,122 @@
+"""The inputs of an ONNX file: one tensor for a table of numbers, one per column for others.
+
+==========================  ==========================  ====================================
+column                      input                       a missing value is
+==========================  ==========================  ====================================
+numbers                     float, or double            NaN
+categories that are         float, or double: True is   NaN
+numbers or booleans         1, False is 0
+categories that are text    string                      the empty text; "<missing>" if the
+                                                        empty text is a category
+==========================  ==========================  ====================================
+
+A table without text has one input, `X`, of all columns. Otherwise each column has an input of
+its own, of the column's name and of shape (n_rows, 1).
+"""
+
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from skkd.data.tables import Table, as_numbers
+from skkd.exporting.rows import one_of_no
+from skkd.inference.schema import Feature, Schema
+from skkd.preprocessing.preprocessor import OneHot, categories_of
+
+__all__ = ["feeds_of", "has_text", "input_names", "is_text", "missing_text"]
+
+#: The names of the outputs.
+OUTPUTS = ("label", "probabilities")
+
+
+def is_text(feature: Feature) -> bool:
+    """Whether a column holds categories that are text."""
+    return any(isinstance(category, str) for category in feature.categories or ())
+
+
+def has_text(schema: Schema) -> bool:
+    """Whether a column of the table is text, so that each column has an input of its own."""
+    return any(map(is_text, schema.features))
+
+
+def missing_text(feature: Feature) -> str:
+    """Return the text that stands for a missing value in a column of text."""
+    text = ""
+    while text in (feature.categories or ()):
+        text = f"{text}<missing>"
+    return text
+
+
+def input_names(schema: Schema) -> list[str]:
+    """Return the names of the inputs: those of the columns, made unique by underscores.
+
+    Parameters
+    ----------
+    schema : Schema
+
+    Returns
+    -------
+    list of str
+    """
+    if not has_text(schema):
+        return ["X"]
+    names: list[str] = []
+    for feature in schema.features:
+        name = feature.name or "_"
+        while name in names or name in OUTPUTS:
+            name += "_"
+        names.append(name)
+    return names
+
+
+def feeds_of(schema: Schema, rows: Any, dtype: Any) -> list[np.ndarray]:
+    """Convert rows to the inputs of an ONNX file.
+
+    Parameters
+    ----------
+    schema : Schema
+    rows : ndarray, sparse matrix or Table
+        Rows from :func:`skkd.exporting.rows.read_rows`.
+    dtype : numpy dtype
+        The dtype of numbers in the file.
+
+    Returns
+    -------
+    list of ndarray
+        One for each input.
+    """
+    rows = rows.toarray() if sparse.issparse(rows) else rows
+    with np.errstate(over="ignore"):  # the file gets infinity, and clips it
+        if not isinstance(rows, Table) and not has_text(schema):
+            return [rows.astype(dtype)]
+        encoders = dict(zip(schema.categorical, schema.encoders, strict=True))
+        columns = [
+            _column(feature, encoders.get(j), rows, j, dtype)
+            for j, feature in enumerate(schema.features)
+        ]
+    if has_text(schema):
+        return [column.reshape(-1, 1) for column in columns]
+    return [np.column_stack(columns)]
+
+
+def _column(feature: Feature, encoder: OneHot | None, rows: Any, j: int, dtype: Any) -> np.ndarray:
+    if encoder is None:
+        return _numbers(feature, rows, j).astype(dtype)
+    values = categories_of(rows, j)
+    known = encoder.codes(values)
+    unknown = one_of_no(feature)
+    gap = missing_text(feature) if is_text(feature) else np.nan
+    filled = [
+        gap if value is None else unknown if code < 0 else encoder.categories[code]
+        for value, code in zip(values, known, strict=True)
+    ]
+    return np.array(filled, dtype=object if is_text(feature) else dtype)
+
+
+def _numbers(feature: Feature, rows: Any, j: int) -> np.ndarray:
+    values = rows.columns[j] if isinstance(rows, Table) else rows[:, j]
+    numbers = as_numbers(values) if values.dtype == object else values
+    if numbers is None:
+        raise ValueError(f"column {feature.name!r} held numbers in fit and holds others now.")
+    return numbers

@@ -1,0 +1,69 @@
+"""The format ``.safetensors``: the arrays, and the header as JSON in the metadata."""
+
+import json
+from typing import Any
+
+import numpy as np
+
+from skkd.exporting.content import ARRAY_DTYPES, Arrays
+from skkd.exporting.libraries import library
+
+__all__ = ["read", "write"]
+
+PURPOSE = "the format .safetensors"
+
+#: The dtypes of ``ARRAY_DTYPES``, by their names in the format.
+DTYPES = dict(zip(("F32", "F64", "I64"), ARRAY_DTYPES, strict=True))
+
+
+def write(arrays: Arrays, header: dict[str, Any]) -> bytes:
+    """Return the bytes of a ``.safetensors`` file.
+
+    Parameters
+    ----------
+    arrays : dict of str to ndarray
+    header : dict
+
+    Returns
+    -------
+    bytes
+    """
+    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    numpy = library("safetensors.numpy", PURPOSE)
+    return numpy.save(contiguous, metadata={"skkd": json.dumps(header)})
+
+
+def read(data: bytes) -> tuple[Arrays, dict[str, Any]]:
+    """Return the arrays and the header of a ``.safetensors`` file.
+
+    Parameters
+    ----------
+    data : bytes
+
+    Returns
+    -------
+    arrays : dict of str to ndarray
+    header : dict
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged, or not of this format.
+    """
+    safetensors = library("safetensors", PURPOSE)
+    try:
+        tensors = safetensors.deserialize(data)
+        size = int.from_bytes(data[:8], "little")
+        header = json.loads(json.loads(data[8 : 8 + size])["__metadata__"]["skkd"])
+    except (safetensors.SafetensorError, KeyError, TypeError, RecursionError) as error:
+        raise ValueError(f"{type(error).__name__}: {error}") from error
+    if not isinstance(header, dict):
+        raise ValueError("the header is not that of a file of skkd")
+    return {name: _array(tensor) for name, tensor in tensors}, header
+
+
+def _array(tensor: dict[str, Any]) -> np.ndarray:
+    if tensor["dtype"] not in DTYPES:
+        raise ValueError(f"an array has dtype {tensor['dtype']}")
+    values = np.frombuffer(tensor["data"], np.dtype(DTYPES[tensor["dtype"]]).newbyteorder("<"))
+    return values.astype(values.dtype.newbyteorder("="), copy=False).reshape(tensor["shape"])

@@ -1,0 +1,73 @@
+"""Exporting a network: write its bytes, run them, and only then put the file in its place."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from skkd.checks import check_option
+from skkd.exporting.atomic import write_atomically
+from skkd.exporting.formats import FORMATS, resolve_format
+from skkd.exporting.obstacles import obstacle_of_network
+from skkd.exporting.rows import draw_rows, read_rows
+from skkd.exporting.runners import NetworkRunner
+from skkd.exporting.verify import TOLERANCES, verify
+from skkd.inference.network import Network
+
+__all__ = ["export_network", "obstacles"]
+
+
+def export_network(
+    network: Network, path: Any, *, format: str | None = None, X: Any = None, dtype: str = "float32"
+) -> float:
+    """Write a fitted network to a file, if the file answers like the network.
+
+    Parameters
+    ----------
+    network : Network
+    path : str or path-like
+    format : str or None
+        The ending that stands for the format; None takes that of `path`.
+    X : array-like, sparse matrix or table, default=None
+        Rows to compare on; None draws rows.
+    dtype : {"float32", "float64"}, default="float32"
+
+    Returns
+    -------
+    float
+        The largest difference between two probabilities.
+    """
+    path = Path(os.fspath(path))
+    ending = resolve_format(path, format)
+    check_option("dtype", dtype, TOLERANCES)
+    reason = _obstacle(network, ending, dtype)
+    if reason is not None:
+        raise ValueError(f"this classifier cannot be exported to {ending}: {reason}.")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {str(path.parent)!r}.")
+    schema = network.schema
+    rows = draw_rows(network.preprocessor, schema)
+    if X is not None:
+        rows = read_rows(schema, X, "export")
+    data = FORMATS[ending].write(network, dtype)
+    largest = verify(NetworkRunner(network, schema), FORMATS[ending].read(data), rows, dtype)
+    write_atomically(path, data)
+    return largest
+
+
+def obstacles(network: Any) -> dict[str, str | None]:
+    """Return what keeps a network from each format.
+
+    Parameters
+    ----------
+    network : object
+
+    Returns
+    -------
+    dict of str to (str or None)
+        By ending; None stands for nothing.
+    """
+    return {ending: _obstacle(network, ending, "float64") for ending in FORMATS}
+
+
+def _obstacle(network: Any, ending: str, dtype: str) -> str | None:
+    return obstacle_of_network(network) or FORMATS[ending].obstacle(network, dtype)
