@@ -78,8 +78,8 @@ class DistilledClassifier(NeuralClassifier):
         rows what to learn from, if there are at least 200 rows: labels alone, the teacher with
         ``alpha=0.5``, and the teacher with a transfer set, if `augment` or `X_unlabeled`
         gives one. The candidate with the lowest log-loss of true labels is fitted again
-        to all rows, and its probabilities are calibrated on the held-out rows (not with
-        `early_stopping` or `module`). With fewer than 200 rows, and for `partial_fit`, "auto"
+        to all rows. Its probabilities are calibrated by what was measured on the held-out rows
+        before (not with `early_stopping` or `module`). With fewer than 200 rows, and for `partial_fit`, "auto"
         is 0.5. See the notes for teachers that have seen the held-out rows.
     teacher_loss : str or object of skkd.losses, default="kl"
         Loss between student and teacher: "kl", "reverse_kl", "jensen_shannon", "logit_mse",

@@ -20,7 +20,7 @@ from skkd.inference.network import Network
 from skkd.selection.encodings import competing_encodings, preprocessor_for
 from skkd.selection.plan import Plan, make_plan
 from skkd.supervision import LabelSupervision, Supervision
-from skkd.training.fit import fit_dataset, warn_if_diverged
+from skkd.training import fit
 from skkd.training.frequencies_check import warn_if_nothing_learned
 from skkd.training.result import TrainingResult
 
@@ -115,7 +115,7 @@ def _train_as_planned(
 
         return callbacks is not None and callbacks.end_epoch(fitted_attributes)
 
-    result = fit_dataset(
+    result = fit.fit_dataset(
         config,
         plan.candidate.criterion,
         plan.preprocessor,
@@ -149,7 +149,7 @@ def _warn_of_bad_result(
     criterion, n_classes = plan.candidate.criterion, len(data.classes)
     keeps_old_weights = plan.start is not None and last.best_epoch == 0
     rate = config.learning_rate
-    if not keeps_old_weights and warn_if_diverged(last, criterion, n_classes, rate):
+    if not keeps_old_weights and fit.warn_if_diverged(last, criterion, n_classes, rate):
         return
     warn_if_nothing_learned(result, criterion, data.train, rate)
 
@@ -185,7 +185,7 @@ def train_one_epoch(
         )
         estimator.numeric_encoding_ = encoding
     previous = _last_fit(estimator) if goes_on else None
-    result = fit_dataset(
+    result = fit.fit_dataset(
         config,
         supervision.criterion(),
         preprocessor,
