@@ -79,8 +79,8 @@ class DistilledClassifier(NeuralClassifier):
         ``alpha=0.5``, and the teacher with a transfer set, if `augment` or `X_unlabeled`
         gives one. The candidate with the lowest log-loss of true labels is fitted again
         to all rows. Its probabilities are calibrated by what was measured on the held-out rows
-        before (not with `early_stopping` or `module`). With fewer than 200 rows, and for `partial_fit`, "auto"
-        is 0.5. See the notes for teachers that have seen the held-out rows.
+        before (not with `early_stopping` or `module`). With fewer than 200 rows, and for
+        `partial_fit`, "auto" is 0.5. See the notes for teachers that have seen the held-out rows.
     teacher_loss : str or object of skkd.losses, default="kl"
         Loss between student and teacher: "kl", "reverse_kl", "jensen_shannon", "logit_mse",
         "brier", "dkd" (decoupled KL divergence) or "dist" (correlation), see
