@@ -75,6 +75,9 @@ class TeacherSupervision:
         None if `teacher_proba` is given.
     balanced_accuracy : float
         Balanced accuracy of the teacher's most likely classes, compared with y.
+    is_weighted : bool
+        Whether classes have different weights, and the teacher has class weights of its own. Its
+        probabilities are then those of the weighted problem already.
     has_soft_label : ndarray of bool of shape (n_rows,)
         Whether the teacher has predicted the row; the label takes its place otherwise.
     temperature : float
@@ -118,12 +121,21 @@ class TeacherSupervision:
         self.has_soft_label = soft_labels.sum(axis=1) > 0
         self.balanced_accuracy = agreement_with(soft_labels, codes, weights, was_fitted)
         self.temperature = 1.0
+        factors = data.class_weights(config.class_weight, self.classes, codes)
+        has_factors = bool((factors != factors[0]).any())
+        self.is_weighted = (
+            has_factors and self.teacher is not None and has_class_weight(self.teacher.model)
+        )
         if config.calibrate_teacher:
             self.temperature = calibration_temperature(
-                soft_labels, codes, weights, proba_floor=config.proba_floor
+                soft_labels,
+                codes,
+                weights * factors[codes] if self.is_weighted else weights,
+                proba_floor=config.proba_floor,
             )
+        reweights = has_factors and not self.is_weighted
         self.logits = TeacherLogits(
-            config.proba_floor, self.temperature, self._weights_of_posterior(codes)
+            config.proba_floor, self.temperature, factors if reweights else None
         )
         teacher_logits = self.logits(_filled_with_labels(soft_labels, codes))
         self.targets = {"labels": codes, "teacher_logits": teacher_logits}
@@ -324,19 +336,6 @@ class TeacherSupervision:
         weights = self.data.sample_weight
         return (soft_labels.sum(axis=1) > 0) * (1.0 if weights is None else weights)
 
-    def _weights_of_posterior(self, codes: np.ndarray) -> np.ndarray | None:
-        """The class weights by which the teacher's probabilities are multiplied; None if by none.
-
-        Class weights that are all equal change nothing. A teacher with class weights of its own
-        gives the weighted probabilities already.
-        """
-        class_weight = self.config.class_weight
-        factors = self.data.class_weights(class_weight, self.classes, codes)
-        if (factors == factors[0]).all():
-            return None
-        is_weighted = self.teacher is not None and has_class_weight(self.teacher.model)
-        return None if is_weighted else factors
-
     def _sampler(self, can_select: bool) -> Any:
         """The unfitted sampler of synthetic rows, or None if no synthetic rows are to be made."""
         config = self.config
@@ -364,6 +363,7 @@ class TeacherSupervision:
             read=self.data.reader,
             logits=self.logits,
             class_weights=data.class_weights,
+            is_weighted=self.is_weighted,
             X_unlabeled=self.X_unlabeled,
             sampler=sampler,
             size=config.augment_size,

@@ -70,7 +70,8 @@ class TeacherLogits:
             return logits
         with np.errstate(divide="ignore"):  # a class may have the weight 0
             log_weights = np.log(self.class_weights)
-        return np.maximum(log_softmax(logits + log_weights), np.log(self.floor))
+        lowest = np.log(self.floor) / min(self.temperature, 1.0)
+        return np.maximum(log_softmax(logits + log_weights), lowest)
 
 
 def as_array(answer: Any, name: str = "teacher") -> np.ndarray:

@@ -24,6 +24,12 @@ ROUNDING = 1e-5
 #: all classes equally likely.
 UNSTABLE = 2
 
+#: A network whose logits are shifted must be better by this share: a single odd row is not enough.
+LEAST_GAIN = 2e-3
+
+#: Number of steps in which logits are shifted, and the largest shift of a step.
+SHIFTS, LARGEST_SHIFT = 20, 20.0
+
 #: A network gives each row the same output if no log-probability varies by more than this.
 SAME_OUTPUT = 1e-4
 
@@ -35,7 +41,7 @@ def warn_if_nothing_learned(
 
     Weighted cross-entropies are compared. A network with a teacher must be better than the
     class frequencies of the labels, or than the mean of the soft labels: it may follow a teacher
-    that contradicts the labels. Labels count with and without label smoothing.
+    that contradicts the labels. What label smoothing costs does not count.
 
     Parameters
     ----------
@@ -54,10 +60,10 @@ def warn_if_nothing_learned(
         return
     if len(train) > MOST_ROWS:
         train = train.take(np.linspace(0, len(train) - 1, MOST_ROWS).astype(int))
-    weights = train.targets["weights"]
+    weights, codes = train.targets["weights"], train.targets["labels"]
     log_p = log_softmax(result.network.logits(train.rows))
-    labels = np.eye(log_p.shape[1])[train.targets["labels"]]
-    if (1 - np.average(labels, axis=0, weights=weights).max()) * len(labels) < 1:
+    shares = np.bincount(codes, weights=weights, minlength=log_p.shape[1]) / weights.sum()
+    if (1 - shares.max()) * len(codes) < 1:
         return  # practically a single class: nothing is better than its frequency
     if has_few_steps and np.ptp(log_p, axis=0).max() > SAME_OUTPUT:
         return
@@ -65,22 +71,51 @@ def warn_if_nothing_learned(
         highest = max(record["train_loss"] for record in result.history)
         if highest <= UNSTABLE * criterion.of_ignorance(log_p.shape[1]):
             return
-    epsilon = criterion.label_smoothing
-    targets = [labels, (1 - epsilon) * labels + epsilon / labels.shape[1]]
-    if getattr(criterion, "alpha", 0) > 0:
-        targets.append(softmax(train.targets["teacher_logits"]))
-    if any(_is_better_than_mean(log_p, target, weights) for target in targets):
+    if _is_better(_loss_of_labels(log_p, codes, weights), shares):
         return
+    epsilon = criterion.label_smoothing
+    if epsilon > 0 and _is_better_but_smooth(log_p, codes, weights, shares, epsilon):
+        return
+    if getattr(criterion, "alpha", 0) > 0:
+        soft_labels = softmax(train.targets["teacher_logits"])
+        loss = -np.average((soft_labels * log_p).sum(axis=1), weights=weights)
+        if _is_better(loss, np.average(soft_labels, axis=0, weights=weights)):
+            return
     warn(
         "on its training rows the network is no better than the class frequencies: "
         f"learning_rate={learning_rate!r} is too high or too low, max_epochs is too small, or "
-        "the labels are noise."
+        "X says nothing about the labels."
     )
 
 
-def _is_better_than_mean(log_p: np.ndarray, targets: np.ndarray, weights: np.ndarray) -> bool:
-    """Whether log-probabilities have a lower cross-entropy than the mean of the targets has."""
-    loss = -np.average((targets * log_p).sum(axis=1), weights=weights)
-    mean = np.average(targets, axis=0, weights=weights)
-    mean = mean[mean > 0]
-    return bool(loss < (1 - ROUNDING) * -(mean @ np.log(mean)))
+def _loss_of_labels(log_p: np.ndarray, codes: np.ndarray, weights: np.ndarray) -> float:
+    """Return the weighted cross-entropy of labels."""
+    return float(-np.average(log_p[np.arange(len(codes)), codes], weights=weights))
+
+
+def _is_better(loss: float, shares: np.ndarray, gain: float = ROUNDING) -> bool:
+    """Whether a cross-entropy is lower by a share `gain` than that of `shares`, its mean target."""
+    shares = shares[shares > 0]
+    return bool(loss < (1 - gain) * -(shares @ np.log(shares)))
+
+
+def _is_better_but_smooth(
+    log_p: np.ndarray, codes: np.ndarray, weights: np.ndarray, shares: np.ndarray, epsilon: float
+) -> bool:
+    """Whether a network is better than the class frequencies apart from its label smoothing.
+
+    Label smoothing raises the probabilities of rare classes, which can cost more than the network
+    has learned. So two comparisons are made: with smoothed labels, and with logits that are
+    shifted, one number for each class, until the mean probabilities are the frequencies.
+    """
+    n_classes = len(shares)
+    of_labels = _loss_of_labels(log_p, codes, weights)
+    smooth = (1 - epsilon) * of_labels - epsilon * np.average(log_p.mean(axis=1), weights=weights)
+    if _is_better(float(smooth), (1 - epsilon) * shares + epsilon / n_classes):
+        return True
+    with np.errstate(divide="ignore"):  # of a class without rows
+        log_shares = np.log(shares)
+    for _ in range(SHIFTS):
+        means = np.average(np.exp(log_p), axis=0, weights=weights)
+        log_p = log_softmax(log_p + np.maximum(log_shares - np.log(means), -LARGEST_SHIFT))
+    return _is_better(_loss_of_labels(log_p, codes, weights), shares, LEAST_GAIN)

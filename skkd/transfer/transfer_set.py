@@ -14,6 +14,7 @@ from skkd.checks import with_note
 from skkd.data.conversion import in_container_of
 from skkd.data.dataset import Dataset
 from skkd.data.validation import picked
+from skkd.teachers.class_weight import row_weights
 
 __all__ = ["FreshRows", "Labeller", "TransferSet", "auto_size"]
 
@@ -86,7 +87,10 @@ class TransferSet:
     logits : callable
         Converts soft labels to the teacher's logits.
     class_weights : ndarray of shape (n_classes,)
-        Weights of the classes; rows get ``soft_label @ class_weights``, scaled to a mean of 1.
+        A row gets the expected weight of its class, scaled to a mean of 1: see
+        :func:`skkd.teachers.class_weight.row_weights`.
+    is_weighted : bool, default=False
+        Whether the teacher has class weights of its own.
     X_unlabeled : container of rows, default=None
         The user's unlabelled rows.
     sampler : skkd.transfer.Sampler, default=None
@@ -107,6 +111,7 @@ class TransferSet:
     read: Callable[[Any], Any]
     logits: Callable[[np.ndarray], np.ndarray]
     class_weights: np.ndarray
+    is_weighted: bool = False
     X_unlabeled: Any = None
     sampler: Any = None
     size: int | str = "auto"
@@ -237,7 +242,7 @@ class TransferSet:
         targets = {
             "labels": soft_labels.argmax(axis=1),
             "teacher_logits": self.logits(soft_labels),
-            "weights": soft_labels @ self.class_weights,
+            "weights": row_weights(soft_labels, self.class_weights, self.is_weighted),
             "alpha": np.ones(len(soft_labels)),
         }
         return Dataset(rows_as_read, targets)

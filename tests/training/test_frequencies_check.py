@@ -135,3 +135,23 @@ def test_large_tables_are_compared_on_a_part_of_their_rows(monkeypatch):
         PATHS["labels"].set_params(learning_rate=0.01).fit(X[order], Y[order])
     with pytest.warns(UserWarning, match=TOLD):
         PATHS["labels"].set_params(learning_rate=1000.0).fit(X[order], Y[order])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_early_stopping_with_a_smoothed_rare_class_is_no_reason_to_warn(seed):
+    random_state = np.random.RandomState(seed)
+    rows = random_state.standard_normal((2000, 6))
+    signal = 0.7 * rows[:, 0] + random_state.logistic(size=2000)
+    rare = (signal > np.sort(signal)[-41]).astype(int)
+    clf = NeuralClassifier((8,), early_stopping=True, max_epochs=50, random_state=seed)
+    clf.fit(rows, rare)  # warnings are errors
+
+
+def test_logits_that_are_shifted_to_the_frequencies_show_what_smoothing_hides():
+    codes = np.array([0] * 99 + [1])
+    weights, shares = np.ones(100), np.array([0.99, 0.01])
+    knows = np.log(np.where(np.arange(100)[:, None] > 89, [[0.4, 0.6]], [[0.8, 0.2]]))
+    constant = np.log(np.full((100, 2), 0.5))
+    better = frequencies_check._is_better_but_smooth
+    assert better(knows, codes, weights, shares, 0.05)
+    assert not better(constant, codes, weights, shares, 0.05)
