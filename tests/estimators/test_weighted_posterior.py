@@ -38,7 +38,7 @@ Y = np.array([np.random.RandomState(i).choice(3, p=p) for i, p in enumerate(trut
 def seen(monkeypatch):
     """The datasets that networks are fitted to, and the trial of the selection."""
     datasets = []
-    fit_dataset, make_plan = fitting.fit_dataset, fitting.make_plan
+    fit_dataset, make_plan = fitting.fit.fit_dataset, fitting.make_plan
 
     def spied_fit(config, criterion, preprocessor, train, valid, **kwargs):
         datasets.extend(one for one in (train, valid) if one is not None)
@@ -50,7 +50,7 @@ def seen(monkeypatch):
             datasets.append(plan.choice)
         return plan
 
-    monkeypatch.setattr(fitting, "fit_dataset", spied_fit)
+    monkeypatch.setattr(fitting.fit, "fit_dataset", spied_fit)
     monkeypatch.setattr(fitting, "make_plan", spied_plan)
     return datasets
 
