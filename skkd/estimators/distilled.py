@@ -210,10 +210,10 @@ class DistilledClassifier(NeuralClassifier):
 
         They are not reweighted if the teacher has class weights of its own: if its parameter
         `class_weight` is set (or `class_weights`, `auto_class_weights`, `is_unbalance`,
-        `scale_pos_weight`). In a pipeline the last step counts, in a search the best estimator.
-        Weights that a teacher got in another way, for example as `sample_weight` or in the
-        members of an ensemble, are not found, and `teacher_proba` is always reweighted. In these
-        cases pass `sample_weight` instead of `class_weight`: it changes no soft label.
+        `scale_pos_weight`). In a pipeline the last step counts, in a search the best estimator,
+        in a vote all members. Weights that a teacher got in another way, for example as
+        `sample_weight`, are not found, and `teacher_proba` is always reweighted. In these cases
+        pass `sample_weight` instead of `class_weight`: it changes no soft label.
     preprocessor : {"auto", "robust", "standard"}, None or transformer, default="auto"
         How X is prepared for the student; the teacher gets X as it is.
     numeric_encoding : str, skkd.preprocessing.encodings.PiecewiseLinear or None, default="auto"
