@@ -4,7 +4,14 @@ from typing import Any
 
 from sklearn.utils.validation import check_is_fitted
 
-__all__ = ["export"]
+from skkd.checks import refuse
+
+__all__ = ["export", "fitted_network"]
+
+ALLOWED = (
+    "a fitted NeuralClassifier or DistilledClassifier, or its network_ (of a Pipeline, its last "
+    "step)"
+)
 
 
 def export(model: Any, path: Any, *, format: str | None = None, X: Any = None, dtype="float32"):
@@ -38,9 +45,11 @@ def export(model: Any, path: Any, *, format: str | None = None, X: Any = None, d
     ------
     skkd.exporting.verify.VerificationError
         A ValueError, if the file would answer otherwise. It shows the first rows that differ.
+    TypeError
+        If `model` is something else, or `path` is no path.
     ValueError
         If the classifier cannot be exported to the format. The message names the reason;
-        ``model.exports_to()`` lists it for all formats.
+        ``model.exports_to(dtype="float32")`` lists it for all formats.
     ImportError
         If a library is missing: ``pip install 'skkd[export]'``.
 
@@ -58,6 +67,33 @@ def export(model: Any, path: Any, *, format: str | None = None, X: Any = None, d
     """
     from skkd.exporting.write import export_network
 
-    if hasattr(model, "get_params"):
-        check_is_fitted(model)
-    return export_network(getattr(model, "network_", model), path, format=format, X=X, dtype=dtype)
+    network = fitted_network(model)
+    return export_network(network, path, format=format, X=X, dtype=dtype)
+
+
+def fitted_network(model: Any) -> Any:
+    """Return the network of a fitted classifier.
+
+    Parameters
+    ----------
+    model : NeuralClassifier, DistilledClassifier, Network or ModuleNetwork
+
+    Returns
+    -------
+    Network or ModuleNetwork
+        With classes, also if the classifier comes from a pickle of a version in which networks
+        had none.
+    """
+    from skkd.estimators.prediction import PredictionMixin
+    from skkd.inference.module_network import ModuleNetwork
+    from skkd.inference.network import Network
+
+    if isinstance(model, (Network, ModuleNetwork)):
+        return model
+    if not isinstance(model, PredictionMixin):
+        refuse("model", model, ALLOWED, TypeError)
+    check_is_fitted(model)
+    network = model.network_
+    if isinstance(network, Network) and network.classes is None:
+        return network.described(model.classes_, getattr(model, "feature_names_in_", None))
+    return network

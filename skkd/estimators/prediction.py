@@ -8,6 +8,7 @@ from sklearn import config_context, get_config
 from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
+from skkd.checks import check_option
 from skkd.data.labels import read_labels
 from skkd.data.masks import refuse_mask
 from skkd.data.validation import check_rows
@@ -219,18 +220,23 @@ class PredictionMixin:
     def to_mlp_classifier(self):
         """The fitted network as scikit-learn's own `MLPClassifier`, for compilers that take one.
 
-        The scaling is merged into its first layer. It takes no missing values.
+        The scaling is merged into its first layer. It takes no missing values. With
+        ``preprocessor=None`` this classifier rounds numbers to its `dtype` first, by default
+        float32, and the `MLPClassifier` does not.
 
         Returns
         -------
         sklearn.neural_network.MLPClassifier
-            Fitted, with the same probabilities.
+            Fitted, with the same probabilities. It cannot be trained further: `partial_fit`
+            raises, and `fit` starts anew.
 
         Raises
         ------
         ValueError
             If X has categories, numbers are clipped or binned, or the activation is not one of
             `MLPClassifier`. The default preset clips: fit with ``preprocessor="standard"``.
+            If probabilities on drawn rows would differ by more than 1e-9, as for columns whose
+            numbers are large and differ little.
 
         Examples
         --------
@@ -242,16 +248,21 @@ class PredictionMixin:
         >>> bool(np.allclose(mlp.predict_proba(X), clf.predict_proba(X)))
         True
         """
+        from skkd.estimators.export import fitted_network
         from skkd.exporting.mlp_classifier import mlp_classifier
 
-        check_is_fitted(self)
-        return mlp_classifier(snapshot_of(self).network_)
+        return mlp_classifier(fitted_network(snapshot_of(self)))
 
-    def exports_to(self):
+    def exports_to(self, dtype="float32"):
         """The formats of :meth:`export`, and what keeps this classifier from each.
 
         Before `fit` only the parameters are known: `fit` may find more, such as categories that
         are neither text nor numbers.
+
+        Parameters
+        ----------
+        dtype : {"float32", "float64"}, default="float32"
+            The dtype that `export` is to get.
 
         Returns
         -------
@@ -264,13 +275,16 @@ class PredictionMixin:
         >>> NeuralClassifier().exports_to()
         {'.onnx': None, '.npz': None, '.safetensors': None}
         """
+        from skkd.estimators.export import fitted_network
         from skkd.exporting.formats import FORMATS
         from skkd.exporting.obstacles import obstacle_of_parameters
+        from skkd.exporting.verify import TOLERANCES
         from skkd.exporting.write import obstacles
 
+        check_option("dtype", dtype, TOLERANCES)
         fitted: Any = snapshot_of(self)
         if fitted.__sklearn_is_fitted__():
-            return obstacles(fitted.network_)
+            return obstacles(fitted_network(fitted), dtype)
         return dict.fromkeys(FORMATS, obstacle_of_parameters(fitted.module, fitted.preprocessor))
 
     @property

@@ -3,6 +3,7 @@
 import os
 import secrets
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 __all__ = ["write_atomically"]
@@ -16,8 +17,15 @@ def write_atomically(path: Path, data: bytes) -> None:
     path : Path
         An existing file is replaced; if it is a link, the file that the link points to.
     data : bytes
+
+    Raises
+    ------
+    OSError
+        If `path` is no regular file, such as a folder or a device; or if writing fails.
     """
     place = Path(os.path.realpath(path))
+    if place.exists() and not place.is_file():
+        raise OSError(f"{str(path)!r} is no regular file, and is not replaced.")
     beside = place.with_name(f".{place.name}.{secrets.token_hex(8)}.tmp")
     try:
         with beside.open("xb") as file:
@@ -34,11 +42,15 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def _flush_folder(folder: Path) -> None:
-    """Make the new name last through a loss of power, where the system can do it."""
+    """Make the new name last through a loss of power, where the system can do it.
+
+    The file is in its place already, so nothing is raised.
+    """
     if os.name != "posix":
         return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -31,7 +31,10 @@ from skkd.preprocessing.encodings import Bins
 from skkd.preprocessing.heavy_tails import NormalScores
 from skkd.preprocessing.preprocessor import ColumnPreprocessor, PassThrough, Preprocessor
 
-__all__ = ["ARRAY_DTYPES", "VERSION", "digest_of", "header_of", "pack", "unpack"]
+__all__ = [
+    *("ARRAY_DTYPES", "VERSION", "check_number_of_classes", "digest_of", "header_of", "pack"),
+    "unpack",
+]
 
 #: The version of the format. A file of a later version is refused.
 VERSION = 1
@@ -126,13 +129,13 @@ def _unpack(arrays: Arrays, header: dict[str, Any]) -> tuple[Network, Schema]:
     if header["digest"] != digest_of(arrays, header):
         raise ValueError("the content does not match its digest: the file was changed")
     _check_numbers(arrays)
+    state, sizes = _unpack_layers(arrays, header["n_layers"])
+    check_number_of_classes(header["schema"], sizes[-1])
     schema = Schema.from_dict(header["schema"])
     preprocessor = _unpack_preprocessor(arrays, header["preprocessing"], schema)
-    state, sizes = _unpack_layers(arrays, header["n_layers"])
-    if sizes[0] != preprocessor.n_features or sizes[-1] != len(schema.classes):
+    if sizes[0] != preprocessor.n_features:
         raise ValueError(
-            f"the layers have {sizes[0]} inputs and {sizes[-1]} outputs, and the schema has "
-            f"{preprocessor.n_features} and {len(schema.classes)}"
+            f"the layers have {sizes[0]} inputs, and the schema has {preprocessor.n_features}"
         )
     if header["activation"] not in ACTIVATIONS:
         raise ValueError(f"there is no activation {header['activation']!r}")
@@ -147,6 +150,26 @@ def _unpack(arrays: Arrays, header: dict[str, Any]) -> tuple[Network, Schema]:
     }
     network = Network(preprocessor, architecture, state)
     return network.described(schema.classes, schema.names if schema.has_names else None), schema
+
+
+def check_number_of_classes(schema: dict[str, Any], n_outputs: int) -> None:
+    """Compare the classes with the last layer, before an array is made of them.
+
+    Parameters
+    ----------
+    schema : dict
+        What :meth:`skkd.inference.schema.Schema.to_dict` returned.
+    n_outputs : int
+        The number of outputs of the last layer.
+
+    Raises
+    ------
+    ValueError
+        If there are more or fewer classes than outputs.
+    """
+    n_classes = len(schema["classes"])
+    if n_classes != n_outputs:
+        raise ValueError(f"the layers have {n_outputs} outputs, and the schema {n_classes} classes")
 
 
 def digest_of(arrays: Arrays, header: dict[str, Any]) -> str:

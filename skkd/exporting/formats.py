@@ -1,5 +1,6 @@
 """The formats by the endings of their files: how each is written and read."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from skkd.exporting.content import pack, unpack
 from skkd.exporting.runners import NetworkRunner, Runner
 from skkd.inference.network import Network
 
-__all__ = ["FORMATS", "Format", "resolve_format"]
+__all__ = ["FORMATS", "Format", "path_of", "resolve_format"]
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,22 @@ FORMATS: dict[str, Format] = {
 }
 
 
+def path_of(path: Any) -> Path:
+    """Check the parameter `path`.
+
+    Parameters
+    ----------
+    path : str or path-like
+
+    Returns
+    -------
+    Path
+    """
+    if not isinstance(path, (str, os.PathLike)):
+        refuse("path", path, "a str or a path-like object", TypeError)
+    return Path(os.fspath(path))
+
+
 def resolve_format(path: Path, format: str | None) -> str:
     """Return the ending that stands for the format of a file.
 
@@ -71,7 +88,7 @@ def resolve_format(path: Path, format: str | None) -> str:
         if path.suffix.lower() not in FORMATS:
             refuse("path", str(path), allowed)
         return path.suffix.lower()
-    ending = "." + format.lower().removeprefix(".") if isinstance(format, str) else format
+    ending = "." + format.lower().removeprefix(".") if isinstance(format, str) else None
     if ending not in FORMATS:
         refuse("format", format, "one of " + ", ".join(FORMATS))
     return ending

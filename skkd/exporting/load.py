@@ -1,10 +1,11 @@
 """Loading an exported file as a classifier. Nothing in the file is executed."""
 
 import os
+import stat
 from pathlib import Path
 from typing import Any
 
-from skkd.exporting.formats import FORMATS
+from skkd.exporting.formats import FORMATS, path_of, resolve_format
 from skkd.exporting.loaded import LoadedClassifier
 
 __all__ = ["load"]
@@ -16,14 +17,14 @@ MOST_BYTES = 2**30
 PICKLES = (".pkl", ".pickle", ".joblib", ".pt", ".pth")
 
 
-def load(path: Any) -> LoadedClassifier:
+def load(path: Any, format: str | None = None) -> LoadedClassifier:
     """Load a classifier from a file that :func:`skkd.export` wrote.
 
     Parameters
     ----------
     path : str or path-like
-        The ending names the format: ``.npz``, ``.safetensors`` or ``.onnx``. An ONNX file of
-        another program needs the outputs `label` and `probabilities`.
+    format : {"npz", "safetensors", "onnx"}, default=None
+        The format of the file; None takes it from the ending of `path`.
 
     Returns
     -------
@@ -34,8 +35,9 @@ def load(path: Any) -> LoadedClassifier:
     Raises
     ------
     ValueError
-        If the file is damaged, was changed, is not of its format or is too large; and for a
-        pickle (``.pkl``, ``.joblib``), because loading a pickle can run any code.
+        If the file is damaged, was changed, is too large, or was not written by skkd in this
+        format; and for a pickle (``.pkl``, ``.joblib``), because loading a pickle can run any
+        code.
     ImportError
         If a library is missing that the format needs.
 
@@ -52,25 +54,28 @@ def load(path: Any) -> LoadedClassifier:
     >>> bool(np.abs(loaded.predict_proba(X) - clf.predict_proba(X)).max() < 1e-5)
     True
     """
-    path = Path(os.fspath(path))
-    ending = path.suffix.lower()
-    if ending in PICKLES:
+    path = path_of(path)
+    if format is None and path.suffix.lower() in PICKLES:
         raise ValueError(
             f"{path} is a pickle, and is not loaded: loading a pickle can run any code. Load it "
             "where it was written, and export the classifier to one of " + ", ".join(FORMATS) + "."
         )
-    if ending not in FORMATS:
-        raise ValueError(f"{path} does not end in one of {', '.join(FORMATS)}.")
+    ending = resolve_format(path, format)
     try:
         return LoadedClassifier(FORMATS[ending].read(_bytes_of(path)))
-    except (ValueError, MemoryError) as error:
+    except (ImportError, OSError):
+        raise
+    except Exception as error:  # a damaged file may raise any error, also of the libraries
+        reason = error if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
         raise ValueError(
             f"{path} cannot be loaded: it is damaged, was changed, or is not a classifier in the "
-            f"format {ending} ({error})."
+            f"format {ending} ({reason})."
         ) from error
 
 
 def _bytes_of(path: Path) -> bytes:
+    if not stat.S_ISREG(path.stat().st_mode):  # opening a FIFO would wait for a writer
+        raise ValueError("it is no regular file")
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         if size > MOST_BYTES:

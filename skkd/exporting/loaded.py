@@ -57,8 +57,8 @@ class LoadedClassifier(ClassifierMixin, BaseEstimator):
 
     @property
     def classes_(self):
-        """The classes, in the order of the probabilities."""
-        return self.runner.schema.classes
+        """The classes, in the order of the probabilities: a new array each time."""
+        return self.runner.schema.classes.copy()
 
     @property
     def n_features_in_(self):

@@ -10,7 +10,10 @@ import numpy as np
 from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import LabelBinarizer
 
+from skkd.data.tables import Table
 from skkd.exporting.obstacles import obstacle_of_network
+from skkd.exporting.rows import draw_rows
+from skkd.exporting.runners import NetworkRunner
 from skkd.inference.network import Network
 from skkd.preprocessing.preprocessor import ColumnPreprocessor
 
@@ -18,6 +21,9 @@ __all__ = ["mlp_classifier", "obstacle_of_mlp_classifier"]
 
 #: The activations that `MLPClassifier` has.
 ACTIVATIONS = ("identity", "logistic", "tanh", "relu")
+
+#: The largest allowed difference between probabilities on drawn rows.
+TOLERANCE = 1e-9
 
 
 def obstacle_of_mlp_classifier(network: Any) -> str | None:
@@ -63,6 +69,7 @@ def mlp_classifier(network: Network) -> MLPClassifier:
     Returns
     -------
     MLPClassifier
+        It shares no array with the network. `partial_fit` raises: it cannot be trained further.
 
     Raises
     ------
@@ -76,9 +83,10 @@ def mlp_classifier(network: Network) -> MLPClassifier:
     biases = [layer.bias.copy() for layer in network.layers]
     if isinstance(network.preprocessor, ColumnPreprocessor):
         centre, scale = network.preprocessor.centre, network.preprocessor.scale
-        weights[0] = weights[0] / scale[:, None]
-        biases[0] = biases[0] - centre @ weights[0]
-    classes = network.schema.classes
+        with np.errstate(all="ignore"):  # the result is compared below
+            weights[0] = weights[0] / scale[:, None]
+            biases[0] = biases[0] - centre @ weights[0]
+    classes = network.schema.classes.copy()
     is_binary = len(classes) == 2
     if is_binary:  # one output, the log-odds of the second class
         weights[-1] = weights[-1][:, [1]] - weights[-1][:, [0]]
@@ -90,6 +98,26 @@ def mlp_classifier(network: Network) -> MLPClassifier:
     fitted.out_activation_ = "logistic" if is_binary else "softmax"
     fitted.classes_, fitted._label_binarizer = classes, LabelBinarizer().fit(classes)
     fitted.n_features_in_ = len(network.schema.features)
+    _check(fitted, network)
     if network.feature_names is not None:
         fitted.feature_names_in_ = np.array(network.feature_names, dtype=object)
     return fitted
+
+
+def _check(fitted: MLPClassifier, network: Network) -> None:
+    """Compare the probabilities on drawn rows, in which nothing is missing."""
+    rows = draw_rows(network.preprocessor, network.schema)
+    if isinstance(rows, Table):
+        rows = np.column_stack(rows.columns)
+    if isinstance(network.preprocessor, ColumnPreprocessor):
+        rows = np.where(np.isnan(rows), network.preprocessor.centre, rows)
+    _, expected = NetworkRunner(network, network.schema).run(rows)
+    with np.errstate(all="ignore"):
+        found = fitted.predict_proba(rows.astype(np.float64))
+    largest = np.abs(found - expected).max()
+    if not largest <= TOLERANCE:  # True also for NaN
+        raise ValueError(
+            "this classifier cannot become a MLPClassifier: with the scaling merged into the first "
+            f"layer, probabilities would differ by {largest:.3g} ({TOLERANCE:g} is allowed). "
+            "Subtract a constant from columns of large numbers that differ little."
+        )

@@ -1,5 +1,6 @@
 """What keeps a network from being exported, in words."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -61,11 +62,18 @@ def obstacle_of_network(network: Any) -> str | None:
         return "the network has no classes: give them with network.described(classes)"
     if network.classes.dtype.kind not in "OUbiuf" or not _are_plain(network.classes):
         return f"classes of dtype {network.classes.dtype} are neither text nor numbers"
+    if any(map(_is_endless, network.classes.tolist())):
+        return "a class is not a finite number: give the classes as text"
     return _obstacle_of_categories(network)
 
 
 def _are_plain(classes: np.ndarray) -> bool:
     return all(isinstance(label, (str, bool, int, float)) for label in classes.tolist())
+
+
+def _is_endless(value: Any) -> bool:
+    """Whether a value is a number that JSON does not have."""
+    return isinstance(value, float) and not math.isfinite(value)
 
 
 def _obstacle_of_categories(network: Network) -> str | None:
@@ -76,5 +84,10 @@ def _obstacle_of_categories(network: Network) -> str | None:
                 return (
                     f"column {feature.name!r} has categories of type {kind} ({category!r}): give "
                     "text or numbers"
+                )
+            if _is_endless(category):
+                return (
+                    f"column {feature.name!r} has the category {category!r}, which is not a finite "
+                    "number: give the categories as text"
                 )
     return None

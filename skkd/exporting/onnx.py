@@ -18,7 +18,7 @@ from skkd.exporting.onnx_graph import PURPOSE, Graph
 from skkd.exporting.onnx_inputs import OUTPUTS, has_text, input_names, is_text, missing_text
 from skkd.exporting.onnx_preprocessing import add_category, add_numbers
 from skkd.inference.network import Network
-from skkd.inference.schema import Schema
+from skkd.inference.schema import Feature, Schema
 from skkd.preprocessing.preprocessor import ColumnPreprocessor
 
 __all__ = ["digest_of", "obstacle", "write"]
@@ -38,23 +38,60 @@ def obstacle(network: Network, dtype: str) -> str | None:
     -------
     str or None
     """
-    for feature in network.schema.features:
-        numbers = [c for c in feature.categories or () if isinstance(c, (int, float))]
-        if is_text(feature) or not numbers:
-            continue
-        cast = np.array([float(c) if c == int(c) else np.float32(c) for c in numbers]).astype(dtype)
-        is_exact = all(float(a) == b for a, b in zip(cast, numbers, strict=True) if b == int(b))
-        if not is_exact or len(np.unique(cast)) < len(numbers):
-            larger = ' or dtype="float64"' if dtype == "float32" else ""
-            return (
-                f"column {feature.name!r} has categories that {dtype} does not tell apart: give "
-                f"them as text{larger}"
-            )
-    labels = network.classes
-    assert labels is not None
-    if labels.dtype.kind == "u" and labels.max() > np.iinfo(np.int64).max:
+    schema = network.schema
+    reasons = [_obstacle_of_numbers(feature, dtype) for feature in schema.features]
+    reasons += [_obstacle_of_texts(schema), _obstacle_of_classes(schema.classes)]
+    return next((reason for reason in reasons if reason is not None), None)
+
+
+def _obstacle_of_numbers(feature: Feature, dtype: str) -> str | None:
+    numbers = [c for c in feature.categories or () if isinstance(c, (int, float))]
+    if is_text(feature) or not numbers or _are_told_apart(numbers, dtype):
+        return None
+    larger = ' or dtype="float64"' if dtype == "float32" else ""
+    return (
+        f"column {feature.name!r} has categories that {dtype} does not tell apart: give them as "
+        f"text{larger}"
+    )
+
+
+def _are_told_apart(numbers: list, dtype: str) -> bool:
+    """Whether numbers differ in a dtype, and whole numbers are exact."""
+    try:
+        values = [float(c) if c == int(c) else np.float32(c) for c in numbers]
+    except OverflowError:
+        return False
+    with np.errstate(over="ignore"):
+        cast = np.array(values).astype(dtype)
+    is_exact = all(float(a) == b for a, b in zip(cast, numbers, strict=True) if b == int(b))
+    return is_exact and len(np.unique(cast)) == len(numbers)
+
+
+def _obstacle_of_texts(schema: Schema) -> str | None:
+    """What keeps texts from being encoded as UTF-8: a surrogate without its other half."""
+    for feature in schema.features:
+        if any(isinstance(c, str) and not _has_utf8(c) for c in feature.categories or ()):
+            return f"column {feature.name!r} has a category that UTF-8 cannot encode"
+        if has_text(schema) and not _has_utf8(feature.name):
+            return f"UTF-8 cannot encode the name of column {feature.name!r}"
+    if any(isinstance(label, str) and not _has_utf8(label) for label in schema.classes.tolist()):
+        return "UTF-8 cannot encode a class"
+    return None
+
+
+def _has_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _obstacle_of_classes(classes: np.ndarray) -> str | None:
+    labels = [label for label in classes.tolist() if not isinstance(label, str)]
+    if any(isinstance(label, int) and not -(2**63) <= label < 2**63 for label in labels):
         return "labels are int64, and a class is larger"
-    if labels.dtype.kind == "f" and not (np.abs(labels) < 2**53).all():
+    if any(isinstance(label, float) and not abs(label) < 2**53 for label in labels):
         return "labels are int64 or text, and a class is a float that is larger"
     return None
 

@@ -107,9 +107,33 @@ class Graph:
         with np.errstate(over="ignore"):
             cast = values.astype(self.dtype)
         if not np.isfinite(cast).all():
-            hint = ': give dtype="float64"' if self.dtype == np.float32 else ""
-            raise PrecisionError(f"{name} holds numbers beyond {self.dtype.name}{hint}.")
+            raise PrecisionError(self._beyond(name))
         return self._constant(name, cast)
+
+    def factors(self, name: str, values: Any) -> str:
+        """Add a constant of factors, of which none but 0 itself may become 0 in this dtype.
+
+        Parameters
+        ----------
+        name : str
+        values : array-like
+
+        Returns
+        -------
+        str
+            The name of the constant.
+
+        Raises
+        ------
+        PrecisionError
+            If a factor is infinite or 0 in this dtype, and is neither in float64.
+        """
+        values = np.asarray(values, dtype=np.float64)
+        with np.errstate(over="ignore", under="ignore"):
+            is_lost = (values.astype(self.dtype) == 0) & (values != 0)
+        if is_lost.any():
+            raise PrecisionError(self._beyond(name))
+        return self.numbers(name, values)
 
     def split(self, name: str, values: np.ndarray, rest: Any = 0.0) -> tuple[str, str]:
         """Add numbers as two constants whose sum is more precise than one.
@@ -167,6 +191,10 @@ class Graph:
             opsets.append(make_opset(ML, OPSET_ML))
         graph = self.helper.make_graph(self.nodes, name, inputs, outputs, self.constants)
         return self.helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
+
+    def _beyond(self, name: str) -> str:
+        hint = ': give dtype="float64"' if self.dtype == np.float32 else ""
+        return f"{name} holds numbers beyond {self.dtype.name}{hint}."
 
     def _constant(self, name: str, values: np.ndarray) -> str:
         name = self._new_name(name)

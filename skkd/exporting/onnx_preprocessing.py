@@ -45,7 +45,10 @@ def add_numbers(graph: Graph, preprocessor: ColumnPreprocessor, x: str) -> list[
 def _add_scaling(graph: Graph, preprocessor: ColumnPreprocessor, x: str, is_missing: str) -> str:
     high, low = graph.split("centre", preprocessor.centre)
     centred = graph.add("Sub", graph.add("Sub", x, high), low)
-    inverse = graph.numbers("inverse_scale", 1 / preprocessor.scale)  # 0 for a constant column
+    largest = float(np.finfo(graph.dtype).max)  # infinity * 0 would be NaN
+    bounds = graph.numbers("least", -largest), graph.numbers("most", largest)
+    centred = graph.add("Clip", centred, *bounds)
+    inverse = graph.factors("inverse_scale", 1 / preprocessor.scale)  # 0 for a constant column
     scaled = graph.add("Mul", centred, inverse)
     scaled = graph.add("Where", is_missing, graph.numbers("zero", 0.0), scaled)
     if preprocessor.normal_scores:
@@ -80,7 +83,7 @@ def _add_components(
     own = graph.add("Gather", x, graph.integers("bin_column", column), axis=1)
     high, low = graph.split("bin_left", left, rest)
     distance = graph.add("Sub", graph.add("Sub", own, high), low)
-    ratio = graph.add("Mul", distance, graph.numbers("inverse_width", 1 / width))
+    ratio = graph.add("Mul", distance, graph.factors("inverse_width", 1 / width))
     return graph.add("Clip", ratio, graph.numbers("zero", 0.0), graph.numbers("one", 1.0))
 
 

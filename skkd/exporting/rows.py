@@ -18,6 +18,9 @@ N_DRAWN = 256
 #: they are scaled by quartiles, and not if they are scaled by the standard deviation.
 FAR, FAR_IF_CLIPPED = 10.0, 1e4
 
+#: A drawn extreme of columns that were constant in fit.
+BEYOND_FLOAT32 = 1e39
+
 
 def read_rows(schema: Schema, X: Any, owner: str) -> Any:
     """Check the caller's rows and convert them to the form that a preprocessor takes.
@@ -95,7 +98,8 @@ def draw_rows(preprocessor: Preprocessor, schema: Schema, seed: int = 0) -> Any:
         return rows.astype(schema.dtype)
     columns: list[Any] = [None] * len(schema.features)
     for position, j in enumerate(preprocessor.numeric):
-        columns[j] = _numbers(preprocessor, position, rng)
+        with np.errstate(over="ignore"):  # clipped
+            columns[j] = _numbers(preprocessor, position, rng)
     for j in schema.categorical:
         columns[j] = _categories(schema.features[j], rng)
     if preprocessor.names:
@@ -106,19 +110,20 @@ def draw_rows(preprocessor: Preprocessor, schema: Schema, seed: int = 0) -> Any:
 def _numbers(
     preprocessor: ColumnPreprocessor, position: int, rng: np.random.Generator
 ) -> np.ndarray:
-    centre = preprocessor.centre[position]
-    scale = preprocessor.scale[position]
-    scale = scale if np.isfinite(scale) else 1.0  # of a constant column
+    centre, scale = preprocessor.centre[position], preprocessor.scale[position]
+    far = BEYOND_FLOAT32  # of a constant column
+    if np.isfinite(scale):
+        far = scale * (FAR_IF_CLIPPED if preprocessor.clips else FAR)
+    scale = scale if np.isfinite(scale) else 1.0
     values = centre + scale * rng.standard_normal(N_DRAWN)
     knots = _knots(preprocessor, position, centre, scale)
     if len(knots):
         values[2::4] = rng.choice(knots, len(values[2::4]))
-    far = FAR_IF_CLIPPED if preprocessor.clips else FAR
-    values[3::16] = centre + scale * far * rng.choice([-1.0, 1.0], len(values[3::16]))
+    values[3::16] = centre + far * rng.choice([-1.0, 1.0], len(values[3::16]))
     values[5::16] = centre + scale * 3 * rng.standard_normal(len(values[5::16]))
     values[rng.random(N_DRAWN) < 0.1] = np.nan
     values[0], values[1] = centre, np.nan
-    most = np.finfo(np.float32).max / 2
+    most = np.finfo(np.float64).max
     return np.clip(values, -most, most)
 
 

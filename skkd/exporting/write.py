@@ -1,12 +1,10 @@
 """Exporting a network: write its bytes, run them, and only then put the file in its place."""
 
-import os
-from pathlib import Path
 from typing import Any
 
 from skkd.checks import check_option
 from skkd.exporting.atomic import write_atomically
-from skkd.exporting.formats import FORMATS, resolve_format
+from skkd.exporting.formats import FORMATS, path_of, resolve_format
 from skkd.exporting.obstacles import obstacle_of_network
 from skkd.exporting.rows import draw_rows, read_rows
 from skkd.exporting.runners import NetworkRunner
@@ -36,7 +34,7 @@ def export_network(
     float
         The largest difference between two probabilities.
     """
-    path = Path(os.fspath(path))
+    path = path_of(path)
     ending = resolve_format(path, format)
     check_option("dtype", dtype, TOLERANCES)
     reason = _obstacle(network, ending, dtype)
@@ -54,19 +52,20 @@ def export_network(
     return largest
 
 
-def obstacles(network: Any) -> dict[str, str | None]:
+def obstacles(network: Any, dtype: str) -> dict[str, str | None]:
     """Return what keeps a network from each format.
 
     Parameters
     ----------
     network : object
+    dtype : {"float32", "float64"}
 
     Returns
     -------
     dict of str to (str or None)
         By ending; None stands for nothing.
     """
-    return {ending: _obstacle(network, ending, "float64") for ending in FORMATS}
+    return {ending: _obstacle(network, ending, dtype) for ending in FORMATS}
 
 
 def _obstacle(network: Any, ending: str, dtype: str) -> str | None:

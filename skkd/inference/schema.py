@@ -13,6 +13,16 @@ from skkd.preprocessing.preprocessor import ColumnPreprocessor, OneHot, PassThro
 
 __all__ = ["Feature", "Schema", "schema_of"]
 
+#: The dtypes of classes that are numbers.
+NUMBERS = (
+    *("|b1", "|i1", "|u1"),
+    *(f"{order}{kind}" for order in "<>" for kind in ("i2", "i4", "i8", "u2", "u4", "u8")),
+    *(f"{order}{kind}" for order in "<>" for kind in ("f2", "f4", "f8")),
+)
+
+#: The largest number of bytes of an array of classes.
+MOST_BYTES = 2**28
+
 
 @dataclass(frozen=True)
 class Feature:
@@ -105,7 +115,7 @@ class Schema:
                 for feature in self.features
             ],
             "classes": self.classes.tolist(),
-            "classes_dtype": self.classes.dtype.str if self.classes.dtype != object else "object",
+            "classes_dtype": _name_of_dtype(self.classes),
             "has_names": self.has_names,
             "dtype": self.dtype,
             "allows_missing": self.allows_missing,
@@ -129,7 +139,7 @@ class Schema:
             If `values` is not the description of a schema.
         """
         labels = list(values["classes"])
-        classes = np.array(labels, dtype=_dtype_of_classes(values["classes_dtype"]))
+        classes = np.array(labels, dtype=_dtype_of_classes(values["classes_dtype"], labels))
         if classes.tolist() != labels or not 2 <= len(set(labels)) == len(labels):
             raise ValueError("the classes are not at least two different values of one type")
         if values["dtype"] not in ("float32", "float64"):
@@ -204,8 +214,26 @@ def _feature_from_dict(values: dict[str, Any]) -> Feature:
     return Feature(name, categories, bool(values["others_share_an_input"]))
 
 
-def _dtype_of_classes(name: Any) -> np.dtype:
-    dtype = np.dtype(object if name == "object" else str(name))
-    if dtype.kind not in "OUbiuf" or dtype.itemsize > 2**20:
+def _name_of_dtype(classes: np.ndarray) -> str:
+    """The dtype as a text; that of texts is as long as the longest label."""
+    if classes.dtype == object:
+        return "object"
+    if classes.dtype.kind == "U":
+        return f"{classes.dtype.str[0]}U{max(map(len, classes.tolist()))}"
+    return classes.dtype.str
+
+
+def _dtype_of_classes(name: Any, labels: list) -> Any:
+    """The dtype of a name that :func:`_name_of_dtype` returned; labels must fit to it."""
+    if not all(isinstance(label, (str, bool, int, float)) for label in labels):
+        raise ValueError("the classes are neither text nor numbers")
+    if name == "object":
+        return np.dtype(object)
+    if name in NUMBERS:
+        return np.dtype(name)
+    if not labels or not all(isinstance(label, str) for label in labels):
         raise ValueError(f"classes of dtype {name!r}")
-    return dtype
+    length = max(map(len, labels))
+    if name not in (f"<U{length}", f">U{length}") or 4 * length * len(labels) > MOST_BYTES:
+        raise ValueError(f"classes of dtype {name!r}, and texts of up to {length} characters")
+    return np.dtype(name)

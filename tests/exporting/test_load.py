@@ -16,7 +16,7 @@ from sklearn.model_selection import cross_val_score
 from sklearn.utils import get_tags
 
 import skkd
-from skkd import DistilledClassifier
+from skkd import DistilledClassifier, NeuralClassifier
 from skkd.exporting.libraries import library
 
 FORMATS = (".onnx", ".npz", ".safetensors")
@@ -149,6 +149,31 @@ def test_loading_and_predicting_import_no_torch(tmp_path):
         "assert not {'torch', 'skorch'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", code, *paths], check=True)
+
+
+def test_a_format_can_be_given_for_any_ending(saved, tmp_path):
+    clf, X = fitted("labels from 1")
+    clf.export(tmp_path / "model.bin", format=saved.suffix[1:])
+    loaded = skkd.load(tmp_path / "model.bin", format=saved.suffix[1:])
+    assert loaded.predict(X).tolist() == clf.predict(X).tolist()
+    with pytest.raises(ValueError, match="format"):
+        skkd.load(saved, format="pickle")
+
+
+def test_changes_of_the_attributes_do_not_change_predictions(saved):
+    clf, X = fitted("labels from 1")
+    loaded = skkd.load(saved)
+    loaded.classes_[:] = 0
+    assert loaded.classes_.tolist() == [1, 2, 10]
+    assert loaded.predict(X).tolist() == clf.predict(X).tolist()
+
+
+def test_classes_of_a_wider_dtype_than_their_labels(tmp_path):
+    X, y = numbers(), np.array(["a", "bb"], dtype="<U20")[np.arange(120) % 2]
+    clf = NeuralClassifier((4,), max_epochs=1).fit(X, y)
+    for ending in FORMATS:
+        clf.export(tmp_path / f"clf{ending}")
+        assert skkd.load(tmp_path / f"clf{ending}").classes_.tolist() == ["a", "bb"]
 
 
 # ---- libraries -------------------------------------------------------------------------------

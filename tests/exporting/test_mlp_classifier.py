@@ -1,6 +1,7 @@
 """Networks as scikit-learn's own MLPClassifier: the same probabilities, or a reason."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from exported_cases import SMALL, classifier, codes, fitted, numbers
 from sklearn.base import clone
@@ -47,3 +48,28 @@ def test_bins_and_categories_are_named():
     clf = NeuralClassifier(**SMALL, **PLAIN, categorical_features=[2]).fit(X, codes(X))
     with pytest.raises(ValueError, match="X has categories"):
         clf.to_mlp_classifier()
+
+
+def test_it_shares_no_array_with_the_classifier():
+    clf, _ = classifier(numbers(), **PLAIN, activation="relu")
+    mlp = clf.to_mlp_classifier()
+    mlp.classes_[:] = 7
+    mlp.coefs_[-1][:] = 7
+    assert clf.classes_.tolist() == [0, 1, 2]
+    assert (clf.network_.layers[-1].weight != 7).all()
+
+
+def test_large_numbers_that_differ_little_are_refused():
+    X = numbers()
+    clf, _ = classifier(X + 1e13, codes(X), **PLAIN, activation="relu")
+    with pytest.raises(ValueError, match=r"would differ by .* \(1e-09 is allowed\)"):
+        clf.to_mlp_classifier()
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_table_keeps_its_names():
+    X = pd.DataFrame(numbers(), columns=list("abcd"))
+    clf, _ = classifier(X, codes(numbers()), **PLAIN, activation="relu")
+    mlp = clf.to_mlp_classifier()
+    assert mlp.feature_names_in_.tolist() == list("abcd")
+    assert np.abs(mlp.predict_proba(X) - clf.predict_proba(X)).max() < 1e-9

@@ -1,6 +1,8 @@
 """A file is written whole, and only if it answers like the classifier."""
 
 import os
+import pickle
+import stat
 import subprocess
 import sys
 import time
@@ -9,6 +11,8 @@ import numpy as np
 import pytest
 from exported_cases import fitted
 from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
 
 import skkd
 from skkd import NeuralClassifier
@@ -148,8 +152,17 @@ def test_wrong_arguments_name_what_is_allowed(tmp_path):
         clf.export(tmp_path / "clf.npz", X=X[:, :3])
     with pytest.raises(NotFittedError):
         NeuralClassifier().export(tmp_path / "clf.npz")
-    with pytest.raises(ValueError, match="a list is no fitted network of skkd"):
-        skkd.export([], tmp_path / "clf.npz")
+    for format in (["npz"], 3):
+        with pytest.raises(ValueError, match=r"format=.* is not allowed: give one of \.onnx"):
+            clf.export(tmp_path / "clf.npz", format=format)
+    for path in (None, 3):
+        with pytest.raises(TypeError, match=f"path={path} is not allowed: give a str or"):
+            clf.export(path)
+    for model in ([], make_pipeline(clf), LogisticRegression, None):
+        with pytest.raises(TypeError, match=r"model=[^~]* is not allowed: give a fitted Neural"):
+            skkd.export(model, tmp_path / "clf.npz")
+    with pytest.raises(ValueError, match="dtype='float16' is not allowed"):
+        clf.exports_to(dtype="float16")
     assert os.listdir(tmp_path) == []
 
 
@@ -168,6 +181,43 @@ def test_a_network_without_classes_is_refused(tmp_path):
     described = bare.described(np.array([1, 2, 10]))
     skkd.export(described, tmp_path / "clf.npz")
     assert skkd.load(tmp_path / "clf.npz").classes_.tolist() == [1, 2, 10]
+
+
+@pytest.mark.parametrize("case", ["mixed table", "table of numbers"])
+def test_a_classifier_of_an_old_pickle_is_exported(case, tmp_path):
+    clf, _ = fitted(case)
+    clf.export(tmp_path / "new.npz")
+    old = pickle.loads(pickle.dumps(clf))
+    del vars(old.network_)["classes"], vars(old.network_)["feature_names"]
+    assert set(old.exports_to().values()) == {None}
+    skkd.export(old, tmp_path / "old.npz")
+    assert (tmp_path / "old.npz").read_bytes() == (tmp_path / "new.npz").read_bytes()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes of POSIX")
+def test_what_is_no_file_is_not_replaced(tmp_path):
+    pipe, folder = tmp_path / "pipe.npz", tmp_path / "folder.npz"
+    os.mkfifo(pipe)
+    folder.mkdir()
+    for path in (pipe, folder):
+        with pytest.raises(OSError, match="is no regular file"):
+            fitted("labels from 1")[0].export(path)
+    assert pipe.is_fifo()
+    assert sorted(tmp_path.iterdir()) == [folder, pipe]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="only there folders are flushed")
+def test_a_folder_that_cannot_be_flushed_is_no_error(monkeypatch, tmp_path):
+    flush = os.fsync
+
+    def fail_for_folders(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError("not supported")
+        flush(descriptor)
+
+    monkeypatch.setattr(atomic.os, "fsync", fail_for_folders)
+    fitted("labels from 1")[0].export(tmp_path / "clf.npz")
+    assert skkd.load(tmp_path / "clf.npz").n_features_in_ == 4
 
 
 def test_exporting_does_not_change_the_classifier(tmp_path):

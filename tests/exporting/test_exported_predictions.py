@@ -1,5 +1,6 @@
 """Each format answers like the classifier, for every kind of classifier."""
 
+import copy
 import json
 
 import numpy as np
@@ -10,12 +11,24 @@ import polars as pl
 import pyarrow as pa
 import pytest
 import torch
-from exported_cases import CASES, N_ROWS, SMALL, classifier, codes, fitted, mixed, numbers
+from exported_cases import (
+    CASES,
+    N_ROWS,
+    SMALL,
+    classifier,
+    codes,
+    fitted,
+    labelled,
+    mixed,
+    numbers,
+    table_classifier,
+)
 from scipy import sparse
 from sklearn.preprocessing import StandardScaler
 
 import skkd
 from skkd import NeuralClassifier
+from skkd.exporting.rows import draw_rows
 from skkd.exporting.verify import TOLERANCES
 
 FORMATS = (".onnx", ".npz", ".safetensors")
@@ -208,8 +221,38 @@ def test_codes_that_float32_does_not_tell_apart_need_float64(tmp_path):
     clf, _ = classifier(X, np.arange(N_ROWS) % 3, categorical_features=[0])
     with pytest.raises(ValueError, match=r"column 'x0' has categories that float32 does not"):
         clf.export(tmp_path / "clf.onnx")
+    assert "float32 does not tell apart" in clf.exports_to()[".onnx"]
+    assert clf.exports_to(dtype="float64")[".onnx"] is None
     assert clf.export(tmp_path / "clf.onnx", X=X, dtype="float64") < 1e-9
     assert clf.export(tmp_path / "clf.npz", X=X) < 1e-5
+
+
+@pytest.mark.parametrize("settings", [{}, {"preset": "plain"}])
+def test_any_number_in_a_column_that_was_constant_in_fit(settings, tmp_path):
+    X = numbers()
+    X[:, 1] = 7.5
+    clf, _ = classifier(X, **settings)
+    clf.export(tmp_path / "clf.onnx")
+    rows = np.array([[0, value, 2005, 0] for value in (1e39, -1e39, 1e300)])
+    found = skkd.load(tmp_path / "clf.onnx").predict_proba(rows)
+    assert np.abs(found - clf.predict_proba(rows)).max() < 1e-5
+
+
+def test_a_scale_beyond_float32_needs_float64(tmp_path):
+    X = numbers()
+    X[:, 0] = np.sign(X[:, 0]) * 1e60
+    X[0, 0] = 0
+    clf, _ = classifier(X, codes(numbers()))
+    clf.network_.preprocessor.centre[0] = 0
+    with pytest.raises(ValueError, match=r"inverse_scale .*beyond float32.*dtype=\"float64\""):
+        clf.export(tmp_path / "clf.onnx", X=X[:1])
+    assert clf.export(tmp_path / "clf.onnx", dtype="float64") < 1e-9
+
+
+def test_drawn_rows_have_the_full_range():
+    clf, _ = classifier(numbers() * 1e100)
+    rows = draw_rows(clf.network_.preprocessor, clf.network_.schema)
+    assert np.nanmax(np.abs(rows)) > 1e104
 
 
 # ---- what cannot be exported -----------------------------------------------------------------
@@ -256,6 +299,59 @@ def test_the_parameters_show_before_fit_what_cannot_be_exported():
     assert "module" in NeuralClassifier(module=Module).exports_to()[".npz"]
     assert "transformer" in NeuralClassifier(preprocessor=StandardScaler()).exports_to()[".onnx"]
     assert tuple(NeuralClassifier().exports_to()) == FORMATS
+
+
+def of_infinity():
+    X = np.column_stack([np.resize([1.0, 2.0, 3.0], 40), np.arange(40.0)])
+    clf, _ = classifier(X, np.arange(40) % 2, categorical_features=[0])
+    clf.network_.preprocessor.one_hot[0].categories[1] = np.inf
+    return clf
+
+
+def of_infinite_class():
+    clf, _ = fitted("labels from 1")
+    clf = copy.copy(clf)
+    clf.network_ = clf.network_.described(np.array([1.0, 2.0, np.inf]))
+    return clf
+
+
+@pytest.mark.parametrize("ending", FORMATS)
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (of_infinity, "column 'x0' has the category inf, which is not a finite number"),
+        (of_infinite_class, "a class is not a finite number"),
+    ],
+)
+def test_infinite_categories_and_classes_are_refused(make, reason, ending, tmp_path):
+    clf = make()
+    assert reason in clf.exports_to()[ending]
+    with pytest.raises(ValueError, match=reason):
+        clf.export(tmp_path / f"clf{ending}")
+
+
+def with_text(category, name):
+    jobs = pd.Series(np.resize(np.array(["cook", category], dtype=object), 40), dtype=object)
+    columns = pd.Index(["job", name], dtype=object)
+    return table_classifier(pd.concat([jobs, pd.Series(np.arange(40.0))], axis=1, keys=columns))[0]
+
+
+def test_texts_that_utf8_cannot_encode_are_named():
+    found = with_text("b\ud800", "size").exports_to()
+    assert found[".onnx"] == "column 'job' has a category that UTF-8 cannot encode"
+    assert found[".npz"] is None
+    found = with_text("b", "\ud800").exports_to()
+    assert found[".onnx"] == "UTF-8 cannot encode the name of column '\\ud800'"
+    assert labelled(["a", "b\ud800"])[0].exports_to()[".onnx"] == "UTF-8 cannot encode a class"
+
+
+def test_huge_integers_are_named():
+    clf = of_infinity()
+    clf.network_.preprocessor.one_hot[0].categories[1] = 10**400
+    assert "column 'x0' has categories that float32 does not" in clf.exports_to()[".onnx"]
+    clf, _ = labelled(["a", "b"])
+    clf.network_ = clf.network_.described(np.array([1, 10**30], dtype=object))
+    assert clf.exports_to()[".onnx"] == "labels are int64, and a class is larger"
 
 
 # ---- rows of other containers ----------------------------------------------------------------

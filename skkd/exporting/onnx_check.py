@@ -1,0 +1,190 @@
+"""Checks of an ONNX model before ONNX Runtime gets it.
+
+Only what :mod:`skkd.exporting.onnx` writes is allowed: its operators with their attributes, and
+constants that the file holds itself. No value may have more columns than the file has constants
+and inputs. So the size of the file bounds the memory that a row takes.
+"""
+
+import math
+from typing import Any
+
+from skkd.exporting.libraries import library
+from skkd.exporting.onnx_graph import ML, OPSET, OPSET_ML, PURPOSE
+
+__all__ = ["checked_model"]
+
+#: The largest number of nodes. A column takes eight at most.
+MOST_NODES = 2**18
+
+#: Operators on numbers, whose result has as many columns as the widest operand.
+ELEMENTWISE = (
+    *("Abs", "Add", "Clip", "Div", "Equal", "Exp", "Floor", "IsNaN", "Log", "Max", "Min", "Mul"),
+    *("Neg", "Relu", "Sigmoid", "Sqrt", "Sub", "Tanh", "Where"),
+)
+
+#: The attributes of an operator, each with its allowed values; None allows all.
+ATTRIBUTES: dict[tuple[str, str], dict[str, tuple | None]] = {
+    **{("", name): {} for name in (*ELEMENTWISE, "Gemm")},
+    ("", "ArgMax"): {"axis": (1,), "keepdims": (0,)},
+    ("", "Cast"): {"to": (1, 11)},  # float, double
+    ("", "Concat"): {"axis": (1,)},
+    ("", "Gather"): {"axis": (0, 1)},
+    ("", "ReduceSum"): {"keepdims": (1,)},
+    ("", "Softmax"): {"axis": (1,)},
+    (ML, "LabelEncoder"): dict.fromkeys(("default_int64", "keys_strings", "values_int64s")),
+}
+
+#: The types of attributes: a whole number, whole numbers, texts.
+ATTRIBUTE_TYPES = (2, 7, 8)
+
+#: The bytes of a number by the type of a constant: float, int64, bool, double.
+ITEM_SIZES = {1: 4, 7: 8, 9: 1, 11: 8}
+
+#: The type of a constant of texts.
+STRING = 8
+
+
+def checked_model(data: bytes) -> Any:
+    """Parse a model, and refuse one that skkd does not write.
+
+    Parameters
+    ----------
+    data : bytes
+
+    Returns
+    -------
+    onnx.ModelProto
+
+    Raises
+    ------
+    ValueError
+        The message has the reason.
+    """
+    if data[4:8] == b"ORTM":
+        raise ValueError("it is in ONNX Runtime's own format")
+    onnx = library("onnx", PURPOSE)
+    try:
+        model = onnx.load_model_from_string(data)
+    except Exception as error:  # of protobuf, whose class differs between its versions
+        raise ValueError(f"{type(error).__name__}: {error}") from error
+    if not any(entry.key == "skkd.digest" for entry in model.metadata_props):
+        raise ValueError("skkd did not write it, and loads no ONNX files of other programs")
+    _check_model(model)
+    try:
+        onnx.checker.check_model(model)
+    except (onnx.checker.ValidationError, RuntimeError) as error:
+        raise ValueError(str(error).partition("\n")[0]) from error
+    return model
+
+
+def _check_model(model: Any) -> None:
+    graph = model.graph
+    if not graph.node or not graph.output or len(graph.node) > MOST_NODES:
+        raise ValueError(f"the model has {len(graph.node)} nodes and {len(graph.output)} outputs")
+    if model.functions or model.training_info or graph.sparse_initializer:
+        raise ValueError("the model has functions, training steps or sparse constants")
+    for opset in model.opset_import:
+        if opset.version != {"": OPSET, ML: OPSET_ML}.get(opset.domain):
+            raise ValueError(f"operators of {opset.domain!r}, version {opset.version}")
+    for tensor in graph.initializer:
+        _check_tensor(tensor)
+    for node in graph.node:
+        _check_node(node)
+    _check_widths(graph)
+
+
+def _check_tensor(tensor: Any) -> None:
+    """Refuse a constant whose data is not as large as its shape says."""
+    name, shape = tensor.name, tuple(tensor.dims)
+    if tensor.external_data or tensor.data_location:
+        raise ValueError(f"the constant {name!r} is in another file")
+    if len(shape) > 2 or min(shape, default=0) < 0:
+        raise ValueError(f"the constant {name!r} has shape {shape[:3]}")
+    if tensor.data_type == STRING:
+        size: float = len(tensor.string_data)
+    elif tensor.data_type in ITEM_SIZES:
+        size = len(tensor.raw_data) / ITEM_SIZES[tensor.data_type]
+    else:
+        raise ValueError(f"the constant {name!r} has type {tensor.data_type}")
+    if size != math.prod(shape):
+        raise ValueError(f"the constant {name!r} has shape {shape} and {size:g} values")
+
+
+def _check_node(node: Any) -> None:
+    allowed = ATTRIBUTES.get((node.domain, node.op_type))
+    if allowed is None:
+        raise ValueError(f"operator {node.op_type!r} of {node.domain!r} is none that skkd writes")
+    names = sorted(attribute.name for attribute in node.attribute)
+    if names != sorted(allowed) or len(node.output) != 1 or not node.input:
+        raise ValueError(f"operator {node.op_type} has other attributes, inputs or outputs")
+    for attribute in node.attribute:
+        values = allowed[attribute.name]
+        is_plain = attribute.type in ATTRIBUTE_TYPES and not attribute.ref_attr_name
+        if not is_plain or (values is not None and attribute.i not in values):
+            raise ValueError(f"operator {node.op_type} has another {attribute.name}")
+
+
+def _check_widths(graph: Any) -> None:
+    """Follow the number of columns of each value through the graph."""
+    constants = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
+    widths = {given.name: _width_of_input(given) for given in graph.input}
+    most = sum(widths.values()) + sum(map(math.prod, constants.values()))
+    labels: set[str] = set()  # values of one dimension, which only the end of the graph has
+    for node in graph.node:
+        name = node.output[0]
+        if name in widths or name in constants or name in labels:
+            raise ValueError(f"the value {name!r} is computed twice")
+        width = _width(node, widths, constants, labels)
+        if width is None:
+            labels.add(name)
+            continue
+        if width > most:
+            raise ValueError(f"a value has {width} columns, and the constants {most} numbers")
+        widths[name] = width
+    for output in graph.output:
+        shape = [dim.dim_value for dim in output.type.tensor_type.shape.dim]
+        if shape != ([0] if output.name in labels else [0, widths.get(output.name)]):
+            raise ValueError(f"the output {output.name!r} has shape {shape}")
+
+
+def _width_of_input(given: Any) -> int:
+    dims = given.type.tensor_type.shape.dim
+    if len(dims) != 2 or dims[0].HasField("dim_value") or not 0 < dims[1].dim_value < 2**31:
+        raise ValueError(f"the input {given.name!r} is no table")
+    return dims[1].dim_value
+
+
+def _width(node: Any, widths: dict, constants: dict, labels: set) -> int | None:
+    """The number of columns of a node's result; None if the result has one dimension."""
+    kind, (first, *rest) = node.op_type, list(node.input)
+    if kind == "ArgMax" and first in widths and not rest:
+        return None
+    if kind == "Gather" and node.attribute[0].i == 0:
+        if len(constants.get(first, ())) == 1 and len(rest) == 1 and rest[0] in labels:
+            return None
+    elif kind == "Gather" and first in widths and len(rest) == 1:
+        if len(constants.get(rest[0], ())) == 1:
+            return constants[rest[0]][0]
+    elif kind == "Gemm" and first in widths and 1 <= len(rest) <= 2:
+        if all(name in constants for name in rest) and len(constants[rest[0]]) == 2:
+            bias = (1, *constants[rest[-1]])[-2:] if len(rest) == 2 else (1, 1)
+            if bias[0] == 1:
+                return constants[rest[0]][1]
+    elif kind == "ReduceSum" and first in widths and len(rest) == 1 and rest[0] in constants:
+        return widths[first]  # an upper bound
+    elif kind == "Concat":
+        return sum(_operands(node, widths, constants))
+    elif kind in (*ELEMENTWISE, "Cast", "LabelEncoder", "Softmax"):
+        return max(_operands(node, widths, constants))
+    raise ValueError(f"operator {kind} has operands that skkd does not write")
+
+
+def _operands(node: Any, widths: dict, constants: dict) -> list[int]:
+    """The numbers of columns of the operands. A constant has one row."""
+    found = []
+    for name in node.input:
+        shape = (1, 1, *constants[name])[-2:] if name in constants else (1, widths.get(name))
+        if shape[0] != 1 or shape[1] is None:
+            raise ValueError(f"operator {node.op_type} has operands that skkd does not write")
+        found.append(shape[1])
+    return found
