@@ -304,14 +304,14 @@ def run_teacher(place, name, options, progress):
         progress.update()
 
 
-def run_in_processes(options):
-    """Run one process for each table, `jobs` at a time."""
+def run_in_processes(options, script):
+    """Run a script in one process for each table, `jobs` at a time."""
 
     def run(table):
         one = argparse.Namespace(
             **vars(options) | {"tables": [table], "jobs": 1, "only": "measure"}
         )
-        command = [sys.executable, __file__, *arguments_of(one)]
+        command = [sys.executable, script, *arguments_of(one)]
         return subprocess.run(command).returncode
 
     with ThreadPoolExecutor(options.jobs) as pool:
@@ -381,7 +381,7 @@ def main():
     options.tables = tables_at(options.folder, options.tables)
     options.arms = known_arms(options.arms)
     if options.only != "report":
-        run_in_processes(options) if options.jobs > 1 else measure(options)
+        run_in_processes(options, __file__) if options.jobs > 1 else measure(options)
     if options.only == "measure":
         return
     lines = read_all(options.out)

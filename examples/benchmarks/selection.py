@@ -18,16 +18,13 @@ exist already are read from ``--out``. ``--jobs 2`` runs two tables at a time.
 
 import argparse
 import logging
-import subprocess
-import sys
 import tempfile
 import warnings
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from distillation import Split, arguments_of, load_or_fit_teacher, sizes, warm_up
+from distillation import Split, load_or_fit_teacher, run_in_processes, sizes, warm_up
 from distillation_scores import DECIDING, REPORTED, Journal, load, read_all, tables_at
 from distillation_teachers import TEACHERS
 from sklearn.model_selection import train_test_split
@@ -130,20 +127,6 @@ def run_teacher(place, name, arms, options, progress):
         progress.update()
 
 
-def run_in_processes(options):
-    """Run one process for each table, `jobs` at a time."""
-
-    def run(table):
-        one = vars(options) | {"tables": [table], "jobs": 1, "only": "measure"}
-        command = [sys.executable, __file__, *arguments_of(argparse.Namespace(**one))]
-        return subprocess.run(command).returncode
-
-    with ThreadPoolExecutor(options.jobs) as pool:
-        codes = dict(zip(options.tables, pool.map(run, options.tables), strict=True))
-    for table in (table for table, code in codes.items() if code):
-        print(f"{table} failed: its results are incomplete")
-
-
 # %%
 # Report
 # ------
@@ -231,7 +214,7 @@ def main():
     logging.disable(logging.WARNING)
     options.tables = tables_at(options.folder, options.tables)
     if options.only != "report" and options.jobs > 1:
-        run_in_processes(options)
+        run_in_processes(options, __file__)
     elif options.only != "report":
         import torch
 

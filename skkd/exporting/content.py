@@ -113,16 +113,10 @@ def unpack(arrays: Arrays, header: dict[str, Any]) -> tuple[Network, Schema]:
     Raises
     ------
     ValueError
-        If the content is not that of a file of skkd, or was changed.
+        If the content is not that of a file of skkd, or was changed. Damaged content may raise
+        any other error, too.
     """
-    try:
-        return _unpack(arrays, header)
-    except (ArithmeticError, AttributeError, LookupError, TypeError, RecursionError) as error:
-        raise ValueError(f"{type(error).__name__}: {error}") from error
-
-
-def _unpack(arrays: Arrays, header: dict[str, Any]) -> tuple[Network, Schema]:
-    if header["format"] != "skkd":
+    if not isinstance(header, dict) or header["format"] != "skkd":
         raise ValueError("the header is not that of a file of skkd")
     if header["version"] != VERSION:
         raise ValueError(f"the format has version {header['version']!r}, this skkd reads {VERSION}")

@@ -24,7 +24,7 @@ class Format:
     write : callable
         ``(network, dtype) -> bytes``.
     read : callable
-        ``bytes -> Runner``. It raises ValueError for a file that is damaged or foreign.
+        ``bytes -> Runner``. A damaged or foreign file may raise any error.
     obstacle : callable, default=None
         ``(network, dtype) -> str or None``: what keeps a network from this format.
     """

@@ -58,16 +58,9 @@ def read(data: bytes) -> Runner:
     Raises
     ------
     ValueError
-        If the file is damaged, was changed, or was not written by skkd.
+        If the file was changed, or was not written by skkd. A damaged file may raise any other
+        error, too.
     """
-    try:
-        return _read(data)
-    # In a damaged file, texts may be bytes, and numbers may have any size.
-    except (ArithmeticError, AttributeError, LookupError, TypeError, RecursionError) as error:
-        raise ValueError(f"{type(error).__name__}: {error}") from error
-
-
-def _read(data: bytes) -> Runner:
     model = checked_model(data)
     properties = {entry.key: entry.value for entry in model.metadata_props}
     if properties["skkd.digest"] != digest_of(model):

@@ -36,6 +36,9 @@ def write(arrays: Arrays, header: dict[str, Any]) -> bytes:
 def read(data: bytes) -> tuple[Arrays, dict[str, Any]]:
     """Return the arrays and the header of a ``.safetensors`` file.
 
+    A damaged file may raise any error: :func:`skkd.load` makes one clear
+    ValueError of it.
+
     Parameters
     ----------
     data : bytes
@@ -44,21 +47,10 @@ def read(data: bytes) -> tuple[Arrays, dict[str, Any]]:
     -------
     arrays : dict of str to ndarray
     header : dict
-
-    Raises
-    ------
-    ValueError
-        If the file is damaged, or not of this format.
     """
-    safetensors = library("safetensors", PURPOSE)
-    try:
-        tensors = safetensors.deserialize(data)
-        size = int.from_bytes(data[:8], "little")
-        header = json.loads(json.loads(data[8 : 8 + size])["__metadata__"]["skkd"])
-    except (safetensors.SafetensorError, KeyError, TypeError, RecursionError) as error:
-        raise ValueError(f"{type(error).__name__}: {error}") from error
-    if not isinstance(header, dict):
-        raise ValueError("the header is not that of a file of skkd")
+    tensors = library("safetensors", PURPOSE).deserialize(data)
+    size = int.from_bytes(data[:8], "little")
+    header = json.loads(json.loads(data[8 : 8 + size])["__metadata__"]["skkd"])
     return {name: _array(tensor) for name, tensor in tensors}, header
 
 

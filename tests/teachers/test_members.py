@@ -1,8 +1,7 @@
 """Lists of teachers, frozen teachers, and which ones are fitted."""
 
-import numpy as np
 import pytest
-import torch
+from simple_teachers import Duck, LogitModule
 from sklearn.base import clone
 from sklearn.datasets import load_iris
 from sklearn.ensemble import RandomForestClassifier
@@ -13,28 +12,6 @@ from skkd.teachers.members import freeze, input_tags_of, is_fitted, members_of
 from skkd.teachers.predict_proba import ask
 
 X, y = load_iris(return_X_y=True)
-
-
-class Duck:
-    """Only predict_proba and classes_."""
-
-    classes_ = np.array([0, 1, 2])
-
-    def predict_proba(self, X):
-        return np.full((len(X), 3), 1 / 3)
-
-
-class LogitModule(torch.nn.Module):
-    """Dropout and BatchNorm: in training mode its output is random, and its state changes."""
-
-    def __init__(self, n_outputs=3):
-        super().__init__()
-        self.linear = torch.nn.Linear(4, n_outputs)
-        self.norm = torch.nn.BatchNorm1d(n_outputs)
-        self.dropout = torch.nn.Dropout(0.5)
-
-    def forward(self, x):
-        return self.dropout(self.norm(self.linear(x)))
 
 
 @pytest.mark.parametrize("members", [[], [Duck()], [(Duck(), 1, 2)]], ids=["none", "bare", "three"])
