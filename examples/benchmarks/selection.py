@@ -180,11 +180,13 @@ def report(lines):
     parts = {"deciding": DECIDING, "reported": REPORTED, "all": [*DECIDING, *REPORTED]}
     for student, of_size in table.groupby("student"):
         for part, names in parts.items():
-            for teachers in (list(TEACHERS), ["forest"]):
-                chosen = of_size[of_size["table"].isin(names) & of_size["teacher"].isin(teachers)]
+            of_part = of_size[of_size["table"].isin(names)]
+            measured = [name for name in TEACHERS if name in set(of_part["teacher"])]
+            for teachers in [measured, ["forest"]] if len(measured) > 1 else [measured]:
+                chosen = of_part[of_part["teacher"].isin(teachers)]
                 if len(chosen):
-                    print(f"\n{student}, {part} tables, {' '.join(teachers)}: {len(chosen)} pairs")
                     pairs = chosen.groupby(["table", "teacher"])[columns].mean()
+                    print(f"\n{student}, {part} tables, {' '.join(teachers)}: {len(pairs)} pairs")
                     means = pd.DataFrame({"mean": pairs.mean(), "standard error": pairs.sem()})
                     means["worst pair"] = pairs.max()
                     print(means.to_string(float_format="{:.3f}".format))
