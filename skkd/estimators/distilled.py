@@ -256,10 +256,14 @@ class DistilledClassifier(NeuralClassifier):
         ``alpha=1``) or "transfer set" (with the teacher).
     candidate_losses_ : dict of str to float, or None
         Log-loss on held-out rows of each candidate that was compared ("labels", "teacher",
-        "transfer set"), after the number of epochs that was selected for it. The training of
-        poor candidates is stopped early, so large numbers of epochs are not tried for them.
-        The candidate with the lowest loss is not always selected: see the notes. None if
-        nothing was compared.
+        "transfer set"). All are measured on the same rows, and after the largest number of
+        epochs that all candidates were trained for: poor candidates are stopped early. So the
+        lowest loss here need not be the winner's, see `candidate_reason_`. None if nothing was
+        compared.
+    candidate_reason_ : str or None
+        Why `candidate_` was selected: its loss, and for each other candidate the loss, the number
+        of epochs after which it was stopped, and how low its loss should have been if it was not
+        low enough. None if nothing was compared.
     held_out_losses_ : dict of int to float, or None
         Log-loss on held-out rows of the selected candidate, by number of epochs.
     n_transfer_rows_ : int
@@ -320,6 +324,7 @@ class DistilledClassifier(NeuralClassifier):
     """
 
     candidate_losses_: dict[str, float] | None
+    candidate_reason_: str | None
 
     def __init__(
         self,

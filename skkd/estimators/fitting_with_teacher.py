@@ -12,6 +12,7 @@ from skkd.data.masks import fill_mask
 from skkd.distillation import TeacherSupervision, check_arguments_of_fit
 from skkd.estimators.fit_input import continues_last_fit, divide, read_all, read_part
 from skkd.estimators.fitting import fit_supervised, train_one_epoch
+from skkd.selection.comparisons import losses_of_all, reason_for
 from skkd.selection.plan import Plan
 from skkd.selection.successive_halving import Trial
 from skkd.teachers.agreement import WeakTeacherWarning
@@ -81,7 +82,8 @@ def fit_taught_in_part(
     _publish_teacher(estimator, supervision)
     estimator.alpha_ = supervision.alpha
     estimator.candidate_ = "teacher" if estimator.alpha_ > 0 else "labels"
-    estimator.candidate_losses_, estimator.n_transfer_rows_ = None, 0
+    estimator.candidate_losses_, estimator.candidate_reason_ = None, None
+    estimator.n_transfer_rows_ = 0
     estimator.agreement_ = None
 
 
@@ -103,10 +105,14 @@ def _publish_candidate(estimator: Any, plan: Plan, dataset: Dataset) -> None:
     estimator.alpha_ = plan.candidate.alpha
     estimator.candidate_ = plan.candidate.name
     estimator.n_transfer_rows_ = dataset.n_transfer_rows
-    estimator.candidate_losses_ = None
-    if plan.choice is not None and len(plan.choice.trials) > 1:
-        estimator.candidate_losses_ = plan.choice.losses_by_name
-        _warn_of_weak_teacher(estimator, plan.choice)
+    estimator.candidate_losses_, estimator.candidate_reason_ = None, None
+    choice = plan.choice
+    if choice is not None and len(choice.trials) > 1:
+        estimator.candidate_losses_ = losses_of_all(choice.comparisons)
+        estimator.candidate_reason_ = reason_for(
+            choice.candidate.name, len(choice.labels), choice.comparisons
+        )
+        _warn_of_weak_teacher(estimator, choice)
 
 
 def _agreement(

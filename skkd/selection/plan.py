@@ -17,6 +17,7 @@ from skkd.preprocessing.encodings import PiecewiseLinear
 from skkd.preprocessing.preprocessor import Preprocessor
 from skkd.progress import ProgressBar
 from skkd.schedules import resolve_schedule
+from skkd.selection.comparisons import losses_of_all
 from skkd.selection.encodings import competing_encodings, may_add_bins, preprocessor_for
 from skkd.selection.epochs import FEWEST_HELD_OUT, FEWEST_ROWS
 from skkd.selection.folds import FoldTrainer, held_out_splits
@@ -186,7 +187,7 @@ def _select(
         choices = Choices(candidates, encodings, choices.lengths)
         choice = choose(choices, trainers, is_seen and len(folds) > 1)
         if bar is not None:
-            bar.show(_summary(choice), choice.losses_by_name)
+            bar.show(_summary(choice), losses_of_all(choice.comparisons))
     if choice.learned_nothing:
         warn(
             "on held-out rows the network is no better than the class frequencies: the "
@@ -213,12 +214,10 @@ def _fold_titles(n_folds: int) -> list[str]:
 
 def _summary(choice: Trial) -> str:
     """Tell in one line, for the progress bar, what was selected."""
-    losses = choice.losses_by_name
+    losses = choice.comparisons[-1].losses
     lowest = min(losses, key=losses.__getitem__)
     taken = f"selected {choice.candidate.name}, {choice.n_epochs} epochs"
-    if lowest != choice.candidate.name and choice.trials[lowest].candidate.required_margin > 1:
-        taken += f" ({lowest} is not clearly better)"
-    return taken
+    return taken if losses[lowest] == choice.loss else f"{taken} ({lowest} is not clearly better)"
 
 
 def _with_different_inputs(

@@ -35,6 +35,7 @@ import numpy as np
 
 from skkd.data.dataset import Dataset
 from skkd.preprocessing.encodings import PiecewiseLinear
+from skkd.selection.comparisons import Comparison
 from skkd.selection.epochs import EpochChoice, is_worse
 from skkd.selection.folds import FoldTrainer
 from skkd.supervision import Candidate
@@ -142,6 +143,8 @@ class Trial(EpochChoice):
         Indices of the held-out rows in X; None if they do not come from X.
     trials : dict of str to Trial
         The trials of all candidates, by name. Only the best trial gets them, after the selection.
+    comparisons : list of Comparison
+        The candidates at each rung. Only the best trial gets them, too.
     """
 
     def __init__(
@@ -167,6 +170,7 @@ class Trial(EpochChoice):
         self.start: Any = None
         self._latest: Any = None
         self.trials: dict[str, Trial] = {}
+        self.comparisons: list[Comparison] = []
 
     def go_on_until(self, end: int | None) -> None:
         """Train until `end` epochs are done.
@@ -210,11 +214,6 @@ class Trial(EpochChoice):
         *earlier, last = self.losses.values()
         # With only one loss no fall is known: 0 lets the trial go on.
         return 2 * last - earlier[-1] if earlier else 0.0
-
-    @property
-    def losses_by_name(self) -> dict[str, float]:
-        """The held-out log-losses of all candidates, by name."""
-        return {name: trial.loss for name, trial in self.trials.items()}
 
     def _judge_single_fold(self, result: Any) -> None:
         self.is_over = self._judge([result.network])
@@ -274,8 +273,8 @@ def choose(choices: Choices, folds: list[FoldTrainer], is_seen: bool = False) ->
     # The teacher's soft labels of similar rows reveal some of the labels of held-out rows that it
     # has seen, and longer training exploits this.
     limits_length = is_seen and first.alpha == 0 and len(lengths) > 1
-    best = _best_of(running, rungs, leader if limits_length else None)
-    best.trials = trials
+    best, comparisons = _best_of(running, rungs, leader if limits_length else None)
+    best.trials, best.comparisons = trials, comparisons
     return best
 
 
@@ -292,8 +291,11 @@ def _best_encoded(trials: list[Trial], rung: int | None) -> Trial:
     return leader
 
 
-def _best_of(running: list[Trial], rungs: Sequence[int | None], reference: Trial | None) -> Trial:
-    """Run successive halving, and return the best trial."""
+def _best_of(
+    running: list[Trial], rungs: Sequence[int | None], reference: Trial | None
+) -> tuple[Trial, list[Comparison]]:
+    """Run successive halving, and return the best trial and the comparison at each rung."""
+    comparisons = []
     for n_rungs_to_come, rung in zip(reversed(range(len(rungs))), rungs, strict=True):
         if len(running) == 1:
             rung = rungs[-1]
@@ -304,7 +306,9 @@ def _best_of(running: list[Trial], rungs: Sequence[int | None], reference: Trial
             rung = reference.n_epochs if reference.is_over else rung
         for trial in running:
             trial.go_on_until(rung)
-        best, others = _best_and_hopeful(running, n_rungs_to_come)
+        margin = _required_margins(running)
+        comparisons.append(_comparison(running, margin))
+        best, others = _best_and_hopeful(running, margin, n_rungs_to_come)
         stay = [best, *others]
         for trial in running:
             if trial not in stay and trial is not reference:
@@ -313,12 +317,21 @@ def _best_of(running: list[Trial], rungs: Sequence[int | None], reference: Trial
     if reference is not None:
         reference.release()
     best.release(keeps_start=True)
-    return best
+    return best, comparisons
 
 
-def _best_and_hopeful(trials: list[Trial], n_most: int) -> tuple[Trial, list[Trial]]:
+def _comparison(trials: list[Trial], margin: dict[Trial, float]) -> Comparison:
+    return Comparison(
+        max(trial.n_done for trial in trials),
+        {trial.candidate.name: trial.loss for trial in trials},
+        {trial.candidate.name: margin[trial] for trial in trials},
+    )
+
+
+def _best_and_hopeful(
+    trials: list[Trial], margin: dict[Trial, float], n_most: int
+) -> tuple[Trial, list[Trial]]:
     """Return the best trial, and up to `n_most` trials that may still overtake it."""
-    margin = _required_margins(trials)
     best = min(trials, key=lambda trial: trial.loss * margin[trial])
     lowest = sorted(trials, key=lambda trial: trial.loss)[:n_most]
     to_beat = best.loss * margin[best]

@@ -333,6 +333,9 @@ def test_two_candidates_stay_after_the_first_rung_and_the_better_one_after_the_s
         "two": 4,
         "three": 5,
     }
+    rungs = [(comparison.n_epochs, set(comparison.losses)) for comparison in choice.comparisons]
+    assert rungs == [(3, {"one", "two", "three"}), (4, {"two", "three"}), (5, {"three"})]
+    assert choice.comparisons[0].losses["three"] == choice.losses[3]  # not that after 5 epochs
 
 
 def test_a_candidate_that_would_stay_behind_with_its_last_improvement_again_is_stopped():
@@ -454,7 +457,7 @@ def test_where_the_teacher_is_wrong_the_network_is_the_one_of_the_labels_bit_for
     (message,) = [str(w.message) for w in caught if w.category is WeakTeacherWarning]
     assert message.endswith("more rows for it to label (X_unlabeled).")
     of_teacher, of_labels = map(float, re.findall(r"\d+\.?\d*(?:e[+-]\d+)?", message))
-    assert of_labels == pytest.approx(losses["labels"], rel=1e-3)
+    assert of_labels == pytest.approx(taught.held_out_losses_[taught.n_iter_], rel=1e-3)
     assert of_teacher > of_labels
 
 
