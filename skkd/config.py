@@ -8,7 +8,7 @@ import inspect
 import numbers
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from itertools import pairwise
 from typing import Any, Self
 
@@ -93,6 +93,7 @@ class Config:
     device: str = "cpu"
     dtype: str = "float32"
     n_threads: int | None = None
+    n_jobs: int | None = None
     random_state: Any = None
     #: The values of the parameters ``module__*``, by their names without the prefix.
     module_options: Mapping[str, Any] = field(default_factory=dict)
@@ -149,6 +150,10 @@ class Config:
         """Whether the network is the built-in one with at most 64 units in each hidden layer."""
         return self.module is None and max(self.layer_sizes, default=0) <= NARROW
 
+    def without_teacher(self) -> Self:
+        """Return a copy without the teacher, if there is one."""
+        return self
+
 
 @dataclass(frozen=True)
 class DistilledConfig(Config):
@@ -178,6 +183,9 @@ class DistilledConfig(Config):
         super().check()
         _check_teaching(self)
         _check_augment(self)
+
+    def without_teacher(self) -> Self:
+        return replace(self, teacher=None, memory=None)
 
     @property
     def asks_out_of_sample(self) -> bool:
@@ -408,6 +416,10 @@ def _check_runtime(config: Config) -> None:
         if config.n_threads > most:  # more threads are no faster, and very many crash the process
             allowed = f"at most {most}, the logical cores of this machine, or None"
             refuse("n_threads", config.n_threads, allowed)
+    if config.n_jobs is not None:
+        check_integer("n_jobs", config.n_jobs)
+        if config.n_jobs == 0:
+            refuse("n_jobs", 0, "a number of processes, -1 for one per core, or None")
 
 
 def _check_teaching(config: "DistilledConfig") -> None:

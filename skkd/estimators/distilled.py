@@ -237,6 +237,9 @@ class DistilledClassifier(NeuralClassifier):
     n_threads : int, default=None
         torch's threads in `fit`, at most the logical cores of the machine. More than one slows
         small networks down.
+    n_jobs : int, default=None
+        Number of processes in which candidates, encodings and folds of the selection are trained
+        side by side, with the same result. None is 1. The teacher is called in this process.
     random_state : int, RandomState or None, default=None
         Seed of the fit; with `fit_teacher` also of the teacher. Fitted teachers are
         remembered only if it is an int.
@@ -379,6 +382,7 @@ class DistilledClassifier(NeuralClassifier):
         device="cpu",
         dtype="float32",
         n_threads=None,
+        n_jobs=None,
         random_state=None,
         **module__and_optimizer__,
     ):
@@ -419,6 +423,7 @@ class DistilledClassifier(NeuralClassifier):
             device=device,
             dtype=dtype,
             n_threads=n_threads,
+            n_jobs=n_jobs,
             random_state=random_state,
             **module__and_optimizer__,
         )

@@ -188,6 +188,12 @@ class NeuralClassifier(PredictionMixin, ClassifierMixin, BaseNeuralEstimator):
         for very large ones. Two threads are up to twice as fast for large batches on idle
         cores. Small networks get slower: with other work on one of two cores, three layers of
         256 units took 5 times as long (batches of 200), one layer of 64 units 6 to 17 times.
+    n_jobs : int, default=None
+        Number of processes in which the networks of the selection are trained side by side:
+        encodings, folds and, of a DistilledClassifier, candidates. The result is the same, bit
+        for bit. None is 1, unless joblib.parallel_config sets another number; -1 is one process
+        for each core. Starting the processes takes a few seconds, so it pays for fits that are
+        longer than that. In a search set its own `n_jobs` instead.
     random_state : int, RandomState or None, default=None
         Seed of weights, shuffling, dropout and split. An int leaves all global generators
         untouched.
@@ -326,6 +332,7 @@ class NeuralClassifier(PredictionMixin, ClassifierMixin, BaseNeuralEstimator):
         device="cpu",
         dtype="float32",
         n_threads=None,
+        n_jobs=None,
         random_state=None,
         **module__and_optimizer__,
     ):
@@ -365,6 +372,7 @@ class NeuralClassifier(PredictionMixin, ClassifierMixin, BaseNeuralEstimator):
         self.device = device
         self.dtype = dtype
         self.n_threads = n_threads
+        self.n_jobs = n_jobs
         self.random_state = random_state
         set_options(self, module__and_optimizer__)
 

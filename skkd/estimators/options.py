@@ -24,7 +24,6 @@ OTHER_NAMES: dict[str, str] = {
     "epsilon": "optimizer__eps",
     "lr": "learning_rate",
     "epochs": "max_epochs",
-    "n_jobs": "n_threads",
     "T": "temperature",
 }
 

@@ -3,6 +3,7 @@
 A candidate is something that a network learns from, such as the labels or a teacher.
 """
 
+import copy
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -170,6 +171,23 @@ class FoldTrainer:
             on_epoch=on_epoch,
         )
 
+    def for_another_process(self, encoding: PiecewiseLinear | None) -> "FoldTrainer":
+        """A copy that trains with one encoding, and has no teacher and no progress bar.
+
+        Parameters
+        ----------
+        encoding : PiecewiseLinear or None
+
+        Returns
+        -------
+        FoldTrainer
+        """
+        copied = copy.copy(self)
+        copied.config = self.config.without_teacher()
+        copied.preprocessors = {encoding: self.preprocessors[encoding]}
+        copied.candidates, copied.transfer_rows, copied.bar = {}, {}, None
+        return copied
+
     def _with_bar(
         self,
         bar: ProgressBar,
@@ -178,11 +196,29 @@ class FoldTrainer:
         on_epoch: Callable | None,
     ) -> Callable:
         """Return a function to call after each epoch: it updates the bar and calls `on_epoch`."""
-        inputs = f", {encoding or 'plain numbers'}" if len(self.preprocessors) > 1 else ""
-        title = f"trying {candidate.name}{inputs}{self.where}"
+        title = self._title(candidate, encoding)
 
         def update(record: dict, result: Callable) -> bool:
             bar.on_epoch_end(record, title)
             return on_epoch is not None and on_epoch(record, result)
 
         return update
+
+    def show(
+        self, candidate: Candidate, encoding: PiecewiseLinear | None, records: list[dict]
+    ) -> None:
+        """Show epochs in the bar, if there is one, that another process has trained.
+
+        Parameters
+        ----------
+        candidate : Candidate
+        encoding : PiecewiseLinear or None
+        records : list of dict
+            The entries of the history.
+        """
+        for record in records if self.bar else ():
+            self.bar.on_epoch_end(record, self._title(candidate, encoding))
+
+    def _title(self, candidate: Candidate, encoding: PiecewiseLinear | None) -> str:
+        inputs = f", {encoding or 'plain numbers'}" if len(self.preprocessors) > 1 else ""
+        return f"trying {candidate.name}{inputs}{self.where}"

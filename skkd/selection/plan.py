@@ -185,7 +185,7 @@ def _select(
         ]
         encodings = _with_different_inputs(trainers[0].preprocessors)
         choices = Choices(candidates, encodings, choices.lengths)
-        choice = choose(choices, trainers, is_seen and len(folds) > 1)
+        choice = choose(choices, trainers, is_seen and len(folds) > 1, config.n_jobs)
         if bar is not None:
             bar.show(_summary(choice), losses_of_all(choice.comparisons))
     if choice.learned_nothing:

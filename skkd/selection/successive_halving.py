@@ -27,8 +27,9 @@ clearly better, because it makes the network larger: its loss must be lower by m
 times the standard error of the difference. All candidates then use the best encoding.
 """
 
+import copy
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,7 @@ from skkd.preprocessing.encodings import PiecewiseLinear
 from skkd.selection.comparisons import Comparison
 from skkd.selection.epochs import EpochChoice, is_worse
 from skkd.selection.folds import FoldTrainer
+from skkd.selection.side_by_side import go_on_until
 from skkd.supervision import Candidate
 
 __all__ = ["Choices", "Trial", "choose"]
@@ -45,6 +47,12 @@ __all__ = ["Choices", "Trial", "choose"]
 #: An encoding with more inputs must be better by this many standard errors. At the first rung,
 #: encodings that help small networks in the end are better by 1.8 or more, others by less than 1.
 CLEARLY = 1.5
+
+#: The attributes of a Trial that a training changes, apart from the results of its folds.
+CHANGED_BY_TRAINING = (
+    *("row_losses", "predicted", "losses", "n_epochs", "temperature", "n_done", "is_over"),
+    *("start", "_latest"),
+)
 
 
 @dataclass(frozen=True)
@@ -85,10 +93,8 @@ class Training:
         self.dataset: Dataset | None = None
         self.result: Any = None
 
-    def go_on(self, n_epochs: int | None, on_epoch: Callable | None) -> None:
+    def go_on(self, n_epochs: int | None, on_epoch: Callable | None = None) -> None:
         """Train for `n_epochs` more epochs (None: `max_epochs`), and call `on_epoch` after each."""
-        if self.dataset is None:
-            self.dataset = self.fold.dataset(self.candidate.name)
         earlier = self.result
         after_epoch = None
         if on_epoch is not None:
@@ -96,12 +102,35 @@ class Training:
         result = self.fold.fit(
             self.candidate,
             self.encoding,
-            self.dataset,
+            self._prepared_dataset(),
             n_epochs,
             earlier,
             after_epoch,
         )
         self.result = result.preceded_by(earlier)
+
+    @property
+    def may_leave(self) -> bool:
+        """Whether another process can train: not if the teacher labels new rows in each epoch."""
+        return self._prepared_dataset().fresh_rows is None
+
+    def for_another_process(self) -> "Training":
+        """A copy that holds what the training needs, but no teacher and no progress bar."""
+        copied = copy.copy(self)
+        copied.candidate = replace(self.candidate, transfer_set=None)  # its rows are made already
+        copied.fold = self.fold.for_another_process(self.encoding)
+        return copied
+
+    def take_over(self, result: Any) -> None:
+        """Go on from the result of a copy that another process has trained."""
+        n_before = 0 if self.result is None else len(self.result.history)
+        self.result = result
+        self.fold.show(self.candidate, self.encoding, result.history[n_before:])
+
+    def _prepared_dataset(self) -> Dataset:
+        if self.dataset is None:
+            self.dataset = self.fold.dataset(self.candidate.name)
+        return self.dataset
 
 
 def _with_earlier_epochs(on_epoch: Callable, earlier: Any) -> Callable:
@@ -180,17 +209,54 @@ class Trial(EpochChoice):
         end : int or None
             None trains until early stopping or `max_epochs` ends the training.
         """
+        for part in self.parts_until(end):
+            if self.is_over:
+                break
+            if part is not None and len(self.trainings) == 1:
+                self._train_single_fold(part)
+            else:
+                for training in self.trainings:
+                    training.go_on(self.n_epochs_until(part))
+                self.judge_folds(part)
+
+    def n_epochs_until(self, part: int | None) -> int | None:
+        """The number of epochs to come until `part` epochs are done; None for None."""
+        return None if part is None else part - self.n_done
+
+    def parts_until(self, end: int | None) -> list[int | None]:
+        """List the numbers of epochs up to `end` at which the training is interrupted.
+
+        Parameters
+        ----------
+        end : int or None
+
+        Returns
+        -------
+        list of (int or None)
+            Empty if the training is over, or `end` is reached.
+        """
         parts = [end]
         # With several folds, all must reach a number of epochs before it can be judged.
         if len(self.trainings) > 1 and end is not None:
             parts = [length for length in self.lengths if length <= end]
-        for part in parts:
-            if not self.is_over and (part is None or self.n_done < part):
-                self._go_on_until(part)
+        return [p for p in parts if not self.is_over and (p is None or self.n_done < p)]
 
-    def _go_on_until(self, end: int | None) -> None:
+    def judge_folds(self, part: int | None) -> None:
+        """Judge the trainings when all folds have done the epochs of a part.
+
+        Parameters
+        ----------
+        part : int or None
+            The number of epochs that are done; None if early stopping has ended the trainings.
+        """
+        lengths = [len(training.result.history) for training in self.trainings]
+        self.n_done = round(np.mean(lengths)) if part is None else part
+        self.is_over = self._judge([training.result.network for training in self.trainings])
+        self.is_over |= part is None or part == self.lengths[-1]
+
+    def _train_single_fold(self, part: int) -> None:
+        """Train until `part` epochs are done; judge at each of `lengths`, and maybe stop there."""
         n_before = self.n_done
-        has_one_fold = end is not None and len(self.trainings) == 1
 
         def on_epoch(record: dict, result: Callable) -> bool:
             self.n_done = n_before + record["epoch"]
@@ -198,15 +264,41 @@ class Trial(EpochChoice):
                 self._judge_single_fold(result())
             return self.is_over
 
-        for training in self.trainings:
-            n_epochs = None if end is None else end - n_before
-            training.go_on(n_epochs, on_epoch if has_one_fold else None)
-        if not has_one_fold:
-            lengths = [len(training.result.history) for training in self.trainings]
-            self.n_done = round(np.mean(lengths)) if end is None else end
-        if not (has_one_fold and self.losses):  # else judged at each of `lengths` already
-            self.is_over = self._judge([training.result.network for training in self.trainings])
-        self.is_over |= end is None or end == self.lengths[-1]
+        (training,) = self.trainings
+        training.go_on(part - n_before, on_epoch)
+        if not self.losses:  # the training has ended before the first of `lengths`
+            self.is_over = self._judge([training.result.network])
+        self.is_over |= part == self.lengths[-1]
+
+    @property
+    def may_leave(self) -> bool:
+        """Whether another process can train."""
+        return all(training.may_leave for training in self.trainings)
+
+    def for_another_process(self) -> "Trial":
+        """A copy that holds what the training needs, but no teacher and no progress bar."""
+        copied = copy.copy(self)
+        copied.trainings = [training.for_another_process() for training in self.trainings]
+        copied.candidate = copied.trainings[0].candidate
+        return copied
+
+    def state(self) -> dict[str, Any]:
+        """What a training changes: the judgements, and the result of each fold."""
+        changed = {name: getattr(self, name) for name in CHANGED_BY_TRAINING}
+        return changed | {"results": [training.result for training in self.trainings]}
+
+    def take_over(self, state: dict[str, Any]) -> None:
+        """Go on from the state of a copy that another process has trained.
+
+        Parameters
+        ----------
+        state : dict
+            What :meth:`state` of the copy returned.
+        """
+        for training, result in zip(self.trainings, state["results"], strict=True):
+            training.take_over(result)
+        for name in CHANGED_BY_TRAINING:
+            setattr(self, name, state[name])
 
     @property
     def projected_loss(self) -> float:
@@ -246,7 +338,9 @@ class Trial(EpochChoice):
         return is_worse(theirs - ours, self.weights, errors=CLEARLY)
 
 
-def choose(choices: Choices, folds: list[FoldTrainer], is_seen: bool = False) -> Trial:
+def choose(
+    choices: Choices, folds: list[FoldTrainer], is_seen: bool = False, n_jobs: int | None = None
+) -> Trial:
     """Train the candidates on the folds, and select the best on the held-out rows.
 
     Parameters
@@ -256,6 +350,8 @@ def choose(choices: Choices, folds: list[FoldTrainer], is_seen: bool = False) ->
     is_seen : bool, default=False
         Whether the table is small and the teacher may have seen the held-out rows. If True, no
         candidate is trained for more epochs than are best for labels alone.
+    n_jobs : int or None, default=None
+        Number of processes that train candidates and folds side by side.
 
     Returns
     -------
@@ -266,25 +362,24 @@ def choose(choices: Choices, folds: list[FoldTrainer], is_seen: bool = False) ->
     rungs: list[int | None] = [*lengths[-3:]] or [None]
     first = min(candidates, key=lambda candidate: candidate.alpha)
     encoded = [Trial(first, e, lengths, folds) for e in choices.encodings]
-    leader = _best_encoded(encoded, rungs[0])
+    leader = _best_encoded(encoded, rungs[0], n_jobs)
     rest = [candidate for candidate in candidates if candidate is not first]
     running = [leader, *(Trial(one, leader.encoding, lengths, folds) for one in rest)]
     trials = {trial.candidate.name: trial for trial in running}
     # The teacher's soft labels of similar rows reveal some of the labels of held-out rows that it
     # has seen, and longer training exploits this.
     limits_length = is_seen and first.alpha == 0 and len(lengths) > 1
-    best, comparisons = _best_of(running, rungs, leader if limits_length else None)
+    best, comparisons = _best_of(running, rungs, leader if limits_length else None, n_jobs)
     best.trials, best.comparisons = trials, comparisons
     return best
 
 
-def _best_encoded(trials: list[Trial], rung: int | None) -> Trial:
+def _best_encoded(trials: list[Trial], rung: int | None, n_jobs: int | None) -> Trial:
     """Train all trials until `rung`, and return the one with the best encoding."""
     leader, *others = trials
     if others:  # else there is nothing to compare
-        leader.go_on_until(rung)
+        go_on_until(trials, rung, n_jobs)
     for trial in others:
-        trial.go_on_until(rung)
         loser = leader if trial.is_better_than(leader) else trial
         leader = trial if loser is leader else leader
         loser.release()
@@ -292,7 +387,10 @@ def _best_encoded(trials: list[Trial], rung: int | None) -> Trial:
 
 
 def _best_of(
-    running: list[Trial], rungs: Sequence[int | None], reference: Trial | None
+    running: list[Trial],
+    rungs: Sequence[int | None],
+    reference: Trial | None,
+    n_jobs: int | None,
 ) -> tuple[Trial, list[Comparison]]:
     """Run successive halving, and return the best trial and the comparison at each rung."""
     comparisons = []
@@ -302,10 +400,9 @@ def _best_of(
         # The reference is the trial of labels alone: no trial is trained for more epochs than are
         # best for it. It is trained even after it has lost.
         if reference is not None:
-            reference.go_on_until(rung)
+            go_on_until([reference], rung, n_jobs)
             rung = reference.n_epochs if reference.is_over else rung
-        for trial in running:
-            trial.go_on_until(rung)
+        go_on_until(running, rung, n_jobs)
         margin = _required_margins(running)
         comparisons.append(_comparison(running, margin))
         best, others = _best_and_hopeful(running, margin, n_rungs_to_come)

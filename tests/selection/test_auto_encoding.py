@@ -192,7 +192,7 @@ def test_an_encoding_without_more_inputs_is_not_tried(monkeypatch):
     class Compared(Exception):
         """It ends the fit: what is trained after it does not matter here."""
 
-    def recorded(choices, folds, is_seen):
+    def recorded(choices, folds, is_seen, n_jobs):
         raise Compared(len(choices.encodings))
 
     monkeypatch.setattr("skkd.selection.plan.choose", recorded)

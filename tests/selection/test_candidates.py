@@ -239,9 +239,9 @@ def recorded_choices(monkeypatch):
     """The arguments (choices, folds, is_seen) of later calls of `choose`."""
     recorded_calls = []
 
-    def recorded(choices, folds, is_seen):
+    def recorded(choices, folds, is_seen, n_jobs):
         recorded_calls.append((choices, folds, is_seen))
-        return choose(choices, folds, is_seen)
+        return choose(choices, folds, is_seen, n_jobs)
 
     monkeypatch.setattr("skkd.selection.plan.choose", recorded)
     return recorded_calls
@@ -422,7 +422,7 @@ def test_a_continued_training_equals_one_without_interruption(size, monkeypatch)
                 fits.append(fitted.network.state)
             one, other = fits
             differences[candidate.name] = max(np.abs(one[k] - other[k]).max() for k in one)
-        return choose(choices, folds, is_seen)
+        return choose(choices, folds, is_seen, n_jobs)
 
     monkeypatch.setattr("skkd.selection.plan.choose", compared)
     settings = SMALL | {"dropout": 0.2, "augment_size": size}

@@ -68,9 +68,9 @@ def compared(monkeypatch):
     """The arguments (choices, folds) of later calls of `choose`."""
     calls = []
 
-    def recorded(choices, folds, is_seen):
+    def recorded(choices, folds, is_seen, n_jobs):
         calls.append((choices, folds))
-        return choose(choices, folds, is_seen)
+        return choose(choices, folds, is_seen, n_jobs)
 
     monkeypatch.setattr("skkd.selection.plan.choose", recorded)
     return calls

@@ -570,9 +570,9 @@ def test_a_pass_is_of_as_many_steps_with_a_transfer_set_as_without():
 def test_held_out_rows_never_shape_synthetic_ones(settings, n_seen, monkeypatch):
     watched = []
 
-    def recorded(choices, folds, is_seen):
+    def recorded(choices, folds, is_seen, n_jobs):
         watched.extend(fold.held_out.index for fold in folds)
-        return choose(choices, folds, is_seen)
+        return choose(choices, folds, is_seen, n_jobs)
 
     monkeypatch.setattr(skkd.selection.plan, "choose", recorded)
     Records.seen = []

@@ -1,0 +1,101 @@
+"""Train candidates and folds side by side, in several processes.
+
+Each training has seeds of its own, so the results are the same as one after another, bit for bit.
+
+With one fold a whole trial goes to another process, because it is judged while it is trained. With
+several folds each training goes alone, and the trial is judged when all its folds are back.
+Teachers stay here: the rows of a transfer set are made before a training leaves.
+"""
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from joblib import Parallel, delayed, effective_n_jobs
+
+__all__ = ["go_on_until"]
+
+
+def go_on_until(trials: Sequence[Any], end: int | None, n_jobs: int | None = None) -> None:
+    """Train several trials until `end` epochs are done.
+
+    Parameters
+    ----------
+    trials : list of skkd.selection.successive_halving.Trial
+        They have the same folds.
+    end : int or None
+        See ``Trial.go_on_until``.
+    n_jobs : int or None, default=None
+        Number of processes; None and 1 train one after another, in this process.
+    """
+    n_folds = len(trials[0].trainings)
+    if min(effective_n_jobs(n_jobs), max(len(trials), n_folds)) == 1:
+        for trial in trials:
+            trial.go_on_until(end)
+        return
+    if n_folds == 1:
+        _advance_trials(trials, end, n_jobs)
+    else:
+        _advance_trainings(trials, end, n_jobs)
+
+
+def _advance_trials(trials: Sequence[Any], end: int | None, n_jobs: int | None) -> None:
+    going = [trial for trial in trials if trial.parts_until(end)]
+    leaving = [(trial.for_another_process(), end) for trial in going if trial.may_leave]
+    states = iter(_run(_state_at, leaving, n_jobs))
+    for trial in going:
+        if trial.may_leave:
+            trial.take_over(next(states))
+        else:
+            trial.go_on_until(end)
+
+
+def _advance_trainings(trials: Sequence[Any], end: int | None, n_jobs: int | None) -> None:
+    # Trials may stop in the middle, so each part is planned after the last one was judged.
+    for part in _parts_of_all(trials, end):
+        going = [trial for trial in trials if part in trial.parts_until(end)]
+        legs = [(one, trial.n_epochs_until(part)) for trial in going for one in trial.trainings]
+        leaving = [(one.for_another_process(), n) for one, n in legs if one.may_leave]
+        results = iter(_run(_result_after, leaving, n_jobs))
+        for training, n_epochs in legs:
+            if training.may_leave:
+                training.take_over(next(results))
+            else:
+                training.go_on(n_epochs)
+        for trial in going:
+            trial.judge_folds(part)
+
+
+def _parts_of_all(trials: Sequence[Any], end: int | None) -> list[int | None]:
+    parts = {part for trial in trials for part in trial.parts_until(end)}
+    return sorted(parts, key=lambda part: (part is None, part))
+
+
+def _state_at(trial: Any, end: int | None) -> dict[str, Any]:
+    trial.go_on_until(end)
+    return trial.state()
+
+
+def _result_after(training: Any, n_epochs: int | None) -> Any:
+    training.go_on(n_epochs)
+    return training.result
+
+
+def _run(function: Callable, tasks: list[tuple], n_jobs: int | None) -> list[Any]:
+    """Call a function once for each task, in `n_jobs` processes, and repeat its warnings here."""
+    # Arrays are copied to the processes: those that joblib maps into memory are read-only, of which
+    # torch warns.
+    parallel = Parallel(n_jobs=n_jobs, backend="loky", max_nbytes=None)
+    results = []
+    for result, caught in parallel(delayed(_recorded)(function, task) for task in tasks):
+        for message, category in caught:
+            warnings.warn(message, category, stacklevel=2)
+        results.append(result)
+    return results
+
+
+def _recorded(function: Callable, task: tuple) -> tuple[Any, list[tuple]]:
+    """Return the result of a function, and its warnings as pairs (message, category)."""
+    with warnings.catch_warnings(record=True, action="always") as caught:
+        result = function(*task)
+    return result, [(str(one.message), one.category) for one in caught]
