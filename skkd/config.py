@@ -174,6 +174,7 @@ class DistilledConfig(Config):
     calibrate_teacher: bool = False
     proba_floor: float = 1e-7
     fit_teacher: bool = False
+    assistant: Any = None
     on_class_mismatch: str = "raise"
     teacher_batch_size: int | None = None
     memory: Any = None
@@ -185,7 +186,7 @@ class DistilledConfig(Config):
         _check_augment(self)
 
     def without_teacher(self) -> Self:
-        return replace(self, teacher=None, memory=None)
+        return replace(self, teacher=None, assistant=None, memory=None)
 
     @property
     def asks_out_of_sample(self) -> bool:
@@ -430,6 +431,7 @@ def _check_teaching(config: "DistilledConfig") -> None:
     check_flag("calibrate_teacher", config.calibrate_teacher)
     check_number("proba_floor", config.proba_floor, low=0, high=1, low_open=True, high_open=True)
     check_flag("fit_teacher", config.fit_teacher)
+    _check_assistant(config)
     options = ("raise", "teacher", "intersect")
     check_option("on_class_mismatch", config.on_class_mismatch, options)
     if config.teacher_batch_size is not None:
@@ -437,6 +439,19 @@ def _check_teaching(config: "DistilledConfig") -> None:
     is_folder = isinstance(config.memory, (str, os.PathLike)) and config.memory != ""
     if not (config.memory is None or is_folder or hasattr(config.memory, "cache")):
         refuse("memory", config.memory, "a folder, a joblib.Memory or None")
+
+
+def _check_assistant(config: "DistilledConfig") -> None:
+    assistant, allowed = config.assistant, "'auto', a classifier with predict_proba, or None"
+    if assistant is None:
+        return
+    if not is_auto(assistant):
+        is_estimator = hasattr(assistant, "fit") and hasattr(assistant, "get_params")
+        if inspect.isclass(assistant) or not is_estimator:
+            refuse("assistant", assistant, allowed, TypeError)
+    if config.soft_labels == "out_of_bag":
+        allowed = "None together with soft_labels='out_of_bag', which only forests have"
+        refuse("assistant", assistant, allowed)
 
 
 def _check_or_auto(check: Callable, name: str, value: Any, allowed: str, **bounds: float) -> None:

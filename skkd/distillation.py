@@ -399,6 +399,9 @@ def _check_without_teacher(config: DistilledConfig, X_unlabeled: Any) -> None:
         refuse("soft_labels", config.soft_labels, "'auto' or 'in_sample' beside teacher_proba")
     if not (config.augment is None or is_auto(config.augment)):
         refuse("augment", config.augment, "'auto' or None together with teacher_proba")
+    if config.assistant is not None:
+        allowed = "None together with teacher_proba: it teaches beside a teacher"
+        refuse("assistant", config.assistant, allowed)
     if X_unlabeled is not None:
         raise ValueError(
             "X_unlabeled is labelled by the teacher, and teacher_proba replaces it: give one of "

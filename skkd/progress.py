@@ -2,12 +2,26 @@
 
 import os
 import threading
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from functools import cache, wraps
 from typing import Any
 
-__all__ = ["ProgressBar", "bar_class"]
+__all__ = ["ProgressBar", "bar_class", "titled"]
+
+#: Text in front of the titles of bars, see :func:`titled`.
+_prefix: ContextVar[str] = ContextVar("prefix", default="")
+
+
+@contextmanager
+def titled(prefix: str) -> Iterator[None]:
+    """Context in which the titles of all progress bars begin with `prefix`."""
+    token = _prefix.set(prefix)
+    try:
+        yield
+    finally:
+        _prefix.reset(token)
 
 
 @cache
@@ -86,6 +100,7 @@ class ProgressBar:
         self, n_epochs: int | None, verbose: int, title: str | None = None, n_before: int = 0
     ) -> None:
         total = None if n_epochs is None else n_before + n_epochs
+        title = _prefix.get().removesuffix(": ") if title is None else _prefix.get() + title
         self.bar = bar_class()(total=total, initial=n_before, unit="epoch", desc=title)
         self.verbose = verbose
         self.n_before = n_before
@@ -107,7 +122,7 @@ class ProgressBar:
     def show(self, title: str | None, metrics: Mapping[str, float]) -> None:
         """Show metrics behind the bar, and a title in front of it; None keeps the old title."""
         if title is not None:
-            self.bar.set_description_str(title, refresh=False)
+            self.bar.set_description_str(_prefix.get() + title, refresh=False)
         self.bar.set_postfix({k: f"{value:.4g}" for k, value in metrics.items()}, refresh=False)
 
     def close(self) -> None:

@@ -33,6 +33,9 @@ def _has_partial_fit(estimator: Any) -> bool:
     if estimator.fit_teacher:
         allowed = "False for partial_fit, which has too few rows to fit a teacher"
         refuse("fit_teacher", estimator.fit_teacher, allowed, AttributeError)
+    if estimator.assistant is not None:
+        allowed = "None for partial_fit, which has too few rows to fit an assistant"
+        refuse("assistant", estimator.assistant, allowed, AttributeError)
     if estimator.soft_labels in ("out_of_bag", "out_of_fold"):
         allowed = "'auto' or 'in_sample' for partial_fit, which gets only a part of the rows"
         refuse("soft_labels", estimator.soft_labels, allowed, AttributeError)
@@ -126,6 +129,13 @@ class DistilledClassifier(NeuralClassifier):
         `fit`, with the sample weights, but without `class_weight` (see there). If something
         is selected on held-out rows, one to three further clones are fitted without these.
         Random states of the teacher that are None are seeded from `random_state`.
+    assistant : None, "auto" or classifier, default=None
+        A classifier that is fitted to the labels in `fit`, and then teaches beside the teacher:
+        soft labels are the mean of both. It helps narrow students of a teacher that is no
+        network, such as a forest. "auto" is a :class:`NeuralClassifier` with its default layers. A
+        classifier that you give is cloned. A search fits an assistant only once for each set of
+        rows, if `random_state` is an integer. Not possible with `teacher_proba` and
+        ``soft_labels="out_of_bag"``.
     on_class_mismatch : {"raise", "teacher", "intersect"}, default="raise"
         What to do if the teacher and `y` have different classes:
 
@@ -275,9 +285,15 @@ class DistilledClassifier(NeuralClassifier):
         The temperature that the teacher's logits were divided by; 1 without
         `calibrate_teacher`.
     teacher_seconds_ : float
-        Seconds that fitting and calling the teacher took.
+        Seconds that fitting and calling the teacher took; with an assistant, also calling it.
+    assistant_ : classifier or None
+        The fitted assistant.
+    assistant_seconds_ : float
+        Seconds that fitting the assistant took; 0 if a search has fitted it before. With
+        `fit_teacher` they are part of `teacher_seconds_`.
     teacher_balanced_accuracy_ : float
-        Balanced accuracy of the teacher on the rows of `fit`, without `class_weight`.
+        Balanced accuracy of the teacher on the rows of `fit`, without `class_weight`. With an
+        assistant this is that of the mean of both, here and in `agreement_`.
     agreement_ : float or None
         The weighted share of held-out rows on which network and teacher predict the same class.
         The network is the selected candidate after the selected number of epochs, before the
@@ -343,6 +359,7 @@ class DistilledClassifier(NeuralClassifier):
         calibrate_teacher=False,
         proba_floor=1e-7,
         fit_teacher=False,
+        assistant=None,
         on_class_mismatch="raise",
         teacher_batch_size=None,
         memory=None,
@@ -438,6 +455,7 @@ class DistilledClassifier(NeuralClassifier):
         self.calibrate_teacher = calibrate_teacher
         self.proba_floor = proba_floor
         self.fit_teacher = fit_teacher
+        self.assistant = assistant
         self.on_class_mismatch = on_class_mismatch
         self.teacher_batch_size = teacher_batch_size
         self.memory = memory

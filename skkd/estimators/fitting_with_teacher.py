@@ -10,12 +10,14 @@ from skkd.data.dataset import Dataset
 from skkd.data.fit_data import FitData, unwrapped_rows
 from skkd.data.masks import fill_mask
 from skkd.distillation import TeacherSupervision, check_arguments_of_fit
+from skkd.estimators.assistant import split_from_teacher, with_assistant
 from skkd.estimators.fit_input import continues_last_fit, divide, read_all, read_part
 from skkd.estimators.fitting import fit_supervised, train_one_epoch
 from skkd.selection.comparisons import losses_of_all, reason_for
 from skkd.selection.plan import Plan
 from skkd.selection.successive_halving import Trial
 from skkd.teachers.agreement import WeakTeacherWarning
+from skkd.teachers.teacher import Clock
 
 __all__ = ["fit_taught", "fit_taught_in_part"]
 
@@ -44,6 +46,8 @@ def fit_taught(
     check_arguments_of_fit(config, teacher_proba, X_unlabeled)
     goes_on = continues_last_fit(estimator)
     given = read_all(estimator, X, y, sample_weight)
+    assistants_clock = Clock()
+    config = with_assistant(config, given, assistants_clock)
     supervision = TeacherSupervision(
         config,
         given,
@@ -56,6 +60,11 @@ def fit_taught(
         estimator, config, given, data, supervision, y=y, sample_weight=sample_weight
     )
     _publish_teacher(estimator, supervision)
+    if config.assistant is not None:
+        estimator.teacher_, estimator.assistant_ = split_from_teacher(
+            estimator.teacher, estimator.teacher_
+        )
+        estimator.assistant_seconds_ = assistants_clock.seconds
     _publish_candidate(estimator, plan, dataset)
     estimator.agreement_ = _agreement(estimator.network_, supervision, data, plan.choice)
 
@@ -98,6 +107,7 @@ def _publish_teacher(estimator: Any, supervision: TeacherSupervision) -> None:
     estimator.teacher_balanced_accuracy_ = supervision.balanced_accuracy
     estimator.teacher_temperature_ = supervision.temperature
     estimator.teacher_seconds_ = supervision.clock.seconds
+    estimator.assistant_, estimator.assistant_seconds_ = None, 0.0
 
 
 def _publish_candidate(estimator: Any, plan: Plan, dataset: Dataset) -> None:

@@ -216,7 +216,9 @@ class FoldTrainer:
         records : list of dict
             The entries of the history.
         """
-        for record in records if self.bar else ():
+        if self.bar is None:
+            return
+        for record in records:
             self.bar.on_epoch_end(record, self._title(candidate, encoding))
 
     def _title(self, candidate: Candidate, encoding: PiecewiseLinear | None) -> str:

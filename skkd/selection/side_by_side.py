@@ -85,7 +85,8 @@ def _run(function: Callable, tasks: list[tuple], n_jobs: int | None) -> list[Any
     """Call a function once for each task, in `n_jobs` processes, and repeat its warnings here."""
     # Arrays are copied to the processes: those that joblib maps into memory are read-only, of which
     # torch warns.
-    parallel = Parallel(n_jobs=n_jobs, backend="loky", max_nbytes=None)
+    n_jobs = min(effective_n_jobs(n_jobs), len(tasks))
+    parallel = Parallel(n_jobs=max(n_jobs, 1), backend="loky", max_nbytes=None)
     results = []
     for result, caught in parallel(delayed(_recorded)(function, task) for task in tasks):
         for message, category in caught:

@@ -122,6 +122,8 @@ PARAMETERS = [
     ("dtype", np.float64, ValueError, "one of 'float32', 'float64'"),
     ("n_threads", 0, ValueError, "an integer >= 1"),
     ("n_threads", -1, ValueError, "an integer >= 1"),
+    ("n_jobs", 0, ValueError, "-1 for one per core, or None"),
+    ("n_jobs", 1.5, TypeError, "an integer"),
     ("n_threads", 10**6, ValueError, "at most .*, the logical cores of this machine, or None"),
     ("optimizer__lr", 0.1, ValueError, "learning_rate instead"),
     ("optimizer__weight_decay", 0.1, ValueError, "weight_decay instead"),

@@ -411,7 +411,7 @@ def test_a_continued_training_equals_one_without_interruption(size, monkeypatch)
     """For each candidate: labels, a teacher, a transfer set (in parts, or fresh)."""
     differences = {}
 
-    def compared(choices, folds, is_seen):
+    def compared(choices, folds, is_seen, n_jobs):
         for candidate in choices.candidates:
             fits = []
             for legs in ([5], [2, 3]):
