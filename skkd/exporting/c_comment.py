@@ -66,5 +66,5 @@ def _inputs(schema: Schema) -> Iterator[str]:
 
 def _quoted(value: Any) -> str:
     """A value as JSON in ASCII, in which no comment begins or ends, and no trigraph is."""
-    text = json.dumps(value).replace("*/", "*\\/").replace("/*", "\\/*")
+    text = json.dumps(value).replace("*/", "*\\/").replace("/*", "/\\u002a")
     return text.replace("??/", "??\\/")
