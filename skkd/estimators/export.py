@@ -36,6 +36,7 @@ def export(
         Fitted. The teacher of a DistilledClassifier is not written.
     path : str or path-like
         The ending names the format: ``.onnx``, ``.npz``, ``.safetensors``, ``.c`` or ``.h``.
+        Beside C code, files of the same name that end in ``.h`` and ``.json`` are written, too.
     format : str, default=None
         The format, if `path` has another ending.
     X : array-like, sparse matrix or table of shape (n_rows, n_features), default=None

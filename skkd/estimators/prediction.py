@@ -182,6 +182,7 @@ class PredictionMixin:
         ----------
         path : str or path-like
             The ending names the format: ``.onnx``, ``.npz``, ``.safetensors``, ``.c`` or ``.h``.
+            Beside C code, files of the same name that end in ``.h`` and ``.json`` are written, too.
         format : str, default=None
             The format, if `path` has another ending.
         X : array-like, sparse matrix or table of shape (n_rows, n_features), default=None

@@ -161,5 +161,5 @@ def _compiled(command: list[str], folder: str) -> Any:
     except OSError as error:
         raise RuntimeError(
             f"what {command[0]} makes of the C code does not run here: {error}. Name another C "
-            "compiler in the environment variable CC."
+            "compiler in the environment variable CC, or another temporary folder in TMPDIR."
         ) from error

@@ -6,13 +6,16 @@ import os
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from exported_cases import CASES, classifier, fitted, numbers
+from sklearn.datasets import load_iris
 
 import skkd
+from skkd import NeuralClassifier
 from skkd.exporting import c, c_compiler
 from skkd.exporting.c_compiler import compiler, rows_of_c
 from skkd.exporting.formats import FORMATS
@@ -24,6 +27,8 @@ pytestmark = pytest.mark.skipif(
     not (os.environ.get("CC") or any(map(shutil.which, c_compiler.COMPILERS))),
     reason="there is no C compiler",
 )
+
+DOCS = Path(__file__).parents[2] / "docs" / "guide"
 
 STRICT = ("-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic", "-Wconversion", "-Wshadow")
 
@@ -130,6 +135,16 @@ def test_a_program_of_its_own_gets_what_the_classifier_predicts(tmp_path):
     label, *probabilities = printed.split()
     assert clf.classes_[int(label)] == clf.classes_[expected.argmax()]
     assert np.abs(np.array(probabilities, float) - expected).max() < 1e-5
+
+
+def test_the_program_in_the_docs_prints_the_class(tmp_path):
+    iris = load_iris()
+    clf = NeuralClassifier((8,), max_epochs=20, random_state=0)
+    clf.fit(iris.data, iris.target_names[iris.target]).export(tmp_path / "student.c")
+    compiled(tmp_path, *STRICT, DOCS / "main.c", f"-I{tmp_path}", "student.c", "-o", "main", "-lm")
+    printed = subprocess.run([tmp_path / "main"], capture_output=True, text=True, check=True).stdout
+    row = [[5.9, 3.0, 4.2, 1.5]]
+    assert printed == f"{clf.predict(row)[0]}: {clf.predict_proba(row).max():.2f}\n"
 
 
 @pytest.mark.parametrize("case", ["mixed table", "heavy tails", "mish", "gelu"])
