@@ -14,7 +14,15 @@ ALLOWED = (
 )
 
 
-def export(model: Any, path: Any, *, format: str | None = None, X: Any = None, dtype="float32"):
+def export(
+    model: Any,
+    path: Any,
+    *,
+    format: str | None = None,
+    X: Any = None,
+    dtype="float32",
+    prefix: str | None = None,
+):
     """Write a fitted classifier to one file, preprocessing included.
 
     The bytes are run before they are written, and compared with the classifier: probabilities
@@ -27,14 +35,18 @@ def export(model: Any, path: Any, *, format: str | None = None, X: Any = None, d
     model : NeuralClassifier, DistilledClassifier or skkd.inference.network.Network
         Fitted. The teacher of a DistilledClassifier is not written.
     path : str or path-like
-        The ending names the format: ``.onnx``, ``.npz`` or ``.safetensors``.
+        The ending names the format: ``.onnx``, ``.npz``, ``.safetensors``, ``.c`` or ``.h``.
+        Beside C code, files of the same name that end in ``.h`` and ``.json`` are written, too.
     format : str, default=None
         The format, if `path` has another ending.
     X : array-like, sparse matrix or table of shape (n_rows, n_features), default=None
         Rows to compare on. None draws rows with usual numbers, extremes, missing values, known
         and unknown categories.
     dtype : {"float32", "float64"}, default="float32"
-        The dtype of the weights; in ONNX also that of the input and of all arithmetic.
+        The dtype of the weights; in ONNX and C also that of the input and of all arithmetic.
+    prefix : str, default=None
+        Only for ``.c`` and ``.h``: the beginning of all names in the code. None stands for
+        ``skkd_``. Two classifiers in one program need two prefixes.
 
     Returns
     -------
@@ -50,6 +62,10 @@ def export(model: Any, path: Any, *, format: str | None = None, X: Any = None, d
     ValueError
         If the classifier cannot be exported to the format. The message names the reason;
         ``model.exports_to(dtype="float32")`` lists it for all formats.
+    RuntimeError
+        For ``.c`` and ``.h``, if there is no C compiler to check the file with.
+    OSError
+        If the file cannot be written. Then an existing file stays as it is.
     ImportError
         If a library is missing: ``pip install 'skkd[export]'``.
 
@@ -68,7 +84,7 @@ def export(model: Any, path: Any, *, format: str | None = None, X: Any = None, d
     from skkd.exporting.write import export_network
 
     network = fitted_network(model)
-    return export_network(network, path, format=format, X=X, dtype=dtype)
+    return export_network(network, path, format=format, X=X, dtype=dtype, prefix=prefix)
 
 
 def fitted_network(model: Any) -> Any:

@@ -172,7 +172,7 @@ class PredictionMixin:
             None if names is None else tuple(names.tolist()),
         )
 
-    def export(self, path, *, format=None, X=None, dtype="float32"):
+    def export(self, path, *, format=None, X=None, dtype="float32", prefix=None):
         """Write the fitted network to one file, preprocessing included.
 
         The bytes are run before they are written, and compared with this classifier: see
@@ -181,13 +181,17 @@ class PredictionMixin:
         Parameters
         ----------
         path : str or path-like
-            The ending names the format: ``.onnx``, ``.npz`` or ``.safetensors``.
+            The ending names the format: ``.onnx``, ``.npz``, ``.safetensors``, ``.c`` or ``.h``.
+            Beside C code, files of the same name that end in ``.h`` and ``.json`` are written, too.
         format : str, default=None
             The format, if `path` has another ending.
         X : array-like, sparse matrix or table of shape (n_rows, n_features), default=None
             Rows to compare on. None draws rows.
         dtype : {"float32", "float64"}, default="float32"
-            The dtype of the weights; in ONNX also that of the input and of all arithmetic.
+            The dtype of the weights; in ONNX and C also that of the input and of all arithmetic.
+        prefix : str, default=None
+            Only for ``.c`` and ``.h``: the beginning of all names in the code; None stands for
+            ``skkd_``.
 
         Returns
         -------
@@ -215,7 +219,7 @@ class PredictionMixin:
         """
         from skkd.estimators.export import export
 
-        return export(snapshot_of(self), path, format=format, X=X, dtype=dtype)
+        return export(snapshot_of(self), path, format=format, X=X, dtype=dtype, prefix=prefix)
 
     def to_mlp_classifier(self):
         """The fitted network as scikit-learn's own `MLPClassifier`, for compilers that take one.
@@ -273,7 +277,7 @@ class PredictionMixin:
         --------
         >>> from skkd import NeuralClassifier
         >>> NeuralClassifier().exports_to()
-        {'.onnx': None, '.npz': None, '.safetensors': None}
+        {'.onnx': None, '.npz': None, '.safetensors': None, '.c': None, '.h': None}
         """
         from skkd.estimators.export import fitted_network
         from skkd.exporting.formats import FORMATS

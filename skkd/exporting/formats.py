@@ -1,18 +1,20 @@
 """The formats by the endings of their files: how each is written and read."""
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from skkd.checks import refuse
-from skkd.exporting import npz, onnx, onnx_reader, safetensors
+from skkd.exporting import c, npz, onnx, onnx_reader, safetensors
+from skkd.exporting.c_compiler import compile_c
 from skkd.exporting.content import pack, unpack
 from skkd.exporting.runners import NetworkRunner, Runner
 from skkd.inference.network import Network
 
-__all__ = ["FORMATS", "Format", "path_of", "resolve_format"]
+__all__ = ["FORMATS", "Format", "format_of", "path_of", "resolve_format"]
 
 
 @dataclass(frozen=True)
@@ -23,15 +25,29 @@ class Format:
     ----------
     write : callable
         ``(network, dtype) -> bytes``.
-    read : callable
-        ``bytes -> Runner``. A damaged or foreign file may raise any error.
+    read : callable or None
+        ``bytes -> Runner``. A damaged or foreign file may raise any error. None: files of this
+        format are not loaded.
     obstacle : callable, default=None
         ``(network, dtype) -> str or None``: what keeps a network from this format.
+    beside : dict of str to callable, default={}
+        By ending: how each file is written that stands beside the file, as `write`.
+    run : callable, default=None
+        ``{ending: bytes} -> Runner``: runs the file and those beside it, if `read` is None.
     """
 
     write: Callable[[Network, str], bytes]
-    read: Callable[[bytes], Runner]
+    read: Callable[[bytes], Runner] | None
     obstacle: Callable[[Network, str], str | None] = lambda network, dtype: None
+    beside: Mapping[str, Callable[[Network, str], bytes]] = field(default_factory=dict)
+    run: Callable[[dict[str, bytes]], Runner] | None = None
+
+    def runner(self, files: dict[str, bytes]) -> Runner:
+        """Return what the files answer; the first is the file itself."""
+        if self.read is not None:
+            return self.read(next(iter(files.values())))
+        assert self.run is not None
+        return self.run(files)
 
 
 def _of_arrays(container: Any) -> Format:
@@ -46,11 +62,42 @@ def _of_arrays(container: Any) -> Format:
     return Format(write, read)
 
 
+def _of_c(ending: str, prefix: str) -> Format:
+    """C code: a file with a header beside it, or one header. Both have a schema beside them."""
+    beside = {".h": c.write_header} if ending == ".c" else {}
+    beside = {e: partial(f, prefix=prefix) for e, f in (beside | {".json": c.write_schema}).items()}
+    write = partial(c.write if ending == ".c" else c.write_header_only, prefix=prefix)
+    return Format(write, None, c.obstacle, beside=beside, run=compile_c)
+
+
 FORMATS: dict[str, Format] = {
     ".onnx": Format(onnx.write, onnx_reader.read, onnx.obstacle),
     ".npz": _of_arrays(npz),
     ".safetensors": _of_arrays(safetensors),
+    ".c": _of_c(".c", c.PREFIX),
+    ".h": _of_c(".h", c.PREFIX),
 }
+
+
+def format_of(ending: str, prefix: str | None = None) -> Format:
+    """Return the format of an ending.
+
+    Parameters
+    ----------
+    ending : str
+        A key of `FORMATS`.
+    prefix : str, default=None
+        The beginning of all names in C code.
+
+    Returns
+    -------
+    Format
+    """
+    if prefix is None:
+        return FORMATS[ending]
+    if ending not in (".c", ".h"):
+        refuse("prefix", prefix, f"None for {ending}: it is the beginning of names in .c and .h")
+    return _of_c(ending, c.checked_prefix(prefix))
 
 
 def path_of(path: Any) -> Path:

@@ -13,6 +13,9 @@ __all__ = ["load"]
 #: Larger files are refused before they are read.
 MOST_BYTES = 2**30
 
+#: Endings of files that are loaded.
+LOADED = [ending for ending, format in FORMATS.items() if format.read is not None]
+
 #: Endings of files that run code when they are loaded.
 PICKLES = (".pkl", ".pickle", ".joblib", ".pt", ".pth")
 
@@ -36,8 +39,8 @@ def load(path: Any, format: str | None = None) -> LoadedClassifier:
     ------
     ValueError
         If the file is damaged, was changed, is too large, or was not written by skkd in this
-        format; and for a pickle (``.pkl``, ``.joblib``), because loading a pickle can run any
-        code.
+        format; for a pickle (``.pkl``, ``.joblib``), because loading a pickle can run any code;
+        and for C code.
     ImportError
         If a library is missing that the format needs.
 
@@ -58,11 +61,17 @@ def load(path: Any, format: str | None = None) -> LoadedClassifier:
     if format is None and path.suffix.lower() in PICKLES:
         raise ValueError(
             f"{path} is a pickle, and is not loaded: loading a pickle can run any code. Load it "
-            "where it was written, and export the classifier to one of " + ", ".join(FORMATS) + "."
+            "where it was written, and export the classifier to one of " + ", ".join(LOADED) + "."
         )
     ending = resolve_format(path, format)
+    read = FORMATS[ending].read
+    if read is None:
+        raise ValueError(
+            f"{path} is not loaded: C code would have to be compiled and run, and nothing is run "
+            "that a file holds. Export the classifier to .npz, too, and load that file."
+        )
     try:
-        return LoadedClassifier(FORMATS[ending].read(_bytes_of(path)))
+        return LoadedClassifier(read(_bytes_of(path)))
     except (ImportError, OSError):
         raise
     except Exception as error:  # a damaged file may raise any error, also of the libraries

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from skkd.data.tables import Table, as_numbers
-from skkd.exporting.rows import one_of_no
+from skkd.data.tables import Table
+from skkd.exporting.rows import numbers_of, one_of_no
 from skkd.inference.schema import Feature, Schema
 from skkd.preprocessing.preprocessor import OneHot, categories_of
 
@@ -102,7 +102,7 @@ def feeds_of(schema: Schema, rows: Any, dtype: Any) -> list[np.ndarray]:
 
 def _column(feature: Feature, encoder: OneHot | None, rows: Any, j: int, dtype: Any) -> np.ndarray:
     if encoder is None:
-        return _numbers(feature, rows, j).astype(dtype)
+        return numbers_of(feature, rows, j).astype(dtype)
     values = categories_of(rows, j)
     known = encoder.codes(values)
     unknown = one_of_no(feature)
@@ -112,11 +112,3 @@ def _column(feature: Feature, encoder: OneHot | None, rows: Any, j: int, dtype: 
         for value, code in zip(values, known, strict=True)
     ]
     return np.array(filled, dtype=object if is_text(feature) else dtype)
-
-
-def _numbers(feature: Feature, rows: Any, j: int) -> np.ndarray:
-    values = rows.columns[j] if isinstance(rows, Table) else rows[:, j]
-    numbers = as_numbers(values) if values.dtype == object else values
-    if numbers is None:
-        raise ValueError(f"column {feature.name!r} held numbers in fit and holds others now.")
-    return numbers

@@ -4,12 +4,12 @@ from typing import Any
 
 import numpy as np
 
-from skkd.data.tables import Table, is_table, names_of
+from skkd.data.tables import Table, as_numbers, is_table, names_of
 from skkd.data.validation import RowReader
 from skkd.inference.schema import Feature, Schema
 from skkd.preprocessing.preprocessor import ColumnPreprocessor, Preprocessor, warn_of_unknown
 
-__all__ = ["draw_rows", "one_of_no", "read_rows"]
+__all__ = ["draw_rows", "numbers_of", "one_of_no", "read_rows"]
 
 #: The number of drawn rows.
 N_DRAWN = 256
@@ -167,3 +167,29 @@ def one_of_no(feature: Feature) -> str | float:
             text += "?"
         return text
     return float(next(n for n in range(2, len(categories) + 3) if n not in categories))
+
+
+def numbers_of(feature: Feature, rows: Any, j: int) -> np.ndarray:
+    """Return the numbers of a column; NaN stands for a missing one.
+
+    Parameters
+    ----------
+    feature : Feature
+    rows : ndarray or Table
+    j : int
+        The position of the column.
+
+    Returns
+    -------
+    ndarray of shape (n_rows,)
+
+    Raises
+    ------
+    ValueError
+        If the column holds something else.
+    """
+    values = rows.columns[j] if isinstance(rows, Table) else rows[:, j]
+    numbers = as_numbers(values) if values.dtype == object else values
+    if numbers is None:
+        raise ValueError(f"column {feature.name!r} held numbers in fit and holds others now.")
+    return numbers

@@ -4,7 +4,8 @@ from typing import Any
 
 from skkd.checks import check_option
 from skkd.exporting.atomic import write_atomically
-from skkd.exporting.formats import FORMATS, path_of, resolve_format
+from skkd.exporting.beside import places_of
+from skkd.exporting.formats import FORMATS, format_of, path_of, resolve_format
 from skkd.exporting.obstacles import obstacle_of_network
 from skkd.exporting.rows import draw_rows, read_rows
 from skkd.exporting.runners import NetworkRunner
@@ -15,7 +16,13 @@ __all__ = ["export_network", "obstacles"]
 
 
 def export_network(
-    network: Network, path: Any, *, format: str | None = None, X: Any = None, dtype: str = "float32"
+    network: Network,
+    path: Any,
+    *,
+    format: str | None = None,
+    X: Any = None,
+    dtype: str = "float32",
+    prefix: str | None = None,
 ) -> float:
     """Write a fitted network to a file, if the file answers like the network.
 
@@ -28,6 +35,8 @@ def export_network(
     X : array-like, sparse matrix or table, default=None
         Rows to compare on; None draws rows.
     dtype : {"float32", "float64"}, default="float32"
+    prefix : str, default=None
+        The beginning of all names in C code.
 
     Returns
     -------
@@ -37,17 +46,23 @@ def export_network(
     path = path_of(path)
     ending = resolve_format(path, format)
     check_option("dtype", dtype, TOLERANCES)
+    kind = format_of(ending, prefix)
     reason = _obstacle(network, ending, dtype)
     if reason is not None:
         raise ValueError(f"this classifier cannot be exported to {ending}: {reason}.")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"there is no folder {str(path.parent)!r}.")
+    places = places_of(path, kind.beside)
     schema = network.schema
     rows = draw_rows(network.preprocessor, schema)
     if X is not None:
         rows = read_rows(schema, X, "export")
-    data = FORMATS[ending].write(network, dtype)
-    largest = verify(NetworkRunner(network, schema), FORMATS[ending].read(data), rows, dtype)
+    data = kind.write(network, dtype)
+    beside = {end: write(network, dtype) for end, write in kind.beside.items()}
+    runner = kind.runner({ending: data} | beside)
+    largest = verify(NetworkRunner(network, schema), runner, rows, dtype)
+    for end, content in beside.items():
+        write_atomically(places[end], content)
     write_atomically(path, data)
     return largest
 

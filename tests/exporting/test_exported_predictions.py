@@ -33,6 +33,9 @@ from skkd.exporting.verify import TOLERANCES
 
 FORMATS = (".onnx", ".npz", ".safetensors")
 
+#: Also those whose files are not loaded: their predictions are in test_c.py.
+ALL_FORMATS = (*FORMATS, ".c", ".h")
+
 
 @pytest.mark.parametrize("dtype", TOLERANCES)
 @pytest.mark.parametrize("ending", FORMATS)
@@ -277,7 +280,7 @@ def of_intervals():
     return NeuralClassifier((4,), max_epochs=1).fit(X, np.arange(40) % 2)
 
 
-@pytest.mark.parametrize("ending", FORMATS)
+@pytest.mark.parametrize("ending", ALL_FORMATS)
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
@@ -298,7 +301,7 @@ def test_the_parameters_show_before_fit_what_cannot_be_exported():
     assert set(NeuralClassifier().exports_to().values()) == {None}
     assert "module" in NeuralClassifier(module=Module).exports_to()[".npz"]
     assert "transformer" in NeuralClassifier(preprocessor=StandardScaler()).exports_to()[".onnx"]
-    assert tuple(NeuralClassifier().exports_to()) == FORMATS
+    assert tuple(NeuralClassifier().exports_to()) == ALL_FORMATS
 
 
 def of_infinity():
@@ -315,7 +318,7 @@ def of_infinite_class():
     return clf
 
 
-@pytest.mark.parametrize("ending", FORMATS)
+@pytest.mark.parametrize("ending", ALL_FORMATS)
 @pytest.mark.parametrize(
     ("make", "reason"),
     [

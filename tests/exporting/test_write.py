@@ -223,6 +223,6 @@ def test_a_folder_that_cannot_be_flushed_is_no_error(monkeypatch, tmp_path):
 def test_exporting_does_not_change_the_classifier(tmp_path):
     clf, X = fitted("mixed table")
     before = clf.predict_proba(X)
-    for ending in FORMATS:
+    for ending in (".onnx", ".npz", ".safetensors"):
         clf.export(tmp_path / f"clf{ending}")
     assert np.array_equal(clf.predict_proba(X), before)
