@@ -14,7 +14,16 @@ ALLOWED = (
 )
 
 
-def export(model: Any, path: Any, *, format: str | None = None, X: Any = None, dtype="float32"):
+def export(
+    model: Any,
+    path: Any,
+    *,
+    format: str | None = None,
+    X: Any = None,
+    dtype="float32",
+    zipmap=False,
+    metadata=None,
+):
     """Write a fitted classifier to one file, preprocessing included.
 
     The bytes are run before they are written, and compared with the classifier: probabilities
@@ -27,7 +36,7 @@ def export(model: Any, path: Any, *, format: str | None = None, X: Any = None, d
     model : NeuralClassifier, DistilledClassifier or skkd.inference.network.Network
         Fitted. The teacher of a DistilledClassifier is not written.
     path : str or path-like
-        The ending names the format: ``.onnx``, ``.npz`` or ``.safetensors``.
+        The ending names the format: ``.onnx``, ``.npz``, ``.safetensors`` or ``.skops``.
     format : str, default=None
         The format, if `path` has another ending.
     X : array-like, sparse matrix or table of shape (n_rows, n_features), default=None
@@ -35,6 +44,13 @@ def export(model: Any, path: Any, *, format: str | None = None, X: Any = None, d
         and unknown categories.
     dtype : {"float32", "float64"}, default="float32"
         The dtype of the weights; in ONNX also that of the input and of all arithmetic.
+    zipmap : bool, default=False
+        Only for ONNX in float32: whether the output `probabilities` is a sequence of maps, one
+        from class to probability for each row, instead of a tensor.
+    metadata : dict of str to plain value, default=None
+        Written into the file beside what `fit` has left there, such as the class of the teacher;
+        read back as ``skkd.load(path).metadata``. Give the date here if the file is to have one:
+        without it two exports of the same classifier are equal.
 
     Returns
     -------
@@ -46,7 +62,7 @@ def export(model: Any, path: Any, *, format: str | None = None, X: Any = None, d
     skkd.exporting.verify.VerificationError
         A ValueError, if the file would answer otherwise. It shows the first rows that differ.
     TypeError
-        If `model` is something else, or `path` is no path.
+        If `model` is something else, `path` is no path, or `metadata` no dict of plain values.
     ValueError
         If the classifier cannot be exported to the format. The message names the reason;
         ``model.exports_to(dtype="float32")`` lists it for all formats.
@@ -68,7 +84,8 @@ def export(model: Any, path: Any, *, format: str | None = None, X: Any = None, d
     from skkd.exporting.write import export_network
 
     network = fitted_network(model)
-    return export_network(network, path, format=format, X=X, dtype=dtype)
+    options = {"dtype": dtype, "zipmap": zipmap, "metadata": metadata}
+    return export_network(network, path, format=format, X=X, **options)
 
 
 def fitted_network(model: Any) -> Any:

@@ -12,6 +12,7 @@ from skkd.data.masks import fill_mask
 from skkd.distillation import TeacherSupervision, check_arguments_of_fit
 from skkd.estimators.fit_input import continues_last_fit, divide, read_all, read_part
 from skkd.estimators.fitting import fit_supervised, train_one_epoch
+from skkd.estimators.metadata import keep_metadata
 from skkd.selection.plan import Plan
 from skkd.selection.successive_halving import Trial
 from skkd.teachers.agreement import WeakTeacherWarning
@@ -57,6 +58,7 @@ def fit_taught(
     _publish_teacher(estimator, supervision)
     _publish_candidate(estimator, plan, dataset)
     estimator.agreement_ = _agreement(estimator.network_, supervision, data, plan.choice)
+    keep_metadata(estimator, plan)
 
 
 def fit_taught_in_part(
@@ -83,6 +85,7 @@ def fit_taught_in_part(
     estimator.candidate_ = "teacher" if estimator.alpha_ > 0 else "labels"
     estimator.candidate_losses_, estimator.n_transfer_rows_ = None, 0
     estimator.agreement_ = None
+    keep_metadata(estimator)
 
 
 def _alpha_of_last_fit(estimator: Any) -> float | None:

@@ -172,7 +172,9 @@ class PredictionMixin:
             None if names is None else tuple(names.tolist()),
         )
 
-    def export(self, path, *, format=None, X=None, dtype="float32"):
+    def export(
+        self, path, *, format=None, X=None, dtype="float32", zipmap=False, metadata=None
+    ):
         """Write the fitted network to one file, preprocessing included.
 
         The bytes are run before they are written, and compared with this classifier: see
@@ -181,13 +183,17 @@ class PredictionMixin:
         Parameters
         ----------
         path : str or path-like
-            The ending names the format: ``.onnx``, ``.npz`` or ``.safetensors``.
+            The ending names the format: ``.onnx``, ``.npz``, ``.safetensors`` or ``.skops``.
         format : str, default=None
             The format, if `path` has another ending.
         X : array-like, sparse matrix or table of shape (n_rows, n_features), default=None
             Rows to compare on. None draws rows.
         dtype : {"float32", "float64"}, default="float32"
             The dtype of the weights; in ONNX also that of the input and of all arithmetic.
+        zipmap : bool, default=False
+            Only for ONNX: whether `probabilities` is a sequence of maps, one for each row.
+        metadata : dict of str to plain value, default=None
+            Written into the file, and read back as ``skkd.load(path).metadata``.
 
         Returns
         -------
@@ -215,7 +221,8 @@ class PredictionMixin:
         """
         from skkd.estimators.export import export
 
-        return export(snapshot_of(self), path, format=format, X=X, dtype=dtype)
+        options = {"dtype": dtype, "zipmap": zipmap, "metadata": metadata}
+        return export(snapshot_of(self), path, format=format, X=X, **options)
 
     def to_mlp_classifier(self):
         """The fitted network as scikit-learn's own `MLPClassifier`, for compilers that take one.
@@ -273,7 +280,7 @@ class PredictionMixin:
         --------
         >>> from skkd import NeuralClassifier
         >>> NeuralClassifier().exports_to()
-        {'.onnx': None, '.npz': None, '.safetensors': None}
+        {'.onnx': None, '.npz': None, '.safetensors': None, '.skops': None}
         """
         from skkd.estimators.export import fitted_network
         from skkd.exporting.formats import FORMATS

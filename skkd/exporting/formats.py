@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from skkd.checks import refuse
-from skkd.exporting import npz, onnx, onnx_reader, safetensors
+from skkd.exporting import npz, onnx, onnx_reader, safetensors, skops
 from skkd.exporting.content import pack, unpack
 from skkd.exporting.runners import NetworkRunner, Runner
 from skkd.inference.network import Network
@@ -50,6 +50,7 @@ FORMATS: dict[str, Format] = {
     ".onnx": Format(onnx.write, onnx_reader.read, onnx.obstacle),
     ".npz": _of_arrays(npz),
     ".safetensors": _of_arrays(safetensors),
+    ".skops": _of_arrays(skops),
 }
 
 

@@ -34,6 +34,9 @@ ATTRIBUTES: dict[tuple[str, str], dict[str, tuple | None]] = {
     (ML, "LabelEncoder"): dict.fromkeys(("default_int64", "keys_strings", "values_int64s")),
 }
 
+#: The attributes of ZipMap, of which a node has one: the classes.
+KEYS_OF_MAPS = ("classlabels_int64s", "classlabels_strings")
+
 #: The types of attributes: a whole number, whole numbers, texts.
 ATTRIBUTE_TYPES = (2, 7, 8)
 
@@ -112,6 +115,9 @@ def _check_tensor(tensor: Any) -> None:
 
 def _check_node(node: Any) -> None:
     allowed = ATTRIBUTES.get((node.domain, node.op_type))
+    if (node.domain, node.op_type) == (ML, "ZipMap"):
+        allowed = {attribute.name: None for attribute in node.attribute[:1]}
+        allowed = allowed if set(allowed) <= set(KEYS_OF_MAPS) else None
     if allowed is None:
         raise ValueError(f"operator {node.op_type!r} of {node.domain!r} is none that skkd writes")
     names = sorted(attribute.name for attribute in node.attribute)
@@ -130,10 +136,15 @@ def _check_widths(graph: Any) -> None:
     widths = {given.name: _width_of_input(given) for given in graph.input}
     most = sum(widths.values()) + sum(map(math.prod, constants.values()))
     labels: set[str] = set()  # values of one dimension, which only the end of the graph has
+    maps: set[str] = set()
     for node in graph.node:
         name = node.output[0]
-        if name in widths or name in constants or name in labels:
+        if name in {**widths, **constants} or name in labels | maps:
             raise ValueError(f"the value {name!r} is computed twice")
+        if node.op_type == "ZipMap":
+            _check_maps(node, widths)
+            maps.add(name)
+            continue
         width = _width(node, widths, constants, labels)
         if width is None:
             labels.add(name)
@@ -142,9 +153,18 @@ def _check_widths(graph: Any) -> None:
             raise ValueError(f"a value has {width} columns, and the constants {most} numbers")
         widths[name] = width
     for output in graph.output:
+        if output.name in maps and output.type.WhichOneof("value") == "sequence_type":
+            continue
         shape = [dim.dim_value for dim in output.type.tensor_type.shape.dim]
         if shape != ([0] if output.name in labels else [0, widths.get(output.name)]):
             raise ValueError(f"the output {output.name!r} has shape {shape}")
+
+
+def _check_maps(node: Any, widths: dict) -> None:
+    keys = node.attribute[0] if node.attribute else None
+    n_keys = 0 if keys is None else len(keys.ints) + len(keys.strings)
+    if len(node.input) != 1 or n_keys == 0 or widths.get(node.input[0]) != n_keys:
+        raise ValueError("operator ZipMap has other classes than columns")
 
 
 def _width_of_input(given: Any) -> int:

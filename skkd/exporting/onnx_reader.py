@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 
 from skkd.exporting.content import VERSION, check_number_of_classes
+from skkd.exporting.metadata import metadata_from
 from skkd.exporting.onnx import digest_of
 from skkd.exporting.onnx_check import checked_model
 from skkd.exporting.onnx_inputs import OUTPUTS, feeds_of, has_text, input_names
 from skkd.exporting.onnx_session import OnnxSession
+from skkd.exporting.onnx_zipmap import from_maps, keys_of, labels_of
 from skkd.exporting.runners import Runner
 from skkd.inference.network import TINY
 from skkd.inference.schema import Schema
@@ -29,17 +31,22 @@ class OnnxRunner:
     ----------
     session : OnnxSession
     schema : Schema
+    metadata : dict
     """
 
     session: OnnxSession
     schema: Schema
+    metadata: dict[str, Any]
 
     def run(self, rows: Any) -> tuple[np.ndarray, np.ndarray]:
         """Return the label of each row, and the probabilities of the classes."""
         names = [given.name for given in self.session.inputs]
-        dtype = DTYPES[next(o.type for o in self.session.outputs if o.name == OUTPUTS[1])]
+        types = {o.name: o.type for o in self.session.outputs}
+        dtype = DTYPES.get(types[OUTPUTS[1]], np.float32)  # maps hold float32
         feeds = dict(zip(names, feeds_of(self.schema, rows, dtype), strict=True))
         label, answer = self.session.run(list(OUTPUTS), feeds)
+        if isinstance(answer, list):
+            answer = from_maps(answer, labels_of(self.schema.classes))
         label = np.asarray(label).astype(self.schema.classes.dtype)
         return label, _as_probabilities(answer, len(self.schema.classes))
 
@@ -71,13 +78,16 @@ def read(data: bytes) -> Runner:
     outputs = {output.name: output for output in model.graph.output}
     if set(outputs) != set(OUTPUTS):
         raise ValueError(f"the outputs are {sorted(outputs)}, not label and probabilities")
-    n_classes = outputs[OUTPUTS[1]].type.tensor_type.shape.dim[1].dim_value
-    check_number_of_classes(header["schema"], n_classes)
+    keys = keys_of(model.graph, OUTPUTS[1])
+    dims = outputs[OUTPUTS[1]].type.tensor_type.shape.dim
+    check_number_of_classes(header["schema"], len(keys or ()) or dims[1].dim_value)
     schema = Schema.from_dict(header["schema"])
+    if keys not in (None, labels_of(schema.classes)):
+        raise ValueError("the maps have other classes than the schema")
     _check_inputs(model.graph, schema)
     session = OnnxSession(data)
     session.open()
-    return OnnxRunner(session, schema)
+    return OnnxRunner(session, schema, metadata_from(header))
 
 
 def _check_inputs(graph: Any, schema: Schema) -> None:

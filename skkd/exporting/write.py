@@ -5,7 +5,9 @@ from typing import Any
 from skkd.checks import check_option
 from skkd.exporting.atomic import write_atomically
 from skkd.exporting.formats import FORMATS, path_of, resolve_format
+from skkd.exporting.metadata import with_metadata
 from skkd.exporting.obstacles import obstacle_of_network
+from skkd.exporting.onnx_zipmap import check_zipmap, with_zipmap
 from skkd.exporting.rows import draw_rows, read_rows
 from skkd.exporting.runners import NetworkRunner
 from skkd.exporting.verify import TOLERANCES, verify
@@ -15,7 +17,14 @@ __all__ = ["export_network", "obstacles"]
 
 
 def export_network(
-    network: Network, path: Any, *, format: str | None = None, X: Any = None, dtype: str = "float32"
+    network: Network,
+    path: Any,
+    *,
+    format: str | None = None,
+    X: Any = None,
+    dtype: str = "float32",
+    zipmap: Any = False,
+    metadata: Any = None,
 ) -> float:
     """Write a fitted network to a file, if the file answers like the network.
 
@@ -28,6 +37,10 @@ def export_network(
     X : array-like, sparse matrix or table, default=None
         Rows to compare on; None draws rows.
     dtype : {"float32", "float64"}, default="float32"
+    zipmap : bool, default=False
+        Whether the probabilities in an ONNX file are maps.
+    metadata : dict of str to plain value, default=None
+        Written beside that of the network.
 
     Returns
     -------
@@ -37,16 +50,19 @@ def export_network(
     path = path_of(path)
     ending = resolve_format(path, format)
     check_option("dtype", dtype, TOLERANCES)
+    check_zipmap(zipmap, ending, dtype)
     reason = _obstacle(network, ending, dtype)
     if reason is not None:
         raise ValueError(f"this classifier cannot be exported to {ending}: {reason}.")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"there is no folder {str(path.parent)!r}.")
+    network = with_metadata(network, metadata)
     schema = network.schema
     rows = draw_rows(network.preprocessor, schema)
     if X is not None:
         rows = read_rows(schema, X, "export")
     data = FORMATS[ending].write(network, dtype)
+    data = with_zipmap(data, schema.classes) if zipmap else data
     largest = verify(NetworkRunner(network, schema), FORMATS[ending].read(data), rows, dtype)
     write_atomically(path, data)
     return largest

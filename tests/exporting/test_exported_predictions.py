@@ -31,7 +31,7 @@ from skkd import NeuralClassifier
 from skkd.exporting.rows import draw_rows
 from skkd.exporting.verify import TOLERANCES
 
-FORMATS = (".onnx", ".npz", ".safetensors")
+FORMATS = (".onnx", ".npz", ".safetensors", ".skops")
 
 
 @pytest.mark.parametrize("dtype", TOLERANCES)

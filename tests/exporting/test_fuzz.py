@@ -79,7 +79,7 @@ def is_refused(path, data, X):
 
 
 @pytest.mark.parametrize("case", ["labels from 1", "mixed table"])
-@pytest.mark.parametrize("ending", [".onnx", ".npz", ".safetensors"])
+@pytest.mark.parametrize("ending", [".onnx", ".npz", ".safetensors", ".skops"])
 def test_changed_files_are_refused_or_answer(case, ending, tmp_path):
     path = tmp_path / f"clf{ending}"
     clf, X = fitted(case)

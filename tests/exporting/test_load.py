@@ -19,7 +19,7 @@ import skkd
 from skkd import DistilledClassifier, NeuralClassifier
 from skkd.exporting.libraries import library
 
-FORMATS = (".onnx", ".npz", ".safetensors")
+FORMATS = (".onnx", ".npz", ".safetensors", ".skops")
 
 
 @pytest.fixture(scope="module", params=FORMATS)
@@ -181,7 +181,10 @@ def test_classes_of_a_wider_dtype_than_their_labels(tmp_path):
 
 @pytest.mark.parametrize(
     ("ending", "name"),
-    [(".onnx", "onnx"), (".onnx", "onnxruntime"), (".safetensors", "safetensors")],
+    [
+        *((".onnx", "onnx"), (".onnx", "onnxruntime")),
+        *((".safetensors", "safetensors"), (".skops", "skops")),
+    ],
 )
 def test_a_missing_library_is_named_with_its_extra(ending, name, monkeypatch, tmp_path):
     clf, _ = fitted("labels from 1")
@@ -194,7 +197,7 @@ def test_a_missing_library_is_named_with_its_extra(ending, name, monkeypatch, tm
 
 
 def test_npz_needs_no_library(monkeypatch, tmp_path):
-    for name in ("onnx", "onnxruntime", "safetensors"):
+    for name in ("onnx", "onnxruntime", "safetensors", "skops"):
         monkeypatch.setitem(sys.modules, name, None)
     fitted("labels from 1")[0].export(tmp_path / "clf.npz")
     assert skkd.load(tmp_path / "clf.npz").n_features_in_ == 4

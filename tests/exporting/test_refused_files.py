@@ -20,7 +20,7 @@ from skkd.exporting import onnx as onnx_format
 from skkd.exporting import onnx_check
 from skkd.exporting.content import digest_of
 
-FORMATS = (".onnx", ".npz", ".safetensors")
+FORMATS = (".onnx", ".npz", ".safetensors", ".skops")
 
 
 @pytest.fixture(scope="module", params=FORMATS)
