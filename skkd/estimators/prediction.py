@@ -172,9 +172,7 @@ class PredictionMixin:
             None if names is None else tuple(names.tolist()),
         )
 
-    def export(
-        self, path, *, format=None, X=None, dtype="float32", zipmap=False, metadata=None
-    ):
+    def export(self, path, *, format=None, X=None, dtype="float32", zipmap=False, metadata=None):
         """Write the fitted network to one file, preprocessing included.
 
         The bytes are run before they are written, and compared with this classifier: see

@@ -1,4 +1,4 @@
-"""Checks of an ONNX model before ONNX Runtime gets it.
+"""Checks of an ONNX model of skkd before ONNX Runtime gets it.
 
 Only what :mod:`skkd.exporting.onnx` writes is allowed: its operators with their attributes, and
 constants that the file holds itself. No value may have more columns than the file has constants
@@ -11,7 +11,7 @@ from typing import Any
 from skkd.exporting.libraries import library
 from skkd.exporting.onnx_graph import ML, OPSET, OPSET_ML, PURPOSE
 
-__all__ = ["checked_model"]
+__all__ = ["check_form", "check_own", "is_of_skkd", "parsed_model"]
 
 #: The largest number of nodes. A column takes eight at most.
 MOST_NODES = 2**18
@@ -47,8 +47,8 @@ ITEM_SIZES = {1: 4, 7: 8, 9: 1, 11: 8}
 STRING = 8
 
 
-def checked_model(data: bytes) -> Any:
-    """Parse a model, and refuse one that skkd does not write.
+def parsed_model(data: bytes) -> Any:
+    """Parse a model.
 
     Parameters
     ----------
@@ -61,23 +61,67 @@ def checked_model(data: bytes) -> Any:
     Raises
     ------
     ValueError
-        The message has the reason.
+        If it is no model.
     """
     if data[4:8] == b"ORTM":
         raise ValueError("it is in ONNX Runtime's own format")
     onnx = library("onnx", PURPOSE)
     try:
-        model = onnx.load_model_from_string(data)
+        return onnx.load_model_from_string(data)
     except Exception as error:  # of protobuf, whose class differs between its versions
         raise ValueError(f"{type(error).__name__}: {error}") from error
+
+
+def is_of_skkd(model: Any) -> bool:
+    """Whether anything in a model names skkd: then it must be as skkd wrote it.
+
+    Parameters
+    ----------
+    model : onnx.ModelProto
+
+    Returns
+    -------
+    bool
+    """
+    names = [model.producer_name, model.graph.name, *(e.key for e in model.metadata_props)]
+    return any(name.partition(".")[0] == "skkd" for name in names)
+
+
+def check_own(model: Any) -> None:
+    """Refuse a model that names skkd, and that skkd does not write.
+
+    Parameters
+    ----------
+    model : onnx.ModelProto
+
+    Raises
+    ------
+    ValueError
+        The message has the reason.
+    """
     if not any(entry.key == "skkd.digest" for entry in model.metadata_props):
-        raise ValueError("skkd did not write it, and loads no ONNX files of other programs")
+        raise ValueError("it has no digest, so skkd did not write it as it is")
     _check_model(model)
+    check_form(model)
+
+
+def check_form(model: Any) -> None:
+    """Check a model by the rules of ONNX.
+
+    Parameters
+    ----------
+    model : onnx.ModelProto
+
+    Raises
+    ------
+    ValueError
+        The message has the first line of the error.
+    """
+    checker = library("onnx.checker", PURPOSE)
     try:
-        onnx.checker.check_model(model)
-    except (onnx.checker.ValidationError, RuntimeError) as error:
+        checker.check_model(model)
+    except (checker.ValidationError, RuntimeError) as error:
         raise ValueError(str(error).partition("\n")[0]) from error
-    return model
 
 
 def _check_model(model: Any) -> None:
