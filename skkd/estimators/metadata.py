@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy
 import sklearn
-import torch
 
 import skkd
 from skkd.inference.network import Network
@@ -41,6 +40,8 @@ def keep_metadata(estimator: Any, plan: Plan | None = None) -> None:
 
 def _versions() -> dict[str, str]:
     """The versions of the libraries that a fit depends on."""
+    import torch
+
     libraries = (("skkd", skkd), ("numpy", numpy), ("scikit-learn", sklearn), ("torch", torch))
     return {name: str(library.__version__) for name, library in libraries}
 

@@ -21,7 +21,7 @@ from skkd.exporting.runners import Runner
 from skkd.inference.schema import Feature, Schema
 from skkd.preprocessing.preprocessor import categories_of
 
-__all__ = ["ForeignRunner", "read_foreign"]
+__all__ = ["ForeignOnnxRunner", "read_foreign"]
 
 #: The names of the outputs.
 LABELS = ("label", "output_label")
@@ -37,7 +37,7 @@ FLOATS = (np.float32, np.float64)
 
 
 @dataclass(frozen=True, eq=False)
-class ForeignRunner:
+class ForeignOnnxRunner:
     """Predictions of an ONNX file of another program.
 
     Parameters
@@ -109,7 +109,7 @@ def read_foreign(model: Any, data: bytes) -> Runner:
     session = OnnxSession(_without_shapes(model))
     session.open()
     metadata = {entry.key: entry.value for entry in model.metadata_props}
-    return ForeignRunner(session, _schema(inputs, classes), metadata, inputs, outputs)
+    return ForeignOnnxRunner(session, _schema(inputs, classes), metadata, inputs, outputs)
 
 
 def _outputs(graph: Any) -> tuple[str, str]:

@@ -139,14 +139,14 @@ def test_missing_numbers_are_refused_if_the_classifier_takes_none(tmp_path):
             skkd.load(tmp_path / f"clf{ending}").predict(X * np.nan)
 
 
-def test_loading_and_predicting_import_no_torch(tmp_path):
+def test_loading_and_predicting_import_neither_torch_nor_skops(tmp_path):
     paths = [str(tmp_path / f"clf{ending}") for ending in FORMATS]
     for path in paths:
         fitted("labels from 1")[0].export(path)
     code = (
         "import sys, numpy as np, skkd\n"
         "for path in sys.argv[1:]: skkd.load(path).predict(np.ones((2, 4)))\n"
-        "assert not {'torch', 'skorch'} & set(sys.modules)"
+        "assert not {'torch', 'skorch', 'skops'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", code, *paths], check=True)
 
