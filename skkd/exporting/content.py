@@ -34,8 +34,8 @@ from skkd.preprocessing.heavy_tails import NormalScores
 from skkd.preprocessing.preprocessor import ColumnPreprocessor, PassThrough, Preprocessor
 
 __all__ = [
-    *("ARRAY_DTYPES", "VERSION", "check_number_of_classes", "digest_of", "header_of", "pack"),
-    *("repack", "unpack"),
+    *("ARRAY_DTYPES", "VERSION", "check_number_of_classes", "digest_of", "from_json"),
+    *("header_of", "pack", "repack", "unpack"),
 ]
 
 #: The version of the format. A file of a later version is refused.
@@ -43,6 +43,9 @@ VERSION = 1
 
 #: The dtypes of arrays in a file.
 ARRAY_DTYPES = ("float32", "float64", "int64")
+
+#: Longer JSON is refused: as Python values it takes many times its length.
+MOST_JSON = 2**23
 
 Arrays = dict[str, np.ndarray]
 
@@ -187,6 +190,27 @@ def check_number_of_classes(schema: dict[str, Any], n_outputs: int) -> None:
     n_classes = len(schema["classes"])
     if n_classes != n_outputs:
         raise ValueError(f"the layers have {n_outputs} outputs, and the schema {n_classes} classes")
+
+
+def from_json(text: str | bytes) -> Any:
+    """Return the values of JSON in a file.
+
+    Parameters
+    ----------
+    text : str or bytes
+
+    Returns
+    -------
+    object
+
+    Raises
+    ------
+    ValueError
+        If it is no JSON, or is longer than any header.
+    """
+    if len(text) > MOST_JSON:
+        raise ValueError(f"it has JSON of length {len(text)}, and at most {MOST_JSON} is read")
+    return json.loads(text)
 
 
 def digest_of(arrays: Arrays, header: dict[str, Any]) -> str:

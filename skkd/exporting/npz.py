@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from skkd.exporting.archive import array_of, members_of
-from skkd.exporting.content import Arrays
+from skkd.exporting.content import Arrays, from_json
 
 __all__ = ["read", "write"]
 
@@ -51,5 +51,5 @@ def read(data: bytes) -> tuple[Arrays, dict[str, Any]]:
     """
     members = members_of(data)
     arrays = {name.removesuffix(".npy"): array_of(member) for name, member in members.items()}
-    header = json.loads(arrays.pop("header").tobytes())
+    header = from_json(arrays.pop("header").tobytes())
     return arrays, header

@@ -1,12 +1,11 @@
 """Reading ``.onnx`` files: those of skkd here, others in :mod:`skkd.exporting.onnx_foreign`."""
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from skkd.exporting.content import VERSION, check_number_of_classes
+from skkd.exporting.content import VERSION, check_number_of_classes, from_json
 from skkd.exporting.metadata import metadata_from
 from skkd.exporting.onnx import digest_of
 from skkd.exporting.onnx_check import check_own, is_of_skkd, parsed_model
@@ -81,7 +80,7 @@ def read(data: bytes) -> Runner:
     properties = {entry.key: entry.value for entry in model.metadata_props}
     if properties["skkd.digest"] != digest_of(model):
         raise ValueError("the content does not match its digest: the file was changed")
-    header = json.loads(properties["skkd.header"])
+    header = from_json(properties["skkd.header"])
     if header["version"] != VERSION:
         raise ValueError(f"the format has version {header['version']!r}, this skkd reads {VERSION}")
     outputs = {output.name: output for output in model.graph.output}

@@ -11,7 +11,7 @@ import zipfile
 from typing import Any
 
 from skkd.exporting.archive import array_of, members_of
-from skkd.exporting.content import Arrays, unpack
+from skkd.exporting.content import Arrays, from_json, unpack
 from skkd.exporting.libraries import library
 from skkd.exporting.loaded import LoadedClassifier
 from skkd.exporting.runners import NetworkRunner
@@ -68,13 +68,13 @@ def read(data: bytes) -> tuple[Arrays, dict[str, Any]]:
     header : dict
     """
     members = members_of(data)
-    tree = json.loads(members.pop(TREE))
+    tree = from_json(members.pop(TREE))
     _check_types(tree)
     state = tree["content"]["content"]
     files = {name: node["file"] for name, node in state["arrays"]["content"].items()}
     if sorted(files.values()) != sorted(members):
         raise ValueError("the members are not those that the description names")
-    header = json.loads(json.loads(state["header"]["content"]))
+    header = from_json(from_json(state["header"]["content"]))
     return {name: array_of(members[file]) for name, file in files.items()}, header
 
 

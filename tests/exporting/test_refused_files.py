@@ -14,10 +14,10 @@ from exported_cases import fitted
 from onnx import TensorProto, helper, numpy_helper
 
 import skkd
+from skkd.exporting import content, onnx_check
 from skkd.exporting import load as load_module
 from skkd.exporting import npz as npz_format
 from skkd.exporting import onnx as onnx_format
-from skkd.exporting import onnx_check
 from skkd.exporting.content import digest_of
 
 FORMATS = (".onnx", ".npz", ".safetensors", ".skops")
@@ -115,6 +115,11 @@ def test_what_an_npz_file_must_not_hold(tmp_path):
     refused(path, npz(other=npy(np.zeros(3))), "header")
     refused(path, npz(header=npy(np.frombuffer(b"[" * 10**5, np.uint8))), "RecursionError")
     refused(path, npz(header=npy(np.frombuffer(b'{"format": "x"}', np.uint8))), "not that of")
+
+
+def test_json_that_is_too_long_is_refused(saved, tmp_path, monkeypatch):
+    monkeypatch.setattr(content, "MOST_JSON", 100)
+    refused(tmp_path / saved.name, saved.read_bytes(), "JSON of length .* at most 100 is read")
 
 
 def test_a_description_of_an_array_that_is_no_python_is_refused(tmp_path):
