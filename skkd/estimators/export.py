@@ -22,6 +22,8 @@ def export(
     X: Any = None,
     dtype="float32",
     prefix: str | None = None,
+    zipmap=False,
+    metadata=None,
 ):
     """Write a fitted classifier to one file, preprocessing included.
 
@@ -35,8 +37,9 @@ def export(
     model : NeuralClassifier, DistilledClassifier or skkd.inference.network.Network
         Fitted. The teacher of a DistilledClassifier is not written.
     path : str or path-like
-        The ending names the format: ``.onnx``, ``.npz``, ``.safetensors``, ``.c`` or ``.h``.
-        Beside C code, files of the same name that end in ``.h`` and ``.json`` are written, too.
+        The ending names the format: ``.onnx``, ``.npz``, ``.safetensors``, ``.skops``, ``.c`` or
+        ``.h``. Beside C code, files of the same name that end in ``.h`` and ``.json`` are written,
+        too.
     format : str, default=None
         The format, if `path` has another ending.
     X : array-like, sparse matrix or table of shape (n_rows, n_features), default=None
@@ -47,6 +50,13 @@ def export(
     prefix : str, default=None
         Only for ``.c`` and ``.h``: the beginning of all names in the code. None stands for
         ``skkd_``. Two classifiers in one program need two prefixes.
+    zipmap : bool, default=False
+        Only for ONNX in float32: whether the output `probabilities` is a sequence of maps, one
+        from class to probability for each row, instead of a tensor.
+    metadata : dict of str to plain value, default=None
+        Written into the file beside what `fit` has left there, such as the class of the teacher
+        and the date; read back as ``skkd.load(path).metadata``. It replaces entries of the same
+        name.
 
     Returns
     -------
@@ -58,7 +68,7 @@ def export(
     skkd.exporting.verify.VerificationError
         A ValueError, if the file would answer otherwise. It shows the first rows that differ.
     TypeError
-        If `model` is something else, or `path` is no path.
+        If `model` is something else, `path` is no path, or `metadata` no dict of plain values.
     ValueError
         If the classifier cannot be exported to the format. The message names the reason;
         ``model.exports_to(dtype="float32")`` lists it for all formats.
@@ -84,7 +94,8 @@ def export(
     from skkd.exporting.write import export_network
 
     network = fitted_network(model)
-    return export_network(network, path, format=format, X=X, dtype=dtype, prefix=prefix)
+    options = {"dtype": dtype, "prefix": prefix, "zipmap": zipmap, "metadata": metadata}
+    return export_network(network, path, format=format, X=X, **options)
 
 
 def fitted_network(model: Any) -> Any:

@@ -15,6 +15,7 @@ from skkd.data.dataset import Dataset
 from skkd.data.fit_data import FitData, FitInput
 from skkd.data.validation import COLUMN_ATTRIBUTES, RowReader
 from skkd.estimators.fit_input import continues_last_fit, divide, read_all, read_part
+from skkd.estimators.metadata import keep_metadata
 from skkd.estimators.sklearn_callbacks import EpochCallbacks, with_callbacks
 from skkd.inference.network import Network
 from skkd.selection.encodings import competing_encodings, preprocessor_for
@@ -41,7 +42,10 @@ def fit_labels(estimator: Any, X: Any, y: Any, sample_weight: Any, X_val: Any, y
     given = read_all(estimator, X, y, sample_weight)
     supervision = LabelSupervision(config, given)
     data = divide(estimator, config, given, supervision, X_val, y_val)
-    fit_supervised(estimator, config, given, data, supervision, y=y, sample_weight=sample_weight)
+    plan, _ = fit_supervised(
+        estimator, config, given, data, supervision, y=y, sample_weight=sample_weight
+    )
+    keep_metadata(estimator, plan)
 
 
 def fit_labels_in_part(estimator: Any, X: Any, y: Any, classes: Any, sample_weight: Any) -> None:
@@ -57,6 +61,7 @@ def fit_labels_in_part(estimator: Any, X: Any, y: Any, classes: Any, sample_weig
     config = Config.from_parameters(estimator.get_params(deep=False), in_parts=True)
     given = read_part(estimator, X, y, classes, sample_weight)
     train_one_epoch(estimator, config, given, LabelSupervision(config, given))
+    keep_metadata(estimator)
 
 
 @with_callbacks

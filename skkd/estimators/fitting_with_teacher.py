@@ -13,6 +13,7 @@ from skkd.distillation import TeacherSupervision, check_arguments_of_fit
 from skkd.estimators.assistant import split_from_teacher, with_assistant
 from skkd.estimators.fit_input import continues_last_fit, divide, read_all, read_part
 from skkd.estimators.fitting import fit_supervised, train_one_epoch
+from skkd.estimators.metadata import keep_metadata
 from skkd.selection.comparisons import losses_of_all, reason_for
 from skkd.selection.plan import Plan
 from skkd.selection.successive_halving import Trial
@@ -67,6 +68,7 @@ def fit_taught(
         estimator.assistant_seconds_ = assistants_clock.seconds
     _publish_candidate(estimator, plan, dataset)
     estimator.agreement_ = _agreement(estimator.network_, supervision, data, plan.choice)
+    keep_metadata(estimator, plan)
 
 
 def fit_taught_in_part(
@@ -94,6 +96,7 @@ def fit_taught_in_part(
     estimator.candidate_losses_, estimator.candidate_reason_ = None, None
     estimator.n_transfer_rows_ = 0
     estimator.agreement_ = None
+    keep_metadata(estimator)
 
 
 def _alpha_of_last_fit(estimator: Any) -> float | None:

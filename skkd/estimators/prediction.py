@@ -172,7 +172,17 @@ class PredictionMixin:
             None if names is None else tuple(names.tolist()),
         )
 
-    def export(self, path, *, format=None, X=None, dtype="float32", prefix=None):
+    def export(
+        self,
+        path,
+        *,
+        format=None,
+        X=None,
+        dtype="float32",
+        prefix=None,
+        zipmap=False,
+        metadata=None,
+    ):
         """Write the fitted network to one file, preprocessing included.
 
         The bytes are run before they are written, and compared with this classifier: see
@@ -181,8 +191,9 @@ class PredictionMixin:
         Parameters
         ----------
         path : str or path-like
-            The ending names the format: ``.onnx``, ``.npz``, ``.safetensors``, ``.c`` or ``.h``.
-            Beside C code, files of the same name that end in ``.h`` and ``.json`` are written, too.
+            The ending names the format: ``.onnx``, ``.npz``, ``.safetensors``, ``.skops``, ``.c``
+            or ``.h``. Beside C code, files of the same name that end in ``.h`` and ``.json`` are
+            written, too.
         format : str, default=None
             The format, if `path` has another ending.
         X : array-like, sparse matrix or table of shape (n_rows, n_features), default=None
@@ -192,6 +203,10 @@ class PredictionMixin:
         prefix : str, default=None
             Only for ``.c`` and ``.h``: the beginning of all names in the code; None stands for
             ``skkd_``.
+        zipmap : bool, default=False
+            Only for ONNX: whether `probabilities` is a sequence of maps, one for each row.
+        metadata : dict of str to plain value, default=None
+            Written into the file, and read back as ``skkd.load(path).metadata``.
 
         Returns
         -------
@@ -219,7 +234,8 @@ class PredictionMixin:
         """
         from skkd.estimators.export import export
 
-        return export(snapshot_of(self), path, format=format, X=X, dtype=dtype, prefix=prefix)
+        options = {"dtype": dtype, "prefix": prefix, "zipmap": zipmap, "metadata": metadata}
+        return export(snapshot_of(self), path, format=format, X=X, **options)
 
     def to_mlp_classifier(self):
         """The fitted network as scikit-learn's own `MLPClassifier`, for compilers that take one.
@@ -277,7 +293,7 @@ class PredictionMixin:
         --------
         >>> from skkd import NeuralClassifier
         >>> NeuralClassifier().exports_to()
-        {'.onnx': None, '.npz': None, '.safetensors': None, '.c': None, '.h': None}
+        {'.onnx': None, '.npz': None, '.safetensors': None, '.skops': None, '.c': None, '.h': None}
         """
         from skkd.estimators.export import fitted_network
         from skkd.exporting.formats import FORMATS

@@ -52,11 +52,13 @@ class CRunner:
         The function of the driver.
     schema : Schema
     dtype : {"float32", "float64"}
+    metadata : dict
     """
 
     run_rows: Any
     schema: Schema
     dtype: str
+    metadata: dict[str, Any]
 
     def run(self, rows: Any) -> tuple[np.ndarray, np.ndarray]:
         """Return the label of each row, and the probabilities of the classes."""
@@ -148,7 +150,8 @@ def compile_c(files: dict[str, bytes]) -> Runner:
         (Path(folder) / "driver.c").write_text(driver)
         sources = ["driver.c"] + ["model.c"] * (".c" in files)
         run_rows = _compiled([*command, *FLAGS, *sources, "-o", "model.so", "-lm"], folder)
-    return CRunner(run_rows, Schema.from_dict(described["schema"]), dtype)
+    schema = Schema.from_dict(described["schema"])
+    return CRunner(run_rows, schema, dtype, described["metadata"])
 
 
 def _compiled(command: list[str], folder: str) -> Any:

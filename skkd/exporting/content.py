@@ -13,7 +13,8 @@ scores<j>.values,      the normal scores of the numeric column at position j, if
 =====================  =====================================================================
 
 The header has the schema (:class:`skkd.inference.schema.Schema`), the activation, the steps of
-the preprocessing, and a digest of everything, by which a damaged file is recognised.
+the preprocessing, what is known about the training, and a digest of everything, by which a
+damaged file is recognised.
 
 Nothing in a file is executed. All values are checked before a network is made of them.
 """
@@ -25,6 +26,7 @@ from typing import Any
 import numpy as np
 
 from skkd.activations import ACTIVATIONS
+from skkd.exporting.metadata import metadata_from
 from skkd.inference.network import Network
 from skkd.inference.schema import Schema
 from skkd.preprocessing.encodings import Bins
@@ -32,8 +34,8 @@ from skkd.preprocessing.heavy_tails import NormalScores
 from skkd.preprocessing.preprocessor import ColumnPreprocessor, PassThrough, Preprocessor
 
 __all__ = [
-    *("ARRAY_DTYPES", "VERSION", "check_number_of_classes", "digest_of", "header_of", "pack"),
-    "unpack",
+    *("ARRAY_DTYPES", "VERSION", "check_number_of_classes", "digest_of", "from_json"),
+    *("header_of", "pack", "repack", "unpack"),
 ]
 
 #: The version of the format. A file of a later version is refused.
@@ -41,6 +43,9 @@ VERSION = 1
 
 #: The dtypes of arrays in a file.
 ARRAY_DTYPES = ("float32", "float64", "int64")
+
+#: Longer JSON is refused: as Python values it takes many times its length.
+MOST_JSON = 2**23
 
 Arrays = dict[str, np.ndarray]
 
@@ -76,8 +81,28 @@ def pack(network: Network, dtype: str) -> tuple[Arrays, dict[str, Any]]:
     return arrays, header
 
 
+def repack(network: Network, schema: Schema) -> tuple[Arrays, dict[str, Any]]:
+    """Return what :func:`unpack` returned as arrays and a header again, of the same values.
+
+    Parameters
+    ----------
+    network : Network
+    schema : Schema
+
+    Returns
+    -------
+    arrays : dict of str to ndarray
+    header : dict
+    """
+    dtype = next(iter(network.state.values())).dtype.name
+    arrays, header = pack(network, dtype)
+    header["schema"] = schema.to_dict()  # that of a rounded network has another dtype
+    header["digest"] = digest_of(arrays, header)
+    return arrays, header
+
+
 def header_of(network: Network) -> dict[str, Any]:
-    """Return what all formats say of a network: the format, versions, and the schema.
+    """Return what all formats say of a network: the format, versions, schema and metadata.
 
     Parameters
     ----------
@@ -94,6 +119,7 @@ def header_of(network: Network) -> dict[str, Any]:
         "version": VERSION,
         "skkd": __version__,
         "schema": network.schema.to_dict(),
+        "metadata": network.metadata or {},
     }
 
 
@@ -142,7 +168,7 @@ def unpack(arrays: Arrays, header: dict[str, Any]) -> tuple[Network, Schema]:
         "dropout": 0.0,
         "feature_scale": False,
     }
-    network = Network(preprocessor, architecture, state)
+    network = Network(preprocessor, architecture, state, metadata=metadata_from(header))
     return network.described(schema.classes, schema.names if schema.has_names else None), schema
 
 
@@ -164,6 +190,27 @@ def check_number_of_classes(schema: dict[str, Any], n_outputs: int) -> None:
     n_classes = len(schema["classes"])
     if n_classes != n_outputs:
         raise ValueError(f"the layers have {n_outputs} outputs, and the schema {n_classes} classes")
+
+
+def from_json(text: str | bytes) -> Any:
+    """Return the values of JSON in a file.
+
+    Parameters
+    ----------
+    text : str or bytes
+
+    Returns
+    -------
+    object
+
+    Raises
+    ------
+    ValueError
+        If it is no JSON, or is longer than any header.
+    """
+    if len(text) > MOST_JSON:
+        raise ValueError(f"it has JSON of length {len(text)}, and at most {MOST_JSON} is read")
+    return json.loads(text)
 
 
 def digest_of(arrays: Arrays, header: dict[str, Any]) -> str:

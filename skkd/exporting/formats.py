@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from skkd.checks import refuse
-from skkd.exporting import c, npz, onnx, onnx_reader, safetensors
+from skkd.exporting import c, npz, onnx, onnx_reader, safetensors, skops
 from skkd.exporting.c_compiler import compile_c
 from skkd.exporting.content import pack, unpack
 from skkd.exporting.runners import NetworkRunner, Runner
@@ -74,6 +74,7 @@ FORMATS: dict[str, Format] = {
     ".onnx": Format(onnx.write, onnx_reader.read, onnx.obstacle),
     ".npz": _of_arrays(npz),
     ".safetensors": _of_arrays(safetensors),
+    ".skops": _of_arrays(skops),
     ".c": _of_c(".c", c.PREFIX),
     ".h": _of_c(".h", c.PREFIX),
 }

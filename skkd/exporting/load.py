@@ -21,26 +21,30 @@ PICKLES = (".pkl", ".pickle", ".joblib", ".pt", ".pth")
 
 
 def load(path: Any, format: str | None = None) -> LoadedClassifier:
-    """Load a classifier from a file that :func:`skkd.export` wrote.
+    """Load a classifier from a file that :func:`skkd.export` wrote, or from an ONNX file.
+
+    ONNX files of other programs need the outputs `label` (or `output_label`) and `probabilities`
+    (or `output_probability`), as sklearn-onnx writes them: the probabilities as a tensor or as
+    maps. The file must name its classes, and consist of operators that are known to be harmless.
 
     Parameters
     ----------
     path : str or path-like
-    format : {"npz", "safetensors", "onnx"}, default=None
+    format : {"onnx", "npz", "safetensors", "skops"}, default=None
         The format of the file; None takes it from the ending of `path`.
 
     Returns
     -------
     LoadedClassifier
-        With `predict`, `predict_proba`, `classes_`, `n_features_in_`, `schema` and, if the rows
-        of ``fit`` had names, `feature_names_in_`.
+        With `predict`, `predict_proba`, `classes_`, `n_features_in_`, `schema`, `metadata` and,
+        if the columns have names, `feature_names_in_`.
 
     Raises
     ------
     ValueError
-        If the file is damaged, was changed, is too large, or was not written by skkd in this
-        format; for a pickle (``.pkl``, ``.joblib``), because loading a pickle can run any code;
-        and for C code.
+        If the file is damaged, was changed, is too large, or is no classifier in this format; for
+        a pickle (``.pkl``, ``.joblib``), because loading a pickle can run any code; and for C
+        code. A ``.skops`` file may hold what :func:`skkd.export` writes, and no other types.
     ImportError
         If a library is missing that the format needs.
 

@@ -1,12 +1,15 @@
 """The classifier that a file is loaded as."""
 
+import json
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 
+from skkd.exporting.content import repack, unpack
 from skkd.exporting.rows import read_rows
-from skkd.exporting.runners import Runner
+from skkd.exporting.runners import NetworkRunner, Runner
 
 __all__ = ["LoadedClassifier"]
 
@@ -30,6 +33,9 @@ class LoadedClassifier(ClassifierMixin, BaseEstimator):
         Only if the rows of ``fit`` had names.
     schema : skkd.inference.schema.Schema
         The columns, their categories, and the classes.
+    metadata : dict
+        What the file says about the training: the estimator, the class of the teacher, metrics
+        on held-out rows, and the argument `metadata` of :func:`skkd.export`.
 
     Examples
     --------
@@ -54,6 +60,11 @@ class LoadedClassifier(ClassifierMixin, BaseEstimator):
     def schema(self):
         """The columns, their categories, and the classes."""
         return self.runner.schema
+
+    @property
+    def metadata(self):
+        """What the file says about the training, by name: a new dict each time."""
+        return deepcopy(self.runner.metadata)
 
     @property
     def classes_(self):
@@ -121,6 +132,19 @@ class LoadedClassifier(ClassifierMixin, BaseEstimator):
 
     def _rows(self, X: Any) -> Any:
         return read_rows(self.schema, X, type(self).__name__)
+
+    def __getstate__(self):
+        """The header and the arrays, if the file held a network; skops writes them, too."""
+        if not isinstance(self.runner, NetworkRunner):
+            return super().__getstate__()
+        arrays, header = repack(self.runner.network, self.runner.schema)
+        return {"header": json.dumps(header), "arrays": arrays}
+
+    def __setstate__(self, state):
+        if "header" in state:
+            self.runner = NetworkRunner(*unpack(state["arrays"], json.loads(state["header"])))
+        else:
+            super().__setstate__(state)
 
     def __sklearn_is_fitted__(self):
         return True

@@ -213,6 +213,7 @@ def _add_metadata(
         "skkd.header": json.dumps(header),
         "skkd.classes": json.dumps(schema.classes.tolist()),
         "skkd.features": json.dumps(features),
+        "skkd.metadata": json.dumps(header["metadata"]),
     }
     graph.helper.set_model_props(model, metadata)
     model.metadata_props.add(key="skkd.digest", value=digest_of(model))

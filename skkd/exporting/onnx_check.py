@@ -1,4 +1,4 @@
-"""Checks of an ONNX model before ONNX Runtime gets it.
+"""Checks of an ONNX model of skkd before ONNX Runtime gets it.
 
 Only what :mod:`skkd.exporting.onnx` writes is allowed: its operators with their attributes, and
 constants that the file holds itself. No value may have more columns than the file has constants
@@ -11,7 +11,7 @@ from typing import Any
 from skkd.exporting.libraries import library
 from skkd.exporting.onnx_graph import ML, OPSET, OPSET_ML, PURPOSE
 
-__all__ = ["checked_model"]
+__all__ = ["check_form", "check_own", "is_of_skkd", "parsed_model"]
 
 #: The largest number of nodes. A column takes eight at most.
 MOST_NODES = 2**18
@@ -34,6 +34,9 @@ ATTRIBUTES: dict[tuple[str, str], dict[str, tuple | None]] = {
     (ML, "LabelEncoder"): dict.fromkeys(("default_int64", "keys_strings", "values_int64s")),
 }
 
+#: The attributes of ZipMap, of which a node has one: the classes.
+KEYS_OF_MAPS = ("classlabels_int64s", "classlabels_strings")
+
 #: The types of attributes: a whole number, whole numbers, texts.
 ATTRIBUTE_TYPES = (2, 7, 8)
 
@@ -44,8 +47,8 @@ ITEM_SIZES = {1: 4, 7: 8, 9: 1, 11: 8}
 STRING = 8
 
 
-def checked_model(data: bytes) -> Any:
-    """Parse a model, and refuse one that skkd does not write.
+def parsed_model(data: bytes) -> Any:
+    """Parse a model.
 
     Parameters
     ----------
@@ -58,23 +61,67 @@ def checked_model(data: bytes) -> Any:
     Raises
     ------
     ValueError
-        The message has the reason.
+        If it is no model.
     """
     if data[4:8] == b"ORTM":
         raise ValueError("it is in ONNX Runtime's own format")
     onnx = library("onnx", PURPOSE)
     try:
-        model = onnx.load_model_from_string(data)
+        return onnx.load_model_from_string(data)
     except Exception as error:  # of protobuf, whose class differs between its versions
         raise ValueError(f"{type(error).__name__}: {error}") from error
+
+
+def is_of_skkd(model: Any) -> bool:
+    """Whether anything in a model names skkd: then it must be as skkd wrote it.
+
+    Parameters
+    ----------
+    model : onnx.ModelProto
+
+    Returns
+    -------
+    bool
+    """
+    names = [model.producer_name, model.graph.name, *(e.key for e in model.metadata_props)]
+    return any(name.partition(".")[0] == "skkd" for name in names)
+
+
+def check_own(model: Any) -> None:
+    """Refuse a model that names skkd, and that skkd does not write.
+
+    Parameters
+    ----------
+    model : onnx.ModelProto
+
+    Raises
+    ------
+    ValueError
+        The message has the reason.
+    """
     if not any(entry.key == "skkd.digest" for entry in model.metadata_props):
-        raise ValueError("skkd did not write it, and loads no ONNX files of other programs")
+        raise ValueError("it has no digest, so skkd did not write it as it is")
     _check_model(model)
+    check_form(model)
+
+
+def check_form(model: Any) -> None:
+    """Check a model by the rules of ONNX.
+
+    Parameters
+    ----------
+    model : onnx.ModelProto
+
+    Raises
+    ------
+    ValueError
+        The message has the first line of the error.
+    """
+    checker = library("onnx.checker", PURPOSE)
     try:
-        onnx.checker.check_model(model)
-    except (onnx.checker.ValidationError, RuntimeError) as error:
+        checker.check_model(model)
+    except (checker.ValidationError, RuntimeError) as error:
         raise ValueError(str(error).partition("\n")[0]) from error
-    return model
 
 
 def _check_model(model: Any) -> None:
@@ -112,6 +159,9 @@ def _check_tensor(tensor: Any) -> None:
 
 def _check_node(node: Any) -> None:
     allowed = ATTRIBUTES.get((node.domain, node.op_type))
+    if (node.domain, node.op_type) == (ML, "ZipMap"):
+        allowed = {attribute.name: None for attribute in node.attribute[:1]}
+        allowed = allowed if set(allowed) <= set(KEYS_OF_MAPS) else None
     if allowed is None:
         raise ValueError(f"operator {node.op_type!r} of {node.domain!r} is none that skkd writes")
     names = sorted(attribute.name for attribute in node.attribute)
@@ -130,10 +180,15 @@ def _check_widths(graph: Any) -> None:
     widths = {given.name: _width_of_input(given) for given in graph.input}
     most = sum(widths.values()) + sum(map(math.prod, constants.values()))
     labels: set[str] = set()  # values of one dimension, which only the end of the graph has
+    maps: set[str] = set()
     for node in graph.node:
         name = node.output[0]
-        if name in widths or name in constants or name in labels:
+        if name in {**widths, **constants} or name in labels | maps:
             raise ValueError(f"the value {name!r} is computed twice")
+        if node.op_type == "ZipMap":
+            _check_maps(node, widths)
+            maps.add(name)
+            continue
         width = _width(node, widths, constants, labels)
         if width is None:
             labels.add(name)
@@ -142,9 +197,18 @@ def _check_widths(graph: Any) -> None:
             raise ValueError(f"a value has {width} columns, and the constants {most} numbers")
         widths[name] = width
     for output in graph.output:
+        if output.name in maps and output.type.WhichOneof("value") == "sequence_type":
+            continue
         shape = [dim.dim_value for dim in output.type.tensor_type.shape.dim]
         if shape != ([0] if output.name in labels else [0, widths.get(output.name)]):
             raise ValueError(f"the output {output.name!r} has shape {shape}")
+
+
+def _check_maps(node: Any, widths: dict) -> None:
+    keys = node.attribute[0] if node.attribute else None
+    n_keys = 0 if keys is None else len(keys.ints) + len(keys.strings)
+    if len(node.input) != 1 or n_keys == 0 or widths.get(node.input[0]) != n_keys:
+        raise ValueError("operator ZipMap has other classes than columns")
 
 
 def _width_of_input(given: Any) -> int:

@@ -21,13 +21,18 @@ from scipy import sparse
 
 from skkd.data.tables import Table
 from skkd.exporting.rows import numbers_of, one_of_no
+from skkd.inference.network import TINY
 from skkd.inference.schema import Feature, Schema
 from skkd.preprocessing.preprocessor import OneHot, categories_of
 
-__all__ = ["feeds_of", "has_text", "input_names", "is_text", "missing_text"]
+__all__ = [*("as_probabilities", "feeds_of", "has_text", "input_names", "is_text", "missing_text")]
 
 #: The names of the outputs.
 OUTPUTS = ("label", "probabilities")
+
+
+#: Sums of trees are negative by less than this where the probability is 0.
+ROUNDED = 1e-5
 
 
 def is_text(feature: Feature) -> bool:
@@ -112,3 +117,31 @@ def _column(feature: Feature, encoder: OneHot | None, rows: Any, j: int, dtype: 
         for value, code in zip(values, known, strict=True)
     ]
     return np.array(filled, dtype=object if is_text(feature) else dtype)
+
+
+def as_probabilities(answer: Any, n_classes: int) -> np.ndarray:
+    """Return what a file gives as probabilities whose rows sum to 1.
+
+    Parameters
+    ----------
+    answer : array-like
+    n_classes : int
+
+    Returns
+    -------
+    ndarray of shape (n_rows, n_classes), float64
+
+    Raises
+    ------
+    ValueError
+        If it is no table of `n_classes` columns, or holds no probabilities.
+    """
+    p = np.asarray(answer)
+    if p.ndim != 2 or p.shape[1] != n_classes or p.dtype.kind != "f":
+        raise ValueError(f"the file gives probabilities of shape {p.shape} for {n_classes} classes")
+    is_negative = (p < -ROUNDED).any()
+    p = np.maximum(p, 0, dtype=np.float64)
+    total = p.sum(axis=1, keepdims=True)
+    if not (np.abs(total - 1) < 1e-3).all() or is_negative:
+        raise ValueError("the file gives numbers that are no probabilities")
+    return np.maximum(p / total, TINY)

@@ -1,18 +1,25 @@
-"""Reading ``.onnx`` files that skkd wrote."""
+"""Reading ``.onnx`` files: those of skkd here, others in :mod:`skkd.exporting.onnx_foreign`."""
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from skkd.exporting.content import VERSION, check_number_of_classes
+from skkd.exporting.content import VERSION, check_number_of_classes, from_json
+from skkd.exporting.metadata import metadata_from
 from skkd.exporting.onnx import digest_of
-from skkd.exporting.onnx_check import checked_model
-from skkd.exporting.onnx_inputs import OUTPUTS, feeds_of, has_text, input_names
+from skkd.exporting.onnx_check import check_own, is_of_skkd, parsed_model
+from skkd.exporting.onnx_foreign import read_foreign
+from skkd.exporting.onnx_inputs import (
+    OUTPUTS,
+    as_probabilities,
+    feeds_of,
+    has_text,
+    input_names,
+)
 from skkd.exporting.onnx_session import OnnxSession
+from skkd.exporting.onnx_zipmap import from_maps, keys_of, labels_of
 from skkd.exporting.runners import Runner
-from skkd.inference.network import TINY
 from skkd.inference.schema import Schema
 
 __all__ = ["OnnxRunner", "read"]
@@ -29,19 +36,24 @@ class OnnxRunner:
     ----------
     session : OnnxSession
     schema : Schema
+    metadata : dict
     """
 
     session: OnnxSession
     schema: Schema
+    metadata: dict[str, Any]
 
     def run(self, rows: Any) -> tuple[np.ndarray, np.ndarray]:
         """Return the label of each row, and the probabilities of the classes."""
         names = [given.name for given in self.session.inputs]
-        dtype = DTYPES[next(o.type for o in self.session.outputs if o.name == OUTPUTS[1])]
+        types = {o.name: o.type for o in self.session.outputs}
+        dtype = DTYPES.get(types[OUTPUTS[1]], np.float32)  # maps hold float32
         feeds = dict(zip(names, feeds_of(self.schema, rows, dtype), strict=True))
         label, answer = self.session.run(list(OUTPUTS), feeds)
+        if isinstance(answer, list):
+            answer = from_maps(answer, labels_of(self.schema.classes))
         label = np.asarray(label).astype(self.schema.classes.dtype)
-        return label, _as_probabilities(answer, len(self.schema.classes))
+        return label, as_probabilities(answer, len(self.schema.classes))
 
 
 def read(data: bytes) -> Runner:
@@ -58,26 +70,32 @@ def read(data: bytes) -> Runner:
     Raises
     ------
     ValueError
-        If the file was changed, or was not written by skkd. A damaged file may raise any other
-        error, too.
+        If the file was changed, or is not allowed. A damaged file may raise any other error,
+        too.
     """
-    model = checked_model(data)
+    model = parsed_model(data)
+    if not is_of_skkd(model):
+        return read_foreign(model, data)
+    check_own(model)
     properties = {entry.key: entry.value for entry in model.metadata_props}
     if properties["skkd.digest"] != digest_of(model):
         raise ValueError("the content does not match its digest: the file was changed")
-    header = json.loads(properties["skkd.header"])
+    header = from_json(properties["skkd.header"])
     if header["version"] != VERSION:
         raise ValueError(f"the format has version {header['version']!r}, this skkd reads {VERSION}")
     outputs = {output.name: output for output in model.graph.output}
     if set(outputs) != set(OUTPUTS):
         raise ValueError(f"the outputs are {sorted(outputs)}, not label and probabilities")
-    n_classes = outputs[OUTPUTS[1]].type.tensor_type.shape.dim[1].dim_value
-    check_number_of_classes(header["schema"], n_classes)
+    keys = keys_of(model.graph, OUTPUTS[1])
+    dims = outputs[OUTPUTS[1]].type.tensor_type.shape.dim
+    check_number_of_classes(header["schema"], len(keys or ()) or dims[1].dim_value)
     schema = Schema.from_dict(header["schema"])
+    if keys not in (None, labels_of(schema.classes)):
+        raise ValueError("the maps have other classes than the schema")
     _check_inputs(model.graph, schema)
     session = OnnxSession(data)
     session.open()
-    return OnnxRunner(session, schema)
+    return OnnxRunner(session, schema, metadata_from(header))
 
 
 def _check_inputs(graph: Any, schema: Schema) -> None:
@@ -85,15 +103,3 @@ def _check_inputs(graph: Any, schema: Schema) -> None:
     given = [(i.name, i.type.tensor_type.shape.dim[1].dim_value) for i in graph.input]
     if given != [(name, width) for name in input_names(schema)]:
         raise ValueError("the inputs are not those of the schema")
-
-
-def _as_probabilities(answer: Any, n_classes: int) -> np.ndarray:
-    """Return what a file gives as probabilities of float64 whose rows sum to 1."""
-    p = np.asarray(answer)
-    if p.ndim != 2 or p.shape[1] != n_classes or p.dtype.kind != "f":
-        raise ValueError(f"the file gives probabilities of shape {p.shape} for {n_classes} classes")
-    p = p.astype(np.float64)
-    total = p.sum(axis=1, keepdims=True)
-    if not (np.abs(total - 1) < 1e-3).all() or (p < 0).any():
-        raise ValueError("the file gives numbers that are no probabilities")
-    return np.maximum(p / total, TINY)

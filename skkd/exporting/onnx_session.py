@@ -17,7 +17,8 @@ class OnnxSession:
     Parameters
     ----------
     data : bytes
-        A model that :func:`skkd.exporting.onnx_check.checked_model` accepts.
+        A model that was checked by :mod:`skkd.exporting.onnx_check`, or
+        :mod:`skkd.exporting.onnx_foreign_check`.
     """
 
     def __init__(self, data: bytes) -> None:

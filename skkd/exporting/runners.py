@@ -18,6 +18,10 @@ class Runner(Protocol):
     def schema(self) -> Schema:
         """The columns that the file reads, and the classes."""
 
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What is known about the training, by name."""
+
     def run(self, rows: Any) -> tuple[np.ndarray, np.ndarray]:
         """Return the label of each row, and the probabilities of the classes."""
 
@@ -34,6 +38,11 @@ class NetworkRunner:
 
     network: Network
     schema: Schema
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What is known about the training, by name."""
+        return self.network.metadata or {}
 
     def run(self, rows: Any) -> tuple[np.ndarray, np.ndarray]:
         """Return the label of each row, and the probabilities of the classes."""

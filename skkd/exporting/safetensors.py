@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from skkd.exporting.content import ARRAY_DTYPES, Arrays
+from skkd.exporting.content import ARRAY_DTYPES, Arrays, from_json
 from skkd.exporting.libraries import library
 
 __all__ = ["read", "write"]
@@ -50,7 +50,7 @@ def read(data: bytes) -> tuple[Arrays, dict[str, Any]]:
     """
     tensors = library("safetensors", PURPOSE).deserialize(data)
     size = int.from_bytes(data[:8], "little")
-    header = json.loads(json.loads(data[8 : 8 + size])["__metadata__"]["skkd"])
+    header = from_json(from_json(data[8 : 8 + size])["__metadata__"]["skkd"])
     return {name: _array(tensor) for name, tensor in tensors}, header
 
 

@@ -6,7 +6,9 @@ from skkd.checks import check_option
 from skkd.exporting.atomic import write_atomically
 from skkd.exporting.beside import places_of
 from skkd.exporting.formats import FORMATS, format_of, path_of, resolve_format
+from skkd.exporting.metadata import with_metadata
 from skkd.exporting.obstacles import obstacle_of_network
+from skkd.exporting.onnx_zipmap import check_zipmap, with_zipmap
 from skkd.exporting.rows import draw_rows, read_rows
 from skkd.exporting.runners import NetworkRunner
 from skkd.exporting.verify import TOLERANCES, verify
@@ -23,6 +25,8 @@ def export_network(
     X: Any = None,
     dtype: str = "float32",
     prefix: str | None = None,
+    zipmap: Any = False,
+    metadata: Any = None,
 ) -> float:
     """Write a fitted network to a file, if the file answers like the network.
 
@@ -37,6 +41,10 @@ def export_network(
     dtype : {"float32", "float64"}, default="float32"
     prefix : str, default=None
         The beginning of all names in C code.
+    zipmap : bool, default=False
+        Whether the probabilities in an ONNX file are maps.
+    metadata : dict of str to plain value, default=None
+        Written beside that of the network.
 
     Returns
     -------
@@ -47,17 +55,20 @@ def export_network(
     ending = resolve_format(path, format)
     check_option("dtype", dtype, TOLERANCES)
     kind = format_of(ending, prefix)
+    check_zipmap(zipmap, ending, dtype)
     reason = _obstacle(network, ending, dtype)
     if reason is not None:
         raise ValueError(f"this classifier cannot be exported to {ending}: {reason}.")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"there is no folder {str(path.parent)!r}.")
     places = places_of(path, kind.beside)
+    network = with_metadata(network, metadata)
     schema = network.schema
     rows = draw_rows(network.preprocessor, schema)
     if X is not None:
         rows = read_rows(schema, X, "export")
     data = kind.write(network, dtype)
+    data = with_zipmap(data, schema.classes) if zipmap else data
     beside = {end: write(network, dtype) for end, write in kind.beside.items()}
     runner = kind.runner({ending: data} | beside)
     largest = verify(NetworkRunner(network, schema), runner, rows, dtype)

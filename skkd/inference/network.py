@@ -126,6 +126,8 @@ class Network:
         The class of each logit. None while the network is trained.
     feature_names : tuple of str, default=None
         The names of the columns of X, if they have any.
+    metadata : dict, default=None
+        What is known about the training, by name: plain values that JSON can hold.
     """
 
     preprocessor: Preprocessor
@@ -134,6 +136,7 @@ class Network:
     temperature: float = 1.0
     classes: np.ndarray | None = None
     feature_names: tuple[str, ...] | None = None
+    metadata: dict[str, Any] | None = None
     layers: tuple[Dense, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -257,6 +260,7 @@ class Network:
             "temperature": self.temperature,
             "classes": self.classes,
             "feature_names": self.feature_names,
+            "metadata": self.metadata,
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -31,7 +31,7 @@ from skkd import NeuralClassifier
 from skkd.exporting.rows import draw_rows
 from skkd.exporting.verify import TOLERANCES
 
-FORMATS = (".onnx", ".npz", ".safetensors")
+FORMATS = (".onnx", ".npz", ".safetensors", ".skops")
 
 #: Also those whose files are not loaded: their predictions are in test_c.py.
 ALL_FORMATS = (*FORMATS, ".c", ".h")

@@ -11,6 +11,8 @@ import zipfile
 from contextlib import contextmanager
 
 import numpy as np
+import onnx_files
+import pandas as pd
 import pytest
 from exported_cases import fitted
 from onnx import ModelProto
@@ -79,7 +81,7 @@ def is_refused(path, data, X):
 
 
 @pytest.mark.parametrize("case", ["labels from 1", "mixed table"])
-@pytest.mark.parametrize("ending", [".onnx", ".npz", ".safetensors"])
+@pytest.mark.parametrize("ending", [".onnx", ".npz", ".safetensors", ".skops"])
 def test_changed_files_are_refused_or_answer(case, ending, tmp_path):
     path = tmp_path / f"clf{ending}"
     clf, X = fitted(case)
@@ -211,6 +213,46 @@ def test_changed_graphs_with_a_right_digest_are_refused_or_answer(case, tmp_path
         digest = next(p for p in model.metadata_props if p.key == "skkd.digest")
         digest.value = onnx.digest_of(model)
         refused.append(is_refused(path, model.SerializeToString(), X))
+    assert 0.5 < np.mean(refused) < 1
+
+
+# ---- ONNX files of other programs ------------------------------------------------------------
+
+
+def with_other_numbers(rng, graph):
+    """In the list of an attribute: a number more, less, or another one."""
+    lists = [a for n in graph.node for a in n.attribute if a.ints or a.floats or a.strings]
+    attribute = one_of(rng, lists)
+    values = attribute.ints or attribute.floats or attribute.strings
+    others = NUMBERS if attribute.ints else [np.nan, np.inf, 1e38]
+    others = [b"LEAF", b"BRANCH_EQ", b"", b"\xff"] if attribute.strings else others
+    change = rng.integers(3)
+    if change == 0:
+        values.pop()
+    elif change == 1:
+        values.append(one_of(rng, others))
+    else:
+        values[rng.integers(len(values))] = one_of(rng, others)
+
+
+def of_another_program(case):
+    if case == "mixed":
+        table = pd.DataFrame({"age": [20.0, 70.0], "n": [1, 0], "job": ["cook", "smith"]})
+        return onnx_files.mixed(), table
+    return onnx_files.MADE[case][0](), np.random.RandomState(0).standard_normal((9, 2))
+
+
+@pytest.mark.parametrize("case", ["linear with maps", "forest", "mixed"])
+def test_changed_files_of_other_programs_are_refused_or_answer(case, tmp_path):
+    model, X = of_another_program(case)
+    data, rng, refused = model.SerializeToString(), np.random.default_rng(0), []
+    changes = (with_other_numbers, with_other_node, with_other_operand, without_a_node)
+    for i in range(N_FILES // 3):
+        changed = ModelProto.FromString(data)
+        changes[i % len(changes)](rng, changed.graph)
+        changed = changed.SerializeToString()
+        changed = CHANGES[i % len(CHANGES)](rng, data) if i % 7 == 0 else changed
+        refused.append(is_refused(tmp_path / "clf.onnx", changed, X))
     assert 0.5 < np.mean(refused) < 1
 
 

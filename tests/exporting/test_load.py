@@ -19,7 +19,7 @@ import skkd
 from skkd import DistilledClassifier, NeuralClassifier
 from skkd.exporting.libraries import library
 
-FORMATS = (".onnx", ".npz", ".safetensors")
+FORMATS = (".onnx", ".npz", ".safetensors", ".skops")
 
 
 @pytest.fixture(scope="module", params=FORMATS)
@@ -139,14 +139,14 @@ def test_missing_numbers_are_refused_if_the_classifier_takes_none(tmp_path):
             skkd.load(tmp_path / f"clf{ending}").predict(X * np.nan)
 
 
-def test_loading_and_predicting_import_no_torch(tmp_path):
+def test_loading_and_predicting_import_neither_torch_nor_skops(tmp_path):
     paths = [str(tmp_path / f"clf{ending}") for ending in FORMATS]
     for path in paths:
         fitted("labels from 1")[0].export(path)
     code = (
         "import sys, numpy as np, skkd\n"
         "for path in sys.argv[1:]: skkd.load(path).predict(np.ones((2, 4)))\n"
-        "assert not {'torch', 'skorch'} & set(sys.modules)"
+        "assert not {'torch', 'skorch', 'skops'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", code, *paths], check=True)
 
@@ -181,7 +181,10 @@ def test_classes_of_a_wider_dtype_than_their_labels(tmp_path):
 
 @pytest.mark.parametrize(
     ("ending", "name"),
-    [(".onnx", "onnx"), (".onnx", "onnxruntime"), (".safetensors", "safetensors")],
+    [
+        *((".onnx", "onnx"), (".onnx", "onnxruntime")),
+        *((".safetensors", "safetensors"), (".skops", "skops")),
+    ],
 )
 def test_a_missing_library_is_named_with_its_extra(ending, name, monkeypatch, tmp_path):
     clf, _ = fitted("labels from 1")
@@ -194,7 +197,7 @@ def test_a_missing_library_is_named_with_its_extra(ending, name, monkeypatch, tm
 
 
 def test_npz_needs_no_library(monkeypatch, tmp_path):
-    for name in ("onnx", "onnxruntime", "safetensors"):
+    for name in ("onnx", "onnxruntime", "safetensors", "skops"):
         monkeypatch.setitem(sys.modules, name, None)
     fitted("labels from 1")[0].export(tmp_path / "clf.npz")
     assert skkd.load(tmp_path / "clf.npz").n_features_in_ == 4

@@ -14,13 +14,13 @@ from exported_cases import fitted
 from onnx import TensorProto, helper, numpy_helper
 
 import skkd
+from skkd.exporting import content, onnx_check
 from skkd.exporting import load as load_module
 from skkd.exporting import npz as npz_format
 from skkd.exporting import onnx as onnx_format
-from skkd.exporting import onnx_check
 from skkd.exporting.content import digest_of
 
-FORMATS = (".onnx", ".npz", ".safetensors")
+FORMATS = (".onnx", ".npz", ".safetensors", ".skops")
 
 
 @pytest.fixture(scope="module", params=FORMATS)
@@ -115,6 +115,11 @@ def test_what_an_npz_file_must_not_hold(tmp_path):
     refused(path, npz(other=npy(np.zeros(3))), "header")
     refused(path, npz(header=npy(np.frombuffer(b"[" * 10**5, np.uint8))), "RecursionError")
     refused(path, npz(header=npy(np.frombuffer(b'{"format": "x"}', np.uint8))), "not that of")
+
+
+def test_json_that_is_too_long_is_refused(saved, tmp_path, monkeypatch):
+    monkeypatch.setattr(content, "MOST_JSON", 100)
+    refused(tmp_path / saved.name, saved.read_bytes(), "JSON of length .* at most 100 is read")
 
 
 def test_a_description_of_an_array_that_is_no_python_is_refused(tmp_path):
@@ -243,29 +248,15 @@ def test_an_onnx_constant_of_another_size_than_its_data_is_refused(model, tmp_pa
     refused(tmp_path / "clf.onnx", with_digest(model), "values")
 
 
-def onnx_file_of_another_program():
-    """A classifier of ONNX itself, as sklearn-onnx writes it."""
-    node = helper.make_node(
-        "LinearClassifier",
-        ["input"],
-        ["label", "probabilities"],
-        domain="ai.onnx.ml",
-        coefficients=[1.0, -1.0, -1.0, 1.0],
-        intercepts=[0.0, 0.0],
-        classlabels_ints=[3, 7],
-    )
-    info = helper.make_tensor_value_info
-    inputs = [info("input", TensorProto.FLOAT, [None, 2])]
-    outputs = [info("label", TensorProto.INT64, [None])]
-    outputs.append(info("probabilities", TensorProto.FLOAT, [None, 2]))
-    graph = helper.make_graph([node], "g", inputs, outputs)
-    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 3)]
-    return helper.make_model(graph, opset_imports=opsets, ir_version=8)
-
-
-def test_an_onnx_file_of_another_program_is_refused(tmp_path):
-    data = onnx_file_of_another_program().SerializeToString()
-    refused(tmp_path / "clf.onnx", data, "loads no ONNX files of other programs")
+def test_a_model_without_its_digest_is_refused(model, tmp_path):
+    kept = [entry for entry in model.metadata_props if entry.key != "skkd.digest"]
+    del model.metadata_props[:]
+    model.metadata_props.extend(kept)
+    refused(tmp_path / "clf.onnx", model.SerializeToString(), "has no digest")
+    del model.metadata_props[:]
+    refused(tmp_path / "clf.onnx", model.SerializeToString(), "has no digest")
+    model.producer_name = ""
+    refused(tmp_path / "clf.onnx", model.SerializeToString(), "has no digest")
 
 
 def test_the_format_of_onnx_runtime_is_refused_unopened(model, tmp_path):
