@@ -223,10 +223,7 @@ def _publish(
         estimator.__dict__.pop(name, None)
     estimator.__dict__.update(reader.columns)
     estimator.classes_ = classes
-    network = result.network
-    if isinstance(network, Network):
-        network = network.described(classes, reader.names)
-    estimator.network_ = network
+    estimator.network_ = result.network.described(classes, reader.names)
     estimator.history_ = result.history
     estimator.loss_curve_ = [record["train_loss"] for record in result.history]
     estimator.n_iter_ = len(result.history)

@@ -285,7 +285,10 @@ class PredictionMixin:
         fitted: Any = snapshot_of(self)
         if fitted.__sklearn_is_fitted__():
             return obstacles(fitted_network(fitted), dtype)
-        return dict.fromkeys(FORMATS, obstacle_of_parameters(fitted.module, fitted.preprocessor))
+        return {
+            ending: obstacle_of_parameters(fitted.module, fitted.preprocessor, f.holds_modules)
+            for ending, f in FORMATS.items()
+        }
 
     @property
     def module_(self):

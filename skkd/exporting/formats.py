@@ -27,11 +27,20 @@ class Format:
         ``bytes -> Runner``. A damaged or foreign file may raise any error.
     obstacle : callable, default=None
         ``(network, dtype) -> str or None``: what keeps a network from this format.
+    run_module : callable, default=None
+        ``bytes -> Runner``: runs a file with a custom module that was just written. None: a file
+        cannot hold one.
     """
 
     write: Callable[[Network, str], bytes]
     read: Callable[[bytes], Runner]
     obstacle: Callable[[Network, str], str | None] = lambda network, dtype: None
+    run_module: Callable[[bytes], Runner] | None = None
+
+    @property
+    def holds_modules(self) -> bool:
+        """Whether a file can hold a custom module."""
+        return self.run_module is not None
 
 
 def _of_arrays(container: Any) -> Format:
@@ -47,7 +56,9 @@ def _of_arrays(container: Any) -> Format:
 
 
 FORMATS: dict[str, Format] = {
-    ".onnx": Format(onnx.write, onnx_reader.read, onnx.obstacle),
+    ".onnx": Format(
+        onnx.write, onnx_reader.read, onnx.obstacle, run_module=onnx_reader.run_module
+    ),
     ".npz": _of_arrays(npz),
     ".safetensors": _of_arrays(safetensors),
 }

@@ -15,8 +15,11 @@ from skkd.exporting.content import header_of
 from skkd.exporting.libraries import library
 from skkd.exporting.onnx_activations import ONNX_ACTIVATIONS
 from skkd.exporting.onnx_graph import PURPOSE, Graph
+from skkd.exporting.onnx_module import add_module
 from skkd.exporting.onnx_inputs import OUTPUTS, has_text, input_names, is_text, missing_text
 from skkd.exporting.onnx_preprocessing import add_category, add_numbers
+from skkd.exporting.onnx_session import OnnxSession
+from skkd.inference.module_network import ModuleNetwork
 from skkd.inference.network import Network
 from skkd.inference.schema import Feature, Schema
 from skkd.preprocessing.preprocessor import ColumnPreprocessor
@@ -41,7 +44,25 @@ def obstacle(network: Network, dtype: str) -> str | None:
     schema = network.schema
     reasons = [_obstacle_of_numbers(feature, dtype) for feature in schema.features]
     reasons += [_obstacle_of_texts(schema), _obstacle_of_classes(schema.classes)]
+    if isinstance(network, ModuleNetwork):
+        reasons.append(_obstacle_of_module(network, dtype))
     return next((reason for reason in reasons if reason is not None), None)
+
+
+def _obstacle_of_module(network: ModuleNetwork, dtype: str) -> str | None:
+    """What keeps torch's exporter, or ONNX Runtime, from taking the module."""
+    if dtype == "float64" and network.dtype != "float64":
+        return (
+            "module computes in float32, which is not exact enough for a file in float64: fit with "
+            'dtype="float64", or export with dtype="float32"'
+        )
+    try:
+        OnnxSession(write(network, dtype)).open()
+    except ImportError:
+        return None  # `write` names the library
+    except ValueError as error:
+        return str(error).rstrip(".")
+    return None
 
 
 def _obstacle_of_numbers(feature: Feature, dtype: str) -> str | None:
@@ -112,14 +133,8 @@ def write(network: Network, dtype: str) -> bytes:
     schema, names = network.schema, input_names(network.schema)
     graph = Graph(dtype, [*names, *OUTPUTS])
     x = _add_preprocessing(graph, network, schema, names)
-    for i, layer in enumerate(network.layers, start=1):
-        weight, bias = (
-            graph.numbers(f"weight{i}", layer.weight),
-            graph.numbers(f"bias{i}", layer.bias),
-        )
-        x = graph.add("Gemm", x, weight, bias)
-        x = ONNX_ACTIVATIONS[layer.activation](graph, x)
-    graph.add("Softmax", x, to=PROBABILITIES, axis=1)
+    add_logits = add_module if isinstance(network, ModuleNetwork) else _add_layers
+    graph.add("Softmax", add_logits(graph, network, x), to=PROBABILITIES, axis=1)
     code = graph.add("ArgMax", PROBABILITIES, axis=1, keepdims=0)
     label_type, classes = _add_classes(graph, schema.classes)
     graph.add("Gather", classes, code, to=LABEL, axis=0)
@@ -132,6 +147,17 @@ def write(network: Network, dtype: str) -> bytes:
     model = graph.model("skkd", _inputs(graph, schema, names), outputs)
     _add_metadata(graph, model, network, schema, names)
     return model.SerializeToString(deterministic=True)
+
+
+def _add_layers(graph: Graph, network: Network, x: str) -> str:
+    for i, layer in enumerate(network.layers, start=1):
+        weight, bias = (
+            graph.numbers(f"weight{i}", layer.weight),
+            graph.numbers(f"bias{i}", layer.bias),
+        )
+        x = graph.add("Gemm", x, weight, bias)
+        x = ONNX_ACTIVATIONS[layer.activation](graph, x)
+    return x
 
 
 def digest_of(model: Any) -> str:

@@ -7,15 +7,17 @@ from typing import Any
 import numpy as np
 
 from skkd.exporting.content import VERSION, check_number_of_classes
+from skkd.exporting.libraries import library
 from skkd.exporting.onnx import digest_of
 from skkd.exporting.onnx_check import checked_model
+from skkd.exporting.onnx_graph import PURPOSE
 from skkd.exporting.onnx_inputs import OUTPUTS, feeds_of, has_text, input_names
 from skkd.exporting.onnx_session import OnnxSession
 from skkd.exporting.runners import Runner
 from skkd.inference.network import TINY
 from skkd.inference.schema import Schema
 
-__all__ = ["OnnxRunner", "read"]
+__all__ = ["OnnxRunner", "read", "run_module"]
 
 #: The dtypes of numbers by their types in ONNX.
 DTYPES = {"tensor(float)": np.float32, "tensor(double)": np.float64}
@@ -61,7 +63,26 @@ def read(data: bytes) -> Runner:
         If the file was changed, or was not written by skkd. A damaged file may raise any other
         error, too.
     """
-    model = checked_model(data)
+    return _runner(checked_model(data), data)
+
+
+def run_module(data: bytes) -> Runner:
+    """Return what an ``.onnx`` file with a custom module answers, which was just written.
+
+    torch may write operators that :func:`skkd.load` does not take, so they are not checked.
+
+    Parameters
+    ----------
+    data : bytes
+
+    Returns
+    -------
+    Runner
+    """
+    return _runner(library("onnx", PURPOSE).load_model_from_string(data), data)
+
+
+def _runner(model: Any, data: bytes) -> Runner:
     properties = {entry.key: entry.value for entry in model.metadata_props}
     if properties["skkd.digest"] != digest_of(model):
         raise ValueError("the content does not match its digest: the file was changed")
