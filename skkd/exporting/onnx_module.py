@@ -4,7 +4,7 @@ import io
 import logging
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -145,10 +145,11 @@ def _reason(error: BaseException) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what torch writes to stderr: the error has the reason, and the rest is not ours."""
+    """Without what torch prints: the error has the reason, and the rest is not ours."""
     loggers = [logging.getLogger(f"torch.{name}") for name in LOGGERS]
     before = [logger.disabled for logger in loggers]
-    with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
+    nowhere = io.StringIO()
+    with warnings.catch_warnings(), redirect_stdout(nowhere), redirect_stderr(nowhere):
         warnings.simplefilter("ignore")
         for logger in loggers:
             logger.disabled = True

@@ -23,9 +23,9 @@ MOST = 2**31 - 1
 
 #: Operators on one operand whose result has its shape.
 UNARY = (
-    *("Abs", "BatchNormalization", "Celu", "Elu", "Erf", "Exp", "HardSigmoid", "HardSwish"),
-    *("Identity", "InstanceNormalization", "LeakyRelu", "Log", "Mish", "Neg", "Reciprocal"),
-    *("Relu", "Selu", "Sigmoid", "Softplus", "Softsign", "Sqrt", "Tanh", "ThresholdedRelu"),
+    *("Abs", "BatchNormalization", "Celu", "Cos", "Elu", "Erf", "Exp", "HardSigmoid"),
+    *("HardSwish", "Identity", "InstanceNormalization", "LeakyRelu", "Log", "Mish", "Neg", "Reciprocal"),
+    *("Relu", "Selu", "Sigmoid", "Sin", "Softplus", "Softsign", "Sqrt", "Tanh", "ThresholdedRelu"),
 )
 
 #: Operators that broadcast their operands against each other.
