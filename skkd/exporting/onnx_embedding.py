@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from skkd.exporting.libraries import library
-from skkd.exporting.onnx_graph import PURPOSE
+from skkd.exporting.onnx_graph import ML, PURPOSE
 from skkd.exporting.onnx_inputs import OUTPUTS, has_text, is_text
 from skkd.inference.schema import Schema
 
@@ -17,6 +17,9 @@ __all__ = ["embed"]
 
 #: The lowest version of operators in which all of ours mean the same.
 LEAST_OPSET = 13
+
+#: The version of operators on text. skl2onnx takes no later one than 3.
+OPSET_ML = 2
 
 #: From the logits of two classes to the scores of both, of which the second is the log-odds.
 LOG_ODDS = np.array([[1.0, -1.0], [-1.0, 1.0]])
@@ -130,7 +133,9 @@ class _Part:
             self._append(copied)
 
     def _append(self, node: Any) -> None:
-        version = self.container._get_op_version(node.domain, node.op_type)
+        version = OPSET_ML
+        if node.domain != ML:
+            version = self.container._get_op_version(node.domain, node.op_type)
         self.container.node_domain_version_pair_sets.add((node.domain, version))
         self.container.nodes.append(node)
 
