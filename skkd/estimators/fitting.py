@@ -16,7 +16,6 @@ from skkd.data.fit_data import FitData, FitInput
 from skkd.data.validation import COLUMN_ATTRIBUTES, RowReader
 from skkd.estimators.fit_input import continues_last_fit, divide, read_all, read_part
 from skkd.estimators.sklearn_callbacks import EpochCallbacks, with_callbacks
-from skkd.inference.network import Network
 from skkd.selection.encodings import competing_encodings, preprocessor_for
 from skkd.selection.plan import Plan, make_plan
 from skkd.supervision import LabelSupervision, Supervision

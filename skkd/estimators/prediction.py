@@ -257,7 +257,8 @@ class PredictionMixin:
         """The formats of :meth:`export`, and what keeps this classifier from each.
 
         Before `fit` only the parameters are known: `fit` may find more, such as categories that
-        are neither text nor numbers.
+        are neither text nor numbers. A fitted `module` is converted by torch, which takes seconds
+        at the first call.
 
         Parameters
         ----------

@@ -7,6 +7,8 @@ from skkd.exporting.libraries import library
 
 __all__ = ["register_skl2onnx"]
 
+PURPOSE = "register_skl2onnx"
+
 #: The options of the converter, and their values.
 OPTIONS = {
     "zipmap": [True, False, "columns"],
@@ -49,7 +51,7 @@ def register_skl2onnx() -> None:
     from skkd.estimators.neural import NeuralClassifier
     from skkd.exporting.loaded import LoadedClassifier
 
-    skl2onnx = library("skl2onnx", "register_skl2onnx", install="skl2onnx")
+    skl2onnx = library("skl2onnx", PURPOSE, install="skl2onnx")
     for kind in (NeuralClassifier, DistilledClassifier, LoadedClassifier):
         skl2onnx.update_registered_converter(
             kind, f"Skkd{kind.__name__}", _set_types, _convert, options=OPTIONS
@@ -58,10 +60,9 @@ def register_skl2onnx() -> None:
 
 def _set_types(operator: Any) -> None:
     """Set the types and shapes of the outputs."""
-    from skl2onnx.common import data_types
-    from skl2onnx.common.utils_classifier import get_label_classes
-
-    classes = get_label_classes(operator.scope_inst, operator.raw_operator)
+    data_types = library("skl2onnx.common.data_types", PURPOSE, install="skl2onnx")
+    utilities = library("skl2onnx.common.utils_classifier", PURPOSE, install="skl2onnx")
+    classes = utilities.get_label_classes(operator.scope_inst, operator.raw_operator)
     n_rows = operator.inputs[0].get_first_dimension()
     is_text = isinstance(classes.tolist()[0], str)
     label = data_types.StringTensorType if is_text else data_types.Int64TensorType
@@ -102,11 +103,15 @@ def _written(model: Any, dtype: str) -> tuple[bytes, Any]:
     """The bytes of an ONNX file of a classifier, and its schema."""
     from skkd.exporting.loaded import LoadedClassifier
     from skkd.exporting.onnx_reader import OnnxRunner
+    from skkd.exporting.runners import NetworkRunner
     from skkd.exporting.write import written
 
-    if isinstance(model, LoadedClassifier):
-        if isinstance(model.runner, OnnxRunner):
-            return model.runner.session.data, model.schema
-        return written(model.runner.network, ".onnx", dtype), model.schema
-    network = fitted_network(model)
+    if not isinstance(model, LoadedClassifier):
+        network = fitted_network(model)
+    elif isinstance(model.runner, OnnxRunner):
+        return model.runner.session.data, model.schema
+    elif isinstance(model.runner, NetworkRunner):
+        network = model.runner.network
+    else:
+        raise TypeError(f"skl2onnx cannot convert {model!r}.")
     return written(network, ".onnx", dtype), network.schema

@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from skkd.activations import ACTIVATIONS
+from skkd.inference.module_network import ModuleNetwork
 from skkd.inference.network import Network
 from skkd.inference.schema import Schema
 from skkd.preprocessing.encodings import Bins
@@ -76,12 +77,12 @@ def pack(network: Network, dtype: str) -> tuple[Arrays, dict[str, Any]]:
     return arrays, header
 
 
-def header_of(network: Network) -> dict[str, Any]:
+def header_of(network: Network | ModuleNetwork) -> dict[str, Any]:
     """Return what all formats say of a network: the format, versions, and the schema.
 
     Parameters
     ----------
-    network : Network
+    network : Network or ModuleNetwork
 
     Returns
     -------

@@ -56,9 +56,7 @@ def _of_arrays(container: Any) -> Format:
 
 
 FORMATS: dict[str, Format] = {
-    ".onnx": Format(
-        onnx.write, onnx_reader.read, onnx.obstacle, run_module=onnx_reader.run_module
-    ),
+    ".onnx": Format(onnx.write, onnx_reader.read, onnx.obstacle, run_module=onnx_reader.run_module),
     ".npz": _of_arrays(npz),
     ".safetensors": _of_arrays(safetensors),
 }

@@ -15,8 +15,8 @@ from skkd.exporting.content import header_of
 from skkd.exporting.libraries import library
 from skkd.exporting.onnx_activations import ONNX_ACTIVATIONS
 from skkd.exporting.onnx_graph import PURPOSE, Graph
-from skkd.exporting.onnx_module import add_module
 from skkd.exporting.onnx_inputs import OUTPUTS, has_text, input_names, is_text, missing_text
+from skkd.exporting.onnx_module import add_module
 from skkd.exporting.onnx_preprocessing import add_category, add_numbers
 from skkd.exporting.onnx_session import OnnxSession
 from skkd.inference.module_network import ModuleNetwork
@@ -117,12 +117,12 @@ def _obstacle_of_classes(classes: np.ndarray) -> str | None:
     return None
 
 
-def write(network: Network, dtype: str) -> bytes:
+def write(network: Network | ModuleNetwork, dtype: str) -> bytes:
     """Return the bytes of an ``.onnx`` file.
 
     Parameters
     ----------
-    network : Network
+    network : Network or ModuleNetwork
     dtype : {"float32", "float64"}
         The dtype of the input and of all arithmetic.
 
@@ -133,8 +133,11 @@ def write(network: Network, dtype: str) -> bytes:
     schema, names = network.schema, input_names(network.schema)
     graph = Graph(dtype, [*names, *OUTPUTS])
     x = _add_preprocessing(graph, network, schema, names)
-    add_logits = add_module if isinstance(network, ModuleNetwork) else _add_layers
-    graph.add("Softmax", add_logits(graph, network, x), to=PROBABILITIES, axis=1)
+    if isinstance(network, ModuleNetwork):
+        logits = add_module(graph, network, x)
+    else:
+        logits = _add_layers(graph, network, x)
+    graph.add("Softmax", logits, to=PROBABILITIES, axis=1)
     code = graph.add("ArgMax", PROBABILITIES, axis=1, keepdims=0)
     label_type, classes = _add_classes(graph, schema.classes)
     graph.add("Gather", classes, code, to=LABEL, axis=0)
@@ -190,7 +193,9 @@ def _inputs(graph: Graph, schema: Schema, names: list[str]) -> list[Any]:
     ]
 
 
-def _add_preprocessing(graph: Graph, network: Network, schema: Schema, names: list[str]) -> str:
+def _add_preprocessing(
+    graph: Graph, network: Network | ModuleNetwork, schema: Schema, names: list[str]
+) -> str:
     preprocessor = network.preprocessor
     if not isinstance(preprocessor, ColumnPreprocessor):
         if graph.dtype == np.float64 and schema.dtype == "float32":
@@ -226,7 +231,7 @@ def _add_classes(graph: Graph, classes: np.ndarray) -> tuple[int, str]:
 
 
 def _add_metadata(
-    graph: Graph, model: Any, network: Network, schema: Schema, names: list[str]
+    graph: Graph, model: Any, network: Network | ModuleNetwork, schema: Schema, names: list[str]
 ) -> None:
     header = header_of(network)
     model.producer_name, model.producer_version = "skkd", header["skkd"]

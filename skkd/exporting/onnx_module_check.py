@@ -24,8 +24,9 @@ MOST = 2**31 - 1
 #: Operators on one operand whose result has its shape.
 UNARY = (
     *("Abs", "BatchNormalization", "Celu", "Cos", "Elu", "Erf", "Exp", "HardSigmoid"),
-    *("HardSwish", "Identity", "InstanceNormalization", "LeakyRelu", "Log", "Mish", "Neg", "Reciprocal"),
-    *("Relu", "Selu", "Sigmoid", "Sin", "Softplus", "Softsign", "Sqrt", "Tanh", "ThresholdedRelu"),
+    *("HardSwish", "Identity", "InstanceNormalization", "LeakyRelu", "Log", "Mish", "Neg"),
+    *("Reciprocal", "Relu", "Selu", "Sigmoid", "Sin", "Softplus", "Softsign", "Sqrt", "Tanh"),
+    "ThresholdedRelu",
 )
 
 #: Operators that broadcast their operands against each other.
@@ -129,8 +130,8 @@ def shape_and_size(
     rule = RULES.get(node.op_type) if not node.domain else None
     if rule is None:
         raise ValueError(
-            f"operator {node.op_type!r} of {node.domain!r} in the module is none that skkd loads: run "
-            "the file in ONNX Runtime"
+            f"operator {node.op_type!r} of {node.domain!r} in the module is none that skkd loads: "
+            "run the file in ONNX Runtime"
         )
     operands = Operands(node, shapes, constants)
     if len(node.output) != 1 or not node.input:
@@ -245,7 +246,8 @@ def _convolution(operands: Operands) -> tuple[Shape, int]:
 def _pool(operands: Operands) -> tuple[Shape, int]:
     channels, *sizes = operands.value()
     kernel = operands.take("kernel_shape", [])
-    if operands.take("storage_order", 0) != 0 or operands.take("count_include_pad", 0) not in (0, 1):
+    counts_pads = operands.take("count_include_pad", 0)
+    if operands.take("storage_order", 0) != 0 or counts_pads not in (0, 1):
         raise operands.refuse()
     return (channels, *_positions(operands, tuple(sizes), kernel)), 0
 

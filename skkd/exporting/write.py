@@ -100,5 +100,6 @@ def _obstacle(network: Any, ending: str, dtype: str) -> str | None:
 
 def _run(format: Format, network: Network, data: bytes) -> Runner:
     """Run a file before it is written."""
-    is_module = isinstance(network, ModuleNetwork) and format.run_module is not None
-    return format.run_module(data) if is_module else format.read(data)
+    if isinstance(network, ModuleNetwork) and format.run_module is not None:
+        return format.run_module(data)
+    return format.read(data)

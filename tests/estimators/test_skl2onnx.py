@@ -110,9 +110,7 @@ def table():
 
 
 def columns_of(X):
-    return {
-        name: X[[name]].to_numpy(dtype=object if name == "job" else np.float32) for name in X
-    }
+    return {name: X[[name]].to_numpy(dtype=object if name == "job" else np.float32) for name in X}
 
 
 @pytest.mark.parametrize("is_in_front", [True, False])
