@@ -40,12 +40,14 @@ def register_skl2onnx() -> None:
     >>> import skkd
     >>> from sklearn.pipeline import make_pipeline
     >>> from sklearn.preprocessing import StandardScaler
-    >>> skkd.register_skl2onnx()  # doctest: +SKIP
     >>> X = np.array([[0.0], [1.0], [2.0], [3.0]], dtype=np.float32)
     >>> clf = skkd.NeuralClassifier((8,), max_epochs=2)
     >>> pipeline = make_pipeline(StandardScaler(), clf).fit(X, [0, 0, 1, 1])
-    >>> from skl2onnx import to_onnx  # doctest: +SKIP
-    >>> model = to_onnx(pipeline, X[:1], options={"zipmap": False})  # doctest: +SKIP
+    >>> skkd.register_skl2onnx()
+    >>> from skl2onnx import to_onnx
+    >>> model = to_onnx(pipeline, X[:1], options={"zipmap": False})
+    >>> [output.name for output in model.graph.output]
+    ['label', 'probabilities']
     """
     from skkd.estimators.distilled import DistilledClassifier
     from skkd.estimators.neural import NeuralClassifier

@@ -2,7 +2,8 @@
 
 Only what :mod:`skkd.exporting.onnx` writes is allowed: its operators with their attributes, and
 constants that the file holds itself. No value may have more columns than the file has constants
-and inputs. So the size of the file bounds the memory that a row takes.
+and inputs. So the size of the file bounds the memory that a row takes. The nodes of a custom
+module are checked by :mod:`skkd.exporting.onnx_module_check`.
 """
 
 import math

@@ -6,17 +6,16 @@ import subprocess
 import sys
 
 import numpy as np
-import onnx
 import onnxruntime
 import pytest
 import torch
 from exported_cases import FAST, fitted, mixed, numbers
+from module_files import constant, module_file, there_and_back
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 import skkd
 from skkd import NeuralClassifier
-from skkd.exporting import onnx as onnx_format
 from skkd.exporting.onnx_module_check import shape_and_size
 
 
@@ -155,11 +154,6 @@ def test_the_network_of_a_module_has_a_schema():
 # ---- checks before loading ---------------------------------------------------------------------
 
 
-def constant(values):
-    dtype = np.int64 if np.asarray(values).dtype.kind == "i" else np.float32
-    return np.asarray(values, dtype=dtype)
-
-
 W = constant(np.ones((2, 1, 3, 3)))
 IMAGE = (1, 4, 6)
 
@@ -283,38 +277,6 @@ def test_the_shape_of_a_row_is_that_of_onnx_runtime(operator, operands, attribut
 def test_what_mixes_rows_or_could_be_of_any_size_is_refused(operator, operands, attributes):
     with pytest.raises(ValueError, match=r"operator '?\w+'? "):
         shape_and_size(*node_of(operator, operands, attributes))
-
-
-def module_file(path, change):
-    """Write a file with a module whose nodes a function adds between the logits and the end."""
-    fitted("labels from 1")[0].export(path)
-    model = onnx.load(path)
-    graph = model.graph
-    at = next(i for i, node in enumerate(graph.node) if node.op_type == "Softmax")
-    logits, kept = graph.node[at].input[0], list(graph.node)
-    nodes, tensors = change(logits)
-    for i, node in enumerate(nodes):
-        node.name = f"module.{i}"
-    del graph.node[:]
-    graph.node.extend([*kept[:at], *nodes, *kept[at:]])
-    graph.node[at + len(nodes)].input[0] = nodes[-1].output[0]
-    graph.initializer.extend(numpy_helper.from_array(a, name) for name, a in tensors.items())
-    model.opset_import[0].version = 18
-    digest = next(entry for entry in model.metadata_props if entry.key == "skkd.digest")
-    digest.value = onnx_format.digest_of(model)
-    path.write_bytes(model.SerializeToString())
-    return path
-
-
-def there_and_back(logits):
-    make = helper.make_node
-    nodes = [
-        make("Reshape", [logits, "shape"], ["image"]),
-        make("Conv", ["image", "kernel"], ["doubled"]),
-        make("Flatten", ["doubled"], ["flat"]),
-    ]
-    kernel = np.full((1, 1, 1, 1), 2, np.float32)
-    return nodes, {"shape": constant([-1, 1, 1, 3]), "kernel": kernel}
 
 
 def test_a_file_with_nodes_of_a_module_is_loaded(tmp_path):
