@@ -34,6 +34,7 @@ __all__ = [
     "losses",
     "modules",
     "preprocessing",
+    "register_skl2onnx",
     "schedules",
     "transfer",
 ]
@@ -44,6 +45,7 @@ DEFINED_IN = {
     "NeuralClassifier": "skkd.estimators.neural",
     "export": "skkd.estimators.export",
     "load": "skkd.exporting.load",
+    "register_skl2onnx": "skkd.estimators.skl2onnx",
 }
 
 

@@ -121,6 +121,6 @@ def fitted_network(model: Any) -> Any:
         refuse("model", model, ALLOWED, TypeError)
     check_is_fitted(model)
     network = model.network_
-    if isinstance(network, Network) and network.classes is None:
+    if network.classes is None:
         return network.described(model.classes_, getattr(model, "feature_names_in_", None))
     return network

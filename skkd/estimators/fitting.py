@@ -17,7 +17,6 @@ from skkd.data.validation import COLUMN_ATTRIBUTES, RowReader
 from skkd.estimators.fit_input import continues_last_fit, divide, read_all, read_part
 from skkd.estimators.metadata import keep_metadata
 from skkd.estimators.sklearn_callbacks import EpochCallbacks, with_callbacks
-from skkd.inference.network import Network
 from skkd.selection.encodings import competing_encodings, preprocessor_for
 from skkd.selection.plan import Plan, make_plan
 from skkd.supervision import LabelSupervision, Supervision
@@ -228,10 +227,7 @@ def _publish(
         estimator.__dict__.pop(name, None)
     estimator.__dict__.update(reader.columns)
     estimator.classes_ = classes
-    network = result.network
-    if isinstance(network, Network):
-        network = network.described(classes, reader.names)
-    estimator.network_ = network
+    estimator.network_ = result.network.described(classes, reader.names)
     estimator.history_ = result.history
     estimator.loss_curve_ = [record["train_loss"] for record in result.history]
     estimator.n_iter_ = len(result.history)

@@ -8,7 +8,6 @@ import numpy
 import sklearn
 
 import skkd
-from skkd.inference.network import Network
 from skkd.selection.plan import Plan
 from skkd.teachers.members import members_of
 
@@ -27,8 +26,6 @@ def keep_metadata(estimator: Any, plan: Plan | None = None) -> None:
     plan : Plan, default=None
         The plan of the fit, if there was one.
     """
-    if not isinstance(estimator.network_, Network):
-        return
     metadata: dict[str, Any] = {
         "estimator": type(estimator).__name__,
         "trained": datetime.now(UTC).date().isoformat(),

@@ -277,7 +277,8 @@ class PredictionMixin:
         """The formats of :meth:`export`, and what keeps this classifier from each.
 
         Before `fit` only the parameters are known: `fit` may find more, such as categories that
-        are neither text nor numbers.
+        are neither text nor numbers. A fitted `module` is converted by torch, which takes seconds
+        at the first call.
 
         Parameters
         ----------
@@ -305,7 +306,10 @@ class PredictionMixin:
         fitted: Any = snapshot_of(self)
         if fitted.__sklearn_is_fitted__():
             return obstacles(fitted_network(fitted), dtype)
-        return dict.fromkeys(FORMATS, obstacle_of_parameters(fitted.module, fitted.preprocessor))
+        return {
+            ending: obstacle_of_parameters(fitted.module, fitted.preprocessor, f.holds_modules)
+            for ending, f in FORMATS.items()
+        }
 
     @property
     def module_(self):

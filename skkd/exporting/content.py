@@ -27,6 +27,7 @@ import numpy as np
 
 from skkd.activations import ACTIVATIONS
 from skkd.exporting.metadata import metadata_from
+from skkd.inference.module_network import ModuleNetwork
 from skkd.inference.network import Network
 from skkd.inference.schema import Schema
 from skkd.preprocessing.encodings import Bins
@@ -101,12 +102,12 @@ def repack(network: Network, schema: Schema) -> tuple[Arrays, dict[str, Any]]:
     return arrays, header
 
 
-def header_of(network: Network) -> dict[str, Any]:
+def header_of(network: Network | ModuleNetwork) -> dict[str, Any]:
     """Return what all formats say of a network: the format, versions, schema and metadata.
 
     Parameters
     ----------
-    network : Network
+    network : Network or ModuleNetwork
 
     Returns
     -------

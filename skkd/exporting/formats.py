@@ -34,6 +34,9 @@ class Format:
         By ending: how each file is written that stands beside the file, as `write`.
     run : callable, default=None
         ``{ending: bytes} -> Runner``: runs the file and those beside it, if `read` is None.
+    run_module : callable, default=None
+        ``bytes -> Runner``: runs a file with a custom module that was just written. None: a file
+        cannot hold one.
     """
 
     write: Callable[[Network, str], bytes]
@@ -48,6 +51,13 @@ class Format:
             return self.read(next(iter(files.values())))
         assert self.run is not None
         return self.run(files)
+
+    run_module: Callable[[bytes], Runner] | None = None
+
+    @property
+    def holds_modules(self) -> bool:
+        """Whether a file can hold a custom module."""
+        return self.run_module is not None
 
 
 def _of_arrays(container: Any) -> Format:
@@ -71,7 +81,7 @@ def _of_c(ending: str, prefix: str) -> Format:
 
 
 FORMATS: dict[str, Format] = {
-    ".onnx": Format(onnx.write, onnx_reader.read, onnx.obstacle),
+    ".onnx": Format(onnx.write, onnx_reader.read, onnx.obstacle, run_module=onnx_reader.run_module),
     ".npz": _of_arrays(npz),
     ".safetensors": _of_arrays(safetensors),
     ".skops": _of_arrays(skops),

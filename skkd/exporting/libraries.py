@@ -6,7 +6,7 @@ from typing import Any
 __all__ = ["library"]
 
 
-def library(name: str, purpose: str) -> Any:
+def library(name: str, purpose: str, install: str = "'skkd[export]'") -> Any:
     """Import a library of the extra `export`.
 
     Parameters
@@ -15,6 +15,8 @@ def library(name: str, purpose: str) -> Any:
         The name of the module.
     purpose : str
         What needs the library, for the error message.
+    install : str, default="'skkd[export]'"
+        What pip installs the library with.
 
     Returns
     -------
@@ -31,5 +33,5 @@ def library(name: str, purpose: str) -> Any:
         package = name.partition(".")[0]
         if error.name is None or error.name.partition(".")[0] != package:
             raise
-        message = f"{purpose} needs {package}: pip install 'skkd[export]'."
+        message = f"{purpose} needs {package}: pip install {install}."
         raise ImportError(message, name=package) from error

@@ -7,7 +7,7 @@ import numpy as np
 
 from skkd.inference.module_network import ModuleNetwork
 from skkd.inference.network import Network
-from skkd.preprocessing.preprocessor import ColumnPreprocessor, PassThrough
+from skkd.preprocessing.preprocessor import ChannelPreprocessor, ColumnPreprocessor, PassThrough
 
 __all__ = ["obstacle_of_network", "obstacle_of_parameters"]
 
@@ -16,46 +16,58 @@ TRANSFORMER = (
     "transformer in front of the classifier in a Pipeline, and export the classifier"
 )
 MODULE = (
-    "module is a torch module of its own, and a file would have to run its code. Export it with "
-    "torch: torch.onnx.export(clf.module_, ...)"
+    "module is a torch module of its own, and a file would have to run its code. Only .onnx can "
+    "hold one"
+)
+IMAGES = (
+    "X has more than two dimensions. Give flat rows of numbers, and let the module begin with "
+    "torch.nn.Unflatten"
 )
 
 
-def obstacle_of_parameters(module: Any, preprocessor: Any) -> str | None:
+def obstacle_of_parameters(
+    module: Any, preprocessor: Any, holds_modules: bool = False
+) -> str | None:
     """Return what in the parameters of a classifier keeps all fits from being exported.
 
     Parameters
     ----------
     module, preprocessor : object
         The parameters of this name.
+    holds_modules : bool, default=False
+        Whether the format can hold a custom module.
 
     Returns
     -------
     str or None
         None if nothing does.
     """
-    if module is not None:
+    if module is not None and not holds_modules:
         return MODULE
     return None if preprocessor is None or isinstance(preprocessor, str) else TRANSFORMER
 
 
-def obstacle_of_network(network: Any) -> str | None:
+def obstacle_of_network(network: Any, holds_modules: bool = False) -> str | None:
     """Return what keeps a fitted network from being exported in any format.
 
     Parameters
     ----------
     network : object
         A Network can be exported as a rule.
+    holds_modules : bool, default=False
+        Whether the format can hold a custom module.
 
     Returns
     -------
     str or None
         None if nothing does.
     """
-    if isinstance(network, ModuleNetwork):
+    if isinstance(network, ModuleNetwork) and not holds_modules:
         return MODULE
-    if not isinstance(network, Network):
+    if not isinstance(network, (Network, ModuleNetwork)):
         return f"a {type(network).__name__} is no fitted network of skkd"
+    if isinstance(network.preprocessor, ChannelPreprocessor):
+        return IMAGES
     if not isinstance(network.preprocessor, (ColumnPreprocessor, PassThrough)):
         return TRANSFORMER
     if network.classes is None:
@@ -76,7 +88,7 @@ def _is_endless(value: Any) -> bool:
     return isinstance(value, float) and not math.isfinite(value)
 
 
-def _obstacle_of_categories(network: Network) -> str | None:
+def _obstacle_of_categories(network: Network | ModuleNetwork) -> str | None:
     for feature in network.schema.features:
         for category in feature.categories or ():
             if not isinstance(category, (str, bool, int, float, type(None))):

@@ -16,7 +16,10 @@ from skkd.exporting.libraries import library
 from skkd.exporting.onnx_activations import ONNX_ACTIVATIONS
 from skkd.exporting.onnx_graph import PURPOSE, Graph
 from skkd.exporting.onnx_inputs import OUTPUTS, has_text, input_names, is_text, missing_text
+from skkd.exporting.onnx_module import add_module
 from skkd.exporting.onnx_preprocessing import add_category, add_numbers
+from skkd.exporting.onnx_session import OnnxSession
+from skkd.inference.module_network import ModuleNetwork
 from skkd.inference.network import Network
 from skkd.inference.schema import Feature, Schema
 from skkd.preprocessing.preprocessor import ColumnPreprocessor
@@ -41,7 +44,25 @@ def obstacle(network: Network, dtype: str) -> str | None:
     schema = network.schema
     reasons = [_obstacle_of_numbers(feature, dtype) for feature in schema.features]
     reasons += [_obstacle_of_texts(schema), _obstacle_of_classes(schema.classes)]
+    if isinstance(network, ModuleNetwork):
+        reasons.append(_obstacle_of_module(network, dtype))
     return next((reason for reason in reasons if reason is not None), None)
+
+
+def _obstacle_of_module(network: ModuleNetwork, dtype: str) -> str | None:
+    """What keeps torch's exporter, or ONNX Runtime, from taking the module."""
+    if dtype == "float64" and network.dtype != "float64":
+        return (
+            "module computes in float32, which is not exact enough for a file in float64: fit with "
+            'dtype="float64", or export with dtype="float32"'
+        )
+    try:
+        OnnxSession(write(network, dtype)).open()
+    except ImportError:
+        return None  # `write` names the library
+    except ValueError as error:
+        return str(error).rstrip(".")
+    return None
 
 
 def _obstacle_of_numbers(feature: Feature, dtype: str) -> str | None:
@@ -96,12 +117,12 @@ def _obstacle_of_classes(classes: np.ndarray) -> str | None:
     return None
 
 
-def write(network: Network, dtype: str) -> bytes:
+def write(network: Network | ModuleNetwork, dtype: str) -> bytes:
     """Return the bytes of an ``.onnx`` file.
 
     Parameters
     ----------
-    network : Network
+    network : Network or ModuleNetwork
     dtype : {"float32", "float64"}
         The dtype of the input and of all arithmetic.
 
@@ -112,14 +133,11 @@ def write(network: Network, dtype: str) -> bytes:
     schema, names = network.schema, input_names(network.schema)
     graph = Graph(dtype, [*names, *OUTPUTS])
     x = _add_preprocessing(graph, network, schema, names)
-    for i, layer in enumerate(network.layers, start=1):
-        weight, bias = (
-            graph.numbers(f"weight{i}", layer.weight),
-            graph.numbers(f"bias{i}", layer.bias),
-        )
-        x = graph.add("Gemm", x, weight, bias)
-        x = ONNX_ACTIVATIONS[layer.activation](graph, x)
-    graph.add("Softmax", x, to=PROBABILITIES, axis=1)
+    if isinstance(network, ModuleNetwork):
+        logits = add_module(graph, network, x)
+    else:
+        logits = _add_layers(graph, network, x)
+    graph.add("Softmax", logits, to=PROBABILITIES, axis=1)
     code = graph.add("ArgMax", PROBABILITIES, axis=1, keepdims=0)
     label_type, classes = _add_classes(graph, schema.classes)
     graph.add("Gather", classes, code, to=LABEL, axis=0)
@@ -132,6 +150,17 @@ def write(network: Network, dtype: str) -> bytes:
     model = graph.model("skkd", _inputs(graph, schema, names), outputs)
     _add_metadata(graph, model, network, schema, names)
     return model.SerializeToString(deterministic=True)
+
+
+def _add_layers(graph: Graph, network: Network, x: str) -> str:
+    for i, layer in enumerate(network.layers, start=1):
+        weight, bias = (
+            graph.numbers(f"weight{i}", layer.weight),
+            graph.numbers(f"bias{i}", layer.bias),
+        )
+        x = graph.add("Gemm", x, weight, bias)
+        x = ONNX_ACTIVATIONS[layer.activation](graph, x)
+    return x
 
 
 def digest_of(model: Any) -> str:
@@ -164,7 +193,9 @@ def _inputs(graph: Graph, schema: Schema, names: list[str]) -> list[Any]:
     ]
 
 
-def _add_preprocessing(graph: Graph, network: Network, schema: Schema, names: list[str]) -> str:
+def _add_preprocessing(
+    graph: Graph, network: Network | ModuleNetwork, schema: Schema, names: list[str]
+) -> str:
     preprocessor = network.preprocessor
     if not isinstance(preprocessor, ColumnPreprocessor):
         if graph.dtype == np.float64 and schema.dtype == "float32":
@@ -200,7 +231,7 @@ def _add_classes(graph: Graph, classes: np.ndarray) -> tuple[int, str]:
 
 
 def _add_metadata(
-    graph: Graph, model: Any, network: Network, schema: Schema, names: list[str]
+    graph: Graph, model: Any, network: Network | ModuleNetwork, schema: Schema, names: list[str]
 ) -> None:
     header = header_of(network)
     model.producer_name, model.producer_version = "skkd", header["skkd"]

@@ -2,7 +2,8 @@
 
 Only what :mod:`skkd.exporting.onnx` writes is allowed: its operators with their attributes, and
 constants that the file holds itself. No value may have more columns than the file has constants
-and inputs. So the size of the file bounds the memory that a row takes.
+and inputs. So the size of the file bounds the memory that a row takes. The nodes of a custom
+module are checked by :mod:`skkd.exporting.onnx_module_check`.
 """
 
 import math
@@ -10,8 +11,16 @@ from typing import Any
 
 from skkd.exporting.libraries import library
 from skkd.exporting.onnx_graph import ML, OPSET, OPSET_ML, PURPOSE
+from skkd.exporting.onnx_module import NODES, OPSET_MODULE
+from skkd.exporting.onnx_module_check import MOST_NUMBERS, shape_and_size
 
 __all__ = ["check_form", "check_own", "is_of_skkd", "parsed_model"]
+
+#: The versions of operators by domain.
+OPSETS = {"": (OPSET, OPSET_MODULE), ML: (OPSET_ML,)}
+
+#: The largest number of dimensions of a constant, which only custom modules have.
+MOST_DIMENSIONS = 5
 
 #: The largest number of nodes. A column takes eight at most.
 MOST_NODES = 2**18
@@ -131,12 +140,13 @@ def _check_model(model: Any) -> None:
     if model.functions or model.training_info or graph.sparse_initializer:
         raise ValueError("the model has functions, training steps or sparse constants")
     for opset in model.opset_import:
-        if opset.version != {"": OPSET, ML: OPSET_ML}.get(opset.domain):
+        if opset.version not in OPSETS.get(opset.domain, ()):
             raise ValueError(f"operators of {opset.domain!r}, version {opset.version}")
     for tensor in graph.initializer:
         _check_tensor(tensor)
     for node in graph.node:
-        _check_node(node)
+        if not node.name.startswith(NODES):
+            _check_node(node)
     _check_widths(graph)
 
 
@@ -145,7 +155,7 @@ def _check_tensor(tensor: Any) -> None:
     name, shape = tensor.name, tuple(tensor.dims)
     if tensor.external_data or tensor.data_location:
         raise ValueError(f"the constant {name!r} is in another file")
-    if len(shape) > 2 or min(shape, default=0) < 0:
+    if len(shape) > MOST_DIMENSIONS or min(shape, default=0) < 0:
         raise ValueError(f"the constant {name!r} has shape {shape[:3]}")
     if tensor.data_type == STRING:
         size: float = len(tensor.string_data)
@@ -176,18 +186,30 @@ def _check_node(node: Any) -> None:
 
 def _check_widths(graph: Any) -> None:
     """Follow the number of columns of each value through the graph."""
-    constants = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
+    tensors = {tensor.name: tensor for tensor in graph.initializer}
+    constants = {name: tuple(t.dims) for name, t in tensors.items() if len(t.dims) <= 2}
     widths = {given.name: _width_of_input(given) for given in graph.input}
-    most = sum(widths.values()) + sum(map(math.prod, constants.values()))
+    most = sum(widths.values()) + sum(math.prod(t.dims) for t in graph.initializer)
+    shapes: dict[str, tuple[int, ...]] = {}  # of one row, within a custom module
+    taken = 0  # numbers that one row takes in the module
     labels: set[str] = set()  # values of one dimension, which only the end of the graph has
     maps: set[str] = set()
     for node in graph.node:
         name = node.output[0]
-        if name in {**widths, **constants} or name in labels | maps:
+        if name in widths or name in tensors or name in shapes or name in labels | maps:
             raise ValueError(f"the value {name!r} is computed twice")
         if node.op_type == "ZipMap":
             _check_maps(node, widths)
             maps.add(name)
+            continue
+        if node.name.startswith(NODES):
+            known = shapes | {given: (widths[given],) for given in node.input if given in widths}
+            shapes[name], size = shape_and_size(node, known, tensors)
+            taken += size
+            if taken > MOST_NUMBERS:
+                raise ValueError(f"a row takes more than {MOST_NUMBERS} numbers in the module")
+            if len(shapes[name]) == 1:
+                widths[name] = shapes[name][0]
             continue
         width = _width(node, widths, constants, labels)
         if width is None:

@@ -38,7 +38,8 @@ class Graph:
         self.type = self.type_of(self.dtype)
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
-        self._taken = set(taken)
+        self.opset = OPSET
+        self.taken = set(taken)
         self._counts: dict[str, int] = {}
 
     def type_of(self, dtype: Any) -> int:
@@ -186,7 +187,7 @@ class Graph:
         onnx.ModelProto
         """
         make_opset = self.helper.make_opsetid
-        opsets = [make_opset("", OPSET)]
+        opsets = [make_opset("", self.opset)]
         if any(node.domain == ML for node in self.nodes):
             opsets.append(make_opset(ML, OPSET_ML))
         graph = self.helper.make_graph(self.nodes, name, inputs, outputs, self.constants)
@@ -205,9 +206,9 @@ class Graph:
     def _new_name(self, stem: str) -> str:
         count = self._counts.get(stem, 0)
         name = stem if count == 0 else f"{stem}_{count}"
-        while name in self._taken:
+        while name in self.taken:
             count += 1
             name = f"{stem}_{count}"
         self._counts[stem] = count + 1
-        self._taken.add(name)
+        self.taken.add(name)
         return name

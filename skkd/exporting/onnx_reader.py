@@ -6,10 +6,12 @@ from typing import Any
 import numpy as np
 
 from skkd.exporting.content import VERSION, check_number_of_classes, from_json
+from skkd.exporting.libraries import library
 from skkd.exporting.metadata import metadata_from
 from skkd.exporting.onnx import digest_of
 from skkd.exporting.onnx_check import check_own, is_of_skkd, parsed_model
 from skkd.exporting.onnx_foreign import read_foreign
+from skkd.exporting.onnx_graph import PURPOSE
 from skkd.exporting.onnx_inputs import (
     OUTPUTS,
     as_probabilities,
@@ -22,7 +24,7 @@ from skkd.exporting.onnx_zipmap import from_maps, keys_of, labels_of
 from skkd.exporting.runners import Runner
 from skkd.inference.schema import Schema
 
-__all__ = ["OnnxRunner", "read"]
+__all__ = ["OnnxRunner", "read", "run_module"]
 
 #: The dtypes of numbers by their types in ONNX.
 DTYPES = {"tensor(float)": np.float32, "tensor(double)": np.float64}
@@ -77,6 +79,26 @@ def read(data: bytes) -> Runner:
     if not is_of_skkd(model):
         return read_foreign(model, data)
     check_own(model)
+    return _runner(model, data)
+
+
+def run_module(data: bytes) -> Runner:
+    """Return what an ``.onnx`` file with a custom module answers, which was just written.
+
+    torch may write operators that :func:`skkd.load` does not take, so they are not checked.
+
+    Parameters
+    ----------
+    data : bytes
+
+    Returns
+    -------
+    Runner
+    """
+    return _runner(library("onnx", PURPOSE).load_model_from_string(data), data)
+
+
+def _runner(model: Any, data: bytes) -> Runner:
     properties = {entry.key: entry.value for entry in model.metadata_props}
     if properties["skkd.digest"] != digest_of(model):
         raise ValueError("the content does not match its digest: the file was changed")

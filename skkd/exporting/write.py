@@ -5,16 +5,17 @@ from typing import Any
 from skkd.checks import check_option
 from skkd.exporting.atomic import write_atomically
 from skkd.exporting.beside import places_of
-from skkd.exporting.formats import FORMATS, format_of, path_of, resolve_format
+from skkd.exporting.formats import FORMATS, Format, format_of, path_of, resolve_format
 from skkd.exporting.metadata import with_metadata
 from skkd.exporting.obstacles import obstacle_of_network
 from skkd.exporting.onnx_zipmap import check_zipmap, with_zipmap
 from skkd.exporting.rows import draw_rows, read_rows
-from skkd.exporting.runners import NetworkRunner
+from skkd.exporting.runners import NetworkRunner, Runner
 from skkd.exporting.verify import TOLERANCES, verify
+from skkd.inference.module_network import ModuleNetwork
 from skkd.inference.network import Network
 
-__all__ = ["export_network", "obstacles"]
+__all__ = ["export_network", "obstacles", "written"]
 
 
 def export_network(
@@ -56,9 +57,7 @@ def export_network(
     check_option("dtype", dtype, TOLERANCES)
     kind = format_of(ending, prefix)
     check_zipmap(zipmap, ending, dtype)
-    reason = _obstacle(network, ending, dtype)
-    if reason is not None:
-        raise ValueError(f"this classifier cannot be exported to {ending}: {reason}.")
+    _refuse_obstacle(network, ending, dtype)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"there is no folder {str(path.parent)!r}.")
     places = places_of(path, kind.beside)
@@ -70,12 +69,30 @@ def export_network(
     data = kind.write(network, dtype)
     data = with_zipmap(data, schema.classes) if zipmap else data
     beside = {end: write(network, dtype) for end, write in kind.beside.items()}
-    runner = kind.runner({ending: data} | beside)
+    runner = _runner(kind, network, {ending: data} | beside)
     largest = verify(NetworkRunner(network, schema), runner, rows, dtype)
     for end, content in beside.items():
         write_atomically(places[end], content)
     write_atomically(path, data)
     return largest
+
+
+def written(network: Network, ending: str, dtype: str) -> bytes:
+    """Return the bytes of a file, which are not compared with the network.
+
+    Parameters
+    ----------
+    network : Network
+    ending : str
+        A key of `FORMATS`.
+    dtype : {"float32", "float64"}
+
+    Returns
+    -------
+    bytes
+    """
+    _refuse_obstacle(network, ending, dtype)
+    return FORMATS[ending].write(network, dtype)
 
 
 def obstacles(network: Any, dtype: str) -> dict[str, str | None]:
@@ -94,5 +111,19 @@ def obstacles(network: Any, dtype: str) -> dict[str, str | None]:
     return {ending: _obstacle(network, ending, dtype) for ending in FORMATS}
 
 
+def _refuse_obstacle(network: Any, ending: str, dtype: str) -> None:
+    reason = _obstacle(network, ending, dtype)
+    if reason is not None:
+        raise ValueError(f"this classifier cannot be exported to {ending}: {reason}.")
+
+
 def _obstacle(network: Any, ending: str, dtype: str) -> str | None:
-    return obstacle_of_network(network) or FORMATS[ending].obstacle(network, dtype)
+    format = FORMATS[ending]
+    return obstacle_of_network(network, format.holds_modules) or format.obstacle(network, dtype)
+
+
+def _runner(kind: Format, network: Network, files: dict[str, bytes]) -> Runner:
+    """Return what the files answer that were not written yet."""
+    if isinstance(network, ModuleNetwork) and kind.run_module is not None:
+        return kind.run_module(next(iter(files.values())))
+    return kind.runner(files)

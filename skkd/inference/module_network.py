@@ -2,11 +2,12 @@
 
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from skkd.inference.schema import Schema, schema_of
 from skkd.preprocessing.preprocessor import Preprocessor
 
 __all__ = ["ModuleNetwork", "build_module"]
@@ -68,6 +69,12 @@ class ModuleNetwork:
         The estimator's parameter `device`. A machine without this device uses the CPU.
     batch_size : int
         Rows per forward pass.
+    classes : ndarray of shape (n_classes,), default=None
+        The class of each logit. None while the module is trained.
+    feature_names : tuple of str, default=None
+        The names of the columns of X, if they have any.
+    metadata : dict, default=None
+        What is known about the training: plain values.
     """
 
     preprocessor: Preprocessor
@@ -77,6 +84,9 @@ class ModuleNetwork:
     dtype: str
     device: str
     batch_size: int
+    classes: np.ndarray | None = None
+    feature_names: tuple[str, ...] | None = None
+    metadata: dict[str, Any] | None = None
 
     def logits(self, rows: Any) -> np.ndarray:
         """Preprocess rows, and compute their logits.
@@ -100,6 +110,32 @@ class ModuleNetwork:
                 x = torch.tensor(np.ascontiguousarray(block, dtype=dtype), device=device)
                 logits.append(module(x).double().cpu().numpy())
         return np.concatenate(logits)
+
+    def described(self, classes: np.ndarray, feature_names: Any = None) -> "ModuleNetwork":
+        """Return this network with its classes and the names of its columns.
+
+        Parameters
+        ----------
+        classes : ndarray of shape (n_classes,)
+        feature_names : array-like of str, default=None
+
+        Returns
+        -------
+        ModuleNetwork
+        """
+        names = None if feature_names is None else tuple(map(str, feature_names))
+        return replace(self, classes=classes, feature_names=names)
+
+    @property
+    def schema(self) -> Schema:
+        """The columns that the network reads, and the classes that it predicts.
+
+        It raises a ValueError for images and for a user's transformer, whose columns are not
+        known, and for a network without classes.
+        """
+        if self.classes is None:
+            raise ValueError("this network has no classes: give them with described(classes).")
+        return schema_of(self.preprocessor, self.classes, self.feature_names, self.dtype)
 
     def module(self) -> Any:
         """Build a new torch module with the fitted weights, in eval mode, on the CPU."""

@@ -266,10 +266,6 @@ class Module(torch.nn.Sequential):
         super().__init__(torch.nn.Flatten(), torch.nn.Linear(4, 2))
 
 
-def of_module():
-    return NeuralClassifier(module=Module, max_epochs=1).fit(numbers(), codes(numbers(), 2))
-
-
 def of_transformer():
     X = numbers()
     return NeuralClassifier((4,), max_epochs=1, preprocessor=StandardScaler()).fit(X, codes(X))
@@ -284,7 +280,6 @@ def of_intervals():
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
-        (of_module, "module is a torch module of its own"),
         (of_transformer, "preprocessor is a transformer of its own"),
         (of_intervals, r"column 'age' has categories of type Interval"),
     ],
@@ -300,6 +295,7 @@ def test_what_no_file_can_hold_is_refused_by_name(make, reason, ending, tmp_path
 def test_the_parameters_show_before_fit_what_cannot_be_exported():
     assert set(NeuralClassifier().exports_to().values()) == {None}
     assert "module" in NeuralClassifier(module=Module).exports_to()[".npz"]
+    assert NeuralClassifier(module=Module).exports_to()[".onnx"] is None
     assert "transformer" in NeuralClassifier(preprocessor=StandardScaler()).exports_to()[".onnx"]
     assert tuple(NeuralClassifier().exports_to()) == ALL_FORMATS
 

@@ -15,10 +15,12 @@ import onnx_files
 import pandas as pd
 import pytest
 from exported_cases import fitted
+from module_files import convolutions, module_file
 from onnx import ModelProto
 
 import skkd
 from skkd.exporting import content, npz, onnx
+from skkd.exporting.onnx_module_check import RULES
 
 N_FILES = int(os.environ.get("SKKD_FUZZ", "300"))
 
@@ -253,6 +255,44 @@ def test_changed_files_of_other_programs_are_refused_or_answer(case, tmp_path):
         changed = changed.SerializeToString()
         changed = CHANGES[i % len(CHANGES)](rng, data) if i % 7 == 0 else changed
         refused.append(is_refused(tmp_path / "clf.onnx", changed, X))
+    assert 0.5 < np.mean(refused) < 1
+
+
+# ---- custom modules --------------------------------------------------------------------------
+
+
+def with_other_operator(rng, graph):
+    node = one_of(rng, [node for node in graph.node if node.name.startswith("module.")])
+    node.op_type = one_of(rng, sorted(RULES))
+
+
+def with_other_integers(rng, graph):
+    attributes = [a for node in graph.node for a in node.attribute if len(a.ints)]
+    ints = one_of(rng, attributes).ints
+    ints[rng.integers(len(ints))] = one_of(rng, NUMBERS)
+
+
+def with_other_integer_constant(rng, graph):
+    tensor = one_of(rng, [t for t in graph.initializer if t.data_type == 7 and len(t.raw_data)])
+    values = np.frombuffer(tensor.raw_data, np.int64).copy()
+    values[rng.integers(len(values))] = one_of(rng, [*NUMBERS, 3, 4, 6, 12])
+    tensor.raw_data = values.tobytes()
+
+
+MODULE_CHANGES = (with_other_operator, with_other_integers, with_other_integer_constant)
+
+
+def test_changed_modules_with_a_right_digest_are_refused_or_answer(tmp_path):
+    path, (_, X) = tmp_path / "clf.onnx", fitted("labels from 1")
+    data = module_file(path, convolutions).read_bytes()
+    assert not is_refused(path, data, X)
+    rng, refused, changes = np.random.default_rng(0), [], (*MODULE_CHANGES, *GRAPH_CHANGES)
+    for i in range(N_FILES // 2):
+        model = ModelProto.FromString(data)
+        changes[i % len(changes)](rng, model.graph)
+        digest = next(p for p in model.metadata_props if p.key == "skkd.digest")
+        digest.value = onnx.digest_of(model)
+        refused.append(is_refused(path, model.SerializeToString(), X))
     assert 0.5 < np.mean(refused) < 1
 
 

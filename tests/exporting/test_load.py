@@ -9,6 +9,7 @@ import joblib
 import numpy as np
 import pytest
 from exported_cases import fitted, numbers
+from module_files import module_file, there_and_back
 from sklearn.base import clone, is_classifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import get_scorer
@@ -143,6 +144,7 @@ def test_loading_and_predicting_import_neither_torch_nor_skops(tmp_path):
     paths = [str(tmp_path / f"clf{ending}") for ending in FORMATS]
     for path in paths:
         fitted("labels from 1")[0].export(path)
+    paths.append(str(module_file(tmp_path / "module.onnx", there_and_back)))
     code = (
         "import sys, numpy as np, skkd\n"
         "for path in sys.argv[1:]: skkd.load(path).predict(np.ones((2, 4)))\n"
