@@ -14,7 +14,17 @@ ALLOWED = (
 )
 
 
-def export(model: Any, path: Any, *, format: str | None = None, X: Any = None, dtype="float32"):
+def export(
+    model: Any,
+    path: Any,
+    *,
+    format: str | None = None,
+    X: Any = None,
+    dtype="float32",
+    quantize: str | None = None,
+    y: Any = None,
+    min_agreement: float = 0.99,
+):
     """Write a fitted classifier to one file, preprocessing included.
 
     The bytes are run before they are written, and compared with the classifier: probabilities
@@ -35,6 +45,13 @@ def export(model: Any, path: Any, *, format: str | None = None, X: Any = None, d
         and unknown categories.
     dtype : {"float32", "float64"}, default="float32"
         The dtype of the weights; in ONNX also that of the input and of all arithmetic.
+    quantize : {"int8"}, default=None
+        "int8" rounds the layers of an ``.onnx`` file to 8-bit integers, by ONNX Runtime's own
+        tool. What that costs on X is printed, and the limit of 1e-5 does not apply.
+    y : array-like of shape (n_rows,), default=None
+        The true labels of X, for the accuracy before and after `quantize`.
+    min_agreement : float, default=0.99
+        With `quantize`, the smallest share of rows of X whose labels must stay the same.
 
     Returns
     -------
@@ -45,6 +62,7 @@ def export(model: Any, path: Any, *, format: str | None = None, X: Any = None, d
     ------
     skkd.exporting.verify.VerificationError
         A ValueError, if the file would answer otherwise. It shows the first rows that differ.
+        With `quantize`, if labels agree on fewer rows than `min_agreement`.
     TypeError
         If `model` is something else, or `path` is no path.
     ValueError
@@ -68,7 +86,8 @@ def export(model: Any, path: Any, *, format: str | None = None, X: Any = None, d
     from skkd.exporting.write import export_network
 
     network = fitted_network(model)
-    return export_network(network, path, format=format, X=X, dtype=dtype)
+    quantization = {"quantize": quantize, "y": y, "min_agreement": min_agreement}
+    return export_network(network, path, format=format, X=X, dtype=dtype, **quantization)
 
 
 def fitted_network(model: Any) -> Any:

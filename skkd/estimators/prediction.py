@@ -172,7 +172,17 @@ class PredictionMixin:
             None if names is None else tuple(names.tolist()),
         )
 
-    def export(self, path, *, format=None, X=None, dtype="float32"):
+    def export(
+        self,
+        path,
+        *,
+        format=None,
+        X=None,
+        dtype="float32",
+        quantize=None,
+        y=None,
+        min_agreement=0.99,
+    ):
         """Write the fitted network to one file, preprocessing included.
 
         The bytes are run before they are written, and compared with this classifier: see
@@ -188,6 +198,13 @@ class PredictionMixin:
             Rows to compare on. None draws rows.
         dtype : {"float32", "float64"}, default="float32"
             The dtype of the weights; in ONNX also that of the input and of all arithmetic.
+        quantize : {"int8"}, default=None
+            "int8" rounds the layers of an ``.onnx`` file to 8-bit integers, by ONNX Runtime's own
+            tool. What that costs on X is printed, and the limit of 1e-5 does not apply.
+        y : array-like of shape (n_rows,), default=None
+            The true labels of X, for the accuracy before and after `quantize`.
+        min_agreement : float, default=0.99
+            With `quantize`, the smallest share of rows of X whose labels must stay the same.
 
         Returns
         -------
@@ -215,7 +232,8 @@ class PredictionMixin:
         """
         from skkd.estimators.export import export
 
-        return export(snapshot_of(self), path, format=format, X=X, dtype=dtype)
+        quantization = {"quantize": quantize, "y": y, "min_agreement": min_agreement}
+        return export(snapshot_of(self), path, format=format, X=X, dtype=dtype, **quantization)
 
     def to_mlp_classifier(self):
         """The fitted network as scikit-learn's own `MLPClassifier`, for compilers that take one.

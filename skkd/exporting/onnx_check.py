@@ -22,9 +22,12 @@ ELEMENTWISE = (
     *("Neg", "Relu", "Sigmoid", "Sqrt", "Sub", "Tanh", "Where"),
 )
 
+#: Operators of a file with layers in 8-bit integers: :mod:`skkd.exporting.onnx_quantize`.
+QUANTISED = ("DynamicQuantizeLinear", "MatMulInteger")
+
 #: The attributes of an operator, each with its allowed values; None allows all.
 ATTRIBUTES: dict[tuple[str, str], dict[str, tuple | None]] = {
-    **{("", name): {} for name in (*ELEMENTWISE, "Gemm")},
+    **{("", name): {} for name in (*ELEMENTWISE, "Gemm", *QUANTISED)},
     ("", "ArgMax"): {"axis": (1,), "keepdims": (0,)},
     ("", "Cast"): {"to": (1, 11)},  # float, double
     ("", "Concat"): {"axis": (1,)},
@@ -37,8 +40,8 @@ ATTRIBUTES: dict[tuple[str, str], dict[str, tuple | None]] = {
 #: The types of attributes: a whole number, whole numbers, texts.
 ATTRIBUTE_TYPES = (2, 7, 8)
 
-#: The bytes of a number by the type of a constant: float, int64, bool, double.
-ITEM_SIZES = {1: 4, 7: 8, 9: 1, 11: 8}
+#: The bytes of a number by the type of a constant: float, uint8, int64, bool, double.
+ITEM_SIZES = {1: 4, 2: 1, 7: 8, 9: 1, 11: 8}
 
 #: The type of a constant of texts.
 STRING = 8
@@ -115,7 +118,8 @@ def _check_node(node: Any) -> None:
     if allowed is None:
         raise ValueError(f"operator {node.op_type!r} of {node.domain!r} is none that skkd writes")
     names = sorted(attribute.name for attribute in node.attribute)
-    if names != sorted(allowed) or len(node.output) != 1 or not node.input:
+    n_outputs = 3 if node.op_type == "DynamicQuantizeLinear" else 1
+    if names != sorted(allowed) or len(node.output) != n_outputs or not node.input:
         raise ValueError(f"operator {node.op_type} has other attributes, inputs or outputs")
     for attribute in node.attribute:
         values = allowed[attribute.name]
@@ -131,16 +135,17 @@ def _check_widths(graph: Any) -> None:
     most = sum(widths.values()) + sum(map(math.prod, constants.values()))
     labels: set[str] = set()  # values of one dimension, which only the end of the graph has
     for node in graph.node:
-        name = node.output[0]
-        if name in widths or name in constants or name in labels:
-            raise ValueError(f"the value {name!r} is computed twice")
         width = _width(node, widths, constants, labels)
-        if width is None:
-            labels.add(name)
-            continue
-        if width > most:
-            raise ValueError(f"a value has {width} columns, and the constants {most} numbers")
-        widths[name] = width
+        for name in node.output:
+            if name in widths or name in constants or name in labels:
+                raise ValueError(f"the value {name!r} is computed twice")
+            if width is None:
+                labels.add(name)
+                continue
+            if width > most:
+                raise ValueError(f"a value has {width} columns, and the constants {most} numbers")
+            widths[name] = width
+            width = 1  # of further outputs: the scale and the zero of a quantised value
     for output in graph.output:
         shape = [dim.dim_value for dim in output.type.tensor_type.shape.dim]
         if shape != ([0] if output.name in labels else [0, widths.get(output.name)]):
@@ -170,6 +175,12 @@ def _width(node: Any, widths: dict, constants: dict, labels: set) -> int | None:
             bias = (1, *constants[rest[-1]])[-2:] if len(rest) == 2 else (1, 1)
             if bias[0] == 1:
                 return constants[rest[0]][1]
+    elif kind == "DynamicQuantizeLinear" and first in widths and not rest:
+        return widths[first]
+    elif kind == "MatMulInteger" and first in widths and len(rest) == 3:
+        shape, zero = constants.get(rest[0], ()), constants.get(rest[2])
+        if len(shape) == 2 and rest[1] in widths and zero == ():
+            return shape[1]
     elif kind == "ReduceSum" and first in widths and len(rest) == 1 and rest[0] in constants:
         return widths[first]  # an upper bound
     elif kind == "Concat":

@@ -6,6 +6,8 @@ from skkd.checks import check_option
 from skkd.exporting.atomic import write_atomically
 from skkd.exporting.formats import FORMATS, path_of, resolve_format
 from skkd.exporting.obstacles import obstacle_of_network
+from skkd.exporting.onnx_quantize import quantize as quantized
+from skkd.exporting.quantization import check_cost, check_quantize, measure_cost
 from skkd.exporting.rows import draw_rows, read_rows
 from skkd.exporting.runners import NetworkRunner
 from skkd.exporting.verify import TOLERANCES, verify
@@ -15,7 +17,15 @@ __all__ = ["export_network", "obstacles"]
 
 
 def export_network(
-    network: Network, path: Any, *, format: str | None = None, X: Any = None, dtype: str = "float32"
+    network: Network,
+    path: Any,
+    *,
+    format: str | None = None,
+    X: Any = None,
+    dtype: str = "float32",
+    quantize: str | None = None,
+    y: Any = None,
+    min_agreement: float = 0.99,
 ) -> float:
     """Write a fitted network to a file, if the file answers like the network.
 
@@ -28,6 +38,9 @@ def export_network(
     X : array-like, sparse matrix or table, default=None
         Rows to compare on; None draws rows.
     dtype : {"float32", "float64"}, default="float32"
+    quantize : {"int8"} or None
+    y : array-like of shape (n_rows,), default=None
+    min_agreement : float, default=0.99
 
     Returns
     -------
@@ -37,6 +50,7 @@ def export_network(
     path = path_of(path)
     ending = resolve_format(path, format)
     check_option("dtype", dtype, TOLERANCES)
+    check_quantize(quantize, ending, dtype, X, y, min_agreement)
     reason = _obstacle(network, ending, dtype)
     if reason is not None:
         raise ValueError(f"this classifier cannot be exported to {ending}: {reason}.")
@@ -47,9 +61,19 @@ def export_network(
     if X is not None:
         rows = read_rows(schema, X, "export")
     data = FORMATS[ending].write(network, dtype)
-    largest = verify(NetworkRunner(network, schema), FORMATS[ending].read(data), rows, dtype)
-    write_atomically(path, data)
-    return largest
+    expected = NetworkRunner(network, schema)
+    largest = verify(expected, FORMATS[ending].read(data), rows, dtype)
+    if quantize is None:
+        write_atomically(path, data)
+        return largest
+    small = quantized(data)
+    cost = measure_cost(
+        expected, FORMATS[ending].read(small), rows, y, sizes=(len(data), len(small))
+    )
+    check_cost(cost, min_agreement)
+    write_atomically(path, small)
+    print(cost)
+    return cost.largest
 
 
 def obstacles(network: Any, dtype: str) -> dict[str, str | None]:
