@@ -24,6 +24,9 @@ def export(
     prefix: str | None = None,
     zipmap=False,
     metadata=None,
+    quantize: str | None = None,
+    y: Any = None,
+    min_agreement: float = 0.99,
 ):
     """Write a fitted classifier to one file, preprocessing included.
 
@@ -57,6 +60,13 @@ def export(
         Written into the file beside what `fit` has left there, such as the class of the teacher
         and the date; read back as ``skkd.load(path).metadata``. It replaces entries of the same
         name.
+    quantize : {"int8"}, default=None
+        "int8" rounds the layers of an ``.onnx`` file to 8-bit integers, by ONNX Runtime's own
+        tool. What that costs on X is printed, and the limit of 1e-5 does not apply.
+    y : array-like of shape (n_rows,), default=None
+        The true labels of X, for the accuracy before and after `quantize`.
+    min_agreement : float, default=0.99
+        With `quantize`, the smallest share of rows of X whose labels must stay the same.
 
     Returns
     -------
@@ -67,6 +77,7 @@ def export(
     ------
     skkd.exporting.verify.VerificationError
         A ValueError, if the file would answer otherwise. It shows the first rows that differ.
+        With `quantize`, if labels agree on fewer rows than `min_agreement`.
     TypeError
         If `model` is something else, `path` is no path, or `metadata` no dict of plain values.
     ValueError
@@ -95,6 +106,7 @@ def export(
 
     network = fitted_network(model)
     options = {"dtype": dtype, "prefix": prefix, "zipmap": zipmap, "metadata": metadata}
+    options |= {"quantize": quantize, "y": y, "min_agreement": min_agreement}
     return export_network(network, path, format=format, X=X, **options)
 
 

@@ -182,6 +182,9 @@ class PredictionMixin:
         prefix=None,
         zipmap=False,
         metadata=None,
+        quantize=None,
+        y=None,
+        min_agreement=0.99,
     ):
         """Write the fitted network to one file, preprocessing included.
 
@@ -207,6 +210,13 @@ class PredictionMixin:
             Only for ONNX: whether `probabilities` is a sequence of maps, one for each row.
         metadata : dict of str to plain value, default=None
             Written into the file, and read back as ``skkd.load(path).metadata``.
+        quantize : {"int8"}, default=None
+            "int8" rounds the layers of an ``.onnx`` file to 8-bit integers, by ONNX Runtime's own
+            tool. What that costs on X is printed, and the limit of 1e-5 does not apply.
+        y : array-like of shape (n_rows,), default=None
+            The true labels of X, for the accuracy before and after `quantize`.
+        min_agreement : float, default=0.99
+            With `quantize`, the smallest share of rows of X whose labels must stay the same.
 
         Returns
         -------
@@ -235,6 +245,7 @@ class PredictionMixin:
         from skkd.estimators.export import export
 
         options = {"dtype": dtype, "prefix": prefix, "zipmap": zipmap, "metadata": metadata}
+        options |= {"quantize": quantize, "y": y, "min_agreement": min_agreement}
         return export(snapshot_of(self), path, format=format, X=X, **options)
 
     def to_mlp_classifier(self):

@@ -31,9 +31,12 @@ ELEMENTWISE = (
     *("Neg", "Relu", "Sigmoid", "Sqrt", "Sub", "Tanh", "Where"),
 )
 
+#: Operators of a file with layers in 8-bit integers: :mod:`skkd.exporting.onnx_quantize`.
+QUANTISED = ("DynamicQuantizeLinear", "MatMulInteger")
+
 #: The attributes of an operator, each with its allowed values; None allows all.
 ATTRIBUTES: dict[tuple[str, str], dict[str, tuple | None]] = {
-    **{("", name): {} for name in (*ELEMENTWISE, "Gemm")},
+    **{("", name): {} for name in (*ELEMENTWISE, "Gemm", *QUANTISED)},
     ("", "ArgMax"): {"axis": (1,), "keepdims": (0,)},
     ("", "Cast"): {"to": (1, 11)},  # float, double
     ("", "Concat"): {"axis": (1,)},
@@ -49,8 +52,8 @@ KEYS_OF_MAPS = ("classlabels_int64s", "classlabels_strings")
 #: The types of attributes: a whole number, whole numbers, texts.
 ATTRIBUTE_TYPES = (2, 7, 8)
 
-#: The bytes of a number by the type of a constant: float, int64, bool, double.
-ITEM_SIZES = {1: 4, 7: 8, 9: 1, 11: 8}
+#: The bytes of a number by the type of a constant: float, uint8, int64, bool, double.
+ITEM_SIZES = {1: 4, 2: 1, 7: 8, 9: 1, 11: 8}
 
 #: The type of a constant of texts.
 STRING = 8
@@ -175,7 +178,8 @@ def _check_node(node: Any) -> None:
     if allowed is None:
         raise ValueError(f"operator {node.op_type!r} of {node.domain!r} is none that skkd writes")
     names = sorted(attribute.name for attribute in node.attribute)
-    if names != sorted(allowed) or len(node.output) != 1 or not node.input:
+    n_outputs = 3 if node.op_type == "DynamicQuantizeLinear" else 1
+    if names != sorted(allowed) or len(node.output) != n_outputs or not node.input:
         raise ValueError(f"operator {node.op_type} has other attributes, inputs or outputs")
     for attribute in node.attribute:
         values = allowed[attribute.name]
@@ -195,9 +199,10 @@ def _check_widths(graph: Any) -> None:
     labels: set[str] = set()  # values of one dimension, which only the end of the graph has
     maps: set[str] = set()
     for node in graph.node:
+        for name in node.output:
+            if name in widths or name in tensors or name in shapes or name in labels | maps:
+                raise ValueError(f"the value {name!r} is computed twice")
         name = node.output[0]
-        if name in widths or name in tensors or name in shapes or name in labels | maps:
-            raise ValueError(f"the value {name!r} is computed twice")
         if node.op_type == "ZipMap":
             _check_maps(node, widths)
             maps.add(name)
@@ -212,12 +217,14 @@ def _check_widths(graph: Any) -> None:
                 widths[name] = shapes[name][0]
             continue
         width = _width(node, widths, constants, labels)
-        if width is None:
-            labels.add(name)
-            continue
-        if width > most:
-            raise ValueError(f"a value has {width} columns, and the constants {most} numbers")
-        widths[name] = width
+        for name in node.output:
+            if width is None:
+                labels.add(name)
+                continue
+            if width > most:
+                raise ValueError(f"a value has {width} columns, and the constants {most} numbers")
+            widths[name] = width
+            width = 1  # of further outputs: the scale and the zero of a quantised value
     for output in graph.output:
         if output.name in maps and output.type.WhichOneof("value") == "sequence_type":
             continue
@@ -256,6 +263,12 @@ def _width(node: Any, widths: dict, constants: dict, labels: set) -> int | None:
             bias = (1, *constants[rest[-1]])[-2:] if len(rest) == 2 else (1, 1)
             if bias[0] == 1:
                 return constants[rest[0]][1]
+    elif kind == "DynamicQuantizeLinear" and first in widths and not rest:
+        return widths[first]
+    elif kind == "MatMulInteger" and first in widths and len(rest) == 3:
+        shape, zero = constants.get(rest[0], ()), constants.get(rest[2])
+        if len(shape) == 2 and rest[1] in widths and zero == ():
+            return shape[1]
     elif kind == "ReduceSum" and first in widths and len(rest) == 1 and rest[0] in constants:
         return widths[first]  # an upper bound
     elif kind == "Concat":

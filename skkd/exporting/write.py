@@ -8,7 +8,9 @@ from skkd.exporting.beside import places_of
 from skkd.exporting.formats import FORMATS, Format, format_of, path_of, resolve_format
 from skkd.exporting.metadata import with_metadata
 from skkd.exporting.obstacles import obstacle_of_network
+from skkd.exporting.onnx_quantize import quantize as quantized
 from skkd.exporting.onnx_zipmap import check_zipmap, with_zipmap
+from skkd.exporting.quantization import check_cost, check_quantize, measure_cost
 from skkd.exporting.rows import draw_rows, read_rows
 from skkd.exporting.runners import NetworkRunner, Runner
 from skkd.exporting.verify import TOLERANCES, verify
@@ -28,6 +30,9 @@ def export_network(
     prefix: str | None = None,
     zipmap: Any = False,
     metadata: Any = None,
+    quantize: str | None = None,
+    y: Any = None,
+    min_agreement: float = 0.99,
 ) -> float:
     """Write a fitted network to a file, if the file answers like the network.
 
@@ -46,6 +51,9 @@ def export_network(
         Whether the probabilities in an ONNX file are maps.
     metadata : dict of str to plain value, default=None
         Written beside that of the network.
+    quantize : {"int8"} or None
+    y : array-like of shape (n_rows,), default=None
+    min_agreement : float, default=0.99
 
     Returns
     -------
@@ -57,6 +65,7 @@ def export_network(
     check_option("dtype", dtype, TOLERANCES)
     kind = format_of(ending, prefix)
     check_zipmap(zipmap, ending, dtype)
+    check_quantize(quantize, ending, dtype, X, y, min_agreement)
     _refuse_obstacle(network, ending, dtype)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"there is no folder {str(path.parent)!r}.")
@@ -69,11 +78,20 @@ def export_network(
     data = kind.write(network, dtype)
     data = with_zipmap(data, schema.classes) if zipmap else data
     beside = {end: write(network, dtype) for end, write in kind.beside.items()}
+    expected = NetworkRunner(network, schema)
     runner = _runner(kind, network, {ending: data} | beside)
-    largest = verify(NetworkRunner(network, schema), runner, rows, dtype)
+    largest = verify(expected, runner, rows, dtype)
+    if quantize is not None:
+        small = quantized(data)
+        runner, sizes = _runner(kind, network, {ending: small}), (len(data), len(small))
+        cost = measure_cost(expected, runner, rows, y, sizes=sizes)
+        check_cost(cost, min_agreement)
+        data, largest = small, cost.largest
     for end, content in beside.items():
         write_atomically(places[end], content)
     write_atomically(path, data)
+    if quantize is not None:
+        print(cost)
     return largest
 
 

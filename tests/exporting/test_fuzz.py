@@ -1,14 +1,18 @@
 """Files with random changes: each is refused with one ValueError, or still answers.
 
-The files are few, so that the test is quick. For a long run, from the folder of the tests:
-``SKKD_FUZZ=100000 pytest exporting/test_fuzz.py``.
+No file may take a second of computing, or 200 MB more than the process had. The files are few, so
+that the test is quick. For a long run, from the folder of the tests:
+``SKKD_FUZZ=50000 pytest -n 0 exporting/test_fuzz.py`` makes 50,000 files in each test.
 """
 
+import faulthandler
 import io
 import os
+import sys
 import time
 import zipfile
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import onnx_files
@@ -63,18 +67,53 @@ def repeated(rng, data):
 CHANGES = (flipped, overwritten, truncated, swapped, repeated)
 
 
+MOST_BYTES, MOST_SECONDS = 200e6, 1
+
+#: After so long, in which other programs may have the processor, Python is ended.
+HANGS_AFTER = 60
+
+STATUS, RESET_PEAK = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
 @contextmanager
-def one_second():
-    """A limit for each file: what is slow takes time or memory that its size does not explain."""
-    start = time.process_time()
-    yield
-    assert time.process_time() - start < 1
+def within_limits():
+    """The limits of time and memory for each file. Memory is measured on Linux alone."""
+    faulthandler.dump_traceback_later(HANGS_AFTER, exit=True, file=sys.__stderr__)
+    before, start = memory_after_reset(), time.process_time()
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+    assert time.process_time() - start < MOST_SECONDS
+    assert peak_memory() - before < MOST_BYTES
+
+
+def memory_after_reset():
+    """Forget the peak of this process; the bytes that it has now."""
+    if RESET_PEAK.exists():
+        RESET_PEAK.write_text("5")
+    return peak_memory()
+
+
+def peak_memory():
+    if not RESET_PEAK.exists():
+        return 0
+    return int(STATUS.read_text().partition("VmHWM:")[2].split()[0]) * 1024
+
+
+def test_the_limits_are_measured(monkeypatch):
+    if RESET_PEAK.exists():
+        with pytest.raises(AssertionError), within_limits():
+            np.ones(int(MOST_BYTES) // 8 + 10**6)
+    monkeypatch.setitem(globals(), "MOST_SECONDS", 0)
+    with pytest.raises(AssertionError), within_limits():
+        sum(range(100))
 
 
 def is_refused(path, data, X):
     """Whether a file is refused with a ValueError; otherwise it must answer."""
     path.write_bytes(data)
-    with one_second():
+    with within_limits():
         try:
             skkd.load(path).predict_proba(X)
         except ValueError:
@@ -146,6 +185,7 @@ def test_changed_members_are_refused_or_answer(tmp_path):
 # ---- ONNX graphs with a right digest ---------------------------------------------------------
 
 OPERATORS = ["Add", "Concat", "Gather", "Gemm", "ReduceSum", "Where", "Cast", "ArgMax", "Expand"]
+OPERATORS += ["DynamicQuantizeLinear", "MatMulInteger"]
 NUMBERS = [-(2**63), -1, 0, 1, 2, 7, 16, 2**20, 2**31, 2**62]
 
 
@@ -203,11 +243,14 @@ GRAPH_CHANGES = (
 )
 
 
-@pytest.mark.parametrize("case", ["labels from 1", "mixed table with bins"])
-def test_changed_graphs_with_a_right_digest_are_refused_or_answer(case, tmp_path):
+@pytest.mark.parametrize(
+    ("case", "quantize"),
+    [("labels from 1", None), ("mixed table with bins", None), ("two classes", "int8")],
+)
+def test_changed_graphs_with_a_right_digest_are_refused_or_answer(case, quantize, tmp_path):
     path = tmp_path / "clf.onnx"
     clf, X = fitted(case)
-    clf.export(path)
+    clf.export(path, X=X, quantize=quantize)
     data, rng, refused = path.read_bytes(), np.random.default_rng(0), []
     for i in range(N_FILES):
         model = ModelProto.FromString(data)

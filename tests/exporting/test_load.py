@@ -140,13 +140,15 @@ def test_missing_numbers_are_refused_if_the_classifier_takes_none(tmp_path):
             skkd.load(tmp_path / f"clf{ending}").predict(X * np.nan)
 
 
-def test_loading_and_predicting_import_neither_torch_nor_skops(tmp_path):
+def test_libraries_are_imported_when_they_are_needed_and_torch_and_skops_never(tmp_path):
     paths = [str(tmp_path / f"clf{ending}") for ending in FORMATS]
     for path in paths:
         fitted("labels from 1")[0].export(path)
     paths.append(str(module_file(tmp_path / "module.onnx", there_and_back)))
     code = (
-        "import sys, numpy as np, skkd\n"
+        "import sys, numpy as np, skkd, skkd.exporting.write\n"
+        "skkd.export, skkd.load\n"
+        "assert not {'onnx', 'onnxruntime', 'safetensors'} & set(sys.modules)\n"
         "for path in sys.argv[1:]: skkd.load(path).predict(np.ones((2, 4)))\n"
         "assert not {'torch', 'skorch', 'skops'} & set(sys.modules)"
     )
@@ -190,12 +192,15 @@ def test_classes_of_a_wider_dtype_than_their_labels(tmp_path):
 )
 def test_a_missing_library_is_named_with_its_extra(ending, name, monkeypatch, tmp_path):
     clf, _ = fitted("labels from 1")
+    clf.export(tmp_path / f"clf{ending}")
     for module in [m for m in sys.modules if m.partition(".")[0] == name]:
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(ImportError, match=rf"needs {name}: pip install 'skkd\[export\]'"):
-        clf.export(tmp_path / f"clf{ending}")
-    assert list(tmp_path.iterdir()) == []
+        clf.export(tmp_path / f"other{ending}")
+    with pytest.raises(ImportError, match=rf"needs {name}: pip install 'skkd\[export\]'"):
+        skkd.load(tmp_path / f"clf{ending}")
+    assert [path.name for path in tmp_path.iterdir()] == [f"clf{ending}"]
 
 
 def test_npz_needs_no_library(monkeypatch, tmp_path):

@@ -322,6 +322,8 @@ def operator(kind, *inputs, **attributes):
         (operator("CenterCropPad", "X", "columns"), "is none that skkd writes"),
         (another_domain, "of 'com.example' is none that skkd writes"),
         (operator("Gemm", "X", "X"), "Gemm has operands"),
+        (operator("MatMulInteger", "X", "X", "X", "X"), "MatMulInteger has operands"),
+        (operator("DynamicQuantizeLinear", "X"), "other attributes, inputs or outputs"),
         (operator("Cast", "X", to=TensorProto.STRING), "Cast has another to"),
         (doublings, "a value has .* columns"),
         (column_times_row, "Add has operands"),

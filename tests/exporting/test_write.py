@@ -3,9 +3,6 @@
 import os
 import pickle
 import stat
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
@@ -87,32 +84,6 @@ def test_an_existing_file_stays_whole_if_writing_fails(step, existing, monkeypat
     with pytest.raises(OSError, match="no space left"):
         fitted("labels from 1")[0].export(path)
     assert [p.read_bytes() for p in tmp_path.iterdir()] == ([b"old"] if existing else [])
-
-
-OVERWRITES = """
-import sys
-from pathlib import Path
-from skkd.exporting.atomic import write_atomically
-contents = [bytes([value]) * 3_000_000 for value in (65, 66)]
-print("ready", flush=True)
-while True:
-    for content in contents:
-        write_atomically(Path(sys.argv[1]), content)
-"""
-
-
-@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
-def test_a_killed_export_leaves_the_old_file_or_the_new_one(tmp_path):
-    path, rng = tmp_path / "clf.npz", np.random.default_rng(0)
-    path.write_bytes(b"A" * 3_000_000)
-    for _ in range(8):
-        command = [sys.executable, "-c", OVERWRITES, str(path)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE) as child:
-            assert child.stdout.readline() == b"ready\n"
-            time.sleep(rng.uniform(0, 0.1))
-            child.kill()
-        content = path.read_bytes()
-        assert content in (b"A" * 3_000_000, b"B" * 3_000_000)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="permissions and links of POSIX")
