@@ -71,26 +71,25 @@ def export_network(
         raise FileNotFoundError(f"there is no folder {str(path.parent)!r}.")
     places = places_of(path, kind.beside)
     network = with_metadata(network, metadata)
-    schema = network.schema
-    rows = draw_rows(network.preprocessor, schema)
+    rows = draw_rows(network.preprocessor, network.schema)
     if X is not None:
-        rows = read_rows(schema, X, "export")
+        rows = read_rows(network.schema, X, "export")
     data = kind.write(network, dtype)
-    data = with_zipmap(data, schema.classes) if zipmap else data
+    data = with_zipmap(data, network.schema.classes) if zipmap else data
     beside = {end: write(network, dtype) for end, write in kind.beside.items()}
-    expected = NetworkRunner(network, schema)
-    runner = _runner(kind, network, {ending: data} | beside)
-    largest = verify(expected, runner, rows, dtype)
+    expected = NetworkRunner(network, network.schema)
+    largest = verify(expected, _runner(kind, network, {ending: data} | beside), rows, dtype)
+    cost = None
     if quantize is not None:
         small = quantized(data)
-        runner, sizes = _runner(kind, network, {ending: small}), (len(data), len(small))
-        cost = measure_cost(expected, runner, rows, y, sizes=sizes)
+        sizes = len(data), len(small)
+        cost = measure_cost(expected, _runner(kind, network, {ending: small}), rows, y, sizes=sizes)
         check_cost(cost, min_agreement)
         data, largest = small, cost.largest
     for end, content in beside.items():
         write_atomically(places[end], content)
     write_atomically(path, data)
-    if quantize is not None:
+    if cost is not None:
         print(cost)
     return largest
 
