@@ -18,6 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OrdinalEncoder
 
 from skkd import DistilledClassifier
+from skkd.exporting.verify import TOLERANCES
 
 GUIDE = Path(__file__).parents[2] / "docs" / "guide"
 
@@ -69,7 +70,7 @@ CASES = ["32-32 with bins", "mixed table with bins", "rare texts", "heavy tails"
 CASES += ["standard scaling", "no preprocessing", "bool labels", "mish", "elu", "logistic"]
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", TOLERANCES)
 def test_the_readers_answer_like_the_classifier_without_skkd(dtype, tmp_path):
     found = {case: fitted(case) for case in CASES} | {"stack": stacked_on_a_table()}
     work, expected = [], []
@@ -85,4 +86,4 @@ def test_the_readers_answer_like_the_classifier_without_skkd(dtype, tmp_path):
     for case, line, (label, p) in zip(found, done.stdout.splitlines(), expected, strict=True):
         labels, *probabilities = json.loads(line)
         assert labels == label.tolist(), case
-        assert np.abs(np.array(probabilities) - p).max() < (1e-5 if dtype == "float32" else 1e-9)
+        assert np.abs(np.array(probabilities) - p).max() < TOLERANCES[dtype], case
