@@ -19,7 +19,7 @@ import onnxruntime
 from tables import load_split
 
 import skkd
-from skkd.exporting.onnx_inputs import feeds_of
+from skkd.exporting.onnx.inputs import feeds_of
 from skkd.exporting.rows import read_rows
 
 SIZES = ((32, 32), (128, 128), (512, 512))

@@ -79,7 +79,7 @@ def _set_types(operator: Any) -> None:
 
 def _convert(scope: Any, operator: Any, container: Any) -> None:
     """Add the nodes of a classifier."""
-    from skkd.exporting.onnx_embedding import embed
+    from skkd.exporting.onnx.embedding import embed
 
     model = operator.raw_operator
     options = container.get_options(model, {"nocl": False, "raw_scores": False})
@@ -104,7 +104,7 @@ def _dtype_of(operator: Any) -> str:
 def _written(model: Any, dtype: str) -> tuple[bytes, Any]:
     """The bytes of an ONNX file of a classifier, and its schema."""
     from skkd.exporting.loaded import LoadedClassifier
-    from skkd.exporting.onnx_reader import OnnxRunner
+    from skkd.exporting.onnx.reader import OnnxRunner
     from skkd.exporting.runners import NetworkRunner
     from skkd.exporting.write import written
 

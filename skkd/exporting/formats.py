@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from skkd.checks import refuse
-from skkd.exporting import c, npz, onnx, onnx_reader, safetensors, skops
-from skkd.exporting.c_compiler import compile_c
+from skkd.exporting import npz, safetensors, skops
+from skkd.exporting.c import write as c
+from skkd.exporting.c.compiler import compile_c
 from skkd.exporting.content import pack, unpack
+from skkd.exporting.onnx import reader as onnx_reader
+from skkd.exporting.onnx import write as onnx
 from skkd.exporting.runners import NetworkRunner, Runner
 from skkd.inference.network import Network
 

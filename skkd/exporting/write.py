@@ -8,9 +8,9 @@ from skkd.exporting.beside import places_of
 from skkd.exporting.formats import FORMATS, Format, format_of, path_of, resolve_format
 from skkd.exporting.metadata import with_metadata
 from skkd.exporting.obstacles import obstacle_of_network
-from skkd.exporting.onnx_quantize import quantize as quantized
-from skkd.exporting.onnx_zipmap import check_zipmap, with_zipmap
-from skkd.exporting.quantization import check_cost, check_quantize, measure_cost
+from skkd.exporting.onnx.cost import check_cost, check_quantize, measure_cost
+from skkd.exporting.onnx.quantize import quantize as quantized
+from skkd.exporting.onnx.zipmap import check_zipmap, with_zipmap
 from skkd.exporting.rows import draw_rows, read_rows
 from skkd.exporting.runners import NetworkRunner, Runner
 from skkd.exporting.verify import TOLERANCES, verify

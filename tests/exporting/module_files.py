@@ -5,7 +5,7 @@ import onnx
 from exported_cases import fitted
 from onnx import helper, numpy_helper
 
-from skkd.exporting import onnx as onnx_format
+from skkd.exporting.onnx import write as onnx_format
 
 
 def constant(values):

@@ -22,7 +22,7 @@ import numpy as np
 from exported_cases import fitted
 
 import skkd
-from skkd.exporting.onnx_inputs import feeds_of, input_names
+from skkd.exporting.onnx.inputs import feeds_of, input_names
 from skkd.exporting.rows import draw_rows
 from skkd.exporting.runners import NetworkRunner
 

@@ -16,8 +16,9 @@ from sklearn.datasets import load_iris
 
 import skkd
 from skkd import NeuralClassifier
-from skkd.exporting import c, c_compiler
-from skkd.exporting.c_compiler import compiler, rows_of_c
+from skkd.exporting.c import compiler as c_compiler
+from skkd.exporting.c import write as c
+from skkd.exporting.c.compiler import compiler, rows_of_c
 from skkd.exporting.formats import FORMATS
 from skkd.exporting.rows import draw_rows, read_rows
 from skkd.exporting.runners import NetworkRunner

@@ -15,7 +15,7 @@ from torch import nn
 
 import skkd
 from skkd import NeuralClassifier
-from skkd.exporting.onnx_module_check import shape_and_size
+from skkd.exporting.onnx.module_check import shape_and_size
 
 
 class CNN(nn.Sequential):

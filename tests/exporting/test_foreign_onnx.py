@@ -15,7 +15,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import cross_val_score
 
 import skkd
-from skkd.exporting import onnx_foreign_check
+from skkd.exporting.onnx import foreign_check as onnx_foreign_check
 
 ROWS = np.random.RandomState(0).standard_normal((40, 2))
 

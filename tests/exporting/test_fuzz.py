@@ -23,8 +23,9 @@ from module_files import convolutions, module_file
 from onnx import ModelProto
 
 import skkd
-from skkd.exporting import content, npz, onnx
-from skkd.exporting.onnx_module_check import RULES
+from skkd.exporting import content, npz
+from skkd.exporting.onnx import write as onnx
+from skkd.exporting.onnx.module_check import RULES
 
 N_FILES = int(os.environ.get("SKKD_FUZZ", "300"))
 

@@ -13,8 +13,8 @@ from sklearn.metrics import accuracy_score
 
 import skkd
 from skkd import NeuralClassifier
-from skkd.exporting import onnx_quantize
 from skkd.exporting.formats import FORMATS
+from skkd.exporting.onnx import quantize as onnx_quantize
 from skkd.exporting.verify import VerificationError
 
 LINE = re.compile(

@@ -14,11 +14,12 @@ from exported_cases import fitted
 from onnx import TensorProto, helper, numpy_helper
 
 import skkd
-from skkd.exporting import content, onnx_check
+from skkd.exporting import content
 from skkd.exporting import load as load_module
 from skkd.exporting import npz as npz_format
-from skkd.exporting import onnx as onnx_format
 from skkd.exporting.content import digest_of
+from skkd.exporting.onnx import check as onnx_check
+from skkd.exporting.onnx import write as onnx_format
 
 FORMATS = (".onnx", ".npz", ".safetensors", ".skops")
 

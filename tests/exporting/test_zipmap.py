@@ -7,8 +7,8 @@ import pytest
 from exported_cases import fitted
 
 import skkd
-from skkd.exporting import onnx as onnx_format
-from skkd.exporting.onnx_zipmap import with_zipmap
+from skkd.exporting.onnx import write as onnx_format
+from skkd.exporting.onnx.zipmap import with_zipmap
 
 CASES = ["labels from 1", "bool labels", "text labels", "26 classes", "mixed table"]
 

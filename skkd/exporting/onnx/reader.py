@@ -1,4 +1,4 @@
-"""Reading ``.onnx`` files: those of skkd here, others in :mod:`skkd.exporting.onnx_foreign`."""
+"""Reading ``.onnx`` files: those of skkd here, others in :mod:`skkd.exporting.onnx.foreign`."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,19 +8,19 @@ import numpy as np
 from skkd.exporting.content import VERSION, check_number_of_classes, from_json
 from skkd.exporting.libraries import library
 from skkd.exporting.metadata import metadata_from
-from skkd.exporting.onnx import digest_of
-from skkd.exporting.onnx_check import check_own, is_of_skkd, parsed_model
-from skkd.exporting.onnx_foreign import read_foreign
-from skkd.exporting.onnx_graph import PURPOSE
-from skkd.exporting.onnx_inputs import (
+from skkd.exporting.onnx.check import check_own, is_of_skkd, parsed_model
+from skkd.exporting.onnx.foreign import read_foreign
+from skkd.exporting.onnx.graph import PURPOSE
+from skkd.exporting.onnx.inputs import (
     OUTPUTS,
     as_probabilities,
     feeds_of,
     has_text,
     input_names,
 )
-from skkd.exporting.onnx_session import OnnxSession
-from skkd.exporting.onnx_zipmap import from_maps, keys_of, labels_of
+from skkd.exporting.onnx.session import OnnxSession
+from skkd.exporting.onnx.write import digest_of
+from skkd.exporting.onnx.zipmap import from_maps, keys_of, labels_of
 from skkd.exporting.runners import Runner
 from skkd.inference.schema import Schema
 

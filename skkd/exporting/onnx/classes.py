@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from skkd.exporting.onnx_foreign_check import CheckedGraph, attributes_of
-from skkd.exporting.onnx_shapes import CLASSIFIERS, labels_in
+from skkd.exporting.onnx.foreign_check import CheckedGraph, attributes_of
+from skkd.exporting.onnx.shapes import CLASSIFIERS, labels_in
 
 __all__ = ["classes_of"]
 

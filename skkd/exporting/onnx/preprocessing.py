@@ -7,8 +7,8 @@ centre were rounded. So each constant that is subtracted is two constants, whose
 
 import numpy as np
 
-from skkd.exporting.onnx_graph import ML, Graph
-from skkd.exporting.onnx_inputs import is_text, missing_text
+from skkd.exporting.onnx.graph import ML, Graph
+from skkd.exporting.onnx.inputs import is_text, missing_text
 from skkd.inference.schema import Feature
 from skkd.preprocessing.encodings import Bins
 from skkd.preprocessing.preprocessor import ColumnPreprocessor, OneHot

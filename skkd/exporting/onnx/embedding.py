@@ -1,7 +1,7 @@
 """The graph of an ONNX file as part of a larger graph, which skl2onnx builds.
 
-The nodes are those of :mod:`skkd.exporting.onnx`, under new names. skl2onnx's `container` holds
-the nodes and constants of the larger graph, and its `scope` makes names that are unique.
+The nodes are those of :mod:`skkd.exporting.onnx.write`, under new names. skl2onnx's `container`
+holds the nodes and constants of the larger graph, and its `scope` makes names that are unique.
 """
 
 from typing import Any
@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from skkd.exporting.libraries import library
-from skkd.exporting.onnx_graph import ML, PURPOSE
-from skkd.exporting.onnx_inputs import OUTPUTS, has_text, is_text
+from skkd.exporting.onnx.graph import ML, PURPOSE
+from skkd.exporting.onnx.inputs import OUTPUTS, has_text, is_text
 from skkd.inference.schema import Schema
 
 __all__ = ["embed"]

@@ -9,7 +9,7 @@ from itertools import accumulate
 
 import numpy as np
 
-from skkd.exporting.c_source import Source
+from skkd.exporting.c.source import Source
 from skkd.inference.schema import Schema
 from skkd.preprocessing.encodings import Bins
 from skkd.preprocessing.heavy_tails import NormalScores

@@ -1,18 +1,18 @@
 """Checks of an ONNX model of skkd before ONNX Runtime gets it.
 
-Only what :mod:`skkd.exporting.onnx` writes is allowed: its operators with their attributes, and
-constants that the file holds itself. No value may have more columns than the file has constants
+Only what :mod:`skkd.exporting.onnx.write` writes is allowed: its operators with their attributes,
+and constants that the file holds itself. No value may have more columns than the file has constants
 and inputs. So the size of the file bounds the memory that a row takes. The nodes of a custom
-module are checked by :mod:`skkd.exporting.onnx_module_check`.
+module are checked by :mod:`skkd.exporting.onnx.module_check`.
 """
 
 import math
 from typing import Any
 
 from skkd.exporting.libraries import library
-from skkd.exporting.onnx_graph import ML, OPSET, OPSET_ML, PURPOSE
-from skkd.exporting.onnx_module import NODES, OPSET_MODULE
-from skkd.exporting.onnx_module_check import MOST_NUMBERS, shape_and_size
+from skkd.exporting.onnx.graph import ML, OPSET, OPSET_ML, PURPOSE
+from skkd.exporting.onnx.module import NODES, OPSET_MODULE
+from skkd.exporting.onnx.module_check import MOST_NUMBERS, shape_and_size
 
 __all__ = ["check_form", "check_own", "is_of_skkd", "parsed_model"]
 
@@ -31,7 +31,7 @@ ELEMENTWISE = (
     *("Neg", "Relu", "Sigmoid", "Sqrt", "Sub", "Tanh", "Where"),
 )
 
-#: Operators of a file with layers in 8-bit integers: :mod:`skkd.exporting.onnx_quantize`.
+#: Operators of a file with layers in 8-bit integers: :mod:`skkd.exporting.onnx.quantize`.
 QUANTISED = ("DynamicQuantizeLinear", "MatMulInteger")
 
 #: The attributes of an operator, each with its allowed values; None allows all.

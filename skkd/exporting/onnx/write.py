@@ -1,7 +1,7 @@
 """The format ``.onnx``: the whole classifier as a graph, preprocessing included.
 
 The outputs are `label`, of int64 or string, and `probabilities`, a tensor of shape (n_rows,
-n_classes). The inputs are described in :mod:`skkd.exporting.onnx_inputs`. The number of rows is
+n_classes). The inputs are described in :mod:`skkd.exporting.onnx.inputs`. The number of rows is
 free. The metadata holds the header of :mod:`skkd.exporting.content`, with the schema, as JSON.
 """
 
@@ -13,12 +13,12 @@ import numpy as np
 
 from skkd.exporting.content import header_of
 from skkd.exporting.libraries import library
-from skkd.exporting.onnx_activations import ONNX_ACTIVATIONS
-from skkd.exporting.onnx_graph import PURPOSE, Graph
-from skkd.exporting.onnx_inputs import OUTPUTS, has_text, input_names, is_text, missing_text
-from skkd.exporting.onnx_module import add_module
-from skkd.exporting.onnx_preprocessing import add_category, add_numbers
-from skkd.exporting.onnx_session import OnnxSession
+from skkd.exporting.onnx.activations import ONNX_ACTIVATIONS
+from skkd.exporting.onnx.graph import PURPOSE, Graph
+from skkd.exporting.onnx.inputs import OUTPUTS, has_text, input_names, is_text, missing_text
+from skkd.exporting.onnx.module import add_module
+from skkd.exporting.onnx.preprocessing import add_category, add_numbers
+from skkd.exporting.onnx.session import OnnxSession
 from skkd.inference.module_network import ModuleNetwork
 from skkd.inference.network import Network
 from skkd.inference.schema import Feature, Schema

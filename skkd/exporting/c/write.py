@@ -21,10 +21,10 @@ import re
 from typing import Any
 
 from skkd.checks import refuse
-from skkd.exporting.c_activations import C_ACTIVATIONS
-from skkd.exporting.c_comment import comment_of
-from skkd.exporting.c_preprocessing import add_preprocessing
-from skkd.exporting.c_source import PREFIX, Source
+from skkd.exporting.c.activations import C_ACTIVATIONS
+from skkd.exporting.c.comment import comment_of
+from skkd.exporting.c.preprocessing import add_preprocessing
+from skkd.exporting.c.source import PREFIX, Source
 from skkd.exporting.content import header_of
 from skkd.inference.network import Network
 

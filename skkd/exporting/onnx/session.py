@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from skkd.exporting.libraries import library
-from skkd.exporting.onnx_graph import PURPOSE
+from skkd.exporting.onnx.graph import PURPOSE
 
 __all__ = ["OnnxSession"]
 
@@ -17,8 +17,8 @@ class OnnxSession:
     Parameters
     ----------
     data : bytes
-        A model that was checked by :mod:`skkd.exporting.onnx_check`, or
-        :mod:`skkd.exporting.onnx_foreign_check`.
+        A model that was checked by :mod:`skkd.exporting.onnx.check`, or
+        :mod:`skkd.exporting.onnx.foreign_check`.
     """
 
     def __init__(self, data: bytes) -> None:

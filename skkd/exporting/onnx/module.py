@@ -9,7 +9,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from skkd.exporting.libraries import library
-from skkd.exporting.onnx_graph import PURPOSE, Graph
+from skkd.exporting.onnx.graph import PURPOSE, Graph
 from skkd.inference.module_network import ModuleNetwork
 
 __all__ = ["NODES", "OPSET_MODULE", "ModuleConversionError", "add_module"]

@@ -1,6 +1,6 @@
 """Checks of ONNX files of other programs, before ONNX Runtime gets them.
 
-Allowed are the operators of :mod:`skkd.exporting.onnx_shapes`. The size of all values is computed
+Allowed are the operators of :mod:`skkd.exporting.onnx.shapes`. The size of all values is computed
 beforehand: the size of the file bounds the memory and the time that a row takes.
 """
 
@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from skkd.exporting.libraries import library
-from skkd.exporting.onnx_graph import ML, PURPOSE
-from skkd.exporting.onnx_shapes import ROWS, RULES, STRINGS, TENSOR, Operation, Shape, labels_in
+from skkd.exporting.onnx.graph import ML, PURPOSE
+from skkd.exporting.onnx.shapes import ROWS, RULES, STRINGS, TENSOR, Operation, Shape, labels_in
 
 __all__ = ["CheckedGraph", "attributes_of", "check_foreign"]
 

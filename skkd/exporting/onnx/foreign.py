@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from skkd.exporting.onnx_check import check_form
-from skkd.exporting.onnx_classes import classes_of
-from skkd.exporting.onnx_foreign_check import CheckedGraph, check_foreign
-from skkd.exporting.onnx_inputs import as_probabilities
-from skkd.exporting.onnx_session import OnnxSession
-from skkd.exporting.onnx_shapes import ROWS
-from skkd.exporting.onnx_zipmap import from_maps
+from skkd.exporting.onnx.check import check_form
+from skkd.exporting.onnx.classes import classes_of
+from skkd.exporting.onnx.foreign_check import CheckedGraph, check_foreign
+from skkd.exporting.onnx.inputs import as_probabilities
+from skkd.exporting.onnx.session import OnnxSession
+from skkd.exporting.onnx.shapes import ROWS
+from skkd.exporting.onnx.zipmap import from_maps
 from skkd.exporting.rows import numbers_of
 from skkd.exporting.runners import Runner
 from skkd.inference.schema import Feature, Schema

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from skkd.exporting.libraries import library
-from skkd.exporting.onnx import digest_of
-from skkd.exporting.onnx_graph import PURPOSE
+from skkd.exporting.onnx.graph import PURPOSE
+from skkd.exporting.onnx.write import digest_of
 
 __all__ = ["quantize"]
 
@@ -34,7 +34,7 @@ def quantize(data: bytes) -> bytes:
     Parameters
     ----------
     data : bytes
-        From :func:`skkd.exporting.onnx.write`, in float32.
+        From :func:`skkd.exporting.onnx.write.write`, in float32.
 
     Returns
     -------

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from skkd.activations import SELU_ALPHA, SELU_SCALE
-from skkd.exporting.onnx_graph import Graph
+from skkd.exporting.onnx.graph import Graph
 
 __all__ = ["ONNX_ACTIVATIONS"]
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from skkd.exporting.onnx_graph import ML
-from skkd.exporting.onnx_trees import check_trees
+from skkd.exporting.onnx.graph import ML
+from skkd.exporting.onnx.trees import check_trees
 
 __all__ = ["CLASSIFIERS", "ROWS", "RULES", "Operation", "Shape", "labels_in"]
 

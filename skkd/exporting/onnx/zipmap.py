@@ -9,9 +9,9 @@ import numpy as np
 
 from skkd.checks import check_instance, refuse
 from skkd.exporting.libraries import library
-from skkd.exporting.onnx import digest_of
-from skkd.exporting.onnx_graph import ML, OPSET_ML, PURPOSE
-from skkd.exporting.onnx_inputs import OUTPUTS
+from skkd.exporting.onnx.graph import ML, OPSET_ML, PURPOSE
+from skkd.exporting.onnx.inputs import OUTPUTS
+from skkd.exporting.onnx.write import digest_of
 
 __all__ = ["check_zipmap", "from_maps", "keys_of", "labels_of", "with_zipmap"]
 

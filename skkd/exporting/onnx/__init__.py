@@ -1,0 +1,1 @@
+"""The format `.onnx`: a graph of the whole classifier, written, checked and run."""
