@@ -442,12 +442,14 @@ def _check_teaching(config: "DistilledConfig") -> None:
 
 
 def _check_assistant(config: "DistilledConfig") -> None:
-    assistant, allowed = config.assistant, "'auto', a classifier with predict_proba, or None"
+    assistant = config.assistant
     if assistant is None:
         return
-    if not is_auto(assistant):
-        is_estimator = hasattr(assistant, "fit") and hasattr(assistant, "get_params")
-        if inspect.isclass(assistant) or not is_estimator:
+    assistants = assistant if isinstance(assistant, (list, tuple)) else [assistant]
+    for one in [] if is_auto(assistant) else assistants or [assistant]:
+        is_estimator = hasattr(one, "fit") and hasattr(one, "get_params")
+        if inspect.isclass(one) or not is_estimator:
+            allowed = "'auto', a classifier with predict_proba, a list of them, or None"
             refuse("assistant", assistant, allowed, TypeError)
     if config.soft_labels == "out_of_bag":
         allowed = "None together with soft_labels='out_of_bag', which only forests have"

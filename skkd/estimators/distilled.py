@@ -129,12 +129,13 @@ class DistilledClassifier(NeuralClassifier):
         `fit`, with the sample weights, but without `class_weight` (see there). If something
         is selected on held-out rows, one to three further clones are fitted without these.
         Random states of the teacher that are None are seeded from `random_state`.
-    assistant : None, "auto" or classifier, default=None
-        A classifier that is fitted to the labels in `fit`, and then teaches beside the teacher:
-        soft labels are the mean of both. It helps narrow students of a teacher that is no
-        network, such as a forest. "auto" is a :class:`NeuralClassifier` with its default layers. A
-        classifier that you give is cloned. A search fits an assistant only once for each set of
-        rows, if `random_state` is an integer. Not possible with `teacher_proba` and
+    assistant : None, "auto", classifier or list of classifiers, default=None
+        Classifiers that are fitted in `fit`, and then teach beside the teacher: soft labels are
+        the mean of the teacher's and of each assistant's. They help narrow students of a teacher
+        that is no network, such as a forest, and take longer than the student. "auto" stands for
+        two networks with the default layers, one of which learns from the teacher, and one from
+        the labels. Classifiers that you give are cloned. A search fits assistants only once for
+        each set of rows, if `random_state` is an integer. Not possible with `teacher_proba` and
         ``soft_labels="out_of_bag"``.
     on_class_mismatch : {"raise", "teacher", "intersect"}, default="raise"
         What to do if the teacher and `y` have different classes:
@@ -285,15 +286,15 @@ class DistilledClassifier(NeuralClassifier):
         The temperature that the teacher's logits were divided by; 1 without
         `calibrate_teacher`.
     teacher_seconds_ : float
-        Seconds that fitting and calling the teacher took; with an assistant, also calling it.
-    assistant_ : classifier or None
-        The fitted assistant.
+        Seconds that fitting and calling the teacher took; also those of calling assistants.
+    assistant_ : classifier, list of classifiers or None
+        The fitted assistants; a list if the parameter is a list or "auto".
     assistant_seconds_ : float
-        Seconds that fitting the assistant took; 0 if a search has fitted it before. With
+        Seconds that fitting the assistants took; 0 if a search has fitted it before. With
         `fit_teacher` they are part of `teacher_seconds_`.
     teacher_balanced_accuracy_ : float
-        Balanced accuracy of the teacher on the rows of `fit`, without `class_weight`. With an
-        assistant this is that of the mean of both, here and in `agreement_`.
+        Balanced accuracy of the teacher on the rows of `fit`, without `class_weight`. With
+        assistants this is that of the mean of all, here and in `agreement_`.
     agreement_ : float or None
         The weighted share of held-out rows on which network and teacher predict the same class.
         The network is the selected candidate after the selected number of epochs, before the

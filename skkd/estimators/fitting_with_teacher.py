@@ -10,7 +10,7 @@ from skkd.data.dataset import Dataset
 from skkd.data.fit_data import FitData, unwrapped_rows
 from skkd.data.masks import fill_mask
 from skkd.distillation import TeacherSupervision, check_arguments_of_fit
-from skkd.estimators.assistant import split_from_teacher, with_assistant
+from skkd.estimators.assistant import split_from_teacher, with_assistants
 from skkd.estimators.fit_input import continues_last_fit, divide, read_all, read_part
 from skkd.estimators.fitting import fit_supervised, train_one_epoch
 from skkd.estimators.metadata import keep_metadata
@@ -47,8 +47,8 @@ def fit_taught(
     check_arguments_of_fit(config, teacher_proba, X_unlabeled)
     goes_on = continues_last_fit(estimator)
     given = read_all(estimator, X, y, sample_weight)
-    assistants_clock = Clock()
-    config = with_assistant(config, given, assistants_clock)
+    assistants_clock, own = Clock(), config
+    config = with_assistants(config, given, assistants_clock)
     supervision = TeacherSupervision(
         config,
         given,
@@ -63,7 +63,7 @@ def fit_taught(
     _publish_teacher(estimator, supervision)
     if config.assistant is not None:
         estimator.teacher_, estimator.assistant_ = split_from_teacher(
-            estimator.teacher, estimator.teacher_
+            own, estimator.teacher, estimator.teacher_
         )
         estimator.assistant_seconds_ = assistants_clock.seconds
     _publish_candidate(estimator, plan, dataset)

@@ -34,8 +34,10 @@ def keep_metadata(estimator: Any, plan: Plan | None = None) -> None:
     teacher = getattr(estimator, "teacher_", None)
     if teacher is not None and estimator.alpha_ > 0:
         metadata["teacher"] = ", ".join(_name_of(model) for model, _ in members_of(teacher))
-        if getattr(estimator, "assistant_", None) is not None:
-            metadata["assistant"] = _name_of(estimator.assistant_)
+        assistants = getattr(estimator, "assistant_", None) or []
+        assistants = assistants if isinstance(assistants, list) else [assistants]
+        if assistants:
+            metadata["assistant"] = ", ".join(map(_name_of, assistants))
     loss = _held_out_loss(estimator, plan)
     metrics = {"held_out_log_loss": loss, "agreement": getattr(estimator, "agreement_", None)}
     known = {name: value for name, value in metrics.items() if value is not None}

@@ -66,17 +66,47 @@ def test_the_student_is_that_of_teachers_and_assistant_with_half_the_weight(
     assert student.teacher_balanced_accuracy_ == by_hand.teacher_balanced_accuracy_
 
 
-def test_auto_is_the_default_network_fitted_to_the_labels(data, forest, monkeypatch):
-    monkeypatch.setitem(skkd.presets.PRESETS["tabular"], "hidden_layer_sizes", (8, 8))
-    monkeypatch.setitem(skkd.presets.PRESETS["tabular"], "max_epochs", 2)
+def narrow_default(monkeypatch):
+    """Make the default network quick to train."""
+    for name, value in {"hidden_layer_sizes": (8,), "max_epochs": 2}.items():
+        monkeypatch.setitem(skkd.presets.PRESETS["tabular"], name, value)
+
+
+def test_auto_are_two_default_networks_taught_by_the_teacher_and_by_the_labels(
+    data, forest, monkeypatch
+):
+    narrow_default(monkeypatch)
     how = {"dtype": "float64", "preprocessor": "standard"}
     student = DistilledClassifier(forest, assistant="auto", **SMALL, **how).fit(*data)
-    assistant = student.assistant_
-    assert type(assistant) is NeuralClassifier
-    assert assistant.hidden_layer_sizes == "auto"
-    assert {name: getattr(assistant, name) for name in how} == how
-    alone = clone(assistant).fit(*data)
-    np.testing.assert_array_equal(assistant.predict_proba(data[0]), alone.predict_proba(data[0]))
+    assert [type(one) for one in student.assistant_] == [DistilledClassifier, NeuralClassifier]
+    for assistant in student.assistant_:
+        assert assistant.hidden_layer_sizes == "auto"
+        assert {name: getattr(assistant, name) for name in how} == how
+        alone = clone(assistant).fit(*data)
+        np.testing.assert_array_equal(
+            assistant.predict_proba(data[0]), alone.predict_proba(data[0])
+        )
+    assert student.assistant_[0].teacher_ is forest
+    assert student.teacher_ is forest
+
+
+def test_several_assistants_weigh_as_much_as_the_teachers_each(data, forest):
+    tree = DecisionTreeClassifier(max_depth=2, random_state=0)
+    student = DistilledClassifier(forest, assistant=[LogisticRegression(), tree], **SMALL).fit(
+        *data
+    )
+    fitted = [clone(one).fit(*data) for one in (LogisticRegression(), tree)]
+    by_hand = DistilledClassifier([(one, 1.0) for one in (forest, *fitted)], **SMALL).fit(*data)
+    np.testing.assert_array_equal(student.predict_proba(data[0]), by_hand.predict_proba(data[0]))
+    assert [type(one) for one in student.assistant_] == [LogisticRegression, DecisionTreeClassifier]
+
+
+def test_auto_with_fit_teacher_fits_the_teacher_of_the_assistant_too(data, forest, monkeypatch):
+    narrow_default(monkeypatch)
+    student = DistilledClassifier(forest, assistant="auto", fit_teacher=True, **SMALL).fit(*data)
+    taught, _ = student.assistant_
+    assert taught.teacher_ is not forest
+    assert taught.fit_teacher
 
 
 def test_without_an_assistant_there_is_none(data, forest):
@@ -91,7 +121,7 @@ def test_the_classifier_that_was_given_stays_unfitted_and_the_student_has_no_ref
     given = LogisticRegression()
     student = DistilledClassifier(forest, assistant=given, **SMALL).fit(*data)
     assert not hasattr(given, "coef_")
-    assert b"LogisticRegression" not in pickle.dumps(student.student_)
+    assert b"linear_model" not in pickle.dumps(student.student_)
     assert clone(student).assistant is not given
 
 
@@ -129,10 +159,10 @@ def test_sample_weights_reach_the_assistant(data, forest):
     np.testing.assert_array_equal(student.assistant_.coef_, expected.coef_)
 
 
+@pytest.mark.filterwarnings("ignore:on held-out rows the network is no better")
 @pytest.mark.parametrize("own", [None, "balanced"])
 def test_the_assistant_has_class_weights_if_the_teacher_has(data, own, monkeypatch):
-    monkeypatch.setitem(skkd.presets.PRESETS["tabular"], "hidden_layer_sizes", (8,))
-    monkeypatch.setitem(skkd.presets.PRESETS["tabular"], "max_epochs", 1)
+    narrow_default(monkeypatch)
     X, y = data
     y = np.where(np.arange(len(y)) % 4, 0, y)
     tree = DecisionTreeClassifier(max_depth=2, class_weight=own, random_state=0).fit(X, y)
@@ -140,7 +170,7 @@ def test_the_assistant_has_class_weights_if_the_teacher_has(data, own, monkeypat
     student = DistilledClassifier(
         tree, assistant="auto", augment=None, class_weight=weights, **SMALL
     ).fit(X, y)
-    assert student.assistant_.class_weight == (weights if own else None)
+    assert [one.class_weight for one in student.assistant_] == 2 * [weights if own else None]
 
 
 def test_a_table_with_text_reaches_the_assistant_as_it_is(data):
@@ -162,6 +192,8 @@ def test_a_table_with_text_reaches_the_assistant_as_it_is(data):
         ({"assistant": "wide"}, TypeError, "assistant='wide' .* 'auto'"),
         ({"assistant": LogisticRegression}, TypeError, "assistant"),
         ({"assistant": 3}, TypeError, "assistant=3"),
+        ({"assistant": []}, TypeError, r"assistant=\[\]"),
+        ({"assistant": [LogisticRegression(), "auto"]}, TypeError, "a list of them"),
         ({"assistant": "auto", "soft_labels": "out_of_bag"}, ValueError, "only forests have"),
     ],
 )
