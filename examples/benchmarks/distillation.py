@@ -5,7 +5,8 @@ Distillation: students and their twins, which learn from labels alone
 There are eight tables, four teachers and two sizes of student. A student,
 ``DistilledClassifier(teacher)`` with its defaults, is compared with its twin, the same network
 without a teacher. Two twins are fitted: one with `NeuralClassifier`'s defaults, and one with the
-student's number of optimiser steps and encoding, and with its own best epoch. The student is
+student's number of optimiser steps (with assistants: that of all together) and encoding, and with
+its own best epoch. The student is
 compared with the better of the two. Four of the tables were used to choose the defaults, the other
 four were not.
 
@@ -69,6 +70,7 @@ VARIANTS = {
     "out of fold": {"soft_labels": "out_of_fold"},
     "teacher bins": {"numeric_encoding": "teacher_bins"},
     "plain": {"preset": "plain"},
+    "assistants": {"assistant": "auto"},
 }
 
 #: Parameters that the twin of equal steps copies from a student, besides `numeric_encoding`.
@@ -158,6 +160,12 @@ def steps_of(fitted, n_rows):
     return fitted.n_iter_ * steps_per_epoch(fitted.batch_size, n_rows)
 
 
+def steps_with_assistants(student, n_rows):
+    """Return the number of optimiser steps in the final fits of a student and its assistants."""
+    assistants = student.assistant_ or []
+    return sum(steps_of(one, rows_of_training(one, n_rows)) for one in [student, *assistants])
+
+
 def rows_of_training(classifier, n_rows):
     """Return the number of rows that early stopping does not hold out."""
     share = classifier.validation_fraction if classifier.early_stopping else 0
@@ -191,7 +199,7 @@ def measure_student(place, student, name, arm, teacher, p_teacher):
     line, p = place.fit_and_ask(clf)
     y_test = place.rows[3]
     line["ask"] = seconds_of_teacher(clf)
-    line["n_steps"] = steps_of(clf, rows_of_training(clf, len(place.rows[2])))
+    line["n_steps"] = steps_with_assistants(clf, len(place.rows[2]))
     line |= {"candidate": clf.candidate_, "encoding_": str(clf.numeric_encoding_)}
     line["kB"] = size_in_kb(clf.student_)
     line |= fidelity(p_teacher, p, y_test)
