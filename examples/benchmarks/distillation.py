@@ -6,9 +6,8 @@ There are eight tables, four teachers and two sizes of student. A student,
 ``DistilledClassifier(teacher)`` with its defaults, is compared with its twin, the same network
 without a teacher. Two twins are fitted: one with `NeuralClassifier`'s defaults, and one with the
 student's number of optimiser steps (with assistants: that of all together) and encoding, and with
-its own best epoch. The student is
-compared with the better of the two. Four of the tables were used to choose the defaults, the other
-four were not.
+its own best epoch. The student is compared with the better of the two. Four of the tables were used
+to choose the defaults, the other four were not.
 
 ``python examples/benchmarks/distillation.py FOLDER`` prints the tables and draws the picture of the
 docs. Measurements and teachers that exist already are read from ``--out``. This folder grows to
