@@ -22,7 +22,8 @@ QUICKSTART = (ROOT / "examples" / "quickstart.py").read_text(encoding="utf-8")
 PYTHON_BLOCKS = re.findall(r"^```python\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
 FROM_MLP = (ROOT / "docs" / "guide" / "from_mlp.rst").read_text(encoding="utf-8")
 PARAMETERS = FROM_MLP.partition("All parameters\n---")[2]
-TABLE = re.findall(r"^   \* - (.*)\n     - (.*(?:\n       .*)*)$", PARAMETERS, flags=re.MULTILINE)[1:]
+ROW = re.compile(r"^   \* - (.*)\n     - (.*(?:\n       .*)*)$", flags=re.MULTILINE)
+TABLE = ROW.findall(PARAMETERS)[1:]
 
 
 def test_python_blocks_of_the_readme_run_in_order(capsys, tmp_path, monkeypatch):

@@ -4,8 +4,8 @@
 
 The tests are those of the installed scikit-learn. This file is both the script and the pytest
 plugin of the process that runs the tests. The plugin replaces MLPClassifier by an adapter. The
-adapter translates its parameters to those of a NeuralClassifier by the table of docs/guide/from_mlp.rst, and
-reads its fitted attributes from the NeuralClassifier.
+adapter translates its parameters to those of a NeuralClassifier by the table of
+docs/guide/from_mlp.rst, and reads its fitted attributes from the NeuralClassifier.
 """
 
 import warnings
