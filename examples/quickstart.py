@@ -125,11 +125,9 @@ def export_and_check(student, X):
     difference = np.abs(loaded.predict_proba(X) - student.predict_proba(X)).max()
     size = with_unit(Path("student.onnx").stat().st_size, {"kB": 1e3})
     print(
-        f"\nstudent.onnx ({size}) is the student in one file. Read back with skkd.load, it predicts"
+        f"\nstudent.onnx ({size}) is the student in one file. Loaded with skkd.load, it predicts the"
     )
-    print(
-        f"the same label for {n_equal} of {len(X)} rows, and probabilities within {difference:.0e}."
-    )
+    print(f"same label for {n_equal} of {len(X)} rows, and probabilities within {difference:.0e}.")
 
 
 def main():
