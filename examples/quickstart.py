@@ -124,10 +124,8 @@ def export_and_check(student, X):
     n_equal = np.sum(loaded.predict(X) == student.predict(X))
     difference = np.abs(loaded.predict_proba(X) - student.predict_proba(X)).max()
     size = with_unit(Path("student.onnx").stat().st_size, {"kB": 1e3})
-    print(
-        f"\nstudent.onnx ({size}) is the student in one file. Loaded with skkd.load, it predicts the"
-    )
-    print(f"same label for {n_equal} of {len(X)} rows, and probabilities within {difference:.0e}.")
+    print(f"\nstudent.onnx ({size}) is the student in one file. Loaded with skkd.load, it predicts")
+    print(f"the same label for {n_equal} of {len(X)} rows, and probabilities to {difference:.0e}.")
 
 
 def main():
