@@ -7,7 +7,7 @@ from pathlib import Path
 
 #: The examples in the order in which they are best read; any others follow.
 EXAMPLES = (
-    "plot_quickstart.py",
+    "plot_teachers.py",
     "plot_grid_search.py",
     "plot_temperature.py",
     "plot_initialization.py",

@@ -1,4 +1,4 @@
-"""The README's code runs and its names exist; public names have numpydoc docstrings."""
+"""The README's code runs, the guide's names exist; public names have numpydoc docstrings."""
 
 import importlib
 import inspect
@@ -15,26 +15,39 @@ import skkd
 from skkd import NeuralClassifier, doc_links
 from skkd.transfer.resolve import Foreign
 
-API = Path(__file__).parents[2] / "docs" / "api"
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[2]
+API = ROOT / "docs" / "api"
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+QUICKSTART = (ROOT / "examples" / "quickstart.py").read_text(encoding="utf-8")
 PYTHON_BLOCKS = re.findall(r"^```python\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
-TABLE = re.findall(r"^\| (.*) \| (.*) \|$", README, flags=re.MULTILINE)[1:]
+FROM_MLP = (ROOT / "docs" / "guide" / "from_mlp.rst").read_text(encoding="utf-8")
+PARAMETERS = FROM_MLP.partition("All parameters\n---")[2]
+ROW = re.compile(r"^   \* - (.*)\n     - (.*(?:\n       .*)*)$", flags=re.MULTILINE)
+TABLE = ROW.findall(PARAMETERS)[1:]
 
 
-def test_python_blocks_of_the_readme_run_in_order(capsys):
+def test_python_blocks_of_the_readme_run_in_order(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # they write files
     names = {"__name__": "__readme__"}
     for code in PYTHON_BLOCKS:
         exec(compile(code, "README.md", "exec"), names)
         assert float(capsys.readouterr().out) > 0.9
 
 
+def test_the_first_example_prints_the_lines_of_the_readme():
+    printed = re.search(r'^YOUR_OWN = """\n(.*?)"""', QUICKSTART, flags=re.MULTILINE | re.DOTALL)
+    lines = printed.group(1).splitlines()
+    assert len(lines) == 3
+    assert set(lines) <= set("".join(PYTHON_BLOCKS).splitlines())
+
+
 def names_in(text):
-    """The identifiers in backticks, without values: `lr_decay="cosine"` is lr_decay."""
-    codes = re.findall(r"`([^`]*)`", text)
+    """The identifiers in backticks, without values: ``lr_decay="cosine"`` is lr_decay."""
+    codes = re.findall(r"``([^`]*)``", text)
     return [name for code in codes for name in re.findall(r"^[A-Za-z_]\w*(?==|$)", code)]
 
 
-def test_the_table_of_the_readme_names_real_parameters():
+def test_the_table_for_users_of_mlp_classifier_names_real_parameters():
     assert len(TABLE) > 10
     for theirs, ours in TABLE:
         known = {*NeuralClassifier().get_params(), *attributes_of(NeuralClassifier)}
@@ -46,32 +59,31 @@ def test_the_table_of_the_readme_names_real_parameters():
         assert set(taken_from_theirs) <= known
 
 
-def test_the_lists_of_the_readme_name_real_parameters():
+def test_the_lists_for_users_of_mlp_classifier_name_real_parameters():
     ours = {*NeuralClassifier().get_params(), "fit"}
     ours |= set(inspect.signature(NeuralClassifier.fit).parameters)
     theirs = set(MLPClassifier().get_params())
-    section = README.partition("## From MLPClassifier")[2]
-    kept = names_in(section.partition("keep their names")[0])
-    added = names_in(section.partition("`MLPClassifier` does not have:")[2].partition(".")[0])
+    kept = names_in(PARAMETERS.partition("keep\ntheir names")[0])
+    added = names_in(PARAMETERS.partition("``MLPClassifier`` does not have:")[2].partition(". ")[0])
     assert len(kept) > 5
     assert len(added) > 5
     assert set(kept) <= ours & theirs
     assert set(added) <= ours - theirs
 
 
-def test_every_parameter_is_in_the_readme():
-    section = set(names_in(README.partition("## From MLPClassifier")[2]))
-    assert set(NeuralClassifier().get_params()) - section == set()
-    assert set(MLPClassifier().get_params()) - section == set()
+def test_every_parameter_is_listed_for_users_of_mlp_classifier():
+    listed = set(names_in(PARAMETERS))
+    assert set(NeuralClassifier().get_params()) - listed == set()
+    assert set(MLPClassifier().get_params()) - listed == set()
 
 
-def test_optimizer_options_of_the_readme_are_arguments_of_an_optimiser():
+def test_optimizer_options_for_users_of_mlp_classifier_are_arguments_of_an_optimiser():
     import torch
 
     arguments = set()
     for kind in (torch.optim.Adam, torch.optim.LBFGS):
         arguments |= set(inspect.signature(kind).parameters)
-    options = re.findall(r"`optimizer__(\w+)`", README)
+    options = re.findall(r"``optimizer__(\w+)``", PARAMETERS)
     assert set(options) <= arguments
     assert options
 

@@ -4,8 +4,8 @@
 
 The tests are those of the installed scikit-learn. This file is both the script and the pytest
 plugin of the process that runs the tests. The plugin replaces MLPClassifier by an adapter. The
-adapter translates its parameters to those of a NeuralClassifier by the table of the README, and
-reads its fitted attributes from the NeuralClassifier.
+adapter translates its parameters to those of a NeuralClassifier by the table of
+docs/guide/from_mlp.rst, and reads its fitted attributes from the NeuralClassifier.
 """
 
 import warnings
@@ -100,7 +100,7 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):
         return self
 
     def translated(self, X):
-        """Return the parameters of the equivalent NeuralClassifier, by the table of the README."""
+        """Return the parameters of the equivalent NeuralClassifier, by the table of the guide."""
         is_lbfgs = self.solver == "lbfgs"
         n_rows = X.shape[0] if hasattr(X, "shape") else len(X)
         if self.early_stopping:

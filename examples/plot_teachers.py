@@ -1,12 +1,12 @@
 """
-A big slow classifier becomes a small fast network
-==================================================
+Five teachers and their students
+================================
 
 A forest of 500 trees takes megabytes on disk, and many milliseconds to predict one row. A
 :class:`~skkd.DistilledClassifier` learns from the forest's probabilities. The result is a small
-network that can replace the forest. This script measures size, time and accuracy on two real data
-sets. It also measures the most important baseline: the **same network trained on the labels
-alone**.
+network that can replace the forest. This script measures size, time and accuracy for forests,
+boosting and a bag of large networks, on two real data sets. It also measures the most important
+baseline: the **same network trained on the labels alone**.
 """
 
 # %%
@@ -39,9 +39,9 @@ from tqdm import tqdm
 
 from skkd import DistilledClassifier, NeuralClassifier
 
-parser = argparse.ArgumentParser(description="Distil three teachers and measure the students.")
+parser = argparse.ArgumentParser(description="Distil five teachers and measure the students.")
 parser.add_argument("--quick", action="store_true", help="2 splits, fewer trees and epochs")
-default = Path(tempfile.gettempdir()) / "plot_quickstart.png"
+default = Path(tempfile.gettempdir()) / "plot_teachers.png"
 parser.add_argument("--out", type=Path, default=default, help="path of the picture")
 options = parser.parse_args()
 
