@@ -67,7 +67,7 @@ def load(path: Any, format: str | None = None) -> LoadedClassifier:
             f"{path} is a pickle, and is not loaded: loading a pickle can run any code. Load it "
             "where it was written, and export the classifier to one of " + ", ".join(LOADED) + "."
         )
-    ending = resolve_format(path, format)
+    ending = resolve_format(path, format, LOADED)
     read = FORMATS[ending].read
     if read is None:
         raise ValueError(

@@ -173,8 +173,11 @@ def test_what_is_no_file_is_not_replaced(tmp_path):
     for path in (pipe, folder):
         with pytest.raises(OSError, match="is no regular file"):
             fitted("labels from 1")[0].export(path)
+    (tmp_path / "code.c").mkdir()
+    with pytest.raises(OSError, match=r"code.c' is no regular file"):
+        fitted("labels from 1")[0].export(tmp_path / "code.c")
     assert pipe.is_fifo()
-    assert sorted(tmp_path.iterdir()) == [folder, pipe]
+    assert sorted(tmp_path.iterdir()) == [tmp_path / "code.c", folder, pipe]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="only there folders are flushed")
