@@ -81,8 +81,8 @@ def load(path: Any, format: str | None = None) -> LoadedClassifier:
     except Exception as error:  # a damaged file may raise any error, also of the libraries
         reason = error if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
         raise ValueError(
-            f"{path} cannot be loaded: it is damaged, was changed, or is not a classifier in the "
-            f"format {ending} ({reason})."
+            f"{path} cannot be loaded: it is damaged, was changed, or is not a classifier that "
+            f"skkd loads in the format {ending} ({reason})."
         ) from error
 
 

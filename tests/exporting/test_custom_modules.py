@@ -3,6 +3,8 @@
 import itertools
 import math
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import onnxruntime
@@ -129,6 +131,28 @@ def test_what_is_in_the_way_is_known_without_torch_s_exporter(tmp_path, monkeypa
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(ValueError, match="cannot become a MLPClassifier: module is"):
         clf.to_mlp_classifier()
+
+
+def test_conversions_in_two_threads_leave_the_process_as_it_was(monkeypatch, tmp_path):
+    classifiers, running = [of(Block, numbers()), of(Sums, numbers())], []
+
+    def export(*arguments, **settings):
+        running.append(1)
+        time.sleep(0.1)
+        assert running == [1]
+        running.clear()
+        raise RuntimeError("not converted")
+
+    def run(clf):
+        with pytest.raises(ValueError, match="not converted"):
+            clf.export(tmp_path / "clf.onnx")
+
+    monkeypatch.setattr(torch.onnx, "export", export)
+    output, state = sys.stdout, torch.get_rng_state()
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(run, classifiers))
+    assert sys.stdout is output
+    assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_a_missing_onnxscript_is_named_with_its_extra(tmp_path, monkeypatch):
