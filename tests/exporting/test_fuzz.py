@@ -31,7 +31,7 @@ from skkd.exporting import content, npz
 from skkd.exporting.onnx import write as onnx
 from skkd.exporting.onnx.module_check import RULES
 
-N_FILES = int(os.environ.get("SKKD_FUZZ", "300"))
+N_FILES = int(os.environ.get("SKKD_FUZZ", "150"))
 
 
 def flipped(rng, data):
