@@ -110,7 +110,7 @@ def format_of(ending: str, prefix: str | None = None) -> Format:
     if prefix is None:
         return FORMATS[ending]
     if ending not in (".c", ".h"):
-        refuse("prefix", prefix, f"None for {ending}: it is the beginning of names in .c and .h")
+        refuse("prefix", prefix, f"None: {ending} has no names of C, only .c and .h have")
     return _of_c(ending, c.checked_prefix(prefix))
 
 
