@@ -20,7 +20,7 @@ from exported_cases import codes, numbers
 import skkd
 from skkd import NeuralClassifier
 
-N_KILLS = int(os.environ.get("SKKD_KILLS", "3"))
+N_KILLS = int(os.environ.get("SKKD_KILLS", "2"))
 
 ENDINGS = (".onnx", ".npz", ".safetensors")
 
