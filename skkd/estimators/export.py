@@ -9,8 +9,8 @@ from skkd.checks import refuse
 __all__ = ["export", "fitted_network"]
 
 ALLOWED = (
-    "a fitted NeuralClassifier or DistilledClassifier, or its network_ (of a Pipeline, its last "
-    "step)"
+    "a fitted NeuralClassifier or DistilledClassifier, its network_, or what skkd.load returned. "
+    "Of a search, give best_estimator_; skl2onnx converts a Pipeline after skkd.register_skl2onnx()"
 )
 
 
@@ -37,8 +37,9 @@ def export(
 
     Parameters
     ----------
-    model : NeuralClassifier, DistilledClassifier or skkd.inference.network.Network
-        Fitted. The teacher of a DistilledClassifier is not written.
+    model : NeuralClassifier, DistilledClassifier, LoadedClassifier or Network
+        Fitted. The teacher of a DistilledClassifier is not written. What :func:`skkd.load`
+        returns can be exported again, unless the file was an ONNX file.
     path : str or path-like
         The ending names the format: ``.onnx``, ``.npz``, ``.safetensors``, ``.skops``, ``.c`` or
         ``.h``. Beside C code, files of the same name that end in ``.h`` and ``.json`` are written,
@@ -115,24 +116,52 @@ def fitted_network(model: Any) -> Any:
 
     Parameters
     ----------
-    model : NeuralClassifier, DistilledClassifier, Network or ModuleNetwork
+    model : NeuralClassifier, DistilledClassifier, LoadedClassifier, Network or ModuleNetwork
 
     Returns
     -------
     Network or ModuleNetwork
         With classes, also if the classifier comes from a pickle of a version in which networks
         had none.
+
+    Raises
+    ------
+    TypeError
+        If `model` is something else.
+    ValueError
+        If `model` was loaded from a file that does not hold its network.
     """
     from skkd.estimators.prediction import PredictionMixin
+    from skkd.exporting.loaded import LoadedClassifier
     from skkd.inference.module_network import ModuleNetwork
     from skkd.inference.network import Network
 
     if isinstance(model, (Network, ModuleNetwork)):
         return model
+    if isinstance(model, LoadedClassifier):
+        return _loaded_network(model)
     if not isinstance(model, PredictionMixin):
         refuse("model", model, ALLOWED, TypeError)
     check_is_fitted(model)
     network = model.network_
     if network.classes is None:
         return network.described(model.classes_, getattr(model, "feature_names_in_", None))
+    return network
+
+
+def _loaded_network(model: Any) -> Any:
+    """The network of a classifier that was loaded from a file."""
+    from skkd.exporting.runners import NetworkRunner
+
+    if not isinstance(model.runner, NetworkRunner):
+        raise ValueError(
+            "a classifier that was loaded from an ONNX file cannot be exported again: copy the "
+            "file, or export the classifier that it was made from."
+        )
+    network, schema = model.runner.network, model.schema
+    if network.schema.dtype != schema.dtype:
+        raise ValueError(
+            f"the file holds weights of {network.schema.dtype}, and reads rows of {schema.dtype}: "
+            "export the classifier that it was made from."
+        )
     return network

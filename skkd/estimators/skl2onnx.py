@@ -105,15 +105,9 @@ def _written(model: Any, dtype: str) -> tuple[bytes, Any]:
     """The bytes of an ONNX file of a classifier, and its schema."""
     from skkd.exporting.loaded import LoadedClassifier
     from skkd.exporting.onnx.reader import OnnxRunner
-    from skkd.exporting.runners import NetworkRunner
     from skkd.exporting.write import written
 
-    if not isinstance(model, LoadedClassifier):
-        network = fitted_network(model)
-    elif isinstance(model.runner, OnnxRunner):
+    if isinstance(model, LoadedClassifier) and isinstance(model.runner, OnnxRunner):
         return model.runner.session.data, model.schema
-    elif isinstance(model.runner, NetworkRunner):
-        network = model.runner.network
-    else:
-        raise TypeError(f"skl2onnx cannot convert {model!r}.")
+    network = fitted_network(model)
     return written(network, ".onnx", dtype), network.schema

@@ -6,7 +6,29 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["write_atomically"]
+__all__ = ["place_of", "write_atomically"]
+
+
+def place_of(path: Path) -> Path:
+    """Return where a file is written: the place itself, or where a link points to.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    OSError
+        If there is something else than a regular file, such as a folder or a device.
+    """
+    place = Path(os.path.realpath(path))
+    if place.exists() and not place.is_file():
+        raise OSError(f"{str(path)!r} is no regular file, and is not replaced.")
+    return place
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -23,9 +45,7 @@ def write_atomically(path: Path, data: bytes) -> None:
     OSError
         If `path` is no regular file, such as a folder or a device; or if writing fails.
     """
-    place = Path(os.path.realpath(path))
-    if place.exists() and not place.is_file():
-        raise OSError(f"{str(path)!r} is no regular file, and is not replaced.")
+    place = place_of(path)
     beside = place.with_name(f".{place.name}.{secrets.token_hex(8)}.tmp")
     try:
         with beside.open("xb") as file:

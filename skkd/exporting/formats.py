@@ -1,7 +1,7 @@
 """The formats by the endings of their files: how each is written and read."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -110,7 +110,7 @@ def format_of(ending: str, prefix: str | None = None) -> Format:
     if prefix is None:
         return FORMATS[ending]
     if ending not in (".c", ".h"):
-        refuse("prefix", prefix, f"None for {ending}: it is the beginning of names in .c and .h")
+        refuse("prefix", prefix, f"None: {ending} has no names of C, only .c and .h have")
     return _of_c(ending, c.checked_prefix(prefix))
 
 
@@ -130,7 +130,7 @@ def path_of(path: Any) -> Path:
     return Path(os.fspath(path))
 
 
-def resolve_format(path: Path, format: str | None) -> str:
+def resolve_format(path: Path, format: str | None, endings: Iterable[str] = FORMATS) -> str:
     """Return the ending that stands for the format of a file.
 
     Parameters
@@ -138,18 +138,21 @@ def resolve_format(path: Path, format: str | None) -> str:
     path : Path
     format : str or None
         The ending, with or without a dot; None takes that of `path`.
+    endings : iterable of str, default=FORMATS
+        Those that an error names.
 
     Returns
     -------
     str
         A key of `FORMATS`.
     """
-    allowed = f"a file that ends in {', '.join(FORMATS)}, or format= with one of these"
+    names = ", ".join(endings)
+    allowed = f"a file that ends in {names}, or format= with one of these"
     if format is None:
         if path.suffix.lower() not in FORMATS:
             refuse("path", str(path), allowed)
         return path.suffix.lower()
     ending = "." + format.lower().removeprefix(".") if isinstance(format, str) else None
     if ending not in FORMATS:
-        refuse("format", format, "one of " + ", ".join(FORMATS))
+        refuse("format", format, f"one of {names}")
     return ending

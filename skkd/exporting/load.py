@@ -67,7 +67,7 @@ def load(path: Any, format: str | None = None) -> LoadedClassifier:
             f"{path} is a pickle, and is not loaded: loading a pickle can run any code. Load it "
             "where it was written, and export the classifier to one of " + ", ".join(LOADED) + "."
         )
-    ending = resolve_format(path, format)
+    ending = resolve_format(path, format, LOADED)
     read = FORMATS[ending].read
     if read is None:
         raise ValueError(
@@ -81,8 +81,8 @@ def load(path: Any, format: str | None = None) -> LoadedClassifier:
     except Exception as error:  # a damaged file may raise any error, also of the libraries
         reason = error if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
         raise ValueError(
-            f"{path} cannot be loaded: it is damaged, was changed, or is not a classifier in the "
-            f"format {ending} ({reason})."
+            f"{path} cannot be loaded: it is damaged, was changed, or is not a classifier that "
+            f"skkd loads in the format {ending} ({reason})."
         ) from error
 
 

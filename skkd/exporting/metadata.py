@@ -10,6 +10,10 @@ from skkd.inference.network import Network
 __all__ = ["metadata_from", "with_metadata"]
 
 
+#: The largest length of the metadata as JSON.
+MOST_CHARACTERS = 2**20
+
+
 def with_metadata(network: Network, metadata: Any) -> Network:
     """Return a network with further metadata.
 
@@ -22,12 +26,22 @@ def with_metadata(network: Network, metadata: Any) -> Network:
     Returns
     -------
     Network
+
+    Raises
+    ------
+    TypeError
+        If JSON cannot hold it.
+    ValueError
+        If it is longer than `MOST_CHARACTERS`.
     """
     if metadata is None:
         return network
     if not _is_plain(metadata) or not isinstance(metadata, dict):
         allowed = "a dict of str to str, numbers, bool, None, or lists and dicts of these"
         refuse("metadata", metadata, allowed, TypeError)
+    length = len(json.dumps(metadata))
+    if length > MOST_CHARACTERS:
+        raise ValueError(f"metadata has {length} characters: give at most {MOST_CHARACTERS}.")
     return replace(network, metadata=(network.metadata or {}) | metadata)
 
 

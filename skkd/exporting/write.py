@@ -3,7 +3,7 @@
 from typing import Any
 
 from skkd.checks import check_option
-from skkd.exporting.atomic import write_atomically
+from skkd.exporting.atomic import place_of, write_atomically
 from skkd.exporting.beside import places_of
 from skkd.exporting.formats import FORMATS, Format, format_of, path_of, resolve_format
 from skkd.exporting.metadata import with_metadata
@@ -69,6 +69,7 @@ def export_network(
     _refuse_obstacle(network, ending, dtype)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"there is no folder {str(path.parent)!r}.")
+    place_of(path)  # refuses a folder, before the work
     places = places_of(path, kind.beside)
     network = with_metadata(network, metadata)
     rows = draw_rows(network.preprocessor, network.schema)

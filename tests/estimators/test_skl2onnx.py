@@ -77,6 +77,16 @@ def test_a_student_and_a_loaded_file_answer_alike(to_onnx, tmp_path):
     for ending in (".npz", ".onnx"):
         student.export(tmp_path / f"student{ending}")
         converts(to_onnx, skkd.load(tmp_path / f"student{ending}"), X)
+    student.export(tmp_path / "maps.onnx", X=X, quantize="int8", zipmap=True, min_agreement=0.9)
+    converts(to_onnx, skkd.load(tmp_path / "maps.onnx"), X)
+    student.export(tmp_path / "maps.onnx", zipmap=True)
+    loaded = skkd.load(tmp_path / "maps.onnx")
+    converts(to_onnx, loaded, X)
+    model = to_onnx(loaded, X[:1], options=TENSORS | {"raw_scores": True}, target_opset=OPSET)
+    scores = np.exp(run(model, {"X": X})[1])
+    assert (
+        np.abs(scores / scores.sum(axis=1, keepdims=True) - student.predict_proba(X)).max() < 1e-5
+    )
 
 
 def test_options_of_skl2onnx_are_taken(to_onnx):

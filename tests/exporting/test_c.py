@@ -227,7 +227,7 @@ def test_a_prefix_that_is_no_name_is_refused(prefix, tmp_path):
 
 
 def test_a_prefix_is_refused_for_other_formats(tmp_path):
-    with pytest.raises(ValueError, match=r"prefix='a_' is not allowed: give None for \.npz"):
+    with pytest.raises(ValueError, match=r"prefix='a_' is not allowed: give None: \.npz"):
         fitted("relu")[0].export(tmp_path / "student.npz", prefix="a_")
 
 

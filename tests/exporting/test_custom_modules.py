@@ -3,6 +3,8 @@
 import itertools
 import math
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import onnxruntime
@@ -15,6 +17,7 @@ from torch import nn
 
 import skkd
 from skkd import NeuralClassifier
+from skkd.exporting.formats import FORMATS
 from skkd.exporting.onnx.module_check import shape_and_size
 
 
@@ -35,11 +38,6 @@ class Block(nn.Module):
     def forward(self, x):
         h = nn.functional.gelu(self.norm(self.first(x)))
         return self.output(h + h.sigmoid())
-
-
-class Sums(Block):
-    def forward(self, x):
-        return self.output(self.first(x).cumsum(1))
 
 
 class LogGamma(Block):
@@ -103,13 +101,6 @@ def test_torch_converts_modules_or_gives_its_reason(tmp_path, monkeypatch, capfd
         of(LogGamma, numbers()).export(tmp_path / "other.onnx")
     assert not (tmp_path / "other.onnx").exists()
 
-    X = numbers()
-    clf = of(Sums, X)
-    assert clf.export(path, X=X) < 1e-5
-    _, p = session_of(path).run(None, {"X": X.astype(np.float32)})
-    assert np.abs(p - clf.predict_proba(X)).max() < 1e-5
-    with pytest.raises(ValueError, match=r"'CumSum' .* is none that skkd loads: run the file in"):
-        skkd.load(path)
     assert capfd.readouterr() == ("", "")
 
 
@@ -129,6 +120,28 @@ def test_what_is_in_the_way_is_known_without_torch_s_exporter(tmp_path, monkeypa
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(ValueError, match="cannot become a MLPClassifier: module is"):
         clf.to_mlp_classifier()
+
+
+def test_conversions_in_two_threads_leave_the_process_as_it_was(monkeypatch, tmp_path):
+    classifiers, running = [of(Block, numbers()), of(LogGamma, numbers())], []
+
+    def export(*arguments, **settings):
+        running.append(1)
+        time.sleep(0.1)
+        assert running == [1]
+        running.clear()
+        raise RuntimeError("not converted")
+
+    def run(clf):
+        with pytest.raises(ValueError, match="not converted"):
+            clf.export(tmp_path / "clf.onnx")
+
+    monkeypatch.setattr(torch.onnx, "export", export)
+    output, state = sys.stdout, torch.get_rng_state()
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(run, classifiers))
+    assert sys.stdout is output
+    assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_a_missing_onnxscript_is_named_with_its_extra(tmp_path, monkeypatch):
@@ -278,6 +291,23 @@ def test_a_file_with_nodes_of_a_module_is_loaded(tmp_path):
     squared = clf.predict_proba(X) ** 2  # the logits are doubled
     expected = squared / squared.sum(axis=1, keepdims=True)
     assert np.abs(loaded.predict_proba(X) - expected).max() < 1e-5
+
+
+def sums(logits):
+    nodes = [helper.make_node("CumSum", [logits, "axis"], ["result"])]
+    return nodes, {"axis": constant(1)}
+
+
+def test_what_skkd_does_not_load_still_runs_and_is_compared(tmp_path):
+    clf, X = fitted("labels from 1")
+    data = module_file(tmp_path / "clf.onnx", sums).read_bytes()
+    logits = np.log(clf.predict_proba(X)).cumsum(axis=1)
+    # Sums of logits are those of log-probabilities up to a term that grows from class to class.
+    _, p = FORMATS[".onnx"].run_module(data).run(X)
+    shift = np.log(p) - logits
+    assert np.abs(np.diff(shift, n=2)).max() < 1e-4
+    with pytest.raises(ValueError, match=r"'CumSum' .* is none that skkd loads: run the file in"):
+        skkd.load(tmp_path / "clf.onnx")
 
 
 def growing(logits):

@@ -31,7 +31,7 @@ from skkd.exporting import content, npz
 from skkd.exporting.onnx import write as onnx
 from skkd.exporting.onnx.module_check import RULES
 
-N_FILES = int(os.environ.get("SKKD_FUZZ", "300"))
+N_FILES = int(os.environ.get("SKKD_FUZZ", "100"))
 
 
 def flipped(rng, data):
@@ -107,6 +107,7 @@ def peak_memory():
 
 
 def test_the_limits_are_measured(monkeypatch):
+    monkeypatch.setitem(globals(), "MOST_BYTES", 20e6)
     if RESET_PEAK.exists():
         with pytest.raises(AssertionError), within_limits():
             np.ones(int(MOST_BYTES) // 8 + 10**6)

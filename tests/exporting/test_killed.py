@@ -20,19 +20,20 @@ from exported_cases import codes, numbers
 import skkd
 from skkd import NeuralClassifier
 
-N_KILLS = int(os.environ.get("SKKD_KILLS", "3"))
+N_KILLS = int(os.environ.get("SKKD_KILLS", "2"))
 
 ENDINGS = (".onnx", ".npz", ".safetensors")
 
-#: Kills children that export two classifiers in turn, each after a random time. Prints which of
+#: Kills children that export two networks in turn, each after a random time. Prints which of
 #: the two the file is after each kill, and the number of files that were being written beside it.
 CODE = """
 import json, os, pickle, random, signal, sys, time
 from pathlib import Path
 import onnx, onnxruntime, safetensors.numpy  # once, and not in each child
+import skkd
 
 folder, n_kills, *endings = Path(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:]
-classifiers = pickle.load(sys.stdin.buffer)
+networks = pickle.load(sys.stdin.buffer)
 random.seed(0)
 
 def child_that(call):
@@ -46,14 +47,14 @@ def child_that(call):
 
 def export_for_ever(path):
     while True:
-        for clf in classifiers:
-            clf.export(path)
+        for network in networks:
+            skkd.export(network, path)
 
 def whole_files(path):
-    for clf in classifiers:
+    for network in networks:
         path.unlink(missing_ok=True)
         start = time.perf_counter()
-        os.waitpid(child_that(lambda: clf.export(path)), 0)
+        os.waitpid(child_that(lambda: skkd.export(network, path)), 0)
         yield path.read_bytes(), time.perf_counter() - start
 
 def after_a_kill(path, wholes, period):
@@ -77,10 +78,11 @@ for ending in endings:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="processes of POSIX")
 def test_a_killed_export_leaves_the_old_file_or_the_new_one(tmp_path):
     X = numbers()
-    settings = {"hidden_layer_sizes": (400, 400), "max_epochs": 1}  # so that writing takes long
+    settings = {"hidden_layer_sizes": (200, 200), "max_epochs": 1}  # so that writing takes long
     pair = [NeuralClassifier(**settings, random_state=s).fit(X, codes(X)) for s in (0, 1)]
     command = [sys.executable, "-c", CODE, str(tmp_path), str(N_KILLS), *ENDINGS]
-    done = subprocess.run(command, input=pickle.dumps(pair), capture_output=True)
+    networks = pickle.dumps([clf.network_ for clf in pair])
+    done = subprocess.run(command, input=networks, capture_output=True)
     assert done.returncode == 0, done.stderr.decode()
     for ending, line in zip(ENDINGS, done.stdout.splitlines(), strict=True):
         which, n_beside = zip(*json.loads(line), strict=True)

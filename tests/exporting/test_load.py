@@ -19,6 +19,7 @@ from sklearn.utils import get_tags
 import skkd
 from skkd import DistilledClassifier, NeuralClassifier
 from skkd.exporting.libraries import library
+from skkd.exporting.verify import TOLERANCES
 
 FORMATS = (".onnx", ".npz", ".safetensors", ".skops")
 
@@ -104,6 +105,27 @@ def test_teaches(saved, is_cloned):
     student.fit(X, clf.predict(X))
     same = DistilledClassifier(clf, **settings).fit(X, clf.predict(X))
     assert np.abs(student.predict_proba(X) - same.predict_proba(X)).max() < 1e-3
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("case", ["mixed table with bins", "no preprocessing"])
+def test_what_was_loaded_is_exported_again(case, dtype, tmp_path):
+    clf, X = fitted(case)
+    clf.export(tmp_path / "old.npz", dtype=dtype, metadata={"data": "toy"})
+    loaded = skkd.load(tmp_path / "old.npz")
+    if case == "no preprocessing" and dtype == "float64":
+        with pytest.raises(ValueError, match="weights of float64, and reads rows of float32"):
+            skkd.export(loaded, tmp_path / "new.npz", dtype=dtype)
+        return
+    for ending in (".npz", ".onnx"):
+        skkd.export(loaded, tmp_path / f"new{ending}", dtype=dtype)
+        again = skkd.load(tmp_path / f"new{ending}")
+        assert np.abs(again.predict_proba(X) - clf.predict_proba(X)).max() < TOLERANCES[dtype]
+        assert again.schema.to_dict() == loaded.schema.to_dict()
+        assert again.metadata == loaded.metadata
+    assert (tmp_path / "new.npz").read_bytes() == (tmp_path / "old.npz").read_bytes()
+    with pytest.raises(ValueError, match="loaded from an ONNX file cannot be exported again"):
+        skkd.export(again, tmp_path / "newer.npz")
 
 
 def test_takes_columns_by_name_in_any_order(saved_mixed):

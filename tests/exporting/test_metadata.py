@@ -124,6 +124,12 @@ def test_what_json_cannot_hold_is_refused(metadata, tmp_path):
         fitted("labels from 1")[0].export(tmp_path / "clf.npz", metadata=metadata)
 
 
+def test_what_is_too_long_to_be_loaded_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"metadata has \d+ characters: give at most 1048576\."):
+        fitted("labels from 1")[0].export(tmp_path / "clf.npz", metadata={"a": "x" * 2**23})
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_network_of_an_old_pickle_has_none(tmp_path):
     network = pickle.loads(pickle.dumps(NeuralClassifier(**FAST).fit(numbers(), codes(numbers()))))
     del vars(network.network_)["metadata"]

@@ -48,8 +48,9 @@ int main(void) {
 
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="there is no C compiler")
 @pytest.mark.parametrize("activation", ["relu", "tanh", "logistic"])
-def test_emlearn(activation, tmp_path):
+def test_emlearn(activation, tmp_path, monkeypatch):
     emlearn = pytest.importorskip("emlearn")
+    monkeypatch.chdir(tmp_path)  # it makes a folder "tmp" where it runs
     X = numbers()
     X[:, 2] -= 2000  # emlearn writes six digits after the point
     clf = student(X, activation=activation)

@@ -40,8 +40,11 @@ def test_pickles_are_refused_unopened(ending, tmp_path):
 
 
 def test_an_unknown_ending_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"ends in \.onnx, \.npz, \.safetensors"):
+    names = r"\.onnx, \.npz, \.safetensors, \.skops"  # and not .c, which is not loaded
+    with pytest.raises(ValueError, match=rf"ends in {names}, or format="):
         skkd.load(tmp_path / "clf.txt")
+    with pytest.raises(ValueError, match=rf"give one of {names}\."):
+        skkd.load(tmp_path / "clf.txt", format="txt")
 
 
 def test_a_missing_file_is_missing(tmp_path):

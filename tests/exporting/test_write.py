@@ -129,8 +129,9 @@ def test_wrong_arguments_name_what_is_allowed(tmp_path):
     for path in (None, 3):
         with pytest.raises(TypeError, match=f"path={path} is not allowed: give a str or"):
             clf.export(path)
+    hint = r"Of a search, give best_estimator_; skl2onnx converts a Pipeline"
     for model in ([], make_pipeline(clf), LogisticRegression, None):
-        with pytest.raises(TypeError, match=r"model=[^~]* is not allowed: give a fitted Neural"):
+        with pytest.raises(TypeError, match=rf"model=[^~]*: give a fitted Neural.*{hint}"):
             skkd.export(model, tmp_path / "clf.npz")
     with pytest.raises(ValueError, match="dtype='float16' is not allowed"):
         clf.exports_to(dtype="float16")
@@ -173,8 +174,11 @@ def test_what_is_no_file_is_not_replaced(tmp_path):
     for path in (pipe, folder):
         with pytest.raises(OSError, match="is no regular file"):
             fitted("labels from 1")[0].export(path)
+    (tmp_path / "code.c").mkdir()
+    with pytest.raises(OSError, match=r"code.c' is no regular file"):
+        fitted("labels from 1")[0].export(tmp_path / "code.c")
     assert pipe.is_fifo()
-    assert sorted(tmp_path.iterdir()) == [folder, pipe]
+    assert sorted(tmp_path.iterdir()) == [tmp_path / "code.c", folder, pipe]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="only there folders are flushed")

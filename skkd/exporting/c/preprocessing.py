@@ -10,6 +10,7 @@ from itertools import accumulate
 import numpy as np
 
 from skkd.exporting.c.source import Source
+from skkd.exporting.ramps import of_bins, of_scores
 from skkd.inference.schema import Schema
 from skkd.preprocessing.encodings import Bins
 from skkd.preprocessing.heavy_tails import NormalScores
@@ -190,25 +191,24 @@ def _add_numbers(source: Source, preprocessor: ColumnPreprocessor) -> list[str]:
 def _add_scores(source: Source, preprocessor: ColumnPreprocessor) -> None:
     """Add the scores of heavy-tailed columns: the first score, and a step for each bin."""
     scores: dict[int, NormalScores] = preprocessor.normal_scores
+    ramps, step = of_scores(scores)
     n_steps = [len(s.values) - 1 for s in scores.values()]
     source.integers("scored_column", preprocessor.numeric[list(scores)])
     source.integers("scored_input", scores)
     source.integers("step_start", [0, *accumulate(n_steps)])
     source.numbers("first_score", [s.scores[0] for s in scores.values()])
-    source.split("step_left", np.concatenate([s.values[:-1] for s in scores.values()]))
-    width = np.concatenate([np.diff(s.values) for s in scores.values()])
-    source.factors("step_inverse_width", 1 / width)
-    source.numbers("step", np.concatenate([np.diff(s.scores) for s in scores.values()]))
+    source.split("step_left", ramps.left)
+    source.factors("step_inverse_width", 1 / ramps.width)
+    source.numbers("step", step)
     source.add(SCORE, n=len(scores))
 
 
 def _add_bins(source: Source, preprocessor: ColumnPreprocessor, bins: Bins) -> None:
-    centre, scale = preprocessor.centre[bins.column], preprocessor.scale[bins.column]
-    left = centre + scale * bins.left
-    source.integers("bin_column", preprocessor.numeric[bins.column])
-    source.split("bin_left", left, (centre - left) + scale * bins.left)
-    source.factors("bin_inverse_width", 1 / (scale * bins.width))
-    source.numbers("bin_of_missing", np.clip(-bins.left / bins.width, 0.0, 1.0))
+    ramps, of_missing = of_bins(preprocessor, bins)
+    source.integers("bin_column", preprocessor.numeric[ramps.column])
+    source.split("bin_left", ramps.left, ramps.rest)
+    source.factors("bin_inverse_width", 1 / ramps.width)
+    source.numbers("bin_of_missing", of_missing)
     source.add(BINS, n=len(bins))
 
 

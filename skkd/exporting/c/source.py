@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from skkd.exporting import constants
+
 __all__ = ["PREFIX", "Source"]
 
 #: The words in templates that differ between float and double.
@@ -77,16 +79,10 @@ class Source:
 
         Raises
         ------
-        ValueError
+        PrecisionError
             If a finite number is infinite in this dtype.
         """
-        values = np.asarray(values, dtype=np.float64)
-        with np.errstate(over="ignore"):
-            cast = values.astype(self.dtype)
-        if not np.isfinite(cast).all():
-            raise ValueError(self._beyond(name))
-        suffix = WORDS[self.dtype.name]["f"]
-        self._array("$real", name, [text + suffix for text in cast.ravel().astype(str).tolist()])
+        self._constants(name, constants.finite(name, values, self.dtype))
 
     def factors(self, name: str, values: Any) -> None:
         """Add an array of factors, of which none but 0 itself may become 0 in this dtype.
@@ -98,15 +94,10 @@ class Source:
 
         Raises
         ------
-        ValueError
+        PrecisionError
             If a factor is infinite or 0 in this dtype, and is neither in float64.
         """
-        values = np.asarray(values, dtype=np.float64)
-        with np.errstate(over="ignore", under="ignore"):
-            is_lost = (values.astype(self.dtype) == 0) & (values != 0)
-        if is_lost.any():
-            raise ValueError(self._beyond(name))
-        self.numbers(name, values)
+        self._constants(name, constants.factors(name, values, self.dtype))
 
     def split(self, name: str, values: np.ndarray, rest: Any = 0.0) -> None:
         """Add numbers as two arrays whose sum is more precise than one.
@@ -119,10 +110,9 @@ class Source:
         rest : ndarray, default=0.0
             Small numbers to add to `values`.
         """
-        values = np.asarray(values, dtype=np.float64)
-        self.numbers(name, values)
-        high = values.astype(self.dtype).astype(np.float64)
-        self.numbers(f"{name}_rest", (values - high) + rest)
+        high, low = constants.split(name, values, rest, self.dtype)
+        self._constants(name, high)
+        self._constants(f"{name}_rest", low)
 
     def integers(self, name: str, values: Any) -> None:
         """Add an array of int."""
@@ -141,6 +131,6 @@ class Source:
         head = self.filled(f"static const {kind} skkd_{name}[{len(values)}] = {{\n")
         self.parts.append(head + ",\n".join(lines) + "\n};")
 
-    def _beyond(self, name: str) -> str:
-        hint = ': give dtype="float64"' if self.dtype == np.float32 else ""
-        return f"{name} holds numbers beyond {self.dtype.name}{hint}."
+    def _constants(self, name: str, values: np.ndarray) -> None:
+        suffix = WORDS[self.dtype.name]["f"]
+        self._array("$real", name, [text + suffix for text in values.ravel().astype(str).tolist()])

@@ -68,9 +68,9 @@ def check_quantize(
             raise ValueError('y is used with quantize="int8" only: leave it out.')
         return
     if ending != ".onnx":
-        raise ValueError(f'quantize="int8" is for the format .onnx, not for {ending}.')
+        refuse("quantize", quantize, f"None: {ending} has no 8-bit integers, only .onnx has")
     if dtype != "float32":
-        raise ValueError(f'quantize="int8" needs dtype="float32", not {dtype!r}.')
+        refuse("quantize", quantize, 'None, or dtype="float32"')
     if X is None:
         raise ValueError(
             'quantize="int8" needs X: give rows as they come in practice, on which its cost is '

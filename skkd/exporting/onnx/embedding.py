@@ -11,6 +11,7 @@ import numpy as np
 from skkd.exporting.libraries import library
 from skkd.exporting.onnx.graph import ML, PURPOSE
 from skkd.exporting.onnx.inputs import OUTPUTS, has_text, is_text
+from skkd.exporting.onnx.zipmap import without_zipmap
 from skkd.inference.schema import Schema
 
 __all__ = ["embed"]
@@ -58,7 +59,7 @@ def embed(
     ValueError
         If the inputs are not those of the schema, or the operators are too old.
     """
-    model = library("onnx", PURPOSE).load_model_from_string(data)
+    model = without_zipmap(library("onnx", PURPOSE).load_model_from_string(data))
     least = max(o.version for o in model.opset_import if not o.domain)
     least = LEAST_OPSET if least < 18 else least
     if container.target_opset_onnx < least:

@@ -4,9 +4,10 @@ from typing import Any
 
 import numpy as np
 
+from skkd.exporting import constants
 from skkd.exporting.libraries import library
 
-__all__ = ["ML", "PURPOSE", "Graph", "PrecisionError"]
+__all__ = ["ML", "PURPOSE", "Graph"]
 
 PURPOSE = "the format .onnx"
 
@@ -15,10 +16,6 @@ ML = "ai.onnx.ml"
 
 #: Versions of the operators and of the file that onnxruntime has read since 2022.
 OPSET, OPSET_ML, IR_VERSION = 17, 3, 8
-
-
-class PrecisionError(ValueError):
-    """A number of the network does not fit into float32."""
 
 
 class Graph:
@@ -104,12 +101,7 @@ class Graph:
         PrecisionError
             If a finite number is infinite in this dtype.
         """
-        values = np.asarray(values, dtype=np.float64)
-        with np.errstate(over="ignore"):
-            cast = values.astype(self.dtype)
-        if not np.isfinite(cast).all():
-            raise PrecisionError(self._beyond(name))
-        return self._constant(name, cast)
+        return self._constant(name, constants.finite(name, values, self.dtype))
 
     def factors(self, name: str, values: Any) -> str:
         """Add a constant of factors, of which none but 0 itself may become 0 in this dtype.
@@ -129,12 +121,7 @@ class Graph:
         PrecisionError
             If a factor is infinite or 0 in this dtype, and is neither in float64.
         """
-        values = np.asarray(values, dtype=np.float64)
-        with np.errstate(over="ignore", under="ignore"):
-            is_lost = (values.astype(self.dtype) == 0) & (values != 0)
-        if is_lost.any():
-            raise PrecisionError(self._beyond(name))
-        return self.numbers(name, values)
+        return self._constant(name, constants.factors(name, values, self.dtype))
 
     def split(self, name: str, values: np.ndarray, rest: Any = 0.0) -> tuple[str, str]:
         """Add numbers as two constants whose sum is more precise than one.
@@ -151,10 +138,8 @@ class Graph:
         high, low : str
             The names of the constants.
         """
-        values = np.asarray(values, dtype=np.float64)
-        first = self.numbers(name, values)
-        high = values.astype(self.dtype).astype(np.float64)
-        return first, self.numbers(f"{name}_rest", (values - high) + rest)
+        high, low = constants.split(name, values, rest, self.dtype)
+        return self._constant(name, high), self._constant(f"{name}_rest", low)
 
     def integers(self, name: str, values: Any) -> str:
         """Add a constant of int64."""
@@ -192,10 +177,6 @@ class Graph:
             opsets.append(make_opset(ML, OPSET_ML))
         graph = self.helper.make_graph(self.nodes, name, inputs, outputs, self.constants)
         return self.helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
-
-    def _beyond(self, name: str) -> str:
-        hint = ': give dtype="float64"' if self.dtype == np.float32 else ""
-        return f"{name} holds numbers beyond {self.dtype.name}{hint}."
 
     def _constant(self, name: str, values: np.ndarray) -> str:
         name = self._new_name(name)

@@ -9,6 +9,7 @@ import numpy as np
 
 from skkd.exporting.onnx.graph import ML, Graph
 from skkd.exporting.onnx.inputs import is_text, missing_text
+from skkd.exporting.ramps import Ramps, of_bins, of_scores
 from skkd.inference.schema import Feature
 from skkd.preprocessing.encodings import Bins
 from skkd.preprocessing.preprocessor import ColumnPreprocessor, OneHot
@@ -76,30 +77,24 @@ def _add_smooth_clip(graph: Graph, scaled: str) -> str:
     return graph.add("Div", bounded, root)
 
 
-def _add_components(
-    graph: Graph, x: str, column: np.ndarray, left: np.ndarray, rest: np.ndarray, width: np.ndarray
-) -> str:
-    """``(x - left) / width`` of each bin, between 0 and 1; NaN for a missing number."""
-    own = graph.add("Gather", x, graph.integers("bin_column", column), axis=1)
-    high, low = graph.split("bin_left", left, rest)
+def _add_ramps(graph: Graph, x: str, ramps: Ramps) -> str:
+    """The ramps of all rows; NaN for a missing number."""
+    own = graph.add("Gather", x, graph.integers("bin_column", ramps.column), axis=1)
+    high, low = graph.split("bin_left", ramps.left, ramps.rest)
     distance = graph.add("Sub", graph.add("Sub", own, high), low)
-    ratio = graph.add("Mul", distance, graph.factors("inverse_width", 1 / width))
+    ratio = graph.add("Mul", distance, graph.factors("inverse_width", 1 / ramps.width))
     return graph.add("Clip", ratio, graph.numbers("zero", 0.0), graph.numbers("one", 1.0))
 
 
 def _add_bins(graph: Graph, preprocessor: ColumnPreprocessor, x: str, is_missing: str) -> str:
-    bins = preprocessor.bins
-    assert isinstance(bins, Bins)
-    centre, scale = preprocessor.centre[bins.column], preprocessor.scale[bins.column]
-    left = centre + scale * bins.left
-    rest = (centre - left) + scale * bins.left  # what the sum was rounded by
-    components = _add_components(graph, x, bins.column, left, rest, scale * bins.width)
-    at_centre = np.clip(-bins.left / bins.width, 0.0, 1.0)
-    column = graph.integers("bin_column", bins.column)
+    assert isinstance(preprocessor.bins, Bins)
+    ramps, of_missing = of_bins(preprocessor, preprocessor.bins)
+    components = _add_ramps(graph, x, ramps)
+    column = graph.integers("bin_column", ramps.column)
     return graph.add(
         "Where",
         graph.add("Gather", is_missing, column, axis=1),
-        graph.numbers("bin_of_missing", at_centre),
+        graph.numbers("bin_of_missing", of_missing),
         components,
     )
 
@@ -110,17 +105,14 @@ def _add_normal_scores(
     """Replace heavy-tailed columns by their scores: the first score, and a step for each bin."""
     n_numeric = len(preprocessor.numeric)
     scores = preprocessor.normal_scores
-    column = np.repeat(list(scores), [len(s.values) - 1 for s in scores.values()])
-    left = np.concatenate([s.values[:-1] for s in scores.values()])
-    width = np.concatenate([np.diff(s.values) for s in scores.values()])
-    step = np.concatenate([np.diff(s.scores) for s in scores.values()])
-    steps = np.zeros((len(column), n_numeric))
-    steps[np.arange(len(column)), column] = step
+    ramps, step = of_scores(scores)
+    steps = np.zeros((len(step), n_numeric))
+    steps[np.arange(len(step)), ramps.column] = step
     first = np.zeros(n_numeric)
     first[list(scores)] = [s.scores[0] for s in scores.values()]
-    components = _add_components(graph, x, column, left, np.zeros(len(left)), width)
+    components = _add_ramps(graph, x, ramps)
     # A NaN would spread to the other columns in the product.
-    gap = graph.add("Gather", is_missing, graph.integers("bin_column", column), axis=1)
+    gap = graph.add("Gather", is_missing, graph.integers("bin_column", ramps.column), axis=1)
     components = graph.add("Where", gap, graph.numbers("zero", 0.0), components)
     found = graph.add(
         "Gemm", components, graph.numbers("steps", steps), graph.numbers("first", first)

@@ -13,7 +13,7 @@ from skkd.exporting.onnx.graph import ML, OPSET_ML, PURPOSE
 from skkd.exporting.onnx.inputs import OUTPUTS
 from skkd.exporting.onnx.write import digest_of
 
-__all__ = ["check_zipmap", "from_maps", "keys_of", "labels_of", "with_zipmap"]
+__all__ = ["check_zipmap", "from_maps", "keys_of", "labels_of", "with_zipmap", "without_zipmap"]
 
 PROBABILITIES = OUTPUTS[1]
 
@@ -53,8 +53,7 @@ def with_zipmap(data: bytes, classes: np.ndarray) -> bytes:
     graph = model.graph
     tensor = _free_name(graph)
     for node in graph.node:
-        for names in (node.input, node.output):
-            names[:] = [tensor if name == PROBABILITIES else name for name in names]
+        _rename(node, PROBABILITIES, tensor)
     keys = labels_of(classes)
     name, key_type = "classlabels_int64s", onnx.TensorProto.INT64
     if isinstance(keys[0], str):
@@ -71,6 +70,33 @@ def with_zipmap(data: bytes, classes: np.ndarray) -> bytes:
     digest = next(entry for entry in model.metadata_props if entry.key == "skkd.digest")
     digest.value = digest_of(model)
     return model.SerializeToString(deterministic=True)
+
+
+def without_zipmap(model: Any) -> Any:
+    """Return a model whose output `probabilities` is a tensor. Its digest is left as it is.
+
+    Parameters
+    ----------
+    model : onnx.ModelProto
+        A file of skkd that was parsed, with or without maps.
+
+    Returns
+    -------
+    onnx.ModelProto
+    """
+    copy = type(model)()
+    copy.CopyFrom(model)
+    zipmap = next((node for node in copy.graph.node if node.op_type == "ZipMap"), None)
+    if zipmap is None:
+        return copy
+    make = library("onnx.helper", PURPOSE).make_tensor_value_info
+    tensor, kinds = zipmap.input[0], library("onnx", PURPOSE).TensorProto
+    copy.graph.node.remove(zipmap)
+    for node in copy.graph.node:
+        _rename(node, tensor, PROBABILITIES)
+    output = next(output for output in copy.graph.output if output.name == PROBABILITIES)
+    output.CopyFrom(make(PROBABILITIES, kinds.FLOAT, None))
+    return copy
 
 
 def from_maps(maps: Any, keys: list) -> np.ndarray:
@@ -123,6 +149,12 @@ def keys_of(graph: Any, output: str) -> list | None:
             keys = node.attribute[0]
             return list(keys.ints) or [key.decode() for key in keys.strings]
     return None
+
+
+def _rename(node: Any, name: str, new: str) -> None:
+    """Rename a value where a node takes it or makes it."""
+    for names in (node.input, node.output):
+        names[:] = [new if other == name else other for other in names]
 
 
 def _free_name(graph: Any) -> str:
