@@ -78,7 +78,7 @@ def mlp_classifier(network: Network) -> MLPClassifier:
     """
     reason = obstacle_of_mlp_classifier(network)
     if reason is not None:
-        raise ValueError(f"this classifier cannot become a MLPClassifier: {reason}.")
+        raise ValueError(f"this classifier cannot become an MLPClassifier: {reason}.")
     weights = [layer.weight.copy() for layer in network.layers]
     biases = [layer.bias.copy() for layer in network.layers]
     if isinstance(network.preprocessor, ColumnPreprocessor):
@@ -117,7 +117,7 @@ def _check(fitted: MLPClassifier, network: Network) -> None:
     largest = np.abs(found - expected).max()
     if not largest <= TOLERANCE:  # True also for NaN
         raise ValueError(
-            "this classifier cannot become a MLPClassifier: with the scaling merged into the first "
+            "this classifier cannot become an MLPClassifier: with the scaling merged into the first "
             f"layer, probabilities would differ by {largest:.3g} ({TOLERANCE:g} is allowed). "
             "Subtract a constant from columns of large numbers that differ little."
         )

@@ -118,7 +118,7 @@ def test_what_is_in_the_way_is_known_without_torch_s_exporter(tmp_path, monkeypa
             clf.export(tmp_path / f"clf{ending}")
         assert "Only .onnx can hold one" in clf.exports_to()[ending]
     assert list(tmp_path.iterdir()) == []
-    with pytest.raises(ValueError, match="cannot become a MLPClassifier: module is"):
+    with pytest.raises(ValueError, match="cannot become an MLPClassifier: module is"):
         clf.to_mlp_classifier()
 
 

@@ -36,7 +36,7 @@ def test_has_the_same_probabilities(activation, labels, settings):
     ],
 )
 def test_what_it_cannot_have_is_named(case, reason):
-    with pytest.raises(ValueError, match=f"cannot become a MLPClassifier: {reason}"):
+    with pytest.raises(ValueError, match=f"cannot become an MLPClassifier: {reason}"):
         fitted(case)[0].to_mlp_classifier()
 
 
