@@ -117,7 +117,7 @@ def _check(fitted: MLPClassifier, network: Network) -> None:
     largest = np.abs(found - expected).max()
     if not largest <= TOLERANCE:  # True also for NaN
         raise ValueError(
-            "this classifier cannot become an MLPClassifier: with the scaling merged into the first "
-            f"layer, probabilities would differ by {largest:.3g} ({TOLERANCE:g} is allowed). "
+            "this classifier cannot become an MLPClassifier: with the scaling merged into the "
+            f"first layer, probabilities would differ by {largest:.3g} ({TOLERANCE:g} is allowed). "
             "Subtract a constant from columns of large numbers that differ little."
         )

@@ -78,7 +78,13 @@ EFFECTS = {
     "dtype": ("float64", {}),
     "random_state": (1, {}),
 }
-NO_EFFECT = {"callbacks": [Callback()], "verbose": 2, "device": "cpu:0", "n_threads": 2}
+NO_EFFECT = {
+    "callbacks": [Callback()],
+    "verbose": 2,
+    "device": "cpu:0",
+    "n_threads": 2,
+    "n_jobs": 1,
+}
 
 
 @pytest.mark.parametrize("name", EFFECTS)
