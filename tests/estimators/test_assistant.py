@@ -102,14 +102,13 @@ def test_several_assistants_weigh_as_much_as_the_teachers_each(data, forest):
     assert [type(one) for one in student.assistant_] == [LogisticRegression, DecisionTreeClassifier]
 
 
-def test_auto_with_fit_teacher_fits_the_teacher_of_the_assistant_too(data, monkeypatch):
+def test_auto_with_fit_teacher_fits_the_teacher_of_the_assistant_too(data, forest, monkeypatch):
     narrow_default(monkeypatch)
-    tree = DecisionTreeClassifier(max_depth=2, random_state=0).fit(*data)
     student = DistilledClassifier(
-        tree, assistant="auto", fit_teacher=True, augment=None, **SMALL
+        forest, assistant="auto", fit_teacher=True, augment=None, **SMALL
     ).fit(*data)
     taught, _ = student.assistant_
-    assert taught.teacher_ is not tree
+    assert taught.teacher_ is not forest
     assert taught.fit_teacher
 
 
