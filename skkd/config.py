@@ -449,10 +449,16 @@ def _check_assistant(config: "DistilledConfig") -> None:
     for one in [] if is_auto(assistant) else assistants or [assistant]:
         is_estimator = hasattr(one, "fit") and hasattr(one, "get_params")
         if inspect.isclass(one) or not is_estimator:
-            allowed = "'auto', a classifier with predict_proba, a list of them, or None"
+            allowed = "'auto', a classifier, a list of them, or None"
             refuse("assistant", assistant, allowed, TypeError)
     if config.soft_labels == "out_of_bag":
         allowed = "None together with soft_labels='out_of_bag', which only forests have"
+        refuse("assistant", assistant, allowed)
+    if config.soft_labels == "out_of_fold" and is_auto(assistant) and not config.fit_teacher:
+        allowed = (
+            "None or classifiers without a teacher together with soft_labels='out_of_fold': the "
+            "assistant of a frozen teacher learns from it, and it has seen all rows"
+        )
         refuse("assistant", assistant, allowed)
 
 

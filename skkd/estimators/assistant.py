@@ -10,12 +10,11 @@ import numbers
 from dataclasses import replace
 from typing import Any
 
-from skkd.checks import is_auto
+from skkd.checks import is_auto, refuse
 from skkd.config import DistilledConfig
 from skkd.data.fit_data import FitInput
 from skkd.estimators.distilled import DistilledClassifier
 from skkd.estimators.neural import NeuralClassifier
-from skkd.progress import titled
 from skkd.teachers.cache import as_memory
 from skkd.teachers.class_weight import has_class_weight
 from skkd.teachers.cloning import fit_and_ask
@@ -54,7 +53,7 @@ def with_assistants(config: DistilledConfig, given: FitInput, clock: Clock) -> D
     weight = sum(weight for _, weight in members)
     assistants: Any = [(assistant, weight) for assistant in _unfitted(config)]
     if not config.fit_teacher:
-        with clock.running(), titled("assistant: "):
+        with clock.running():
             assistants, _ = fit_and_ask(
                 assistants,
                 given.X,
@@ -64,7 +63,12 @@ def with_assistants(config: DistilledConfig, given: FitInput, clock: Clock) -> D
                 asks=False,
                 remember=isinstance(config.random_state, numbers.Integral),
                 memory=as_memory(config.memory),
+                name="assistant",
             )
+        for assistant, _ in assistants:
+            if not (hasattr(assistant, "predict_proba") or hasattr(assistant, "decision_function")):
+                allowed = "a classifier with predict_proba or decision_function"
+                refuse("assistant", assistant, allowed, TypeError)
     return replace(config, teacher=[*members, *assistants])
 
 

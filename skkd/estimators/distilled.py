@@ -134,9 +134,11 @@ class DistilledClassifier(NeuralClassifier):
         the mean of the teacher's and of each assistant's. They help narrow students of a teacher
         that is no network, such as a forest, and take longer than the student. "auto" stands for
         two networks with the default layers, one of which learns from the teacher, and one from
-        the labels. Classifiers that you give are cloned. A search fits assistants only once for
-        each set of rows, if `random_state` is an integer. Not possible with `teacher_proba` and
-        ``soft_labels="out_of_bag"``.
+        the labels. Classifiers that you give are cloned and fitted, even frozen ones; a fitted one
+        can be a member of the list `teacher`. They learn from X and y alone, without `X_val` and
+        `X_unlabeled`. A search fits assistants only once for each set of rows, if `random_state`
+        is an integer. Not possible with `teacher_proba` and ``soft_labels="out_of_bag"``. With
+        ``soft_labels="out_of_fold"``, "auto" needs ``fit_teacher=True``, and takes very long.
     on_class_mismatch : {"raise", "teacher", "intersect"}, default="raise"
         What to do if the teacher and `y` have different classes:
 

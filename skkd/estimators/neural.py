@@ -193,7 +193,8 @@ class NeuralClassifier(PredictionMixin, ClassifierMixin, BaseNeuralEstimator):
         encodings, folds and, of a DistilledClassifier, candidates. The result is the same, bit
         for bit. None is 1, unless joblib.parallel_config sets another number; -1 is one process
         for each core. Starting the processes takes a few seconds, so it pays for fits that are
-        longer than that. In a search set its own `n_jobs` instead.
+        longer than that. Inside a search with `n_jobs`, and while a fit in another thread uses the
+        processes, it is 1.
     random_state : int, RandomState or None, default=None
         Seed of weights, shuffling, dropout and split. An int leaves all global generators
         untouched.

@@ -95,4 +95,4 @@ def _reason_against(rival: str, winner: str, comparisons: list[Comparison]) -> s
 
 
 def _after(comparison: Comparison) -> str:
-    return f"after at most {comparison.n_epochs} epochs"
+    return f"after at most {comparison.n_epochs} epoch{'s' if comparison.n_epochs > 1 else ''}"

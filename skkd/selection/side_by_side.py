@@ -5,15 +5,26 @@ Each training has seeds of its own, so the results are the same as one after ano
 With one fold a whole trial goes to another process, because it is judged while it is trained. With
 several folds each training goes alone, and the trial is judged when all its folds are back.
 Teachers stay here: the rows of a transfer set are made before a training leaves.
+
+Where processes cannot be started safely, trainings run one after another: inside a parallel loop of
+joblib, such as a search with `n_jobs`, and while another thread uses the processes.
 """
 
+import threading
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from joblib import Parallel, delayed, effective_n_jobs
+from joblib.parallel import get_active_backend
+
+from skkd.checks import with_note
 
 __all__ = ["go_on_until"]
+
+#: Held by the thread that uses the processes. All threads share joblib's pool of processes, and
+#: joblib waits for ever if one thread changes its size while another thread submits tasks.
+_pool_lock = threading.Lock()
 
 
 def go_on_until(trials: Sequence[Any], end: int | None, n_jobs: int | None = None) -> None:
@@ -29,14 +40,17 @@ def go_on_until(trials: Sequence[Any], end: int | None, n_jobs: int | None = Non
         Number of processes; None and 1 train one after another, in this process.
     """
     n_folds = len(trials[0].trainings)
-    if min(effective_n_jobs(n_jobs), max(len(trials), n_folds)) == 1:
+    is_nested = (get_active_backend()[0].nesting_level or 0) > 0
+    is_alone = is_nested or min(effective_n_jobs(n_jobs), max(len(trials), n_folds)) == 1
+    if is_alone or not _pool_lock.acquire(blocking=False):
         for trial in trials:
             trial.go_on_until(end)
         return
-    if n_folds == 1:
-        _advance_trials(trials, end, n_jobs)
-    else:
-        _advance_trainings(trials, end, n_jobs)
+    try:
+        advance = _advance_trials if n_folds == 1 else _advance_trainings
+        advance(trials, end, n_jobs)
+    finally:
+        _pool_lock.release()
 
 
 def _advance_trials(trials: Sequence[Any], end: int | None, n_jobs: int | None) -> None:
@@ -88,7 +102,9 @@ def _run(function: Callable, tasks: list[tuple], n_jobs: int | None) -> list[Any
     n_jobs = min(effective_n_jobs(n_jobs), len(tasks))
     parallel = Parallel(n_jobs=max(n_jobs, 1), backend="loky", max_nbytes=None)
     results = []
-    for result, caught in parallel(delayed(_recorded)(function, task) for task in tasks):
+    with with_note(f"Raised in {n_jobs} processes. n_jobs=1 trains in this process."):
+        returned = parallel(delayed(_recorded)(function, task) for task in tasks)
+    for result, caught in returned:
         for message, category in caught:
             warnings.warn(message, category, stacklevel=2)
         results.append(result)

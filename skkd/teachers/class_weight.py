@@ -58,8 +58,8 @@ def has_class_weight(teacher: Any) -> bool:
     are_weighted = [_is_weighted(member) for member, _ in members_of(teacher)]
     if any(are_weighted) and not all(are_weighted):
         warn(
-            "some teachers of the list have a class_weight, others have none: the probabilities "
-            "of all are multiplied by the class_weight of the student. Fit all teachers without."
+            "some teachers or assistants have a class_weight, others have none: the probabilities "
+            "of all are multiplied by the class_weight of the student. Fit all without."
         )
     return all(are_weighted)
 

@@ -16,6 +16,7 @@ from sklearn.utils.validation import has_fit_parameter
 
 from skkd.checks import refuse, warn, with_note
 from skkd.data.protected_data import call_protected, treat_alike
+from skkd.progress import titled
 from skkd.teachers.answers import Answer
 from skkd.teachers.cache import remembered_teacher
 from skkd.teachers.members import MemberLabels, members_of, unwrapped
@@ -34,6 +35,7 @@ def fit_and_ask(
     asks: bool = True,
     remember: bool = True,
     memory: Any = None,
+    name: str = "teacher",
     **settings: Any,
 ) -> tuple[Any, list[MemberLabels]]:
     """Fit a clone of a teacher, and return it with its soft labels of X.
@@ -57,6 +59,8 @@ def fit_and_ask(
         Whether fitted clones are cached.
     memory : joblib.Memory, default=None
         Caches the fitted clones on disk, too, where all processes share them.
+    name : {"teacher", "assistant"}, default="teacher"
+        What error messages, warnings and progress bars call the model.
     **settings
         `batch_size` and `progress`; see :func:`skkd.teachers.predict_proba.ask`.
 
@@ -72,7 +76,7 @@ def fit_and_ask(
     for member, member_weight in members_of(teacher):
         clones = seeded_clones(member, random_state)
         first = next(clones)
-        weights = weights_for(first, sample_weight)
+        weights = weights_for(first, sample_weight, name)
         clones = chain([first], clones)
 
         def fitted_clone(
@@ -80,7 +84,8 @@ def fit_and_ask(
         ) -> tuple[Any, Answer]:
             def attempt(rows: Any, targets: Any, *values: Any) -> tuple[Any, Answer]:
                 one = next(clones)
-                with with_note(f"Raised by fit of teacher, a {type(one).__name__}."):
+                note = f"Raised by fit of {name}, a {type(one).__name__}."
+                with with_note(note), titled(f"{name}: "):
                     one.fit(rows, targets, **dict(zip(weights, values, strict=True)))
                 treat_alike(one, member)
                 return one, (ask(one, X, **settings) if asks else (np.empty((0, 0)), None))
@@ -216,13 +221,15 @@ def _was_fitted_with_labels(part: Any) -> bool:
     return hasattr(part, "predict") or not hasattr(part, "transform") or sees_labels(part)
 
 
-def weights_for(teacher: Any, sample_weight: Any) -> dict[str, Any]:
+def weights_for(teacher: Any, sample_weight: Any, name: str = "teacher") -> dict[str, Any]:
     """The keyword arguments that pass sample weights to a teacher's `fit`.
 
     Parameters
     ----------
     teacher : estimator
     sample_weight : array-like of shape (n_rows,) or None
+    name : str, default="teacher"
+        What the warning calls the model.
 
     Returns
     -------
@@ -231,11 +238,11 @@ def weights_for(teacher: Any, sample_weight: Any) -> dict[str, Any]:
     """
     if sample_weight is None:
         return {}
-    name = _name_of_weights(teacher)
-    if name is not None:
-        return {name: sample_weight}
+    keyword = _name_of_weights(teacher)
+    if keyword is not None:
+        return {keyword: sample_weight}
     warn(
-        f"teacher, a {type(teacher).__name__}, takes no sample_weight{_part_without(teacher)}: it "
+        f"{name}, a {type(teacher).__name__}, takes no sample_weight{_part_without(teacher)}: it "
         "is fitted without, and the weights act on the student alone."
     )
     return {}

@@ -8,8 +8,9 @@ import pytest
 from sklearn.base import clone
 from sklearn.datasets import make_classification
 from sklearn.ensemble import RandomForestClassifier
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.model_selection import GridSearchCV
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.tree import DecisionTreeClassifier
 
 import skkd.presets
@@ -103,7 +104,9 @@ def test_several_assistants_weigh_as_much_as_the_teachers_each(data, forest):
 
 def test_auto_with_fit_teacher_fits_the_teacher_of_the_assistant_too(data, forest, monkeypatch):
     narrow_default(monkeypatch)
-    student = DistilledClassifier(forest, assistant="auto", fit_teacher=True, **SMALL).fit(*data)
+    student = DistilledClassifier(
+        forest, assistant="auto", fit_teacher=True, augment=None, **SMALL
+    ).fit(*data)
     taught, _ = student.assistant_
     assert taught.teacher_ is not forest
     assert taught.fit_teacher
@@ -159,6 +162,17 @@ def test_sample_weights_reach_the_assistant(data, forest):
     np.testing.assert_array_equal(student.assistant_.coef_, expected.coef_)
 
 
+def test_warnings_and_errors_of_fitting_an_assistant_name_it(data, forest):
+    X, y = data
+    student = DistilledClassifier(forest, assistant=KNeighborsClassifier(), **SMALL)
+    with pytest.warns(UserWarning, match="assistant, a KNeighborsClassifier, takes no sample_w"):
+        student.fit(X, y, sample_weight=1.0 + y)
+    student.set_params(assistant__n_neighbors=0)
+    with pytest.raises(ValueError, match="n_neighbors") as raised:
+        student.fit(X, y)
+    assert "Raised by fit of assistant, a KNeighborsClassifier." in raised.value.__notes__
+
+
 @pytest.mark.filterwarnings("ignore:on held-out rows the network is no better")
 @pytest.mark.parametrize("own", [None, "balanced"])
 def test_the_assistant_has_class_weights_if_the_teacher_has(data, own, monkeypatch):
@@ -195,6 +209,8 @@ def test_a_table_with_text_reaches_the_assistant_as_it_is(data):
         ({"assistant": []}, TypeError, r"assistant=\[\]"),
         ({"assistant": [LogisticRegression(), "auto"]}, TypeError, "a list of them"),
         ({"assistant": "auto", "soft_labels": "out_of_bag"}, ValueError, "only forests have"),
+        ({"assistant": "auto", "soft_labels": "out_of_fold"}, ValueError, "frozen teacher"),
+        ({"assistant": LinearRegression()}, TypeError, r"assistant=LinearRegression\(\)"),
     ],
 )
 def test_what_is_no_assistant_is_refused(data, forest, how, error, message):

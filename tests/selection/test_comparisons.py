@@ -37,6 +37,10 @@ def test_the_reason_tells_that_a_lower_loss_was_not_low_enough_and_what_was_requ
     assert "labels has 0.9000." in reason
 
 
+def test_the_reason_counts_one_epoch():
+    assert "after at most 1 epoch." in reason_for("labels", 100, [comparison(1, labels=0.6)])
+
+
 def test_the_reason_names_the_epochs_after_which_a_candidate_was_stopped_and_both_losses():
     races = [comparison(4, labels=0.6, teacher=0.5), comparison(8, teacher=0.4)]
     assert reason_for("teacher", 100, races) == (

@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
+from joblib import Parallel, delayed
 from sklearn.datasets import make_classification
 from sklearn.ensemble import RandomForestClassifier
 
@@ -104,17 +105,36 @@ def test_warnings_of_other_processes_are_repeated_here():
     assert [str(one.message) for one in caught] == ["seen 1", "seen 2"]
 
 
+def may_not_start(monkeypatch):
+    monkeypatch.setattr(side_by_side, "Parallel", lambda **how: pytest.fail("started processes"))
+
+
+def test_inside_a_parallel_loop_no_process_is_started(data, monkeypatch):
+    may_not_start(monkeypatch)
+    fit = NeuralClassifier(n_jobs=2, **SMALL | {"max_epochs": "auto", "lr_decay": CosLog(2)}).fit
+    Parallel(n_jobs=2, backend="threading")(delayed(fit)(*data) for _ in range(2))
+
+
+def test_while_another_thread_uses_the_processes_none_is_started(data, monkeypatch):
+    may_not_start(monkeypatch)
+    with side_by_side._pool_lock:
+        NeuralClassifier(n_jobs=2, **SMALL | {"max_epochs": "auto", "lr_decay": CosLog(2)}).fit(
+            *data
+        )
+
+
 def fails(number):
     raise ValueError(f"the batch {number} is bad")
 
 
 def test_an_error_of_another_process_is_raised_here():
-    with pytest.raises(ValueError, match="the batch 1 is bad"):
+    with pytest.raises(ValueError, match="the batch 1 is bad") as raised:
         side_by_side._run(fails, [(1,), (1,)], 2)
+    assert "Raised in 2 processes. n_jobs=1 trains in this process." in raised.value.__notes__
 
 
 def test_one_job_starts_no_process(data, monkeypatch):
-    monkeypatch.setattr(side_by_side, "Parallel", lambda **how: pytest.fail("started processes"))
+    may_not_start(monkeypatch)
     for n_jobs in (None, 1):
         NeuralClassifier(n_jobs=n_jobs, **SMALL).fit(*data)
 

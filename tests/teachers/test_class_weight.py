@@ -70,7 +70,7 @@ def test_class_weights_of_a_teacher_are_found_by_its_parameters(case):
 
 
 def test_a_list_of_weighted_and_other_teachers_warns():
-    with pytest.warns(UserWarning, match="some teachers of the list have a class_weight"):
+    with pytest.warns(UserWarning, match="some teachers or assistants have a class_weight"):
         assert not has_class_weight([(PLAIN, 1), (WEIGHTED, 1)])
 
 
