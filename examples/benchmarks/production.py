@@ -188,6 +188,8 @@ def ways_of_student(name, student, folder):
     yield Way(name, "predict_proba", "DataFrame", as_is, network.predict_proba, size)
     yield Way(name, "predictor()", "dicts", records, network.predictor(), size)
     for ending, obstacle in student.exports_to().items():
+        if ending in (".c", ".h"):  # code is compiled into the program that calls it
+            continue
         path = file_of(folder, name, ending)
         try:
             if obstacle is not None:

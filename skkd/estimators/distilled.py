@@ -253,6 +253,7 @@ class DistilledClassifier(NeuralClassifier):
     n_jobs : int, default=None
         Number of processes in which candidates, encodings and folds of the selection are trained
         side by side, with the same result. None is 1. The teacher is called in this process.
+        Starting the processes takes a few seconds, so it does not pay for short fits.
     random_state : int, RandomState or None, default=None
         Seed of the fit; with `fit_teacher` also of the teacher. Fitted teachers are
         remembered only if it is an int.

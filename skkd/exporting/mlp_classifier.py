@@ -4,6 +4,7 @@ The scaling is merged into the first layer, so it must be linear: no clipping, n
 categories. A `MLPClassifier` takes no missing values.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -40,23 +41,35 @@ def obstacle_of_mlp_classifier(network: Any) -> str | None:
     reason = obstacle_of_network(network)
     if reason is not None:
         return reason
+    reasons = [*_lasting_obstacles(network)] or [*_obstacles_of_parameters(network)]
+    return "; ".join(reasons) or None
+
+
+def _lasting_obstacles(network: Network) -> Iterator[str]:
+    """What keeps the network from being an MLPClassifier, whatever its parameters are."""
     if not network.architecture["hidden_layer_sizes"]:
-        return "the network has no hidden layer"
-    activation = network.architecture["activation"]
-    if activation not in ACTIVATIONS:
-        return f"activation is {activation!r}, and MLPClassifier has {', '.join(ACTIVATIONS)}"
+        yield "the network has no hidden layer"
     columns = network.preprocessor
+    if isinstance(columns, ColumnPreprocessor) and columns.one_hot:
+        yield "X has categories"
+
+
+def _obstacles_of_parameters(network: Network) -> Iterator[str]:
+    """What other parameters of a fit would change; ``preset="plain"`` changes all of it."""
+    activation, columns = network.architecture["activation"], network.preprocessor
+    if activation not in ACTIVATIONS:
+        yield (
+            f"activation is {activation!r}, and MLPClassifier has {', '.join(ACTIVATIONS)} (as "
+            "preset='plain' has)"
+        )
     if not isinstance(columns, ColumnPreprocessor):
-        return None
-    if columns.one_hot:
-        return "X has categories"
+        return
     if columns.bins is not None:
-        return "numeric_encoding adds bins: fit with numeric_encoding=None"
+        yield "numeric_encoding adds bins: fit with numeric_encoding=None or preset='plain'"
     if columns.clips:
-        return "scaled numbers are clipped: fit with preprocessor='standard' or None"
+        yield "scaled numbers are clipped: fit with preprocessor='standard', None or preset='plain'"
     if columns.of_no_width:
-        return f"column {columns.of_no_width[0]} is constant, and other values would be clipped"
-    return None
+        yield f"column {columns.of_no_width[0]} is constant, and other values would be clipped"
 
 
 def mlp_classifier(network: Network) -> MLPClassifier:

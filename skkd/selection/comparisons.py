@@ -64,13 +64,13 @@ def reason_for(winner: str, n_held_out: int, comparisons: list[Comparison]) -> s
     >>> first = Comparison(64, {"labels": 0.52, "teacher": 0.49}, {"labels": 1, "teacher": 1})
     >>> last = Comparison(132, {"teacher": 0.47}, {"teacher": 1})
     >>> reason_for("teacher", 500, [first, last])
-    'teacher has the log-loss 0.4700 on 500 held-out rows, after at most 132 epochs. labels was \
-stopped after at most 64 epochs: 0.5200, when teacher had 0.4900.'
+    'teacher was selected: its log-loss on 500 held-out rows is 0.4700. labels was stopped after \
+64 epochs, when it had 0.5200 and teacher 0.4900.'
     """
     last = comparisons[-1]
     sentences = [
-        f"{winner} has the log-loss {last.losses[winner]:.4f} on {n_held_out} held-out rows, "
-        f"{_after(last)}."
+        f"{winner} was selected: its log-loss on {n_held_out} held-out rows is "
+        f"{last.losses[winner]:.4f}."
     ]
     for rival in comparisons[0].losses:
         if rival != winner:
@@ -83,16 +83,14 @@ def _reason_against(rival: str, winner: str, comparisons: list[Comparison]) -> s
     *_, last = (one for one in comparisons if rival in one.losses)
     theirs, ours = last.losses[rival], last.losses[winner]
     is_final = last is comparisons[-1]
-    ended = f"{rival} has" if is_final else f"{rival} was stopped {_after(last)}:"
+    end = f"after {last.n_epochs} epoch{'s' if last.n_epochs > 1 else ''}"
+    end = "at the end" if is_final else end
     if theirs >= ours:
-        when = "" if is_final else f", when {winner} had {ours:.4f}"
-        return f"{ended} {theirs:.4f}{when}."
+        if is_final:
+            return f"{rival} had {theirs:.4f} {end}."
+        return f"{rival} was stopped {end}, when it had {theirs:.4f} and {winner} {ours:.4f}."
     needed = ours * last.margins[winner] / last.margins[rival]
     return (
-        f"{ended} {theirs:.4f}, which is not low enough: below {needed:.4f} was required, because "
-        "the teacher may have seen the held-out rows."
+        f"{rival} had {theirs:.4f} {end}, which is not low enough: below {needed:.4f} was required, "
+        "because the teacher may have seen the held-out rows."
     )
-
-
-def _after(comparison: Comparison) -> str:
-    return f"after at most {comparison.n_epochs} epoch{'s' if comparison.n_epochs > 1 else ''}"

@@ -30,7 +30,7 @@ def test_has_the_same_probabilities(activation, labels, settings):
     ("case", "reason"),
     [
         ("labels from 1", "activation is 'selu'"),
-        ("relu", "scaled numbers are clipped: fit with preprocessor='standard' or None"),
+        ("relu", "scaled numbers are clipped: fit with preprocessor='standard', None or preset"),
         ("standard scaling", "column 1 is constant"),
         ("no hidden layer", "the network has no hidden layer"),
     ],
@@ -48,6 +48,17 @@ def test_bins_and_categories_are_named():
     clf = NeuralClassifier(**SMALL, **PLAIN, categorical_features=[2]).fit(X, codes(X))
     with pytest.raises(ValueError, match="X has categories"):
         clf.to_mlp_classifier()
+
+
+def test_all_parameters_that_stand_in_the_way_are_named_at_once():
+    X = numbers()
+    clf = NeuralClassifier(**SMALL, numeric_encoding="piecewise_linear").fit(X, codes(X))
+    with pytest.raises(ValueError) as caught:
+        clf.to_mlp_classifier()
+    for part in ("activation is 'selu'", "adds bins", "are clipped", "preset='plain'"):
+        assert part in str(caught.value)
+    plain = NeuralClassifier(**SMALL, preset="plain").fit(X, codes(X))
+    assert plain.to_mlp_classifier().n_features_in_ == 4
 
 
 def test_it_shares_no_array_with_the_classifier():

@@ -33,19 +33,20 @@ def test_the_reason_tells_that_a_lower_loss_was_not_low_enough_and_what_was_requ
     reason = reason_for("teacher", 100, races)
     required = float(re.search(r"below (\S+) was required", reason)[1])
     assert required == pytest.approx(0.42 / 1.05)
-    assert "transfer set has 0.4100, which is not low enough" in reason
-    assert "labels has 0.9000." in reason
+    assert "transfer set had 0.4100 at the end, which is not low enough" in reason
+    assert "labels had 0.9000 at the end." in reason
 
 
-def test_the_reason_counts_one_epoch():
-    assert "after at most 1 epoch." in reason_for("labels", 100, [comparison(1, labels=0.6)])
+def test_one_epoch_is_no_plural():
+    races = [comparison(1, labels=0.6, teacher=0.5), comparison(2, teacher=0.4)]
+    assert "labels was stopped after 1 epoch, when" in reason_for("teacher", 100, races)
 
 
 def test_the_reason_names_the_epochs_after_which_a_candidate_was_stopped_and_both_losses():
     races = [comparison(4, labels=0.6, teacher=0.5), comparison(8, teacher=0.4)]
     assert reason_for("teacher", 100, races) == (
-        "teacher has the log-loss 0.4000 on 100 held-out rows, after at most 8 epochs. labels was "
-        "stopped after at most 4 epochs: 0.6000, when teacher had 0.5000."
+        "teacher was selected: its log-loss on 100 held-out rows is 0.4000. labels was stopped "
+        "after 4 epochs, when it had 0.6000 and teacher 0.5000."
     )
 
 
@@ -57,7 +58,7 @@ def test_a_fit_explains_each_candidate_and_the_winner_first(load):
         forest, hidden_layer_sizes=(16,), max_epochs=4, random_state=0
     ).fit(*data)
     reason, losses = student.candidate_reason_, student.candidate_losses_
-    assert reason.startswith(f"{student.candidate_} has the log-loss")
+    assert reason.startswith(f"{student.candidate_} was selected")
     assert all(name in reason for name in ("labels", "teacher", "transfer set"))
     assert set(losses) == {"labels", "teacher", "transfer set"}
     assert all(np.isfinite(list(losses.values())))
