@@ -6,7 +6,7 @@ With ``n_jobs=2`` the networks of a selection are trained side by side. This scr
 with one process and with two, in turns, and prints the ratio of the times. The predictions must be
 the same, bit for bit. The processes are started before: that takes a few seconds, once.
 
-``python examples/benchmarks/jobs.py FOLDER`` takes about six minutes; FOLDER has the files of the
+``python examples/benchmarks/jobs.py FOLDER`` takes about five minutes; FOLDER has the files of the
 tables.
 """
 

@@ -91,6 +91,6 @@ def _reason_against(rival: str, winner: str, comparisons: list[Comparison]) -> s
         return f"{rival} was stopped {end}, when it had {theirs:.4f} and {winner} {ours:.4f}."
     needed = ours * last.margins[winner] / last.margins[rival]
     return (
-        f"{rival} had {theirs:.4f} {end}, which is not low enough: below {needed:.4f} was required, "
-        "because the teacher may have seen the held-out rows."
+        f"{rival} had {theirs:.4f} {end}, which is not low enough: below {needed:.4f} was "
+        "required, because the teacher may have seen the held-out rows."
     )
