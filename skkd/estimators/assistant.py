@@ -44,6 +44,8 @@ def with_assistants(config: DistilledConfig, given: FitInput, clock: Clock) -> D
         together. With `fit_teacher` the assistants are not fitted yet: they are fitted with the
         teacher. Without assistants it is `config` itself.
     """
+    if config.alpha == 0:  # the student learns from the labels alone
+        return replace(config, assistant=None)
     # A teacher that is missing or not fitted is refused later.
     if config.assistant is None or config.teacher is None:
         return config

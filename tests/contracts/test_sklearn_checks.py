@@ -131,7 +131,8 @@ def test_column_names_are_learned_and_checked(estimator):
 
 @pytest.mark.slow
 def test_all_checks_pass_with_the_array_api_switched_on():
-    # Both presets and both classes; the first, as by default, selects its number of epochs.
+    # Both presets and both classes; the first, as by default, selects its number of epochs. It is
+    # narrow, because the checks fit it hundreds of times.
     code = """
 import json, warnings
 from sklearn.tree import DecisionTreeClassifier
@@ -144,7 +145,7 @@ fast = {"preset": "plain", "max_epochs": 15, "learning_rate": 0.03}
 warnings.simplefilter("error")
 warnings.simplefilter("ignore", TeacherMismatchWarning)
 for estimator in (
-    NeuralClassifier(),
+    NeuralClassifier((16,), lr_decay="coslog"),
     DistilledClassifier(tree, fit_teacher=True, **fast),
 ):
     results = check_estimator(estimator, on_fail=None, on_skip=None)

@@ -118,6 +118,15 @@ def test_without_an_assistant_there_is_none(data, forest):
     assert student.assistant_seconds_ == 0
 
 
+def test_no_assistant_is_fitted_for_a_student_that_learns_from_the_labels_alone(
+    data, forest, counted
+):
+    student = DistilledClassifier(forest, alpha=0.0, assistant=Counts(), **SMALL).fit(*data)
+    assert counted == []
+    assert student.assistant_ is None
+    assert student.teacher_ is forest
+
+
 def test_the_classifier_that_was_given_stays_unfitted_and_the_student_has_no_reference(
     data, forest
 ):
