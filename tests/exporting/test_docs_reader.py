@@ -54,7 +54,7 @@ def stacked_on_a_table():
     codes = OrdinalEncoder(
         handle_unknown="use_encoded_value", unknown_value=-2, encoded_missing_value=-1
     )
-    text = make_column_selector(dtype_include=["object", "str", "category"])
+    text = make_column_selector(dtype_exclude="number")
     parts = [
         ("forest", RandomForestClassifier(5, random_state=0)),
         ("boosting", HistGradientBoostingClassifier(max_iter=5, random_state=0)),
