@@ -74,14 +74,15 @@ def with_assistants(config: DistilledConfig, given: FitInput, clock: Clock) -> D
     return replace(config, teacher=[*members, *assistants])
 
 
-def split_from_teacher(config: DistilledConfig, teacher: Any, model: list) -> tuple[Any, Any]:
+def split_from_teacher(teacher: Any, assistant: Any, model: list) -> tuple[Any, Any]:
     """Divide the fitted list of :func:`with_assistants` into teacher and assistants.
 
     Parameters
     ----------
-    config : DistilledConfig
     teacher : object or list of (object, float)
         The parameter `teacher`.
+    assistant : estimator, list of estimator or "auto"
+        The parameter `assistant`.
     model : list of (object, float)
         The fitted models, the assistants last.
 
@@ -92,10 +93,9 @@ def split_from_teacher(config: DistilledConfig, teacher: Any, model: list) -> tu
     assistants : estimator or list of estimator
         A list if the parameter is a list or "auto".
     """
-    n_assistants = len(_unfitted(config))
-    members = model[:-n_assistants]
-    assistants = [assistant for assistant, _ in model[-n_assistants:]]
-    is_one = not isinstance(config.assistant, (str, list, tuple))
+    n_teachers = len(members_of(teacher))
+    members, assistants = model[:n_teachers], [fitted for fitted, _ in model[n_teachers:]]
+    is_one = not isinstance(assistant, (str, list, tuple))
     return (
         members if isinstance(teacher, (list, tuple)) else members[0][0],
         assistants[0] if is_one else assistants,

@@ -47,7 +47,7 @@ def fit_taught(
     check_arguments_of_fit(config, teacher_proba, X_unlabeled)
     goes_on = continues_last_fit(estimator)
     given = read_all(estimator, X, y, sample_weight)
-    assistants_clock, own = Clock(), config
+    assistants_clock = Clock()
     config = with_assistants(config, given, assistants_clock)
     supervision = TeacherSupervision(
         config,
@@ -63,7 +63,7 @@ def fit_taught(
     _publish_teacher(estimator, supervision)
     if config.assistant is not None:
         estimator.teacher_, estimator.assistant_ = split_from_teacher(
-            own, estimator.teacher, estimator.teacher_
+            estimator.teacher, config.assistant, estimator.teacher_
         )
         estimator.assistant_seconds_ = assistants_clock.seconds
     _publish_candidate(estimator, plan, dataset)

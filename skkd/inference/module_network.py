@@ -2,12 +2,12 @@
 
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from skkd.inference.schema import Schema, schema_of
+from skkd.inference.schema import Described
 from skkd.preprocessing.preprocessor import Preprocessor
 
 __all__ = ["ModuleNetwork", "build_module"]
@@ -49,7 +49,7 @@ def build_module(factory: Callable, arguments: dict[str, Any], dtype: str) -> An
 
 
 @dataclass(frozen=True, eq=False)
-class ModuleNetwork:
+class ModuleNetwork(Described):
     """A fitted custom torch module with its preprocessor, stored as plain data.
 
     Predicting needs torch. The torch module is built at the first prediction.
@@ -111,31 +111,10 @@ class ModuleNetwork:
                 logits.append(module(x).double().cpu().numpy())
         return np.concatenate(logits)
 
-    def described(self, classes: np.ndarray, feature_names: Any = None) -> "ModuleNetwork":
-        """Return this network with its classes and the names of its columns.
-
-        Parameters
-        ----------
-        classes : ndarray of shape (n_classes,)
-        feature_names : array-like of str, default=None
-
-        Returns
-        -------
-        ModuleNetwork
-        """
-        names = None if feature_names is None else tuple(map(str, feature_names))
-        return replace(self, classes=classes, feature_names=names)
-
     @property
-    def schema(self) -> Schema:
-        """The columns that the network reads, and the classes that it predicts.
-
-        It raises a ValueError for images and for a user's transformer, whose columns are not
-        known, and for a network without classes.
-        """
-        if self.classes is None:
-            raise ValueError("this network has no classes: give them with described(classes).")
-        return schema_of(self.preprocessor, self.classes, self.feature_names, self.dtype)
+    def dtype_of_weights(self) -> str:
+        """The name of the dtype of the weights."""
+        return self.dtype
 
     def module(self) -> Any:
         """Build a new torch module with the fitted weights, in eval mode, on the CPU."""

@@ -18,7 +18,7 @@ import numpy as np
 
 from skkd.activations import ACTIVATIONS
 from skkd.data.tables import Table
-from skkd.inference.schema import Schema, schema_of
+from skkd.inference.schema import Described
 from skkd.preprocessing.preprocessor import Preprocessor
 
 __all__ = ["Dense", "Network", "log_softmax", "softmax"]
@@ -109,7 +109,7 @@ class Dense:
 
 
 @dataclass(frozen=True, eq=False)
-class Network:
+class Network(Described):
     """A fitted multilayer perceptron with its preprocessor, stored as plain data.
 
     Parameters
@@ -184,21 +184,6 @@ class Network:
         """
         return replace(self, temperature=temperature)
 
-    def described(self, classes: np.ndarray, feature_names: Any = None) -> "Network":
-        """Return this network with its classes and the names of its columns.
-
-        Parameters
-        ----------
-        classes : ndarray of shape (n_classes,)
-        feature_names : array-like of str, default=None
-
-        Returns
-        -------
-        Network
-        """
-        names = None if feature_names is None else tuple(map(str, feature_names))
-        return replace(self, classes=classes, feature_names=names)
-
     def folded(self, dtype: str = "float64") -> "Network":
         """Return a network with the same logits that has neither BatchNorm nor a feature scale.
 
@@ -222,16 +207,9 @@ class Network:
         return replace(self, architecture=architecture, state=state, temperature=1.0)
 
     @property
-    def schema(self) -> Schema:
-        """The columns that the network reads, and the classes that it predicts.
-
-        It raises a ValueError for a user's transformer, whose columns are not known, and for a
-        network without classes.
-        """
-        if self.classes is None:
-            raise ValueError("this network has no classes: give them with described(classes).")
-        dtype = next(iter(self.state.values())).dtype.name
-        return schema_of(self.preprocessor, self.classes, self.feature_names, dtype)
+    def dtype_of_weights(self) -> str:
+        """The name of the dtype of the weights."""
+        return next(iter(self.state.values())).dtype.name
 
     def _state_at_temperature(self) -> dict[str, np.ndarray]:
         if self.temperature == 1:

@@ -4,14 +4,14 @@ A schema consists of NumPy arrays and plain Python values, and can be written as
 files hold it, so that a reader of the file knows how to make the inputs of the network.
 """
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 
 from skkd.preprocessing.preprocessor import ColumnPreprocessor, OneHot, PassThrough, Preprocessor
 
-__all__ = ["Feature", "Schema", "schema_of"]
+__all__ = ["Described", "Feature", "Schema", "schema_of"]
 
 #: The dtypes of classes that are numbers.
 NUMBERS = (
@@ -237,3 +237,44 @@ def _dtype_of_classes(name: Any, labels: list) -> Any:
     if name not in (f"<U{length}", f">U{length}") or 4 * length * len(labels) > MOST_BYTES:
         raise ValueError(f"classes of dtype {name!r}, and texts of up to {length} characters")
     return np.dtype(name)
+
+
+class Described:
+    """A fitted network that knows its classes and the names of its columns: it has a schema.
+
+    A subclass is a dataclass with the fields `preprocessor`, `classes` and `feature_names`, and
+    has `dtype_of_weights`.
+    """
+
+    preprocessor: Preprocessor
+    classes: np.ndarray | None
+    feature_names: tuple[str, ...] | None
+    dtype_of_weights: Any
+
+    def described(self, classes: np.ndarray, feature_names: Any = None) -> Self:
+        """Return this network with its classes and the names of its columns.
+
+        Parameters
+        ----------
+        classes : ndarray of shape (n_classes,)
+        feature_names : array-like of str, default=None
+
+        Returns
+        -------
+        Network or ModuleNetwork
+        """
+        names = None if feature_names is None else tuple(map(str, feature_names))
+        network: Any = self  # for mypy: a dataclass
+        return replace(network, classes=classes, feature_names=names)
+
+    @property
+    def schema(self) -> Schema:
+        """The columns that the network reads, and the classes that it predicts.
+
+        It raises a ValueError for images and for a user's transformer, whose columns are not
+        known, and for a network without classes.
+        """
+        if self.classes is None:
+            raise ValueError("this network has no classes: give them with described(classes).")
+        names, dtype = self.feature_names, self.dtype_of_weights
+        return schema_of(self.preprocessor, self.classes, names, dtype)
