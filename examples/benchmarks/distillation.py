@@ -291,23 +291,26 @@ def run_table(options, table):
         for split in range(options.splits):
             rows = load(options.folder, table, split)
             place = Split(table, split, rows, journal, options.out, options.threads)
+            tasks = list(product(options.students, options.arms))
             for teacher in options.teachers:
-                run_teacher(place, teacher, options, progress)
-            for student, arm in product(options.students, options.arms):
+                run_teacher(place, teacher, "distilled", tasks, measure_student, progress)
+            for student, arm in tasks:
                 measure_mean(place, student, arm, options.teachers)
 
 
-def run_teacher(place, name, options, progress):
-    """Measure all students of one teacher on one split, unless the journal holds them."""
-    tasks = list(product(options.students, options.arms))
-    keys = [place.key("distilled", student=s, teacher=name, arm=arm) for s, arm in tasks]
+def run_teacher(place, name, kind, tasks, measure, progress):
+    """Measure students of one teacher on one split, unless the journal holds them.
+
+    `tasks` are pairs (size of the student, arm).
+    """
+    keys = [place.key(kind, student=s, teacher=name, arm=arm) for s, arm in tasks]
     missing = [task for task, key in zip(tasks, keys, strict=True) if not place.journal.has(**key)]
     progress.update(len(tasks) - len(missing))
     if not missing:
         return
     teacher, p_teacher = load_or_fit_teacher(place, name)
     for student, arm in missing:
-        measure_student(place, student, name, arm, teacher, p_teacher)
+        measure(place, student, name, arm, teacher, p_teacher)
         progress.update()
 
 

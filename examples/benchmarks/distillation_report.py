@@ -99,9 +99,8 @@ def gap_closed(some):
 
 def gap_in_words(some):
     share, n_pairs = gap_closed(some)
-    if n_pairs < FEWEST_PAIRS:
-        return f"too few pairs: in {n_pairs} of {len(some)} the teacher leads"
-    return f"{share:.2f} (the {n_pairs} of {len(some)} pairs whose teacher leads)"
+    text = f"{share:.2f} (the {n_pairs} of {len(some)} pairs whose teacher leads)"
+    return text if n_pairs >= FEWEST_PAIRS else f"{text}, too few pairs for a claim"
 
 
 def means_over_teachers(lines, arm, options):
@@ -151,9 +150,9 @@ def report(lines, arm, options):
 
 
 def groups(tables):
-    """Return the tables that decided on the defaults, those that did not, and others."""
+    """Return the tables that decided on the defaults, those that did not, others, and all."""
     rest = [table for table in tables if table not in (*DECIDING, *REPORTED)]
-    return {"deciding": DECIDING, "reported": REPORTED, "other": rest}
+    return {"deciding": DECIDING, "reported": REPORTED, "other": rest, "all": tables}
 
 
 def in_percent(some):
@@ -233,6 +232,7 @@ def summary(some, means, options):
         )
         lines += [
             f"{student}: gap closed {gap_in_words(of)}",
+            f"  by students of forests: {gap_in_words(of[of['teacher'] == 'forest'])}",
             f"  agreement above the twin's in {up} of {len(leading)} pairs whose teacher leads",
             f"  worse than the twin, means over teachers: {worse_in_words(means, of, student)}",
             f"  fit time without the teacher's, medians: {over_twin:.1f} times the equal-steps "

@@ -12,8 +12,8 @@ a small regret: the more settings there are, the luckier the best. The column "r
 of a simple rule that a selection can follow: take the setting whose log-loss on held-out rows is
 lowest, where the teacher was fitted without these rows and each training went to its end.
 
-With several splits a second table compares the default with the setting that is best **on average**
-over the splits of a table. There luck counts for less, because one setting must be good on all.
+With several splits a second table has a regret without this luck: the default is compared, on each
+split, with the setting that is best on average over the **other** splits of the table.
 
 ``python examples/benchmarks/selection.py FOLDER`` prints the tables. Measurements and teachers that
 exist already are read from ``--out``. ``--jobs 2`` runs two tables at a time.
@@ -23,11 +23,12 @@ import argparse
 import logging
 import tempfile
 import warnings
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from distillation import Split, load_or_fit_teacher, run_in_processes, sizes, warm_up
+from distillation import Split, run_in_processes, run_teacher, sizes, warm_up
 from distillation_scores import DECIDING, REPORTED, Journal, load, read_all, tables_at
 from distillation_teachers import TEACHERS
 from sklearn.model_selection import train_test_split
@@ -76,7 +77,7 @@ def cut(rows, n_most, seed):
     return X_train, X_test, y_train, y_test
 
 
-def measure(place, student, name, arm, teacher):
+def measure(place, student, name, arm, teacher, p_teacher):
     """Fit the default or one setting, and write a line to the journal."""
     settings = {"hidden_layer_sizes": sizes(student), **place.common}
     if arm != "default":
@@ -105,29 +106,9 @@ def run_table(options, table):
             rows = cut(load(options.folder, table, split), options.rows, split)
             place = Split(table, split, rows, journal, options.out, options.threads)
             for name in options.teachers:
-                run_teacher(place, name, arms, options, progress)
-
-
-def run_teacher(place, name, arms, options, progress):
-    """Measure the default and all settings of one teacher on one split."""
-    tasks = [
-        (student, arm)
-        for student in options.students
-        for arm in arms
-        if "out of bag" not in arm or name == "forest"
-    ]
-    missing = [
-        (student, arm)
-        for student, arm in tasks
-        if not place.journal.has(**place.key("selection", student=student, teacher=name, arm=arm))
-    ]
-    progress.update(len(tasks) - len(missing))
-    if not missing:
-        return
-    teacher, _ = load_or_fit_teacher(place, name)
-    for student, arm in missing:
-        measure(place, student, name, arm, teacher)
-        progress.update()
+                known = [arm for arm in arms if "out of bag" not in arm or name == "forest"]
+                tasks = list(product(options.students, known))
+                run_teacher(place, name, "selection", tasks, measure, progress)
 
 
 # %%
@@ -167,28 +148,38 @@ def regrets(lines):
     return pd.DataFrame(found)
 
 
-def regrets_on_average(lines):
-    """Return the regret against the setting that is best on average, for each pair and size.
+def regrets_without_luck(lines):
+    """Return the regret against the setting that is best on the other splits, for each pair, size.
 
-    Accuracies are in points. Only splits count in which the default and the setting were measured.
+    Accuracies are in points; the means over splits and their standard errors. Only splits count
+    that have the default and six settings or more, and only settings that all these splits have.
     """
     table = pd.DataFrame([line for line in lines if line["kind"] == "selection"])
     found = []
     for key, group in table.groupby(["table", "teacher", "student"]):
-        regret = {"n splits": 0}
-        for score, sign in (("accuracy", 100), ("log_loss", -1)):
-            by_arm = group.pivot(index="split", columns="arm", values=score)
-            if "default" not in by_arm:
-                break
-            by_arm = by_arm.dropna(subset="default").dropna(axis=1)
-            lead = by_arm.drop(columns="default").sub(by_arm["default"], axis=0) * sign
-            if lead.shape[1] < 6:
-                break
-            best = lead.mean().idxmax()
-            regret |= {"n splits": len(lead), score: lead[best].mean(), f"best, {score}": best}
-        if regret["n splits"] > 1:
-            found.append(dict(zip(("table", "teacher", "student"), key, strict=True)) | regret)
+        leads = {score: leads_of_settings(group, score) for score in ("accuracy", "log_loss")}
+        if min(leads["accuracy"].shape) < 2:
+            continue
+        regret = {"n splits": len(leads["accuracy"])}
+        for score, lead in leads.items():
+            best_elsewhere = {split: lead.drop(split).mean().idxmax() for split in lead.index}
+            values = pd.Series(
+                {split: lead.at[split, best_elsewhere[split]] for split in lead.index}
+            )
+            regret |= {score: values.mean(), f"+- {score}": values.sem()}
+            regret[f"best, {score}"] = lead.mean().idxmax()
+        found.append(dict(zip(("table", "teacher", "student"), key, strict=True)) | regret)
     return pd.DataFrame(found)
+
+
+def leads_of_settings(group, score):
+    """Return by how much each setting (column) is better than the default on each split (row)."""
+    by_arm = group.pivot(index="split", columns="arm", values=score)
+    if "default" not in by_arm:
+        return pd.DataFrame()
+    by_arm = by_arm.dropna(subset="default").dropna(thresh=7).dropna(axis=1)
+    lead = by_arm.drop(columns="default").sub(by_arm["default"], axis=0)
+    return 100 * lead if score == "accuracy" else -lead
 
 
 def lowest(losses):
@@ -202,12 +193,17 @@ def report(lines):
     if table.empty:
         print("no pair of table and teacher is complete")
         return
-    columns = [name for name in table if name.endswith(("regret", "rule"))]
     print(table.to_string(index=False, float_format="{:.3f}".format))
-    on_average = regrets_on_average(lines)
-    if len(on_average):
-        print("\nagainst the setting that is best on average over the splits")
-        print(on_average.to_string(index=False, float_format="{:.3f}".format))
+    print_means(table, [name for name in table if name.endswith(("regret", "rule"))])
+    table = regrets_without_luck(lines)
+    if len(table):
+        print("\nagainst the setting that is best on the other splits")
+        print(table.to_string(index=False, float_format="{:.3f}".format))
+        print_means(table, ["accuracy", "log_loss"])
+
+
+def print_means(table, columns):
+    """Print the means of columns over pairs of table and teacher, and their standard errors."""
     parts = {"deciding": DECIDING, "reported": REPORTED, "all": [*DECIDING, *REPORTED]}
     for student, of_size in table.groupby("student"):
         for part, names in parts.items():

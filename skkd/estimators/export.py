@@ -26,7 +26,7 @@ def export(
     metadata=None,
     quantize: str | None = None,
     y: Any = None,
-    min_agreement: float = 0.99,
+    min_agreement: float | None = None,
 ):
     """Write a fitted classifier to one file, preprocessing included.
 
@@ -66,8 +66,9 @@ def export(
         tool. What that costs on X is printed, and the limit of 1e-5 does not apply.
     y : array-like of shape (n_rows,), default=None
         The true labels of X, for the accuracy before and after `quantize`.
-    min_agreement : float, default=0.99
-        With `quantize`, the smallest share of rows of X whose labels must stay the same.
+    min_agreement : float, default=None
+        With `quantize`, the smallest share of rows of X whose labels must stay the same; None
+        means 0.99.
 
     Returns
     -------

@@ -184,7 +184,7 @@ class PredictionMixin:
         metadata=None,
         quantize=None,
         y=None,
-        min_agreement=0.99,
+        min_agreement=None,
     ):
         """Write the fitted network to one file, preprocessing included.
 
@@ -215,8 +215,9 @@ class PredictionMixin:
             tool. What that costs on X is printed, and the limit of 1e-5 does not apply.
         y : array-like of shape (n_rows,), default=None
             The true labels of X, for the accuracy before and after `quantize`.
-        min_agreement : float, default=0.99
-            With `quantize`, the smallest share of rows of X whose labels must stay the same.
+        min_agreement : float, default=None
+            With `quantize`, the smallest share of rows of X whose labels must stay the same; None
+            means 0.99.
 
         Returns
         -------

@@ -32,7 +32,7 @@ def export_network(
     metadata: Any = None,
     quantize: str | None = None,
     y: Any = None,
-    min_agreement: float = 0.99,
+    min_agreement: float | None = None,
 ) -> float:
     """Write a fitted network to a file, if the file answers like the network.
 
@@ -53,7 +53,7 @@ def export_network(
         Written beside that of the network.
     quantize : {"int8"} or None
     y : array-like of shape (n_rows,), default=None
-    min_agreement : float, default=0.99
+    min_agreement : float, default=None
 
     Returns
     -------

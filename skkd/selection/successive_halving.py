@@ -20,11 +20,12 @@ after a rung:
   falls once more, by as much as it fell last. It has a chance if the new loss, multiplied by the
   margin, is lower than the multiplied loss that the best candidate has now.
 
-Encodings of numbers are compared first, at the first rung. Only one candidate is trained for this:
-the one in which the teacher has the lowest weight, because a teacher that has seen the held-out
-rows would favour bins at its own thresholds. Another encoding replaces the first one only if it is
-clearly better, because it makes the network larger: its loss must be lower by more than `CLEARLY`
-times the standard error of the difference. All candidates then use the best encoding.
+Another encoding of numbers is tried at the first rung, with two candidates: the one in which the
+teacher has the lowest weight (labels alone, if they compete), and the one that is the best so far.
+Labels alone would not do: bins let a network learn noise in the labels by heart, and soft labels
+prevent that. Because the encoding makes the network larger, it must be clearly better for one of
+the two: the loss must be lower by more than `CLEARLY` times the standard error of the difference.
+Then all candidates are trained with it.
 """
 
 import copy
@@ -320,6 +321,11 @@ class Trial(EpochChoice):
         ]
         return self.judge(self.n_done, np.concatenate(logits))
 
+    def with_encoding(self, encoding: PiecewiseLinear | None) -> "Trial":
+        """A new trial of the same candidate, with another encoding of numbers."""
+        folds = [training.fold for training in self.trainings]
+        return Trial(self.candidate, encoding, self.lengths, folds)
+
     def release(self, keeps_start: bool = False) -> None:
         """Free rows and networks, after which the trial cannot be trained further.
 
@@ -361,48 +367,64 @@ def choose(
     candidates, lengths = choices.candidates, choices.lengths
     rungs: list[int | None] = [*lengths[-3:]] or [None]
     first = min(candidates, key=lambda candidate: candidate.alpha)
-    encoded = [Trial(first, e, lengths, folds) for e in choices.encodings]
-    leader = _best_encoded(encoded, rungs[0], n_jobs)
-    rest = [candidate for candidate in candidates if candidate is not first]
-    running = [leader, *(Trial(one, leader.encoding, lengths, folds) for one in rest)]
-    trials = {trial.candidate.name: trial for trial in running}
+    ordered = [first, *(candidate for candidate in candidates if candidate is not first)]
+    encoding, *others = choices.encodings
+    trials = [Trial(candidate, encoding, lengths, folds) for candidate in ordered]
     # The teacher's soft labels of similar rows reveal some of the labels of held-out rows that it
     # has seen, and longer training exploits this.
-    limits_length = is_seen and first.alpha == 0 and len(lengths) > 1
-    best, comparisons = _best_of(running, rungs, leader if limits_length else None, n_jobs)
-    best.trials, best.comparisons = trials, comparisons
+    is_limited = is_seen and first.alpha == 0 and len(lengths) > 1
+    for encoding in others:
+        trials = _with_better_encoding(trials, encoding, rungs[0], is_limited, n_jobs)
+    best, comparisons = _best_of(trials, rungs, is_limited, n_jobs)
+    best.trials = {trial.candidate.name: trial for trial in trials}
+    best.comparisons = comparisons
     return best
 
 
-def _best_encoded(trials: list[Trial], rung: int | None, n_jobs: int | None) -> Trial:
-    """Train all trials until `rung`, and return the one with the best encoding."""
-    leader, *others = trials
-    if others:  # else there is nothing to compare
-        go_on_until(trials, rung, n_jobs)
-    for trial in others:
-        loser = leader if trial.is_better_than(leader) else trial
-        leader = trial if loser is leader else leader
-        loser.release()
-    return leader
+def _with_better_encoding(
+    trials: list[Trial],
+    encoding: PiecewiseLinear | None,
+    rung: int | None,
+    is_limited: bool,
+    n_jobs: int | None,
+) -> list[Trial]:
+    """Train until `rung`; return the trials, or others with `encoding` if it is clearly better."""
+    _train(trials, rung, trials[0] if is_limited else None, n_jobs)
+    best = _best(trials, _required_margins(trials))
+    rivals = {trial: trial.with_encoding(encoding) for trial in (trials[0], best)}
+    _train([*rivals.values()], rung, rivals[trials[0]] if is_limited else None, n_jobs)
+    losers = [*rivals.values()]
+    if any(rival.is_better_than(trial) for trial, rival in rivals.items()):
+        losers = trials
+        trials = [rivals.get(trial) or trial.with_encoding(encoding) for trial in trials]
+    for trial in losers:
+        trial.release()
+    return trials
+
+
+def _train(
+    trials: list[Trial], rung: int | None, reference: Trial | None, n_jobs: int | None
+) -> None:
+    """Train until `rung`, but for no more epochs than are best for `reference`, if there is one.
+
+    The reference is the trial of labels alone. It is trained even after it has lost.
+    """
+    if reference is not None:
+        go_on_until([reference], rung, n_jobs)
+        rung = reference.n_epochs if reference.is_over else rung
+    go_on_until(trials, rung, n_jobs)
 
 
 def _best_of(
-    running: list[Trial],
-    rungs: Sequence[int | None],
-    reference: Trial | None,
-    n_jobs: int | None,
+    trials: list[Trial], rungs: Sequence[int | None], is_limited: bool, n_jobs: int | None
 ) -> tuple[Trial, list[Comparison]]:
     """Run successive halving, and return the best trial and the comparison at each rung."""
     comparisons = []
+    running, reference = trials, trials[0] if is_limited else None
     for n_rungs_to_come, rung in zip(reversed(range(len(rungs))), rungs, strict=True):
         if len(running) == 1:
             rung = rungs[-1]
-        # The reference is the trial of labels alone: no trial is trained for more epochs than are
-        # best for it. It is trained even after it has lost.
-        if reference is not None:
-            go_on_until([reference], rung, n_jobs)
-            rung = reference.n_epochs if reference.is_over else rung
-        go_on_until(running, rung, n_jobs)
+        _train(running, rung, reference, n_jobs)
         margin = _required_margins(running)
         comparisons.append(_comparison(running, margin))
         best, others = _best_and_hopeful(running, margin, n_rungs_to_come)
@@ -429,10 +451,14 @@ def _best_and_hopeful(
     trials: list[Trial], margin: dict[Trial, float], n_most: int
 ) -> tuple[Trial, list[Trial]]:
     """Return the best trial, and up to `n_most` trials that may still overtake it."""
-    best = min(trials, key=lambda trial: trial.loss * margin[trial])
+    best = _best(trials, margin)
     lowest = sorted(trials, key=lambda trial: trial.loss)[:n_most]
     to_beat = best.loss * margin[best]
     return best, [trial for trial in lowest if trial.projected_loss * margin[trial] < to_beat]
+
+
+def _best(trials: list[Trial], margin: dict[Trial, float]) -> Trial:
+    return min(trials, key=lambda trial: trial.loss * margin[trial])
 
 
 def _required_margins(trials: list[Trial]) -> dict[Trial, float]:

@@ -171,6 +171,8 @@ def test_wrong_arguments_name_what_is_allowed(tmp_path):
         clf.export(path, quantize="int8")
     with pytest.raises(ValueError, match='y is used with quantize="int8" only'):
         clf.export(path, X=X, y=clf.predict(X))
+    with pytest.raises(ValueError, match='min_agreement is used with quantize="int8" only'):
+        clf.export(path, X=X, min_agreement=0.9)
     with pytest.raises(
         ValueError, match=r"min_agreement=1.5 is not allowed: give a number in \[0, 1\]"
     ):

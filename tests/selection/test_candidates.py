@@ -163,16 +163,83 @@ def encoded(p_by_encoding, n_candidates=1):
     return choice.encoding, calls
 
 
-def test_the_best_encoding_of_the_first_candidate_goes_to_all():
+def test_all_candidates_get_an_encoding_that_is_clearly_better_for_the_best():
     choice, calls = encoded({"line": [0.02] * 4, "bins": [0.3, 0.6, 0.8, 0.8]}, n_candidates=2)
     assert choice == "bins"
     assert calls == [
         ("candidate 0", "line", 2),
-        ("candidate 0", "bins", 2),
+        ("candidate 1", "line", 2),
+        ("candidate 0", "bins", 2),  # of equals the first is the best
         ("candidate 1", "bins", 2),
         ("candidate 0", "bins", 3),
         ("candidate 1", "bins", 3),
         ("candidate 0", "bins", 4),
+    ]
+
+
+@pytest.mark.parametrize("n_folds", [1, 2])
+def test_another_encoding_is_tried_with_the_best_candidate_too(n_folds):
+    p_of = {
+        ("labels", "line"): [0.3] * 4,
+        ("labels", "bins"): [0.02] * 4,  # worse with bins
+        ("teacher", "line"): [0.5] * 4,
+        ("teacher", "bins"): [0.6, 0.7, 0.8, 0.9],
+    }
+    calls = []
+    fit = trainer(lambda name, encoding: p_of[name, encoding], calls)
+    candidates = [Candidate("labels", None), Candidate("teacher", None, alpha=0.5)]
+    choices = Choices(candidates, ["line", "bins"], [1, 2, 3, 4])
+    choice = choose(choices, folds(fit, candidates, n_folds))
+    assert (choice.candidate.name, choice.encoding) == ("teacher", "bins")
+    tried = list(dict.fromkeys((name, encoding) for name, encoding, _ in calls))
+    assert tried == [
+        ("labels", "line"),
+        ("teacher", "line"),
+        ("labels", "bins"),
+        ("teacher", "bins"),
+    ]
+    assert set(choice.trials) == {"labels", "teacher"}
+    assert choice.comparisons[0].losses["teacher"] == choice.trials["teacher"].losses[2]
+
+
+def test_all_candidates_get_an_encoding_that_is_clearly_better_with_labels_alone():
+    p_of = {
+        ("labels", "line"): [0.3] * 4,
+        ("labels", "bins"): [0.5] * 4,
+        ("teacher", "line"): [0.7] * 4,
+        ("teacher", "bins"): [0.7, 0.7, 0.8, 0.9],  # better only later
+        ("transfer set", "line"): [0.6] * 4,
+        ("transfer set", "bins"): [0.6] * 4,
+    }
+    calls = []
+    fit = trainer(lambda name, encoding: p_of[name, encoding], calls)
+    alphas = {"labels": 0.0, "teacher": 0.5, "transfer set": 0.5}
+    candidates = [Candidate(name, None, alpha=alpha) for name, alpha in alphas.items()]
+    choice = choose(Choices(candidates, ["line", "bins"], [1, 2, 3, 4]), folds(fit, candidates))
+    assert (choice.candidate.name, choice.encoding) == ("teacher", "bins")
+    assert ("transfer set", "bins", 2) in calls
+    assert {trial.encoding for trial in choice.trials.values()} == {"bins"}
+
+
+def test_if_held_out_rows_were_seen_bins_are_not_trained_longer_than_is_best_for_labels():
+    p_of = {
+        ("labels", "line"): [0.8, 0.02],  # best after one epoch
+        ("teacher", "line"): [0.85, 0.85],
+        ("labels", "bins"): [0.8, 0.02],
+        ("teacher", "bins"): [0.85, 0.85],
+    }
+    calls = []
+    fit = trainer(lambda name, encoding: p_of[name, encoding], calls)
+    candidates = [Candidate("labels", None), Candidate("teacher", None, alpha=0.5)]
+    choice = choose(
+        Choices(candidates, ["line", "bins"], [1, 2, 3, 4]), folds(fit, candidates), is_seen=True
+    )
+    assert choice.n_epochs == 1
+    assert calls == [
+        ("labels", "line", 2),
+        ("teacher", "line", 1),
+        ("labels", "bins", 2),
+        ("teacher", "bins", 1),
     ]
 
 

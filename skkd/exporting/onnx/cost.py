@@ -12,6 +12,9 @@ from skkd.exporting.verify import BLOCK, VerificationError
 
 __all__ = ["Cost", "check_cost", "check_quantize", "measure_cost"]
 
+#: The smallest share of rows with the same label if `min_agreement` is None.
+SMALLEST_AGREEMENT = 0.99
+
 
 @dataclass(frozen=True)
 class Cost:
@@ -47,7 +50,7 @@ class Cost:
 
 
 def check_quantize(
-    quantize: str | None, ending: str, dtype: str, X: Any, y: Any, min_agreement: float
+    quantize: str | None, ending: str, dtype: str, X: Any, y: Any, min_agreement: float | None
 ) -> None:
     """Check the parameters of :func:`skkd.export` that belong to quantisation.
 
@@ -58,15 +61,17 @@ def check_quantize(
         That of the format.
     dtype : str
     X, y : object
-    min_agreement : float
+    min_agreement : float or None
     """
     if quantize is not None and quantize != "int8":
         refuse("quantize", quantize, "'int8' or None")
-    check_number("min_agreement", min_agreement, low=0, high=1)
     if quantize is None:
-        if y is not None:
-            raise ValueError('y is used with quantize="int8" only: leave it out.')
+        for name, value in (("y", y), ("min_agreement", min_agreement)):
+            if value is not None:
+                raise ValueError(f'{name} is used with quantize="int8" only: leave it out.')
         return
+    if min_agreement is not None:
+        check_number("min_agreement", min_agreement, low=0, high=1)
     if ending != ".onnx":
         refuse("quantize", quantize, f"None: {ending} has no 8-bit integers, only .onnx has")
     if dtype != "float32":
@@ -119,15 +124,16 @@ def measure_cost(
     return Cost(len(labels), agreement, largest, accuracies, sizes)
 
 
-def check_cost(cost: Cost, min_agreement: float) -> None:
+def check_cost(cost: Cost, min_agreement: float | None) -> None:
     """Raise a VerificationError if labels agree too seldom.
 
     Parameters
     ----------
     cost : Cost
-    min_agreement : float
-        The smallest allowed share of rows with the same label.
+    min_agreement : float or None
+        The smallest allowed share of rows with the same label; None for `SMALLEST_AGREEMENT`.
     """
+    min_agreement = SMALLEST_AGREEMENT if min_agreement is None else min_agreement
     if cost.agreement < min_agreement:
         raise VerificationError(
             f"the file was not written, because min_agreement={min_agreement:g}. {cost} Give a "
