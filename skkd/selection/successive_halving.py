@@ -46,7 +46,8 @@ from skkd.supervision import Candidate
 __all__ = ["Choices", "Trial", "choose"]
 
 #: An encoding with more inputs must be better by this many standard errors. At the first rung,
-#: encodings that help small networks in the end are better by 1.8 or more, others by less than 1.
+#: with labels alone, encodings that help small networks in the end are better by 1.8 or more,
+#: others by less than 1.
 CLEARLY = 1.5
 
 #: The attributes of a Trial that a training changes, apart from the results of its folds.
