@@ -30,7 +30,7 @@ from skkd.losses import resolve_teacher_loss
 from skkd.optimizers import OPTIMIZERS
 from skkd.preprocessing.encodings import resolve_encoding
 from skkd.preprocessing.scaling import SCALINGS
-from skkd.presets import NARROW, layer_sizes, with_preset
+from skkd.presets import NARROW, SMALLER_SIZES, asks_for_smallest, layer_sizes, with_preset
 from skkd.schedules import resolve_schedule
 
 __all__ = [
@@ -42,6 +42,9 @@ __all__ = [
     "check_size_of_layers",
 ]
 
+#: The fields of a Config that are no parameters.
+DERIVED = ("module_options", "optimizer_options", "left_auto", "smaller_sizes")
+
 SOFT_LABELS = ("auto", "in_sample", "out_of_bag", "out_of_fold")
 
 
@@ -50,11 +53,12 @@ class Config:
     """The checked parameters of an estimator, with the preset's values in place of "auto".
 
     The fields are the parameters of :class:`skkd.NeuralClassifier`, with the same defaults, and
-    three more:
+    four more:
 
     - `module_options`: the parameters ``module__*``, by their names without the prefix;
     - `optimizer_options`: the parameters ``optimizer__*``, by their names without the prefix;
-    - `left_auto`: the names of the parameters that the user left at "auto".
+    - `left_auto`: the names of the parameters that the user left at "auto";
+    - `smaller_sizes`: the further `hidden_layer_sizes` to try, if the user asked for "smallest".
     """
 
     hidden_layer_sizes: Any = "auto"
@@ -101,6 +105,8 @@ class Config:
     optimizer_options: Mapping[str, Any] = field(default_factory=dict)
     #: The names of the parameters that the user left at "auto".
     left_auto: frozenset[str] = frozenset()
+    #: The further `hidden_layer_sizes` to try, from large to small, if "smallest" was asked for.
+    smaller_sizes: tuple[tuple[int, ...], ...] = ()
 
     @classmethod
     def from_parameters(cls, parameters: Mapping[str, Any], in_parts: bool = False) -> Self:
@@ -123,12 +129,14 @@ class Config:
             If a value is not allowed. The message names the parameter and what it allows.
         """
         resolved = with_preset(parameters, in_parts)
-        names = {one.name for one in fields(cls)}
+        names = {one.name for one in fields(cls)} - set(DERIVED)
+        selects_sizes = asks_for_smallest(parameters["hidden_layer_sizes"]) and not in_parts
         config = cls(
             **{name: value for name, value in resolved.items() if name in names},
             module_options=_options(resolved, "module__"),
             optimizer_options=_options(resolved, "optimizer__"),
             left_auto=frozenset(name for name, value in parameters.items() if is_auto(value)),
+            smaller_sizes=SMALLER_SIZES[resolved["preset"]] if selects_sizes else (),
         )
         config.check()
         return config
@@ -149,6 +157,24 @@ class Config:
     def is_narrow(self) -> bool:
         """Whether the network is the built-in one with at most 64 units in each hidden layer."""
         return self.module is None and max(self.layer_sizes, default=0) <= NARROW
+
+    def with_sizes(self, hidden_layer_sizes: Sequence[int]) -> Self:
+        """Return a copy with other layers; what was "auto" gets the values that suit them.
+
+        Parameters
+        ----------
+        hidden_layer_sizes : sequence of int
+
+        Returns
+        -------
+        Config
+        """
+        names = {one.name for one in fields(self)} - set(DERIVED)
+        given = {name: getattr(self, name) for name in names}
+        given |= {f"module__{name}": value for name, value in self.module_options.items()}
+        given |= {f"optimizer__{name}": value for name, value in self.optimizer_options.items()}
+        given |= dict.fromkeys(self.left_auto, "auto")
+        return self.from_parameters(given | {"hidden_layer_sizes": hidden_layer_sizes})
 
     def without_teacher(self) -> Self:
         """Return a copy without the teacher, if there is one."""
@@ -302,8 +328,14 @@ def _bytes_of_memory() -> int:
 
 def _check_network(config: Config) -> None:
     if isinstance(config.hidden_layer_sizes, str) or config.hidden_layer_sizes is None:
-        allowed = "an integer >= 1 or a sequence of them"
+        allowed = "an integer >= 1, a sequence of them, 'auto' or 'smallest'"
         refuse("hidden_layer_sizes", config.hidden_layer_sizes, allowed, TypeError)
+    if config.smaller_sizes and config.module is not None:
+        allowed = "'auto' together with module, whose layers are its own"
+        refuse("hidden_layer_sizes", "smallest", allowed)
+    if config.smaller_sizes and is_listed(config.dropout) and "dropout" not in config.left_auto:
+        allowed = "a number or 'auto' together with hidden_layer_sizes='smallest'"
+        refuse("dropout", config.dropout, allowed)
     sizes = layer_sizes(config.hidden_layer_sizes)
     for size in sizes:
         check_integer("hidden_layer_sizes", size, low=1)

@@ -1,5 +1,6 @@
 """Supervision by a teacher: soft labels of the training rows, and of a transfer set."""
 
+import copy
 import numbers
 from collections.abc import Sequence
 from dataclasses import replace
@@ -139,6 +140,12 @@ class TeacherSupervision:
         )
         teacher_logits = self.logits(_filled_with_labels(soft_labels, codes))
         self.targets = {"labels": codes, "teacher_logits": teacher_logits}
+
+    def with_config(self, config: DistilledConfig) -> "TeacherSupervision":
+        """A copy for a network with other parameters, with the same labels and teacher."""
+        copied = copy.copy(self)
+        copied.config, copied.by_labels = config, self.by_labels.with_config(config)
+        return copied
 
     @property
     def alpha(self) -> float:
@@ -308,8 +315,9 @@ class TeacherSupervision:
 
     @property
     def _is_seeded(self) -> bool:
-        """Whether another fit with the same parameters draws the same random numbers."""
-        return isinstance(self.config.random_state, numbers.Integral)
+        """Whether the same random numbers are drawn again, in another fit or for another size."""
+        config = self.config
+        return isinstance(config.random_state, numbers.Integral) or bool(config.smaller_sizes)
 
     def _how_to_ask(self) -> HowToAsk:
         config = self.config

@@ -16,7 +16,7 @@ from skkd.checks import check_flag, check_option, is_auto, is_listed
 from skkd.initializers import Normal
 from skkd.schedules import SCHEDULES, Constant, CosLog
 
-__all__ = ["NARROW", "PRESETS", "layer_sizes", "with_preset"]
+__all__ = ["NARROW", "PRESETS", "SMALLER_SIZES", "asks_for_smallest", "layer_sizes", "with_preset"]
 
 PRESETS: dict[str, dict[str, Any]] = {
     "tabular": {
@@ -56,6 +56,12 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
 }
 
+#: The hidden layers that ``hidden_layer_sizes="smallest"`` tries after those of "auto".
+SMALLER_SIZES: dict[str, tuple[tuple[int, ...], ...]] = {
+    "tabular": ((128, 128), (64, 64), (32, 32), (16,), ()),
+    "plain": ((50,), (25,), (10,), ()),
+}
+
 #: A network is narrow if no hidden layer has more units than this.
 NARROW = 64
 
@@ -91,10 +97,25 @@ def layer_sizes(hidden_layer_sizes: Any) -> tuple:
     return tuple(hidden_layer_sizes) if is_listed(hidden_layer_sizes) else (hidden_layer_sizes,)
 
 
+def asks_for_smallest(hidden_layer_sizes: Any) -> bool:
+    """Whether the parameter `hidden_layer_sizes` is "smallest".
+
+    Parameters
+    ----------
+    hidden_layer_sizes : object
+
+    Returns
+    -------
+    bool
+    """
+    return isinstance(hidden_layer_sizes, str) and hidden_layer_sizes == "smallest"
+
+
 def with_preset(parameters: Mapping[str, Any], in_parts: bool = False) -> dict[str, Any]:
     """Replace "auto" in the parameters of a classifier by the values of the preset.
 
-    A parameter for which the preset has no value stays "auto". For `partial_fit`, "auto" has the
+    A parameter for which the preset has no value stays "auto". "smallest" for `hidden_layer_sizes`
+    is replaced like "auto". For `partial_fit`, "auto" has the
     following values instead of the preset's: "constant" for `lr_decay` and `dropout_decay`,
     "standard" for `preprocessor`, and None for `numeric_encoding`.
 
@@ -121,6 +142,8 @@ def with_preset(parameters: Mapping[str, Any], in_parts: bool = False) -> dict[s
     """
     check_option("preset", parameters["preset"], tuple(PRESETS))
     check_flag("early_stopping", parameters["early_stopping"])
+    if asks_for_smallest(parameters["hidden_layer_sizes"]):
+        parameters = {**parameters, "hidden_layer_sizes": "auto"}
     resolved = dict(parameters)
     for name, value in _suitable_values(parameters, in_parts).items():
         if is_auto(resolved.get(name, "auto")):

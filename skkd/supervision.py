@@ -14,9 +14,10 @@ This module holds the interface, and supervision by labels alone. Supervision by
 :mod:`skkd.distillation`.
 """
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
 import numpy as np
 
@@ -156,6 +157,9 @@ class Supervision(Protocol):
     #: Arrays of training targets for all rows, by name. "labels" holds the class codes.
     targets: dict[str, np.ndarray]
 
+    def with_config(self, config: Any) -> Self:
+        """A copy for a network with other parameters, with the same labels and teacher."""
+
     def criterion(self) -> Any:
         """The training loss if no candidates are compared, as in `partial_fit`."""
 
@@ -203,6 +207,12 @@ class LabelSupervision:
             check_same_classes(np.unique(data.y), data.classes)
         self.classes, codes = encode(data.y, data.classes)
         self.targets = {"labels": codes}
+
+    def with_config(self, config: Config) -> "LabelSupervision":
+        """A copy for a network with other parameters, with the same labels."""
+        copied = copy.copy(self)
+        copied.config = config
+        return copied
 
     def criterion(self) -> Any:
         """The cross-entropy loss, with label smoothing."""

@@ -9,7 +9,7 @@ from skkd import DistilledClassifier, NeuralClassifier
 from skkd.config import Config, DistilledConfig
 
 #: Fields that are filled from several parameters.
-DERIVED = {"module_options", "optimizer_options", "left_auto"}
+DERIVED = {"module_options", "optimizer_options", "left_auto", "smaller_sizes"}
 
 
 @pytest.mark.parametrize(

@@ -236,14 +236,14 @@ def parse():
     return parser.parse_args()
 
 
-def main():
-    options = parse()
+def run(options, script, run_table, report):
+    """Measure the tables, in several processes of `script` if asked for, and print the report."""
     options.out.mkdir(parents=True, exist_ok=True)
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
     options.tables = tables_at(options.folder, options.tables)
     if options.only != "report" and options.jobs > 1:
-        run_in_processes(options, __file__)
+        run_in_processes(options, script)
     elif options.only != "report":
         import torch
 
@@ -257,4 +257,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run(parse(), __file__, run_table, report)

@@ -21,6 +21,7 @@ __all__ = ["DistilledClassifier"]
 SHIPPED = (
     *COLUMN_ATTRIBUTES,
     "classes_",
+    "hidden_layer_sizes_",
     "network_",
     "n_iter_",
     "n_steps_",
@@ -158,9 +159,9 @@ class DistilledClassifier(NeuralClassifier):
         predictions, so that a search calls a teacher only once for each set of rows. If
         `fit_teacher` is True and `random_state` is an integer, it remembers fitted teachers
         too, so that a search fits a teacher only once for each set of rows.
-    hidden_layer_sizes : int, sequence of int or "auto", default="auto"
-        Units of each hidden layer. This and the parameters below are those of
-        :class:`NeuralClassifier`, which describes them in full.
+    hidden_layer_sizes : int, sequence of int, "auto" or "smallest", default="auto"
+        Units of each hidden layer. "smallest" selects them on held-out rows. This and the
+        parameters below are those of :class:`NeuralClassifier`, which describes them in full.
     activation : str, default="auto"
     preset : {"tabular", "plain"}, default="tabular"
         What "auto" means.
@@ -307,8 +308,9 @@ class DistilledClassifier(NeuralClassifier):
     student_ : NeuralClassifier
         The fitted network alone, without any reference to the teacher: ship this one. Its
         fitted attributes are `network_`, `classes_`, `n_features_in_`, `feature_names_in_`,
-        `n_iter_`, `n_steps_` and `numeric_encoding_`. It has no records of the training, such
-        as `history_`. If it is trained further, epochs and steps are counted from 0.
+        `n_iter_`, `n_steps_`, `hidden_layer_sizes_` and `numeric_encoding_`. It has no records of
+        the training, such as `history_`. If it is trained further, epochs and steps are counted
+        from 0.
     classes_, n_features_in_, n_iter_, n_steps_, history_, network_, module_, ...
         See :class:`NeuralClassifier`. With a transfer set, the final fit may start from
         a network that was trained during the selection. Then up to half of its epochs did not
@@ -542,7 +544,7 @@ class DistilledClassifier(NeuralClassifier):
     def student_(self):
         """The network alone, as a plain fitted NeuralClassifier.
 
-        It has what predicting needs, and `n_iter_`, `n_steps_` and `numeric_encoding_`. The
+        It has what predicting needs, and what was selected, such as `hidden_layer_sizes_`. The
         records of the training, such as `history_` and `held_out_losses_`, stay here.
         """
         check_is_fitted(self)

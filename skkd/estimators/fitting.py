@@ -5,11 +5,13 @@ take longer to import than all that predicting needs.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from skkd.callbacks import running
+from skkd.checks import is_true, warn
 from skkd.config import Config
 from skkd.data.dataset import Dataset
 from skkd.data.fit_data import FitData, FitInput
@@ -17,14 +19,36 @@ from skkd.data.validation import COLUMN_ATTRIBUTES, RowReader
 from skkd.estimators.fit_input import continues_last_fit, divide, read_all, read_part
 from skkd.estimators.metadata import keep_metadata
 from skkd.estimators.sklearn_callbacks import EpochCallbacks, with_callbacks
+from skkd.presets import asks_for_smallest
 from skkd.selection.encodings import competing_encodings, preprocessor_for
 from skkd.selection.plan import Plan, make_plan
+from skkd.selection.sizes import make_plan_of_smallest
 from skkd.supervision import LabelSupervision, Supervision
 from skkd.training import fit
 from skkd.training.frequencies_check import warn_if_nothing_learned
 from skkd.training.result import TrainingResult
 
-__all__ = ["fit_labels", "fit_labels_in_part", "fit_supervised", "train_one_epoch"]
+__all__ = [
+    "fit_labels",
+    "fit_labels_in_part",
+    "fit_supervised",
+    "parameters_of",
+    "train_one_epoch",
+]
+
+
+def parameters_of(estimator: Any, in_parts: bool = False) -> dict[str, Any]:
+    """Return the parameters of an estimator by name, without those of nested objects.
+
+    If a fit goes on from the last one, as `partial_fit` (`in_parts`) and warm starts do, the layers
+    of the last one replace "smallest".
+    """
+    parameters = estimator.get_params(deep=False)
+    may_go_on = in_parts or is_true(estimator.warm_start)
+    if asks_for_smallest(estimator.hidden_layer_sizes) and may_go_on:
+        layers = getattr(estimator, "hidden_layer_sizes_", estimator.hidden_layer_sizes)
+        parameters["hidden_layer_sizes"] = layers
+    return parameters
 
 
 def fit_labels(estimator: Any, X: Any, y: Any, sample_weight: Any, X_val: Any, y_val: Any) -> None:
@@ -37,7 +61,7 @@ def fit_labels(estimator: Any, X: Any, y: Any, sample_weight: Any, X_val: Any, y
     X, y, sample_weight, X_val, y_val : object
         The arguments of `fit`.
     """
-    config = Config.from_parameters(estimator.get_params(deep=False))
+    config = Config.from_parameters(parameters_of(estimator))
     given = read_all(estimator, X, y, sample_weight)
     supervision = LabelSupervision(config, given)
     data = divide(estimator, config, given, supervision, X_val, y_val)
@@ -57,7 +81,7 @@ def fit_labels_in_part(estimator: Any, X: Any, y: Any, classes: Any, sample_weig
     X, y, classes, sample_weight : object
         The arguments of `partial_fit`.
     """
-    config = Config.from_parameters(estimator.get_params(deep=False), in_parts=True)
+    config = Config.from_parameters(parameters_of(estimator, in_parts=True), in_parts=True)
     given = read_part(estimator, X, y, classes, sample_weight)
     train_one_epoch(estimator, config, given, LabelSupervision(config, given))
     keep_metadata(estimator)
@@ -78,32 +102,49 @@ def fit_supervised(
 
     Return the plan, and the dataset that the network was trained on.
     """
-    goes_on = continues_last_fit(estimator)
-    if goes_on:
+    if continues_last_fit(estimator):
         plan = _plan_to_go_on(estimator, config, data, supervision)
     else:
-        reports_epochs = bool(
-            running(estimator.callbacks) or getattr(estimator, "_skl_callbacks", None)
-        )
-        plan = make_plan(config, data, supervision, given.reader, given.seeds, reports_epochs)
+        plan = _new_plan(estimator, config, given, data, supervision)
     if data.held_out is not None:
         plan.preprocessor.warn_of_unknown(data.held_out.rows, given.reader.names, "X_val")
     hooks = {"X": given.X, "y": y, "metadata": {"sample_weight": sample_weight}}
     callbacks = EpochCallbacks.of(estimator, plan.n_epochs_to_come, hooks)
     dataset = plan.candidate.dataset(data.train, plan.transfer_rows)
-    result = _train_as_planned(estimator, config, given, data, dataset, plan, callbacks)
+    result = _train_as_planned(given, data, dataset, plan, callbacks)
     _publish(estimator, result, data.classes, given.reader, config.warm_start)
     estimator.held_out_losses_ = None if plan.choice is None else plan.choice.losses
     estimator.numeric_encoding_ = plan.encoding
+    estimator.size_losses_ = plan.size_losses
     if callbacks:
         fitted = {"network_": estimator.network_, "classes_": data.classes}
         callbacks.end(given.reader.columns | fitted)
     return plan, dataset
 
 
+def _new_plan(
+    estimator: Any, config: Config, given: FitInput, data: FitData, supervision: Supervision
+) -> Plan:
+    """Make the plan of a fit that starts anew."""
+    has_callbacks = running(estimator.callbacks) or getattr(estimator, "_skl_callbacks", None)
+    make = partial(
+        make_plan,
+        data=data,
+        reader=given.reader,
+        seeds=given.seeds,
+        reports_epochs=bool(has_callbacks),
+    )
+    plan = make_plan_of_smallest(config, supervision, make)
+    if plan.choice is not None and plan.choice.learned_nothing:
+        warn(
+            "on held-out rows the network is no better than the class frequencies: the "
+            f"labels are noise, learning_rate={config.learning_rate!r} is too high, "
+            "or a class has too few rows to be held out."
+        )
+    return plan
+
+
 def _train_as_planned(
-    estimator: Any,
-    config: Config,
     given: FitInput,
     data: FitData,
     dataset: Dataset,
@@ -111,7 +152,7 @@ def _train_as_planned(
     callbacks: EpochCallbacks | None,
 ) -> TrainingResult:
     """Train on all rows according to the plan."""
-    columns = given.reader.columns
+    config, columns = plan.config, given.reader.columns
 
     def end_epoch(record: dict, result: Callable[[], TrainingResult]) -> bool:
         def fitted_attributes() -> dict[str, Any]:
@@ -138,13 +179,13 @@ def _train_as_planned(
     if temperature != 1:
         result.network = result.network.at_temperature(temperature)
     if plan.choice is None or not plan.choice.learned_nothing:
-        _warn_of_bad_result(result, last, config, data, plan)
+        _warn_of_bad_result(result, last, data, plan)
     result.training_state["n_epochs"] = plan.n_epochs
     return result
 
 
 def _warn_of_bad_result(
-    result: TrainingResult, last: TrainingResult, config: Config, data: FitData, plan: Plan
+    result: TrainingResult, last: TrainingResult, data: FitData, plan: Plan
 ) -> None:
     """Warn if training has diverged, or if the network has learned nothing.
 
@@ -152,7 +193,7 @@ def _warn_of_bad_result(
     """
     criterion, n_classes = plan.candidate.criterion, len(data.classes)
     keeps_old_weights = plan.start is not None and last.best_epoch == 0
-    rate = config.learning_rate
+    rate = plan.config.learning_rate
     if not keeps_old_weights and fit.warn_if_diverged(last, criterion, n_classes, rate):
         return
     warn_if_nothing_learned(result, criterion, data.train, rate)
@@ -164,6 +205,7 @@ def _plan_to_go_on(estimator: Any, config: Config, data: FitData, supervision: S
     if "max_epochs" in config.left_auto:
         n_epochs = getattr(estimator, "training_state_", {}).get("n_epochs", n_epochs)
     return Plan(
+        config,
         candidate=supervision.candidates(data, can_select=False)[0],
         encoding=getattr(estimator, "numeric_encoding_", None),
         preprocessor=estimator.network_.preprocessor,
@@ -201,6 +243,7 @@ def train_one_epoch(
         previous=previous,
     ).preceded_by(previous)
     _publish(estimator, result, data.classes, given.reader, keeps_training_state=True)
+    estimator.size_losses_ = None
 
 
 def _last_fit(estimator: Any, restarts_schedule: bool = False) -> TrainingResult:
@@ -234,6 +277,8 @@ def _publish(
     estimator.n_steps_ = result.n_steps
     estimator.held_out_losses_ = None
     estimator.best_epoch_ = result.best_epoch
+    architecture = getattr(result.network, "architecture", {})  # a custom module has none
+    estimator.hidden_layer_sizes_ = architecture.get("hidden_layer_sizes")
     estimator.__dict__.pop("training_state_", None)
     if keeps_training_state:
         estimator.training_state_ = result.training_state

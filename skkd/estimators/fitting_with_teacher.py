@@ -12,7 +12,7 @@ from skkd.data.masks import fill_mask
 from skkd.distillation import TeacherSupervision, check_arguments_of_fit
 from skkd.estimators.assistant import split_from_teacher, with_assistants
 from skkd.estimators.fit_input import continues_last_fit, divide, read_all, read_part
-from skkd.estimators.fitting import fit_supervised, train_one_epoch
+from skkd.estimators.fitting import fit_supervised, parameters_of, train_one_epoch
 from skkd.estimators.metadata import keep_metadata
 from skkd.selection.comparisons import losses_of_all, reason_for
 from skkd.selection.plan import Plan
@@ -42,7 +42,7 @@ def fit_taught(
     X, y, sample_weight, X_val, y_val, teacher_proba, X_unlabeled : object
         The arguments of `fit`.
     """
-    config = DistilledConfig.from_parameters(estimator.get_params(deep=False))
+    config = DistilledConfig.from_parameters(parameters_of(estimator))
     X_unlabeled = fill_mask(unwrapped_rows(X_unlabeled))
     check_arguments_of_fit(config, teacher_proba, X_unlabeled)
     goes_on = continues_last_fit(estimator)
@@ -83,7 +83,7 @@ def fit_taught_in_part(
     X, y, classes, sample_weight, teacher_proba : object
         The arguments of `partial_fit`.
     """
-    config = DistilledConfig.from_parameters(estimator.get_params(deep=False), in_parts=True)
+    config = DistilledConfig.from_parameters(parameters_of(estimator, in_parts=True), in_parts=True)
     check_arguments_of_fit(config, teacher_proba, None)
     goes_on = estimator.__sklearn_is_fitted__()
     given = read_part(estimator, X, y, classes, sample_weight)

@@ -20,9 +20,13 @@ class NeuralClassifier(PredictionMixin, ClassifierMixin, BaseNeuralEstimator):
 
     Parameters
     ----------
-    hidden_layer_sizes : int, sequence of int or "auto", default="auto"
+    hidden_layer_sizes : int, sequence of int, "auto" or "smallest", default="auto"
         Units of each hidden layer. ``()`` is softmax regression. With a custom `module` this
         parameter, `activation`, `batch_norm` and `dropout` have no effect.
+
+        "smallest" compares networks on held-out rows, from the layers of "auto" down to
+        ``()``, and takes the smallest that is not clearly worse: see `hidden_layer_sizes_` and
+        the notes. With fewer than 200 rows and for `partial_fit` it is "auto".
     activation : str, default="auto"
         "identity", "logistic", "tanh", "relu", "leaky_relu", "elu", "selu", "gelu" (its
         tanh approximation), "silu" or "mish".
@@ -231,6 +235,11 @@ class NeuralClassifier(PredictionMixin, ClassifierMixin, BaseNeuralEstimator):
         ``1.05 * lowest + 0.005``. None if nothing was selected.
     numeric_encoding_ : skkd.preprocessing.encodings.PiecewiseLinear or None
         The encoding of numbers that was used.
+    hidden_layer_sizes_ : tuple of int or None
+        The units of each hidden layer; None with a custom `module`.
+    size_losses_ : dict of tuple to float, or None
+        With ``hidden_layer_sizes="smallest"``, the log-loss on held-out rows of each size that
+        was tried. None if no sizes were compared.
     network_ : skkd.inference.network.Network or skkd.inference.module_network.ModuleNetwork
         The fitted network as plain data; its `temperature` divides the logits.
     module_ : torch.nn.Module
@@ -276,6 +285,13 @@ class NeuralClassifier(PredictionMixin, ClassifierMixin, BaseNeuralEstimator):
     - `partial_fit` gets a constant learning rate and dropout, "standard" scaling, and no bins.
     - `early_stopping` gets the `lr_decay` "cosine".
     - `lr_decay` "plateau", which ends training by itself, gets up to 200 epochs.
+
+    With ``hidden_layer_sizes="smallest"`` these layers are tried one after another: those of
+    "auto", then (128, 128), (64, 64), (32, 32), (16,) and () of "tabular", or (50,), (25,), (10,)
+    and () of "plain". The first network that is clearly worse than the best larger one ends the
+    comparison, and the one before it is taken. Clearly worse means that the held-out log-loss is
+    higher by more than the standard error of the difference, or above ``1.05 * lowest + 0.005``.
+    For each size everything else is selected, too, so the fit takes several times as long.
 
     The loss of a batch of ``B`` rows is ``sum_i w_i CE(y_i, z_i) / B``, where the sum goes over
     its rows i, CE is the cross-entropy, ``y_i`` the label, ``z_i`` the logits and ``w_i`` the

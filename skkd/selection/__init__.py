@@ -1,1 +1,1 @@
-"""Selection on held-out rows: what to learn from, encoding of numbers, number of epochs."""
+"""Selection on held-out rows: what to learn from, layers, encoding of numbers, number of epochs."""

@@ -28,6 +28,7 @@ __all__ = [
     "FEWEST_HELD_OUT",
     "FEWEST_ROWS",
     "EpochChoice",
+    "is_intolerable",
     "is_worse",
 ]
 
@@ -37,8 +38,8 @@ FEWEST_ROWS = 200
 #: With fewer held-out rows nothing is selected, and defaults are used.
 FEWEST_HELD_OUT = 10
 
-#: A number of epochs is not selected if its loss is above `RELATIVE_TOLERANCE` times the lowest,
-#: plus `ABSOLUTE_TOLERANCE`.
+#: A loss is too far from the lowest one if it is above `RELATIVE_TOLERANCE` times the lowest, plus
+#: `ABSOLUTE_TOLERANCE`.
 RELATIVE_TOLERANCE, ABSOLUTE_TOLERANCE = 1.05, 0.005
 
 
@@ -117,7 +118,7 @@ class EpochChoice:
         self.losses[epoch] = loss
         if is_worse(row_losses - self.row_losses[best], weights):
             return True
-        if loss > RELATIVE_TOLERANCE * self.losses[best] + ABSOLUTE_TOLERANCE:
+        if is_intolerable(loss, self.losses[best]):
             return False
         self.n_epochs, self.temperature = epoch, temperature
         return False
@@ -147,6 +148,25 @@ class EpochChoice:
         temperature = best_temperature(logits, self.labels, self.weights)
         log_p = log_softmax(logits / temperature)
         return -log_p[np.arange(len(self.labels)), self.labels], temperature
+
+
+def is_intolerable(loss: float, lowest: float) -> bool:
+    """Whether a loss is too far from the lowest one to be selected, whatever its standard error.
+
+    Parameters
+    ----------
+    loss, lowest : float
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> is_intolerable(0.21, lowest=0.20), is_intolerable(0.22, lowest=0.20)
+    (False, True)
+    """
+    return loss > RELATIVE_TOLERANCE * lowest + ABSOLUTE_TOLERANCE
 
 
 def is_worse(differences: np.ndarray, weights: np.ndarray, errors: float = 1.0) -> bool:

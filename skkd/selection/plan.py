@@ -8,7 +8,6 @@ from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-from skkd.checks import warn
 from skkd.config import Config
 from skkd.data.dataset import Dataset, effective_rows
 from skkd.data.fit_data import FitData, Seeds
@@ -33,6 +32,8 @@ class Plan:
 
     Parameters
     ----------
+    config : Config
+        The parameters of the network.
     candidate : Candidate
         What the network learns from.
     encoding : skkd.preprocessing.PiecewiseLinear or None
@@ -49,8 +50,11 @@ class Plan:
         The training to continue; None trains from the beginning.
     transfer_rows : Dataset, default=None
         The candidate's transfer set, if it was made during the selection.
+    size_losses : dict of tuple to float, default=None
+        Held-out log-loss by `hidden_layer_sizes`, if several were compared.
     """
 
+    config: Config
     candidate: Candidate
     encoding: PiecewiseLinear | None
     preprocessor: Preprocessor
@@ -59,6 +63,7 @@ class Plan:
     choice: Trial | None = None
     start: Any = None
     transfer_rows: Dataset | None = None
+    size_losses: dict[tuple[int, ...], float] | None = None
 
     @property
     def n_epochs_to_come(self) -> int:
@@ -112,6 +117,8 @@ def make_plan(
     reader: RowReader,
     seeds: Seeds,
     reports_epochs: bool = False,
+    *,
+    must_judge: bool = False,
 ) -> Plan:
     """Make the plan of a new fit, by selection on held-out rows if possible.
 
@@ -125,6 +132,9 @@ def make_plan(
     seeds : Seeds
     reports_epochs : bool, default=False
         Whether callbacks watch each epoch; the final fit then trains from the beginning.
+    must_judge : bool, default=False
+        Whether to judge the network on held-out rows, if possible, even if there is nothing to
+        choose.
 
     Returns
     -------
@@ -138,7 +148,7 @@ def make_plan(
     thresholds = supervision.thresholds(with_bins)
     encodings = competing_encodings(config, data.train.rows, thresholds, with_bins)
     choice, transfer_rows = None, None
-    if compares_lengths or (is_possible and len(candidates) > 1):
+    if compares_lengths or (is_possible and (len(candidates) > 1 or must_judge)):
         choices = Choices(candidates, encodings, lengths)
         choice, transfer_rows = _select(
             choices, thresholds, config, data, supervision, reader, seeds
@@ -149,7 +159,9 @@ def make_plan(
         n_epochs = choice.n_epochs if len(lengths) > 1 else n_epochs
     preprocessor = preprocessor_for(config, reader, data.train, data.classes, encoding, thresholds)
     plan = Plan(
-        candidate, encoding, preprocessor, n_epochs, choice=choice, transfer_rows=transfer_rows
+        *(config, candidate, encoding, preprocessor, n_epochs),
+        choice=choice,
+        transfer_rows=transfer_rows,
     )
     if choice is not None and not reports_epochs and _may_go_on_from_selection(plan, data):
         plan.start = choice.start
@@ -188,12 +200,6 @@ def _select(
         choice = choose(choices, trainers, is_seen and len(folds) > 1, config.n_jobs)
         if bar is not None:
             bar.show(_summary(choice), losses_of_all(choice.comparisons))
-    if choice.learned_nothing:
-        warn(
-            "on held-out rows the network is no better than the class frequencies: the "
-            f"labels are noise, learning_rate={config.learning_rate!r} is too high, "
-            "or a class has too few rows to be held out."
-        )
     if folds_of_clones is not None:  # the final fit has another teacher, other thresholds
         choice.start = None
         return choice, None

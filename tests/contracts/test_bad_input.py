@@ -37,8 +37,18 @@ GOOD_X, GOOD_Y = with_value(0.0), np.array([0, 1, 0, 1, 0, 1])
 
 PARAMETERS = [
     ("hidden_layer_sizes", 0, ValueError, "an integer >= 1"),
-    ("hidden_layer_sizes", "10", TypeError, "an integer >= 1 or a sequence of them"),
-    ("hidden_layer_sizes", None, TypeError, "an integer >= 1 or a sequence of them"),
+    (
+        "hidden_layer_sizes",
+        "10",
+        TypeError,
+        "an integer >= 1, a sequence of them, 'auto' or 'smallest'",
+    ),
+    (
+        "hidden_layer_sizes",
+        None,
+        TypeError,
+        "an integer >= 1, a sequence of them, 'auto' or 'smallest'",
+    ),
     ("hidden_layer_sizes", (10, 0), ValueError, "an integer >= 1"),
     ("hidden_layer_sizes", (1.5,), TypeError, "an integer >= 1"),
     ("hidden_layer_sizes", (True,), TypeError, "an integer >= 1"),

@@ -437,6 +437,7 @@ def test_the_student_has_what_predicting_needs_and_no_records_of_the_training():
     fitted = {name for name in vars(student) if name.endswith("_")} - {*student.get_params()}
     assert fitted == {
         "classes_",
+        "hidden_layer_sizes_",
         "n_features_in_",
         "n_iter_",
         "n_steps_",

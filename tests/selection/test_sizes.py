@@ -1,0 +1,216 @@
+"""``hidden_layer_sizes="smallest"`` takes the smallest network that is not clearly worse."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+
+from skkd import DistilledClassifier, NeuralClassifier
+from skkd.config import Config, DistilledConfig
+from skkd.presets import SMALLER_SIZES
+from skkd.selection import sizes as sizes_module
+from skkd.teachers.cache import forget
+
+random = np.random.default_rng(0)
+X = random.standard_normal((600, 3))
+LINEAR = (X[:, 0] + random.logistic(scale=0.5, size=len(X)) > 0).astype(int)
+PRODUCT = (X[:, 0] * X[:, 1] > 0).astype(int)
+QUICK = {"preset": "plain", "learning_rate": 0.01, "max_epochs": 30, "random_state": 0}
+SMALLER = ((16,), (8,), ())
+
+
+@pytest.fixture(autouse=True)
+def few_sizes(monkeypatch):
+    for preset in SMALLER_SIZES:
+        monkeypatch.setitem(SMALLER_SIZES, preset, SMALLER)
+
+
+class Knows:
+    """A teacher that gives the true probabilities, and records how many rows it was asked for."""
+
+    classes_ = np.array([0, 1])
+
+    def __init__(self):
+        self.asked = []
+
+    def predict_proba(self, X):
+        self.asked.append(len(X))
+        p = 1 / (1 + np.exp(-20 * X[:, 0] * X[:, 1]))
+        return np.column_stack([1 - p, p])
+
+
+def smallest(y, kind=NeuralClassifier, **settings):
+    return kind(hidden_layer_sizes="smallest", **QUICK | settings).fit(X, y)
+
+
+def test_softmax_regression_is_enough_for_a_linear_problem():
+    clf = smallest(LINEAR)
+    assert clf.hidden_layer_sizes_ == clf.network_.architecture["hidden_layer_sizes"] == ()
+    assert [*clf.size_losses_] == [(100,), *SMALLER]
+
+
+def test_a_problem_that_is_not_linear_keeps_a_hidden_layer():
+    clf = smallest(PRODUCT)
+    assert clf.hidden_layer_sizes_ in {(100,), (16,), (8,)}
+    *_, rejected = clf.size_losses_
+    assert rejected != clf.hidden_layer_sizes_  # the comparison ends at the first that is worse
+    assert clf.size_losses_[rejected] > clf.size_losses_[clf.hidden_layer_sizes_]
+
+
+@pytest.mark.filterwarnings("ignore::skkd.teachers.agreement.WeakTeacherWarning")
+@pytest.mark.filterwarnings("ignore::skkd.teachers.TeacherMismatchWarning")
+@pytest.mark.parametrize("kind", [NeuralClassifier, DistilledClassifier])
+@pytest.mark.parametrize("y", [LINEAR, PRODUCT], ids=["linear", "product"])
+def test_the_network_is_the_one_of_the_selected_sizes(kind, y, monkeypatch):
+    monkeypatch.setattr("skkd.selection.plan._lengths", lambda config: [4, 13, 30])
+    settings = {"max_epochs": "auto"}
+    if kind is DistilledClassifier:
+        settings |= {"teacher": Knows(), "augment_size": 600}
+    clf = smallest(y, kind, **settings)
+    sizes = {"hidden_layer_sizes": clf.hidden_layer_sizes_}
+    same = kind(**QUICK | settings | sizes).fit(X, y)
+    np.testing.assert_array_equal(clf.predict_proba(X), same.predict_proba(X))
+    assert clf.held_out_losses_ == same.held_out_losses_
+    assert same.size_losses_ is None
+
+
+def trial(losses):
+    losses = np.array(losses)
+    return SimpleNamespace(
+        n_epochs=5,
+        row_losses={5: losses},
+        loss=losses.mean(),
+        weights=np.ones(len(losses)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "is_worse"),
+    [
+        (trial([0.50] * 4), trial([0.50] * 4), False),
+        (trial([0.51] * 4), trial([0.50] * 4), True),  # a small difference, but no error
+        (trial([0.42, 0.62] * 2), trial([0.50] * 4), False),  # an error of 0.05, mean 0.02
+        (trial([0.10, 1.10] * 2), trial([0.50] * 4), True),  # beyond the tolerance
+    ],
+)
+def test_clearly_worse_is_a_standard_error_or_beyond_the_tolerance(ours, theirs, is_worse):
+    assert sizes_module._is_clearly_worse(ours, theirs) == is_worse
+
+
+def test_a_smaller_network_is_compared_with_the_best_of_the_larger_ones(monkeypatch):
+    losses = {(100,): 0.50, (16,): 0.40, (8,): 0.45, (): 0.1}
+
+    def make(config, supervision, must_judge):
+        choice = trial([losses[config.layer_sizes]] * 4)
+        return DummyPlan(config, choice)
+
+    class DummyPlan(SimpleNamespace):
+        def __init__(self, config, choice):
+            super().__init__(config=config, choice=choice)
+
+    monkeypatch.setattr(
+        sizes_module, "replace", lambda plan, size_losses: (plan.config, size_losses)
+    )
+    config = Config.from_parameters(
+        NeuralClassifier("smallest", preset="plain").get_params(deep=False)
+    )
+    supervision = SimpleNamespace(with_config=lambda config: None)
+    taken, compared = sizes_module.make_plan_of_smallest(config, supervision, make)
+    assert taken.layer_sizes == (16,)
+    assert compared == pytest.approx({(100,): 0.50, (16,): 0.40, (8,): 0.45})
+
+
+@pytest.mark.parametrize("settings", [{"early_stopping": True}, {"class_weight": "balanced"}])
+def test_sizes_are_compared_where_nothing_else_is_selected(settings):
+    clf = smallest(LINEAR, **settings)
+    assert len(clf.size_losses_) > 1
+    assert clf.hidden_layer_sizes_ in clf.size_losses_
+
+
+def test_few_rows_get_the_layers_of_auto():
+    clf = NeuralClassifier("smallest", **QUICK).fit(X[:150], LINEAR[:150])
+    assert clf.hidden_layer_sizes_ == (100,)
+    assert clf.size_losses_ is None
+
+
+def test_partial_fit_gets_the_layers_of_auto_or_keeps_the_selected_ones():
+    clf = NeuralClassifier("smallest", **QUICK)
+    assert clf.partial_fit(X, LINEAR, classes=[0, 1]).hidden_layer_sizes_ == (100,)
+    assert clf.fit(X, LINEAR).partial_fit(X, LINEAR).hidden_layer_sizes_ == ()
+
+
+def test_a_warm_start_keeps_the_selected_layers():
+    clf = smallest(LINEAR, warm_start=True, max_epochs=5)
+    taken = clf.hidden_layer_sizes_
+    assert clf.fit(X, PRODUCT).hidden_layer_sizes_ == taken
+    assert clf.n_iter_ == 10
+
+
+@pytest.mark.parametrize("seed", [int, np.random.RandomState])
+def test_the_teacher_is_asked_once_for_all_sizes(seed):
+    asked = {}
+    for sizes in ["smallest", (100,)]:
+        forget()
+        teacher = Knows()
+        clf = DistilledClassifier(teacher, hidden_layer_sizes=sizes, **QUICK)
+        clf.set_params(random_state=seed(0)).fit(X, PRODUCT)
+        asked[sizes] = teacher.asked
+    assert asked["smallest"] == asked[100,]
+
+
+def test_the_student_keeps_the_selected_layers():
+    clf = smallest(LINEAR, DistilledClassifier, teacher=LogisticRegression().fit(X, LINEAR))
+    student = clf.student_
+    assert student.hidden_layer_sizes_ == clf.hidden_layer_sizes_
+    assert student.hidden_layer_sizes == "smallest"
+    assert student.partial_fit(X, LINEAR).hidden_layer_sizes_ == clf.hidden_layer_sizes_
+
+
+def test_smallest_can_be_searched():
+    grid = {"hidden_layer_sizes": ["smallest", (100,)]}
+    search = GridSearchCV(NeuralClassifier(**QUICK), grid, cv=2).fit(X, LINEAR)
+    assert search.best_estimator_.hidden_layer_sizes_ in {(), (8,), (16,), (100,)}
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"module": torch.nn.Linear}, "hidden_layer_sizes='smallest' is not allowed: give 'auto'"),
+        ({"dropout": [0.1]}, "dropout=.* is not allowed: give a number or 'auto'"),
+    ],
+)
+def test_what_depends_on_the_layers_is_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        smallest(LINEAR, **settings)
+
+
+def test_a_custom_module_has_no_hidden_layer_sizes():
+    clf = NeuralClassifier(module=lambda: torch.nn.Linear(3, 2), max_epochs=2).fit(X, LINEAR)
+    assert clf.hidden_layer_sizes_ is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "config"), [(NeuralClassifier, Config), (DistilledClassifier, DistilledConfig)]
+)
+@pytest.mark.parametrize("optimizer", ["adam", "sgd", torch.optim.LBFGS])
+def test_a_config_with_other_sizes_is_that_of_an_estimator_with_these_sizes(
+    kind, config, optimizer
+):
+    settings = {"optimizer": optimizer, "batch_norm": True, "weight_decay": 0.01}
+    if optimizer == "sgd":
+        settings |= {"max_epochs": 7, "optimizer__dampening": 0.0}
+
+    def config_of(sizes):
+        estimator = kind(hidden_layer_sizes=sizes, **settings)
+        return config.from_parameters(estimator.get_params(deep=False))
+
+    for sizes in [(32, 32), (100,), ()]:
+        ours, expected = config_of("smallest").with_sizes(sizes), config_of(sizes)
+        for name in vars(expected):
+            assert repr(getattr(ours, name)) == repr(getattr(expected, name)) or (
+                getattr(ours, name) == getattr(expected, name)
+            ), name
+        assert ours.smaller_sizes == ()
