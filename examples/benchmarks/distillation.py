@@ -70,6 +70,7 @@ VARIANTS = {
     "teacher bins": {"numeric_encoding": "teacher_bins"},
     "plain": {"preset": "plain"},
     "assistants": {"assistant": "auto"},
+    "two processes": {"n_jobs": 2},
 }
 
 #: Parameters that the twin of equal steps copies from a student, besides `numeric_encoding`.
