@@ -40,6 +40,7 @@ __all__ = [
     "check_numbers_in",
     "check_options_of",
     "check_size_of_layers",
+    "count_weights",
 ]
 
 #: The fields of a Config that are no parameters.
@@ -130,13 +131,17 @@ class Config:
         """
         resolved = with_preset(parameters, in_parts)
         names = {one.name for one in fields(cls)} - set(DERIVED)
-        selects_sizes = asks_for_smallest(parameters["hidden_layer_sizes"]) and not in_parts
+        selects_sizes = asks_for_smallest(parameters["hidden_layer_sizes"])
+        if selects_sizes:
+            _check_smallest(parameters)
         config = cls(
             **{name: value for name, value in resolved.items() if name in names},
             module_options=_options(resolved, "module__"),
             optimizer_options=_options(resolved, "optimizer__"),
             left_auto=frozenset(name for name, value in parameters.items() if is_auto(value)),
-            smaller_sizes=SMALLER_SIZES[resolved["preset"]] if selects_sizes else (),
+            smaller_sizes=SMALLER_SIZES[resolved["preset"]]
+            if selects_sizes and not in_parts
+            else (),
         )
         config.check()
         return config
@@ -299,6 +304,28 @@ def _arguments_of(function: Callable, name: str) -> inspect.Signature:
         return refuse(name, function, "a class or a function whose arguments are known", TypeError)
 
 
+def count_weights(hidden_layer_sizes: Sequence[int], n_features: int, n_classes: int) -> int:
+    """Count the weights and biases of the layers of an MLP.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : sequence of int
+    n_features, n_classes : int
+        Widths of the input and of the output.
+
+    Returns
+    -------
+    int
+
+    Examples
+    --------
+    >>> count_weights((8,), n_features=4, n_classes=3)
+    67
+    """
+    widths = [n_features, *map(int, hidden_layer_sizes), n_classes]
+    return sum((inputs + 1) * units for inputs, units in pairwise(widths))
+
+
 def check_size_of_layers(
     hidden_layer_sizes: Sequence[int], n_features: int = 1, n_classes: int = 2
 ) -> None:
@@ -310,9 +337,8 @@ def check_size_of_layers(
     n_features, n_classes : int, default=1 and 2
         Widths of the input and of the output. The defaults are the smallest possible ones.
     """
-    widths = [n_features, *map(int, hidden_layer_sizes), n_classes]
-    n_weights = sum((inputs + 1) * units for inputs, units in pairwise(widths))
-    needed = 2 * 4 * n_weights  # in float32
+    # In float32.
+    needed = 2 * 4 * count_weights(hidden_layer_sizes, n_features, n_classes)
     if needed > _bytes_of_memory():
         allowed = f"layers that fit into memory: these need {needed:.2g} bytes in training"
         refuse("hidden_layer_sizes", hidden_layer_sizes, allowed)
@@ -326,16 +352,20 @@ def _bytes_of_memory() -> int:
         return 2**44
 
 
+def _check_smallest(parameters: Mapping[str, Any]) -> None:
+    """Raise ValueError if a parameter does not go together with layers that are selected."""
+    if parameters["module"] is not None:
+        allowed = "'auto' together with module, whose layers are its own"
+        refuse("hidden_layer_sizes", "smallest", allowed)
+    if is_listed(parameters["dropout"]):
+        allowed = "a number or 'auto' together with hidden_layer_sizes='smallest'"
+        refuse("dropout", parameters["dropout"], allowed)
+
+
 def _check_network(config: Config) -> None:
     if isinstance(config.hidden_layer_sizes, str) or config.hidden_layer_sizes is None:
         allowed = "an integer >= 1, a sequence of them, 'auto' or 'smallest'"
         refuse("hidden_layer_sizes", config.hidden_layer_sizes, allowed, TypeError)
-    if config.smaller_sizes and config.module is not None:
-        allowed = "'auto' together with module, whose layers are its own"
-        refuse("hidden_layer_sizes", "smallest", allowed)
-    if config.smaller_sizes and is_listed(config.dropout) and "dropout" not in config.left_auto:
-        allowed = "a number or 'auto' together with hidden_layer_sizes='smallest'"
-        refuse("dropout", config.dropout, allowed)
     sizes = layer_sizes(config.hidden_layer_sizes)
     for size in sizes:
         check_integer("hidden_layer_sizes", size, low=1)

@@ -105,6 +105,10 @@ class TeacherSupervision:
             config, replace(data, needs_all_classes=needs_all_classes)
         )
         self.given_alpha = alpha
+        # Whether the same random numbers are drawn again: in another fit, or for another size.
+        self.draws_again = isinstance(config.random_state, numbers.Integral) or bool(
+            config.smaller_sizes
+        )
         self.clock = Clock()
         with self.clock.running():
             self.teacher, members = self._soft_labels_by_member(teacher_proba, remember)
@@ -271,7 +275,7 @@ class TeacherSupervision:
         assert self.teacher is not None
         clone, members = Teacher.of_fit(
             self.config.teacher,
-            replace(self.teacher.how, remembers_rows=self._is_seeded),
+            replace(self.teacher.how, remembers_rows=self.draws_again),
             rows,
             fits=True,
             seed=self.data.seeds.teacher,
@@ -313,12 +317,6 @@ class TeacherSupervision:
             clock=self.clock,
         )
 
-    @property
-    def _is_seeded(self) -> bool:
-        """Whether the same random numbers are drawn again, in another fit or for another size."""
-        config = self.config
-        return isinstance(config.random_state, numbers.Integral) or bool(config.smaller_sizes)
-
     def _how_to_ask(self) -> HowToAsk:
         config = self.config
         makes_the_same_rows = config.augment_seconds is None and config.augment_size != "fresh"
@@ -328,10 +326,10 @@ class TeacherSupervision:
             batch_size=config.teacher_batch_size,
             memory=config.memory,
             shows_progress=bool(config.verbose),
-            remembers_fits=self._is_seeded,
+            remembers_fits=self.draws_again,
             # Without a seed, each fit has a fitted teacher of its own.
-            remembers_rows=self._is_seeded or not config.fit_teacher,
-            remembers_made_rows=self._is_seeded and makes_the_same_rows,
+            remembers_rows=self.draws_again or not config.fit_teacher,
+            remembers_made_rows=self.draws_again and makes_the_same_rows,
         )
 
     def _may_fit_clones(self) -> bool:

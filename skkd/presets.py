@@ -114,10 +114,11 @@ def asks_for_smallest(hidden_layer_sizes: Any) -> bool:
 def with_preset(parameters: Mapping[str, Any], in_parts: bool = False) -> dict[str, Any]:
     """Replace "auto" in the parameters of a classifier by the values of the preset.
 
-    A parameter for which the preset has no value stays "auto". "smallest" for `hidden_layer_sizes`
-    is replaced like "auto". For `partial_fit`, "auto" has the
+    A parameter for which the preset has no value stays "auto". For `partial_fit`, "auto" has the
     following values instead of the preset's: "constant" for `lr_decay` and `dropout_decay`,
     "standard" for `preprocessor`, and None for `numeric_encoding`.
+
+    The value "smallest" of `hidden_layer_sizes` is replaced like "auto".
 
     Parameters
     ----------

@@ -6,10 +6,7 @@ from dataclasses import fields
 import pytest
 
 from skkd import DistilledClassifier, NeuralClassifier
-from skkd.config import Config, DistilledConfig
-
-#: Fields that are filled from several parameters.
-DERIVED = {"module_options", "optimizer_options", "left_auto", "smaller_sizes"}
+from skkd.config import DERIVED, Config, DistilledConfig
 
 
 @pytest.mark.parametrize(

@@ -105,9 +105,10 @@ class DistilledClassifier(NeuralClassifier):
         each epoch. "fresh" is not possible with `X_unlabeled` or `module`.
     augment_seconds : float, default=None
         Time limit for making and labelling synthetic rows, in seconds. If several transfer
-        sets are made, it is divided equally among them. With ``augment_size="fresh"``, epochs
-        that begin after the limit reuse the rows that were made last. None means no limit. With a
-        limit the result depends on the speed of the machine, not on the seed alone.
+        sets are made, it is divided equally among them, also among the sizes of
+        ``hidden_layer_sizes="smallest"``. With ``augment_size="fresh"``, epochs that begin after
+        the limit reuse the rows that were made last. None means no limit. With a limit the result
+        depends on the speed of the machine, not on the seed alone.
     soft_labels : {"auto", "in_sample", "out_of_bag", "out_of_fold"}, default="auto"
         Where the soft labels of the rows of `fit` come from:
 
@@ -327,9 +328,12 @@ class DistilledClassifier(NeuralClassifier):
     - With ``alpha="auto"`` and fewer than 3,000 rows no candidate is trained for more epochs
       than are best for labels alone.
 
+    - With ``hidden_layer_sizes="smallest"`` the loss of a size with "transfer set" must be lower
+      by such a margin, too, if that of the best size needed none or a smaller one.
+
     With `fit_teacher` or ``soft_labels="out_of_fold"``, clones of the teacher are fitted without
     the held-out rows if possible. The selection then uses the soft labels of these clones, and
-    neither rule applies.
+    none of these rules applies.
 
     References
     ----------

@@ -22,7 +22,7 @@ from skkd.estimators.sklearn_callbacks import EpochCallbacks, with_callbacks
 from skkd.presets import asks_for_smallest
 from skkd.selection.encodings import competing_encodings, preprocessor_for
 from skkd.selection.plan import Plan, make_plan
-from skkd.selection.sizes import make_plan_of_smallest
+from skkd.selection.sizes import make_plan_of_smallest, title_of
 from skkd.supervision import LabelSupervision, Supervision
 from skkd.training import fit
 from skkd.training.frequencies_check import warn_if_nothing_learned
@@ -40,13 +40,13 @@ __all__ = [
 def parameters_of(estimator: Any, in_parts: bool = False) -> dict[str, Any]:
     """Return the parameters of an estimator by name, without those of nested objects.
 
-    If a fit goes on from the last one, as `partial_fit` (`in_parts`) and warm starts do, the layers
-    of the last one replace "smallest".
+    "smallest" is replaced by the layers of the last fit if a fit goes on from it, as a warm start
+    and `partial_fit` (`in_parts`) do.
     """
     parameters = estimator.get_params(deep=False)
-    may_go_on = in_parts or is_true(estimator.warm_start)
-    if asks_for_smallest(estimator.hidden_layer_sizes) and may_go_on:
-        layers = getattr(estimator, "hidden_layer_sizes_", estimator.hidden_layer_sizes)
+    goes_on = in_parts or is_true(estimator.warm_start)
+    layers = getattr(estimator, "hidden_layer_sizes_", None)  # None also for a custom module
+    if goes_on and layers is not None and asks_for_smallest(estimator.hidden_layer_sizes):
         parameters["hidden_layer_sizes"] = layers
     return parameters
 
@@ -138,7 +138,7 @@ def _new_plan(
     if plan.choice is not None and plan.choice.learned_nothing:
         warn(
             "on held-out rows the network is no better than the class frequencies: the "
-            f"labels are noise, learning_rate={config.learning_rate!r} is too high, "
+            f"labels are noise, learning_rate={plan.config.learning_rate!r} is too high, "
             "or a class has too few rows to be held out."
         )
     return plan
@@ -172,7 +172,7 @@ def _train_as_planned(
         previous=plan.start,
         before_epoch=callbacks.begin_epoch if callbacks else None,
         on_epoch=end_epoch if callbacks else None,
-        title=None if plan.choice is None else "fitting all rows",
+        title=_title_of(plan),
     )
     last, result = result, result.preceded_by(plan.start)
     temperature = plan.temperature_for(None if config.early_stopping else len(result.history))
@@ -182,6 +182,13 @@ def _train_as_planned(
         _warn_of_bad_result(result, last, data, plan)
     result.training_state["n_epochs"] = plan.n_epochs
     return result
+
+
+def _title_of(plan: Plan) -> str | None:
+    """The title of the progress bar; None if nothing was selected before."""
+    if plan.choice is None:
+        return None
+    return "fitting all rows" + (f", {title_of(plan.config)}" if plan.size_losses else "")
 
 
 def _warn_of_bad_result(

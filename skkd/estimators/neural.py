@@ -25,8 +25,9 @@ class NeuralClassifier(PredictionMixin, ClassifierMixin, BaseNeuralEstimator):
         parameter, `activation`, `batch_norm` and `dropout` have no effect.
 
         "smallest" compares networks on held-out rows, from the layers of "auto" down to
-        ``()``, and takes the smallest that is not clearly worse: see `hidden_layer_sizes_` and
-        the notes. With fewer than 200 rows and for `partial_fit` it is "auto".
+        ``()``, and takes the smallest that is not clearly worse than the best: see the notes.
+        It takes several times as long. A warm start keeps the layers of the fit before it. With
+        fewer than 200 rows (there is a warning) and for `partial_fit` it is "auto".
     activation : str, default="auto"
         "identity", "logistic", "tanh", "relu", "leaky_relu", "elu", "selu", "gelu" (its
         tanh approximation), "silu" or "mish".
@@ -238,8 +239,8 @@ class NeuralClassifier(PredictionMixin, ClassifierMixin, BaseNeuralEstimator):
     hidden_layer_sizes_ : tuple of int or None
         The units of each hidden layer; None with a custom `module`.
     size_losses_ : dict of tuple to float, or None
-        With ``hidden_layer_sizes="smallest"``, the log-loss on held-out rows of each size that
-        was tried. None if no sizes were compared.
+        With ``hidden_layer_sizes="smallest"``, the log-loss on held-out rows of each size. None
+        if no sizes were compared.
     network_ : skkd.inference.network.Network or skkd.inference.module_network.ModuleNetwork
         The fitted network as plain data; its `temperature` divides the logits.
     module_ : torch.nn.Module
@@ -286,12 +287,12 @@ class NeuralClassifier(PredictionMixin, ClassifierMixin, BaseNeuralEstimator):
     - `early_stopping` gets the `lr_decay` "cosine".
     - `lr_decay` "plateau", which ends training by itself, gets up to 200 epochs.
 
-    With ``hidden_layer_sizes="smallest"`` these layers are tried one after another: those of
-    "auto", then (128, 128), (64, 64), (32, 32), (16,) and () of "tabular", or (50,), (25,), (10,)
-    and () of "plain". The first network that is clearly worse than the best larger one ends the
-    comparison, and the one before it is taken. Clearly worse means that the held-out log-loss is
-    higher by more than the standard error of the difference, or above ``1.05 * lowest + 0.005``.
-    For each size everything else is selected, too, so the fit takes several times as long.
+    With ``hidden_layer_sizes="smallest"`` these layers are compared: those of "auto", and (128,
+    128), (64, 64), (32, 32), (16,) and () of "tabular", or (50,), (25,), (10,) and () of "plain".
+    For each of them everything else is selected, too. Of the networks that are not clearly worse
+    than the best, the one with the fewest weights is taken. Clearly worse means that the held-out
+    log-loss is higher by more than the standard error of the difference, or above
+    ``1.05 * lowest + 0.005``.
 
     The loss of a batch of ``B`` rows is ``sum_i w_i CE(y_i, z_i) / B``, where the sum goes over
     its rows i, CE is the cross-entropy, ``y_i`` the label, ``z_i`` the logits and ``w_i`` the

@@ -118,7 +118,7 @@ def make_plan(
     seeds: Seeds,
     reports_epochs: bool = False,
     *,
-    must_judge: bool = False,
+    n_plans: int = 1,
 ) -> Plan:
     """Make the plan of a new fit, by selection on held-out rows if possible.
 
@@ -132,9 +132,10 @@ def make_plan(
     seeds : Seeds
     reports_epochs : bool, default=False
         Whether callbacks watch each epoch; the final fit then trains from the beginning.
-    must_judge : bool, default=False
-        Whether to judge the network on held-out rows, if possible, even if there is nothing to
-        choose.
+    n_plans : int, default=1
+        Number of plans that are made for this fit. Several plans are compared on held-out rows, so
+        each needs a loss even if there is nothing else to choose, and they share the time limit for
+        transfer sets.
 
     Returns
     -------
@@ -142,13 +143,14 @@ def make_plan(
     """
     is_possible = can_select(data)
     candidates = supervision.candidates(data, is_possible)
+    candidates = [one.sharing_seconds(n_plans) for one in candidates]
     lengths = _lengths(config)
     compares_lengths = is_possible and len(lengths) > 1
     with_bins = compares_lengths and may_add_bins(config, reader, len(data.train))
     thresholds = supervision.thresholds(with_bins)
     encodings = competing_encodings(config, data.train.rows, thresholds, with_bins)
     choice, transfer_rows = None, None
-    if compares_lengths or (is_possible and (len(candidates) > 1 or must_judge)):
+    if compares_lengths or (is_possible and (len(candidates) > 1 or n_plans > 1)):
         choices = Choices(candidates, encodings, lengths)
         choice, transfer_rows = _select(
             choices, thresholds, config, data, supervision, reader, seeds

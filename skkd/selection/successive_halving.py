@@ -23,9 +23,10 @@ after a rung:
 Another encoding of numbers is tried at the first rung, with two candidates: the one in which the
 teacher has the lowest weight (labels alone, if they compete), and the one that is the best so far.
 Labels alone would not do: bins let a network learn noise in the labels by heart, and soft labels
-prevent that. Because the encoding makes the network larger, it must be clearly better for one of
-the two: the loss must be lower by more than `CLEARLY` times the standard error of the difference.
-Then all candidates are trained with it.
+prevent that. A candidate that overfits by the first rung is left out: it has enough inputs. Because
+the encoding makes the network larger, it must be clearly better for one of the two: the loss must
+be lower by more than `CLEARLY` times the standard error of the difference. Then all candidates are
+trained with it.
 """
 
 import copy
@@ -303,6 +304,11 @@ class Trial(EpochChoice):
             setattr(self, name, state[name])
 
     @property
+    def has_overfitted(self) -> bool:
+        """Whether the training has ended because the loss rose clearly."""
+        return self.is_over and self.n_done not in self.lengths[-1:]
+
+    @property
     def projected_loss(self) -> float:
         """The next loss if it falls by as much as the last time; 0 if there is only one loss."""
         *earlier, last = self.losses.values()
@@ -326,6 +332,11 @@ class Trial(EpochChoice):
         """A new trial of the same candidate, with another encoding of numbers."""
         folds = [training.fold for training in self.trainings]
         return Trial(self.candidate, encoding, self.lengths, folds)
+
+    @property
+    def margin(self) -> float:
+        """The factor by which the loss of the best trial was multiplied before it was compared."""
+        return self.comparisons[-1].margins[self.candidate.name]
 
     def release(self, keeps_start: bool = False) -> None:
         """Free rows and networks, after which the trial cannot be trained further.
@@ -392,8 +403,13 @@ def _with_better_encoding(
     """Train until `rung`; return the trials, or others with `encoding` if it is clearly better."""
     _train(trials, rung, trials[0] if is_limited else None, n_jobs)
     best = _best(trials, _required_margins(trials))
-    rivals = {trial: trial.with_encoding(encoding) for trial in (trials[0], best)}
-    _train([*rivals.values()], rung, rivals[trials[0]] if is_limited else None, n_jobs)
+    # A network that overfits already needs no further inputs.
+    tried = [trial for trial in (trials[0], best) if not trial.has_overfitted]
+    if not tried:
+        return trials
+    rivals = {trial: trial.with_encoding(encoding) for trial in tried}
+    reference = rivals.get(trials[0], trials[0])
+    _train([*rivals.values()], rung, reference if is_limited else None, n_jobs)
     losers = [*rivals.values()]
     if any(rival.is_better_than(trial) for trial, rival in rivals.items()):
         losers = trials

@@ -225,7 +225,6 @@ def test_if_held_out_rows_were_seen_bins_are_not_trained_longer_than_is_best_for
     p_of = {
         ("labels", "line"): [0.8, 0.02],  # best after one epoch
         ("teacher", "line"): [0.85, 0.85],
-        ("labels", "bins"): [0.8, 0.02],
         ("teacher", "bins"): [0.85, 0.85],
     }
     calls = []
@@ -238,9 +237,14 @@ def test_if_held_out_rows_were_seen_bins_are_not_trained_longer_than_is_best_for
     assert calls == [
         ("labels", "line", 2),
         ("teacher", "line", 1),
-        ("labels", "bins", 2),
         ("teacher", "bins", 1),
     ]
+
+
+def test_another_encoding_is_not_tried_with_a_candidate_that_overfits():
+    choice, calls = encoded({"line": [0.8, 0.02], "bins": [0.9] * 4}, n_candidates=2)
+    assert choice == "line"
+    assert {encoding for _, encoding, _ in calls} == {"line"}
 
 
 @pytest.mark.parametrize("early", [0.6, 0.7])

@@ -12,7 +12,10 @@ from skkd import DistilledClassifier, NeuralClassifier
 from skkd.config import Config, DistilledConfig
 from skkd.presets import SMALLER_SIZES
 from skkd.selection import sizes as sizes_module
+from skkd.selection.plan import Plan
+from skkd.selection.sizes import make_plan_of_smallest
 from skkd.teachers.cache import forget
+from skkd.transfer.transfer_set import TransferSet
 
 random = np.random.default_rng(0)
 X = random.standard_normal((600, 3))
@@ -55,9 +58,7 @@ def test_softmax_regression_is_enough_for_a_linear_problem():
 def test_a_problem_that_is_not_linear_keeps_a_hidden_layer():
     clf = smallest(PRODUCT)
     assert clf.hidden_layer_sizes_ in {(100,), (16,), (8,)}
-    *_, rejected = clf.size_losses_
-    assert rejected != clf.hidden_layer_sizes_  # the comparison ends at the first that is worse
-    assert clf.size_losses_[rejected] > clf.size_losses_[clf.hidden_layer_sizes_]
+    assert max(clf.size_losses_, key=clf.size_losses_.get) == ()
 
 
 @pytest.mark.filterwarnings("ignore::skkd.teachers.agreement.WeakTeacherWarning")
@@ -77,61 +78,80 @@ def test_the_network_is_the_one_of_the_selected_sizes(kind, y, monkeypatch):
     assert same.size_losses_ is None
 
 
-def trial(losses):
+def trial(losses, margin=1.0, learned_nothing=False):
     losses = np.array(losses)
     return SimpleNamespace(
         n_epochs=5,
         row_losses={5: losses},
         loss=losses.mean(),
         weights=np.ones(len(losses)),
+        margin=margin,
+        learned_nothing=learned_nothing,
     )
 
 
 @pytest.mark.parametrize(
-    ("ours", "theirs", "is_worse"),
+    ("ours", "best", "is_worse"),
     [
         (trial([0.50] * 4), trial([0.50] * 4), False),
         (trial([0.51] * 4), trial([0.50] * 4), True),  # a small difference, but no error
         (trial([0.42, 0.62] * 2), trial([0.50] * 4), False),  # an error of 0.05, mean 0.02
         (trial([0.10, 1.10] * 2), trial([0.50] * 4), True),  # beyond the tolerance
+        (trial([0.50] * 4, margin=4 / 3), trial([0.50] * 4), True),
+        (trial([0.50] * 4, margin=4 / 3), trial([0.50] * 4, margin=4 / 3), False),
+        (trial([0.50] * 4), trial([0.50] * 4, margin=4 / 3), False),
+        (trial([0.42, 0.62] * 2, learned_nothing=True), trial([0.50] * 4), True),
     ],
 )
-def test_clearly_worse_is_a_standard_error_or_beyond_the_tolerance(ours, theirs, is_worse):
-    assert sizes_module._is_clearly_worse(ours, theirs) == is_worse
+def test_clearly_worse_is_a_standard_error_or_beyond_the_tolerance(ours, best, is_worse):
+    assert sizes_module._is_clearly_worse(ours, best) == is_worse
 
 
-def test_a_smaller_network_is_compared_with_the_best_of_the_larger_ones(monkeypatch):
-    losses = {(100,): 0.50, (16,): 0.40, (8,): 0.45, (): 0.1}
+def selected(losses, n_features=3):
+    """The size that is taken, if the networks have these losses on all rows."""
+    parameters = NeuralClassifier("smallest", preset="plain").get_params(deep=False)
 
-    def make(config, supervision, must_judge):
-        choice = trial([losses[config.layer_sizes]] * 4)
-        return DummyPlan(config, choice)
+    def make(config, supervision, n_plans):
+        assert n_plans == len(losses)
+        width = n_features[config.layer_sizes] if isinstance(n_features, dict) else n_features
+        return Plan(
+            config,
+            candidate=None,
+            encoding=None,
+            preprocessor=SimpleNamespace(n_features=width),
+            n_epochs=5,
+            choice=trial([losses[config.layer_sizes]] * 4),
+        )
 
-    class DummyPlan(SimpleNamespace):
-        def __init__(self, config, choice):
-            super().__init__(config=config, choice=choice)
+    supervision = SimpleNamespace(with_config=lambda config: None, classes=[0, 1])
+    plan = make_plan_of_smallest(Config.from_parameters(parameters), supervision, make)
+    assert plan.size_losses == pytest.approx(losses)
+    return plan.config.layer_sizes
 
-    monkeypatch.setattr(
-        sizes_module, "replace", lambda plan, size_losses: (plan.config, size_losses)
-    )
-    config = Config.from_parameters(
-        NeuralClassifier("smallest", preset="plain").get_params(deep=False)
-    )
-    supervision = SimpleNamespace(with_config=lambda config: None)
-    taken, compared = sizes_module.make_plan_of_smallest(config, supervision, make)
-    assert taken.layer_sizes == (16,)
-    assert compared == pytest.approx({(100,): 0.50, (16,): 0.40, (8,): 0.45})
+
+def test_all_sizes_are_compared_with_the_best():
+    assert selected({(100,): 0.50, (16,): 0.40, (8,): 0.45, (): 0.60}) == (16,)
+    assert selected({(100,): 0.50, (16,): 0.60, (8,): 0.50, (): 0.60}) == (8,)
+
+
+def test_the_smallest_network_has_the_fewest_weights():
+    losses = {(100,): 0.50, (16,): 0.50, (8,): 0.50, (): 0.60}
+    n_features = {(100,): 3, (16,): 3, (8,): 90, (): 90}  # with bins for the small ones
+    assert selected(losses) == (8,)
+    assert selected(losses, n_features) == (16,)
 
 
 @pytest.mark.parametrize("settings", [{"early_stopping": True}, {"class_weight": "balanced"}])
 def test_sizes_are_compared_where_nothing_else_is_selected(settings):
     clf = smallest(LINEAR, **settings)
-    assert len(clf.size_losses_) > 1
+    assert [*clf.size_losses_] == [(100,), *SMALLER]
     assert clf.hidden_layer_sizes_ in clf.size_losses_
 
 
 def test_few_rows_get_the_layers_of_auto():
-    clf = NeuralClassifier("smallest", **QUICK).fit(X[:150], LINEAR[:150])
+    clf = NeuralClassifier("smallest", **QUICK)
+    with pytest.warns(UserWarning, match="'smallest' .* needs 200 rows .* layers of 'auto', .100,"):
+        clf.fit(X[:150], LINEAR[:150])
     assert clf.hidden_layer_sizes_ == (100,)
     assert clf.size_losses_ is None
 
@@ -170,9 +190,10 @@ def test_the_student_keeps_the_selected_layers():
 
 
 def test_smallest_can_be_searched():
-    grid = {"hidden_layer_sizes": ["smallest", (100,)]}
+    grid = {"hidden_layer_sizes": ["smallest", (300,)]}
     search = GridSearchCV(NeuralClassifier(**QUICK), grid, cv=2).fit(X, LINEAR)
-    assert search.best_estimator_.hidden_layer_sizes_ in {(), (8,), (16,), (100,)}
+    assert search.best_params_ == {"hidden_layer_sizes": "smallest"}
+    assert search.best_estimator_.hidden_layer_sizes_ == smallest(LINEAR).hidden_layer_sizes_
 
 
 @pytest.mark.parametrize(
@@ -185,6 +206,31 @@ def test_smallest_can_be_searched():
 def test_what_depends_on_the_layers_is_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         smallest(LINEAR, **settings)
+    with pytest.raises(ValueError, match=message):
+        NeuralClassifier("smallest", **settings).partial_fit(X, LINEAR, classes=[0, 1])
+
+
+def test_sizes_share_the_seconds_for_synthetic_rows(monkeypatch):
+    seconds = []
+    shared_by = TransferSet.shared_by
+
+    def recorded(transfer_set, n_sets):
+        shared = shared_by(transfer_set, n_sets)
+        seconds.append(shared.seconds)
+        return shared
+
+    monkeypatch.setattr(TransferSet, "shared_by", recorded)
+    settings = {"augment_seconds": 12.0, "augment_size": 600, "alpha": 0.5, "augment": "munge"}
+    smallest(PRODUCT, DistilledClassifier, teacher=Knows(), max_epochs=2, **settings)
+    assert seconds[:2] == [12 / 4, 12 / 4 / 3]  # four sizes, three folds
+
+
+def test_the_bar_of_the_last_training_names_the_layers(capsys):
+    smallest(LINEAR, verbose=1, max_epochs=2)
+    shown = capsys.readouterr().err
+    assert "layers 100: " in shown
+    assert "layers none: " in shown
+    assert "fitting all rows, layers " in shown
 
 
 def test_a_custom_module_has_no_hidden_layer_sizes():
