@@ -130,21 +130,25 @@ class Config:
             If a value is not allowed. The message names the parameter and what it allows.
         """
         resolved = with_preset(parameters, in_parts)
-        names = {one.name for one in fields(cls)} - set(DERIVED)
-        selects_sizes = asks_for_smallest(parameters["hidden_layer_sizes"])
-        if selects_sizes:
+        names = cls._parameters()
+        smaller_sizes: tuple[tuple[int, ...], ...] = ()
+        if asks_for_smallest(parameters["hidden_layer_sizes"]):
             _check_smallest(parameters)
+            smaller_sizes = () if in_parts else SMALLER_SIZES[resolved["preset"]]
         config = cls(
             **{name: value for name, value in resolved.items() if name in names},
             module_options=_options(resolved, "module__"),
             optimizer_options=_options(resolved, "optimizer__"),
             left_auto=frozenset(name for name, value in parameters.items() if is_auto(value)),
-            smaller_sizes=SMALLER_SIZES[resolved["preset"]]
-            if selects_sizes and not in_parts
-            else (),
+            smaller_sizes=smaller_sizes,
         )
         config.check()
         return config
+
+    @classmethod
+    def _parameters(cls) -> set[str]:
+        """The names of the fields that are parameters of the estimator."""
+        return {one.name for one in fields(cls)} - set(DERIVED)
 
     def check(self) -> None:
         """Raise ValueError or TypeError if a value is not allowed."""
@@ -174,8 +178,7 @@ class Config:
         -------
         Config
         """
-        names = {one.name for one in fields(self)} - set(DERIVED)
-        given = {name: getattr(self, name) for name in names}
+        given = {name: getattr(self, name) for name in self._parameters()}
         given |= {f"module__{name}": value for name, value in self.module_options.items()}
         given |= {f"optimizer__{name}": value for name, value in self.optimizer_options.items()}
         given |= dict.fromkeys(self.left_auto, "auto")
@@ -337,8 +340,7 @@ def check_size_of_layers(
     n_features, n_classes : int, default=1 and 2
         Widths of the input and of the output. The defaults are the smallest possible ones.
     """
-    # In float32.
-    needed = 2 * 4 * count_weights(hidden_layer_sizes, n_features, n_classes)
+    needed = 2 * 4 * count_weights(hidden_layer_sizes, n_features, n_classes)  # in float32
     if needed > _bytes_of_memory():
         allowed = f"layers that fit into memory: these need {needed:.2g} bytes in training"
         refuse("hidden_layer_sizes", hidden_layer_sizes, allowed)

@@ -83,6 +83,9 @@ class TeacherSupervision:
         Whether the teacher has predicted the row; the label takes its place otherwise.
     temperature : float
         The teacher's logits were divided by this; 1 if the teacher is not calibrated.
+    draws_again : bool
+        Whether the same random numbers are drawn again, in another fit or for another size of the
+        network. What the teacher is asked is then remembered.
     clock : Clock
         Measures the seconds that the teacher and its clones take.
     """
@@ -105,7 +108,6 @@ class TeacherSupervision:
             config, replace(data, needs_all_classes=needs_all_classes)
         )
         self.given_alpha = alpha
-        # Whether the same random numbers are drawn again: in another fit, or for another size.
         self.draws_again = isinstance(config.random_state, numbers.Integral) or bool(
             config.smaller_sizes
         )

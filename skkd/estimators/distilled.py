@@ -327,7 +327,6 @@ class DistilledClassifier(NeuralClassifier):
       "labels", the margin is a quarter of its loss; if it is "teacher", a twentieth.
     - With ``alpha="auto"`` and fewer than 3,000 rows no candidate is trained for more epochs
       than are best for labels alone.
-
     - With ``hidden_layer_sizes="smallest"`` the loss of a size with "transfer set" must be lower
       by such a margin, too, if that of the best size needed none or a smaller one.
 
