@@ -6,14 +6,14 @@ if its log-loss is higher by more than the standard error of the difference, or 
 tolerance. The tolerance counts for few held-out rows, where the standard error is large.
 
 A teacher that has seen the held-out rows can make a loss too low, most of all with a transfer set
-(see :class:`skkd.supervision.Candidate`). The required margins tell how much a loss is trusted. If
-the margin of a network is above that of the best one, its loss is multiplied by the ratio.
+(see :class:`skkd.supervision.Candidate`). So like is compared with like: the losses of all sizes
+are those of the candidate that is selected for the largest size. The required margins tell how much
+a loss is trusted: if the margin of a network is above that of the best one, its loss is multiplied
+by the ratio.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
-
-import numpy as np
+from dataclasses import dataclass, replace
 
 from skkd.checks import warn
 from skkd.config import Config, count_weights
@@ -24,6 +24,24 @@ from skkd.selection.successive_halving import Trial
 from skkd.supervision import Supervision
 
 __all__ = ["make_plan_of_smallest", "title_of"]
+
+
+@dataclass(frozen=True)
+class Rival:
+    """The plan of one size, and the trial by which it is compared with other sizes.
+
+    Parameters
+    ----------
+    plan : Plan
+    trial : Trial
+        Of the candidate by which all sizes are compared.
+    margin : float
+        The required margin of the trial.
+    """
+
+    plan: Plan
+    trial: Trial
+    margin: float
 
 
 def make_plan_of_smallest(
@@ -49,7 +67,8 @@ def make_plan_of_smallest(
     if not config.smaller_sizes:
         return make(config, supervision=supervision)
     losses: dict[tuple[int, ...], float] = {}
-    rivals: list[tuple[Trial, Plan]] = []
+    rivals: list[Rival] = []
+    name = None
     for sizes in (config.layer_sizes, *config.smaller_sizes):
         sized = config.with_sizes(sizes)
         with titled(f"{title_of(sized)}: "):
@@ -61,10 +80,12 @@ def make_plan_of_smallest(
         if plan.choice is None:
             _warn_of_few_rows(sizes)
             return plan
-        losses[sizes] = plan.choice.loss
+        name = name or plan.candidate.name
+        rival = Rival(plan, plan.choice.trials[name], plan.choice.last_margin_of(name))
+        losses[sizes] = rival.trial.loss
         # Plans hold many rows, so those that are clearly worse are dropped at once.
-        rivals = _not_clearly_worse([*rivals, (plan.choice, plan)])
-    plans = [plan for _, plan in rivals]
+        rivals = _not_clearly_worse([*rivals, rival])
+    plans = [rival.plan for rival in rivals]
     smallest = min(plans, key=lambda plan: _size_of(plan, len(supervision.classes)))
     return replace(smallest, size_losses=losses)
 
@@ -82,26 +103,23 @@ def _warn_of_few_rows(sizes: tuple[int, ...]) -> None:
     )
 
 
-def _not_clearly_worse(rivals: list[tuple[Trial, Plan]]) -> list[tuple[Trial, Plan]]:
-    best = min((choice for choice, _ in rivals), key=lambda choice: choice.loss)
-    return [rival for rival in rivals if not _is_clearly_worse(rival[0], best)]
+def _not_clearly_worse(rivals: list[Rival]) -> list[Rival]:
+    best = min(rivals, key=lambda rival: rival.trial.loss)
+    return [rival for rival in rivals if not _is_clearly_worse(rival, best)]
 
 
-def _is_clearly_worse(ours: Trial, best: Trial) -> bool:
+def _is_clearly_worse(rival: Rival, best: Rival) -> bool:
     """Whether a network is clearly worse on the held-out rows than the best one."""
-    if ours is best:
+    if rival is best:
         return False
-    ratio = max(ours.margin / best.margin, 1.0)
-    differences = ratio * _row_losses(ours) - _row_losses(best)
+    ours, theirs = rival.trial, best.trial
+    ratio = max(rival.margin / best.margin, 1.0)
+    differences = ratio * ours.row_losses[ours.n_epochs] - theirs.row_losses[theirs.n_epochs]
     return (
-        (ours.learned_nothing and not best.learned_nothing)
-        or is_intolerable(ratio * ours.loss, best.loss)
+        (ours.learned_nothing and not theirs.learned_nothing)
+        or is_intolerable(ratio * ours.loss, theirs.loss)
         or is_worse(differences, ours.weights)
     )
-
-
-def _row_losses(choice: Trial) -> np.ndarray:
-    return choice.row_losses[choice.n_epochs]
 
 
 def _size_of(plan: Plan, n_classes: int) -> int:

@@ -13,7 +13,7 @@ from skkd.config import Config, DistilledConfig
 from skkd.presets import SMALLER_SIZES
 from skkd.selection import sizes as sizes_module
 from skkd.selection.plan import Plan
-from skkd.selection.sizes import make_plan_of_smallest
+from skkd.selection.sizes import Rival, make_plan_of_smallest
 from skkd.teachers.cache import forget
 from skkd.transfer.transfer_set import TransferSet
 
@@ -104,28 +104,41 @@ def trial(losses, margin=1.0, learned_nothing=False):
     ],
 )
 def test_clearly_worse_is_a_standard_error_or_beyond_the_tolerance(ours, best, is_worse):
-    assert sizes_module._is_clearly_worse(ours, best) == is_worse
+    rivals = [Rival(None, one, one.margin) for one in (ours, best)]
+    assert sizes_module._is_clearly_worse(*rivals) == is_worse
 
 
-def selected(losses, n_features=3):
-    """The size that is taken, if the networks have these losses on all rows."""
+def selected(losses, n_features=3, candidates="labels"):
+    """The size that is taken, if the candidates have these losses on all rows.
+
+    `losses` are those of "labels", or a dict with those of each candidate. `candidates` are the
+    selected ones, by size.
+    """
     parameters = NeuralClassifier("smallest", preset="plain").get_params(deep=False)
 
     def make(config, supervision, n_plans):
-        assert n_plans == len(losses)
-        width = n_features[config.layer_sizes] if isinstance(n_features, dict) else n_features
+        assert n_plans == 4
+        at = {
+            name: values[config.layer_sizes]
+            for name, values in {"n_features": n_features, "name": candidates}.items()
+            if isinstance(values, dict)
+        }
+        by_name = losses if "labels" in losses else {"labels": losses}
+        name = at.get("name", candidates)
+        choice = trial([by_name[name][config.layer_sizes]] * 4)
+        choice.trials = {one: trial([by_name[one][config.layer_sizes]] * 4) for one in by_name}
+        choice.last_margin_of = lambda name: 1.0
         return Plan(
             config,
-            candidate=None,
+            candidate=SimpleNamespace(name=name),
             encoding=None,
-            preprocessor=SimpleNamespace(n_features=width),
+            preprocessor=SimpleNamespace(n_features=at.get("n_features", n_features)),
             n_epochs=5,
-            choice=trial([losses[config.layer_sizes]] * 4),
+            choice=choice,
         )
 
     supervision = SimpleNamespace(with_config=lambda config: None, classes=[0, 1])
     plan = make_plan_of_smallest(Config.from_parameters(parameters), supervision, make)
-    assert plan.size_losses == pytest.approx(losses)
     return plan.config.layer_sizes
 
 
@@ -139,6 +152,15 @@ def test_the_smallest_network_has_the_fewest_weights():
     n_features = {(100,): 3, (16,): 3, (8,): 90, (): 90}  # with bins for the small ones
     assert selected(losses) == (8,)
     assert selected(losses, n_features) == (16,)
+
+
+def test_sizes_are_compared_by_the_candidate_of_the_largest():
+    losses = {
+        "labels": {(100,): 0.50, (16,): 0.60, (8,): 0.50, (): 0.60},
+        "transfer set": {(100,): 0.70, (16,): 0.30, (8,): 0.70, (): 0.70},  # too low
+    }
+    candidates = {(100,): "labels", (16,): "transfer set", (8,): "labels", (): "labels"}
+    assert selected(losses, candidates=candidates) == (8,)
 
 
 @pytest.mark.parametrize("settings", [{"early_stopping": True}, {"class_weight": "balanced"}])
