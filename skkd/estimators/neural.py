@@ -239,8 +239,8 @@ class NeuralClassifier(PredictionMixin, ClassifierMixin, BaseNeuralEstimator):
     hidden_layer_sizes_ : tuple of int or None
         The units of each hidden layer; None with a custom `module`.
     size_losses_ : dict of tuple to float, or None
-        With ``hidden_layer_sizes="smallest"``, the log-loss on held-out rows of each size. None
-        if no sizes were compared.
+        With ``hidden_layer_sizes="smallest"``, the log-loss on held-out rows of each size. None if
+        no sizes were compared.
     network_ : skkd.inference.network.Network or skkd.inference.module_network.ModuleNetwork
         The fitted network as plain data; its `temperature` divides the logits.
     module_ : torch.nn.Module
