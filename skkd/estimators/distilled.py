@@ -327,9 +327,9 @@ class DistilledClassifier(NeuralClassifier):
       "labels", the margin is a quarter of its loss; if it is "teacher", a twentieth.
     - With ``alpha="auto"`` and fewer than 3,000 rows no candidate is trained for more epochs
       than are best for labels alone.
-    - With ``hidden_layer_sizes="smallest"`` all sizes are compared by the candidate that is selected
-      for the largest; `size_losses_` has its losses. Where the margin of a smaller size is above
-      that of the best, its loss must be lower by the ratio.
+    - With ``hidden_layer_sizes="smallest"`` all sizes are compared by the candidate that is
+      selected for the largest; `size_losses_` has its losses. Where the margin of a size is above
+      that of the best, its loss is multiplied by the ratio.
 
     With `fit_teacher` or ``soft_labels="out_of_fold"``, clones of the teacher are fitted without
     the held-out rows if possible. The selection then uses the soft labels of these clones, and

@@ -26,7 +26,7 @@ class NeuralClassifier(PredictionMixin, ClassifierMixin, BaseNeuralEstimator):
 
         "smallest" compares networks on held-out rows, from the layers of "auto" down to
         ``()``, and takes the smallest that is not clearly worse than the best: see the notes.
-        It takes several times as long. A warm start keeps the layers of the fit before it. With
+        It takes about twice as long. A warm start keeps the layers of the fit before it. With
         fewer than 200 rows (there is a warning) and for `partial_fit` it is "auto".
     activation : str, default="auto"
         "identity", "logistic", "tanh", "relu", "leaky_relu", "elu", "selu", "gelu" (its
