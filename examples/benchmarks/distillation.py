@@ -24,6 +24,7 @@ import tempfile
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from pathlib import Path
 from time import perf_counter
@@ -374,34 +375,40 @@ def warm_up():
     NeuralClassifier(8, max_epochs=2).fit(X[:300], y[:300]).predict_proba(X)
 
 
-def measure(options):
-    import torch
-
-    torch.set_num_threads(options.threads)
-    with threadpool_limits(options.threads):
-        warm_up()
-        for table in options.tables:
-            run_table(options, table)
-
-
-def main():
-    options = parse()
+def run(options, script, run_table, report):
+    """Measure the tables, in several processes of `script` if asked for, and print the report."""
     options.out.mkdir(parents=True, exist_ok=True)
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
     options.tables = tables_at(options.folder, options.tables)
-    options.arms = known_arms(options.arms)
-    if options.only != "report":
-        run_in_processes(options, __file__) if options.jobs > 1 else measure(options)
-    if options.only == "measure":
-        return
-    lines = read_all(options.out)
+    if options.only != "report" and options.jobs > 1:
+        run_in_processes(options, script)
+    elif options.only != "report":
+        import torch
+
+        torch.set_num_threads(options.threads)
+        with threadpool_limits(options.threads):
+            warm_up()
+            for table in options.tables:
+                run_table(options, table)
+    if options.only != "measure":
+        report(read_all(options.out))
+
+
+def print_and_draw(lines, options):
+    """Print the report of each arm; draw the first arm, and write its tables."""
     for arm in options.arms:
         report(lines, arm, options)
     draw(lines, options.arms[0], options, options.out / "distillation.png")
     for student in options.students:
         path = options.out / f"students-{student}.csv"
         write_csv(lines, options.arms[0], student, options, path)
+
+
+def main():
+    options = parse()
+    options.arms = known_arms(options.arms)
+    run(options, __file__, run_table, partial(print_and_draw, options=options))
 
 
 if __name__ == "__main__":

@@ -20,19 +20,16 @@ exist already are read from ``--out``. ``--jobs 2`` runs two tables at a time.
 """
 
 import argparse
-import logging
 import tempfile
-import warnings
 from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from distillation import Split, run_in_processes, run_teacher, sizes, warm_up
-from distillation_scores import DECIDING, REPORTED, Journal, load, read_all, tables_at
+from distillation import Split, run, run_teacher, sizes
+from distillation_scores import DECIDING, REPORTED, Journal, load
 from distillation_teachers import TEACHERS
 from sklearn.model_selection import train_test_split
-from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from skkd import DistilledClassifier
@@ -234,26 +231,6 @@ def parse():
     default = Path(tempfile.gettempdir()) / "selection"
     parser.add_argument("--out", type=Path, default=default, help="results and teachers")
     return parser.parse_args()
-
-
-def run(options, script, run_table, report):
-    """Measure the tables, in several processes of `script` if asked for, and print the report."""
-    options.out.mkdir(parents=True, exist_ok=True)
-    warnings.simplefilter("ignore")
-    logging.disable(logging.WARNING)
-    options.tables = tables_at(options.folder, options.tables)
-    if options.only != "report" and options.jobs > 1:
-        run_in_processes(options, script)
-    elif options.only != "report":
-        import torch
-
-        torch.set_num_threads(options.threads)
-        with threadpool_limits(options.threads):
-            warm_up()
-            for table in options.tables:
-                run_table(options, table)
-    if options.only != "measure":
-        report(read_all(options.out))
 
 
 if __name__ == "__main__":

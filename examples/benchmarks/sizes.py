@@ -20,10 +20,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from distillation import Split, run_teacher, size_in_kb, sizes
+from distillation import Split, run, run_teacher, size_in_kb, sizes
 from distillation_scores import DECIDING, REPORTED, Journal, load
 from distillation_teachers import TEACHERS
-from selection import cut, run
+from selection import cut
 from tqdm import tqdm
 
 from skkd import DistilledClassifier

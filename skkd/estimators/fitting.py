@@ -250,7 +250,6 @@ def train_one_epoch(
         previous=previous,
     ).preceded_by(previous)
     _publish(estimator, result, data.classes, given.reader, keeps_training_state=True)
-    estimator.size_losses_ = None
 
 
 def _last_fit(estimator: Any, restarts_schedule: bool = False) -> TrainingResult:
@@ -282,7 +281,7 @@ def _publish(
     estimator.loss_curve_ = [record["train_loss"] for record in result.history]
     estimator.n_iter_ = len(result.history)
     estimator.n_steps_ = result.n_steps
-    estimator.held_out_losses_ = None
+    estimator.held_out_losses_, estimator.size_losses_ = None, None
     estimator.best_epoch_ = result.best_epoch
     architecture = getattr(result.network, "architecture", {})  # a custom module has none
     estimator.hidden_layer_sizes_ = architecture.get("hidden_layer_sizes")

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-__all__ = ["Comparison", "losses_of_all", "reason_for"]
+__all__ = ["Comparison", "last_comparison_of", "losses_of_all", "reason_for"]
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,23 @@ def losses_of_all(comparisons: list[Comparison]) -> dict[str, float]:
     return dict(last.losses)
 
 
+def last_comparison_of(name: str, comparisons: list[Comparison]) -> Comparison:
+    """Return the last comparison that a candidate took part in.
+
+    Parameters
+    ----------
+    name : str
+    comparisons : list of Comparison
+        In the order of the numbers of epochs.
+
+    Returns
+    -------
+    Comparison
+    """
+    *_, last = (one for one in comparisons if name in one.losses)
+    return last
+
+
 def reason_for(winner: str, n_held_out: int, comparisons: list[Comparison]) -> str:
     """Tell why a candidate was selected: a sentence for it, and one for each other candidate.
 
@@ -80,7 +97,7 @@ def reason_for(winner: str, n_held_out: int, comparisons: list[Comparison]) -> s
 
 def _reason_against(rival: str, winner: str, comparisons: list[Comparison]) -> str:
     """Tell why a rival was not selected."""
-    *_, last = (one for one in comparisons if rival in one.losses)
+    last = last_comparison_of(rival, comparisons)
     theirs, ours = last.losses[rival], last.losses[winner]
     is_final = last is comparisons[-1]
     end = f"after {last.n_epochs} epoch{'s' if last.n_epochs > 1 else ''}"

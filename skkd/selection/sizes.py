@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from skkd.checks import warn
 from skkd.config import Config, count_weights
 from skkd.progress import titled
+from skkd.selection.comparisons import last_comparison_of
 from skkd.selection.epochs import FEWEST_HELD_OUT, FEWEST_ROWS, is_intolerable, is_worse
 from skkd.selection.plan import Plan
 from skkd.selection.successive_halving import Trial
@@ -81,7 +82,8 @@ def make_plan_of_smallest(
             _warn_of_few_rows(sizes)
             return plan
         name = name or plan.candidate.name
-        rival = Rival(plan, plan.choice.trials[name], plan.choice.last_margin_of(name))
+        margins = last_comparison_of(name, plan.choice.comparisons).margins
+        rival = Rival(plan, plan.choice.trials[name], margins[name])
         losses[sizes] = rival.trial.loss
         # Plans hold many rows, so those that are clearly worse are dropped at once.
         rivals = _not_clearly_worse([*rivals, rival])

@@ -333,14 +333,6 @@ class Trial(EpochChoice):
         folds = [training.fold for training in self.trainings]
         return Trial(self.candidate, encoding, self.lengths, folds)
 
-    def last_margin_of(self, name: str) -> float:
-        """The factor by which a candidate's loss was multiplied when it was last compared.
-
-        Only the best trial knows it.
-        """
-        *_, last = (one.margins for one in self.comparisons if name in one.margins)
-        return last[name]
-
     def release(self, keeps_start: bool = False) -> None:
         """Free rows and networks, after which the trial cannot be trained further.
 

@@ -12,6 +12,7 @@ from skkd import DistilledClassifier, NeuralClassifier
 from skkd.config import Config, DistilledConfig
 from skkd.presets import SMALLER_SIZES
 from skkd.selection import sizes as sizes_module
+from skkd.selection.comparisons import Comparison
 from skkd.selection.plan import Plan
 from skkd.selection.sizes import Rival, make_plan_of_smallest
 from skkd.teachers.cache import forget
@@ -108,47 +109,46 @@ def test_clearly_worse_is_a_standard_error_or_beyond_the_tolerance(ours, best, i
     assert sizes_module._is_clearly_worse(*rivals) == is_worse
 
 
-def selected(losses, n_features=3, candidates="labels"):
+def selected(losses_by_name, n_features=3, selects=lambda sizes: "labels"):
     """The size that is taken, if the candidates have these losses on all rows.
 
-    `losses` are those of "labels", or a dict with those of each candidate. `candidates` are the
-    selected ones, by size.
+    `n_features` is the number of inputs: of all networks, or a dict with that of each size.
+    `selects` tells which candidate is selected for a size.
     """
     parameters = NeuralClassifier("smallest", preset="plain").get_params(deep=False)
 
     def make(config, supervision, n_plans):
         assert n_plans == 4
-        at = {
-            name: values[config.layer_sizes]
-            for name, values in {"n_features": n_features, "name": candidates}.items()
-            if isinstance(values, dict)
-        }
-        by_name = losses if "labels" in losses else {"labels": losses}
-        name = at.get("name", candidates)
-        choice = trial([by_name[name][config.layer_sizes]] * 4)
-        choice.trials = {one: trial([by_name[one][config.layer_sizes]] * 4) for one in by_name}
-        choice.last_margin_of = lambda name: 1.0
+        sizes = config.layer_sizes
+        losses = {name: by_size[sizes] for name, by_size in losses_by_name.items()}
+        trials = {name: trial([loss] * 4) for name, loss in losses.items()}
+        name = selects(sizes)
+        choice = trials[name]
+        choice.trials = trials
+        choice.comparisons = [Comparison(5, losses, dict.fromkeys(losses, 1.0))]
+        width = n_features[sizes] if isinstance(n_features, dict) else n_features
         return Plan(
             config,
             candidate=SimpleNamespace(name=name),
             encoding=None,
-            preprocessor=SimpleNamespace(n_features=at.get("n_features", n_features)),
+            preprocessor=SimpleNamespace(n_features=width),
             n_epochs=5,
             choice=choice,
         )
 
     supervision = SimpleNamespace(with_config=lambda config: None, classes=[0, 1])
     plan = make_plan_of_smallest(Config.from_parameters(parameters), supervision, make)
+    assert plan.size_losses == pytest.approx(losses_by_name[selects((100,))])
     return plan.config.layer_sizes
 
 
 def test_all_sizes_are_compared_with_the_best():
-    assert selected({(100,): 0.50, (16,): 0.40, (8,): 0.45, (): 0.60}) == (16,)
-    assert selected({(100,): 0.50, (16,): 0.60, (8,): 0.50, (): 0.60}) == (8,)
+    assert selected({"labels": {(100,): 0.50, (16,): 0.40, (8,): 0.45, (): 0.60}}) == (16,)
+    assert selected({"labels": {(100,): 0.50, (16,): 0.60, (8,): 0.50, (): 0.60}}) == (8,)
 
 
 def test_the_smallest_network_has_the_fewest_weights():
-    losses = {(100,): 0.50, (16,): 0.50, (8,): 0.50, (): 0.60}
+    losses = {"labels": {(100,): 0.50, (16,): 0.50, (8,): 0.50, (): 0.60}}
     n_features = {(100,): 3, (16,): 3, (8,): 90, (): 90}  # with bins for the small ones
     assert selected(losses) == (8,)
     assert selected(losses, n_features) == (16,)
@@ -159,8 +159,9 @@ def test_sizes_are_compared_by_the_candidate_of_the_largest():
         "labels": {(100,): 0.50, (16,): 0.60, (8,): 0.50, (): 0.60},
         "transfer set": {(100,): 0.70, (16,): 0.30, (8,): 0.70, (): 0.70},  # too low
     }
-    candidates = {(100,): "labels", (16,): "transfer set", (8,): "labels", (): "labels"}
-    assert selected(losses, candidates=candidates) == (8,)
+    assert selected(
+        losses, selects=lambda sizes: "transfer set" if sizes == (16,) else "labels"
+    ) == (8,)
 
 
 @pytest.mark.parametrize("settings", [{"early_stopping": True}, {"class_weight": "balanced"}])
