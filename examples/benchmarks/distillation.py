@@ -197,6 +197,7 @@ def measure_student(place, student, name, arm, teacher, p_teacher):
     key = place.key("distilled", student=student, teacher=name, arm=arm)
     settings = {"hidden_layer_sizes": sizes(student), **place.common, **VARIANTS[arm]}
     clf = DistilledClassifier(teacher, **settings)
+    warm_up(settings.get("n_jobs", 1))
     line, p = place.fit_and_ask(clf)
     y_test = place.rows[3]
     line["ask"] = seconds_of_teacher(clf)
@@ -369,8 +370,14 @@ def parse():
     return parser.parse_args()
 
 
-def warm_up():
-    """Fit once, because the first fit of a process takes longer."""
+def warm_up(n_jobs=1):
+    """Fit once in each process, because the first fit of a process takes longer."""
+    # With the settings of skkd's selection, which then uses the same processes.
+    parallel = joblib.Parallel(n_jobs, backend="loky", max_nbytes=None)
+    parallel(joblib.delayed(fit_once)() for _ in range(n_jobs))
+
+
+def fit_once():
     X, y = load_digits(return_X_y=True)
     NeuralClassifier(8, max_epochs=2).fit(X[:300], y[:300]).predict_proba(X)
 

@@ -20,6 +20,9 @@ after a rung:
   falls once more, by as much as it fell last. It has a chance if the new loss, multiplied by the
   margin, is lower than the multiplied loss that the best candidate has now.
 
+On a noisy table the first rung is late. So one length before it, candidates without a chance are
+stopped, too, if the best one has overfitted.
+
 Another encoding of numbers is tried at the first rung, with two candidates: the one in which the
 teacher has the lowest weight (labels alone, if they compete), and the one that is the best so far.
 Labels alone would not do: bins let a network learn noise in the labels by heart, and soft labels
@@ -380,6 +383,8 @@ def choose(
     # The teacher's soft labels of similar rows reveal some of the labels of held-out rows that it
     # has seen, and longer training exploits this.
     is_limited = is_seen and first.alpha == 0 and len(lengths) > 1
+    if not is_limited:
+        _stop_before_first_rung(trials, lengths, n_jobs)
     for encoding in others:
         trials = _with_better_encoding(trials, encoding, rungs[0], is_limited, n_jobs)
     best, comparisons = _best_of(trials, rungs, is_limited, n_jobs)
@@ -425,6 +430,15 @@ def _train(
         go_on_until([reference], rung, n_jobs)
         rung = reference.n_epochs if reference.is_over else rung
     go_on_until(trials, rung, n_jobs)
+
+
+def _stop_before_first_rung(trials: list[Trial], lengths: list[int], n_jobs: int | None) -> None:
+    """Train until the length before the first rung; if the best overfits, stop the hopeless."""
+    for length in lengths[1:-3][-1:]:  # none can have overfitted after the first length
+        go_on_until(trials, length, n_jobs)
+        best, hopeful = _best_and_hopeful(trials, _required_margins(trials), len(trials))
+        for trial in trials:
+            trial.is_over |= best.has_overfitted and trial not in hopeful
 
 
 def _best_of(

@@ -397,8 +397,8 @@ def test_two_candidates_stay_after_the_first_rung_and_the_better_one_after_the_s
     values = {"one": [0.02] * 5, "two": [0.02, 0.02, 0.7, 0.7, 0.7], "three": [0.75] * 5}
     choice, calls = chosen(values, lengths=(1, 2, 3, 4, 5))
     assert choice.candidate.name == "three"
-    first_leg = [("one", 3), ("two", 3), ("three", 3)]
-    assert calls == [*first_leg, ("two", 4), ("three", 4), ("three", 5)]
+    first_legs = [(name, length) for length in (2, 3) for name in values]
+    assert calls == [*first_legs, ("two", 4), ("three", 4), ("three", 5)]
     assert {name: len(trial.losses) for name, trial in choice.trials.items()} == {
         "one": 3,
         "two": 4,
@@ -452,6 +452,20 @@ def test_a_candidate_whose_loss_rose_is_not_trained_on():
     assert (choice.candidate.name, choice.n_epochs) == ("one", 1)
     assert calls == [("one", 1), ("two", 1), ("one", 2), ("two", 2)]
     assert choice.is_over
+
+
+def test_if_the_best_overfits_before_the_first_rung_others_without_a_chance_stop_there_too():
+    values = {
+        "labels": [0.6, 0.8, 0.02, 0.02, 0.02, 0.02],  # the best after two epochs
+        "falls": [0.5, 0.5, 0.7, 0.7, 0.7, 0.7],
+        "hopeless": [0.5, 0.5, 0.5, 0.9, 0.9, 0.9],
+    }
+    choice, calls = chosen(values, lengths=(1, 2, 3, 4, 5, 6))
+    assert choice.candidate.name == "labels"
+    assert calls == [*((name, 3) for name in values), ("falls", 4)]
+    values["labels"] = [0.6, 0.8, 0.8, 0.8, 0.8, 0.8]  # does not overfit
+    _, calls = chosen(values, lengths=(1, 2, 3, 4, 5, 6))
+    assert ("hopeless", 4) in calls
 
 
 def test_a_single_candidate_is_trained_in_one_part():
