@@ -383,7 +383,7 @@ def choose(
     # The teacher's soft labels of similar rows reveal some of the labels of held-out rows that it
     # has seen, and longer training exploits this.
     is_limited = is_seen and first.alpha == 0 and len(lengths) > 1
-    if not is_limited:
+    if len(trials) > 1 and not is_limited:
         _stop_before_first_rung(trials, lengths, n_jobs)
     for encoding in others:
         trials = _with_better_encoding(trials, encoding, rungs[0], is_limited, n_jobs)

@@ -469,8 +469,8 @@ def test_if_the_best_overfits_before_the_first_rung_others_without_a_chance_stop
 
 
 def test_a_single_candidate_is_trained_in_one_part():
-    _, calls = chosen({"one": [0.5, 0.6, 0.7, 0.8]}, lengths=(1, 2, 3, 4))
-    assert calls == [("one", 4)]
+    _, calls = chosen({"one": [0.5, 0.6, 0.7, 0.8, 0.8, 0.8]}, lengths=(1, 2, 3, 4, 5, 6))
+    assert calls == [("one", 6)]
 
 
 def test_without_a_transfer_set_the_dataset_is_the_labelled_one():
