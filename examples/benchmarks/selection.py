@@ -5,7 +5,8 @@ Selection: how far the default is from the best of the explicit settings
 ``DistilledClassifier(teacher)`` selects on held-out rows what its student learns from. Its
 **regret** is the accuracy (or log-loss) on test rows of the best setting of a fixed list, minus
 that of the default. The list has labels alone, the teacher on the same rows, and MUNGE's synthetic
-rows, each with and without bins at the teacher's thresholds.
+rows, each with and without bins at the teacher's thresholds. Only the default is calibrated, which
+lowers its log-loss.
 
 The best setting is the one with the best score on the *test* rows, so even a perfect selection has
 a small regret: the more settings there are, the luckier the best. The column "rule" is the regret
