@@ -197,7 +197,8 @@ def measure_student(place, student, name, arm, teacher, p_teacher):
     key = place.key("distilled", student=student, teacher=name, arm=arm)
     settings = {"hidden_layer_sizes": sizes(student), **place.common, **VARIANTS[arm]}
     clf = DistilledClassifier(teacher, **settings)
-    warm_up(settings.get("n_jobs", 1))
+    if "n_jobs" in settings:
+        warm_up(settings["n_jobs"])
     line, p = place.fit_and_ask(clf)
     y_test = place.rows[3]
     line["ask"] = seconds_of_teacher(clf)

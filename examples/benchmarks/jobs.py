@@ -17,6 +17,7 @@ from statistics import median
 from time import perf_counter
 
 import numpy as np
+from distillation import warm_up
 from distillation_scores import load
 from sklearn.ensemble import RandomForestClassifier
 
@@ -51,7 +52,7 @@ def main():
         X, _, y, _ = load(options.folder, table, 0)
         X, y = X[:n_rows], y[:n_rows]
         teacher = RandomForestClassifier(200, random_state=0).fit(X, y)
-        seconds_and_answer(teacher, X[:500], y[:500], (8,), 2)  # starts the processes
+        warm_up(2)
         times = {1: [], 2: []}
         for _ in range(options.rounds):
             answers = []

@@ -383,8 +383,9 @@ def choose(
     # The teacher's soft labels of similar rows reveal some of the labels of held-out rows that it
     # has seen, and longer training exploits this.
     is_limited = is_seen and first.alpha == 0 and len(lengths) > 1
-    if len(trials) > 1 and not is_limited:
-        _stop_before_first_rung(trials, lengths, n_jobs)
+    # None can have overfitted after the first length, so there must be two before the first rung.
+    if len(trials) > 1 and not is_limited and len(lengths) >= len(rungs) + 2:
+        _stop_hopeless(trials, lengths[-len(rungs) - 1], n_jobs)
     for encoding in others:
         trials = _with_better_encoding(trials, encoding, rungs[0], is_limited, n_jobs)
     best, comparisons = _best_of(trials, rungs, is_limited, n_jobs)
@@ -432,13 +433,13 @@ def _train(
     go_on_until(trials, rung, n_jobs)
 
 
-def _stop_before_first_rung(trials: list[Trial], lengths: list[int], n_jobs: int | None) -> None:
-    """Train until the length before the first rung; if the best overfits, stop the hopeless."""
-    for length in lengths[1:-3][-1:]:  # none can have overfitted after the first length
-        go_on_until(trials, length, n_jobs)
-        best, hopeful = _best_and_hopeful(trials, _required_margins(trials), len(trials))
+def _stop_hopeless(trials: list[Trial], length: int, n_jobs: int | None) -> None:
+    """Train until `length`; if the best has overfitted, stop those without a chance."""
+    go_on_until(trials, length, n_jobs)
+    best, hopeful = _best_and_hopeful(trials, _required_margins(trials), len(trials))
+    if best.has_overfitted:
         for trial in trials:
-            trial.is_over |= best.has_overfitted and trial not in hopeful
+            trial.is_over |= trial not in hopeful
 
 
 def _best_of(
