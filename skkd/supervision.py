@@ -55,7 +55,7 @@ class Candidate:
     is_calibrated : bool, default=True
         Whether the probabilities of the trained network are calibrated on held-out labels.
     required_margin : float, default=1.0
-        The margin if the teacher is not trusted. A value above 1 is a handicap.
+        The margin if the teacher is not trusted. A value above 1 is a disadvantage.
     required_margin_if_trusted : float, default=1.0
         The margin if the teacher is trusted.
     """

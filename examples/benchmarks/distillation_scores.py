@@ -124,8 +124,12 @@ class Journal:
 
     def find(self, **key):
         """Return the line with this key and its probabilities, or None if either is missing."""
-        line, path = self.lines.get(_key(key)), self._path_of_probabilities(key)
+        line, path = self.line(**key), self._path_of_probabilities(key)
         return (line, floored(np.load(path))) if line and path.exists() else None
+
+    def line(self, **key):
+        """Return the line with this key, or None if it is missing."""
+        return self.lines.get(_key(key))
 
     def has(self, **key):
         return _key(key) in self.lines

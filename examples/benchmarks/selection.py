@@ -17,7 +17,8 @@ With several splits a second table has a regret without this luck: the default i
 split, with the setting that is best on average over the **other** splits of the table.
 
 ``python examples/benchmarks/selection.py FOLDER`` prints the tables. Measurements and teachers that
-exist already are read from ``--out``. ``--jobs 2`` runs two tables at a time.
+exist already are read from ``--out``. Seconds in the journals say little, because fits with one
+teacher share its answers. ``--jobs 2`` runs two tables at a time.
 """
 
 import argparse
@@ -35,6 +36,7 @@ from tqdm import tqdm
 
 from skkd import DistilledClassifier
 from skkd.preprocessing import SelectiveBins
+from skkd.teachers import cache
 
 #: Parameters of the settings. All are fitted with ``fit_teacher=True``, so that their losses on
 #: held-out rows are those of a student whose teacher has not seen these rows.
@@ -77,11 +79,18 @@ def cut(rows, n_most, seed):
 
 def measure(place, student, name, arm, teacher, p_teacher):
     """Fit the default or one setting, and write a line to the journal."""
+    key = place.key("selection", student=student, teacher=name, arm=arm)
+    if arm == "labels":  # the same network for all teachers
+        lines = [place.journal.line(**key | {"teacher": other}) for other in TEACHERS]
+        known = next(filter(None, lines), None)
+        if known:
+            place.journal.add(known | key)
+            return
     settings = {"hidden_layer_sizes": sizes(student), **place.common}
     if arm != "default":
         settings |= {"fit_teacher": True, **SETTINGS[arm]}
     clf = DistilledClassifier(teacher, **settings)
-    line, p = place.fit_and_ask(clf, shares_teacher=arm != "default")
+    line, p = place.fit_and_ask(clf, shares_teacher=True)
     line |= {
         "ask": clf.teacher_seconds_,
         "n_steps": int(clf.n_steps_),
@@ -91,11 +100,13 @@ def measure(place, student, name, arm, teacher, p_teacher):
         "losses": clf.candidate_losses_,
         "held_out": {str(n): float(loss) for n, loss in (clf.held_out_losses_ or {}).items()},
     }
-    place.journal.add({**place.key("selection", student=student, teacher=name, arm=arm), **line}, p)
+    place.journal.add({**key, **line}, p)
 
 
 def run_table(options, table):
     """Make all measurements of a table that its journal does not hold yet."""
+    # By default the cache does not hold large forests, and each setting would fit and ask them.
+    cache.TEACHER_BYTES = 2**32
     journal = Journal(options.out, table)
     arms = ["default", *options.settings]
     total = options.splits * len(options.teachers) * len(options.students) * len(arms)
@@ -106,6 +117,7 @@ def run_table(options, table):
             for name in options.teachers:
                 known = [arm for arm in arms if "out of bag" not in arm or name == "forest"]
                 tasks = list(product(options.students, known))
+                cache.forget()  # what the last teacher was asked
                 run_teacher(place, name, "selection", tasks, measure, progress)
 
 

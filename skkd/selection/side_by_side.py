@@ -4,7 +4,8 @@ Each training has seeds of its own, so the results are the same as one after ano
 
 With one fold a whole trial goes to another process, because it is judged while it is trained. With
 several folds each training goes alone, and the trial is judged when all its folds are back.
-Teachers stay here: the rows of a transfer set are made before a training leaves.
+Teachers stay here: the rows of a transfer set are made before its training leaves, while the
+trainings without one are under way in the other processes.
 
 Where processes cannot be started safely, trainings run one after another: inside a parallel loop of
 joblib, such as a search with `n_jobs`, and while another thread uses the processes.
@@ -12,7 +13,7 @@ joblib, such as a search with `n_jobs`, and while another thread uses the proces
 
 import threading
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from joblib import Parallel, delayed, effective_n_jobs
@@ -40,9 +41,9 @@ def go_on_until(trials: Sequence[Any], end: int | None, n_jobs: int | None = Non
         Number of processes; None and 1 train one after another, in this process.
     """
     n_folds = len(trials[0].trainings)
+    n_jobs = min(effective_n_jobs(n_jobs), len(trials) * n_folds)
     is_nested = (get_active_backend()[0].nesting_level or 0) > 0
-    is_alone = is_nested or min(effective_n_jobs(n_jobs), max(len(trials), n_folds)) == 1
-    if is_alone or not _pool_lock.acquire(blocking=False):
+    if is_nested or n_jobs == 1 or not _pool_lock.acquire(blocking=False):
         for trial in trials:
             trial.go_on_until(end)
         return
@@ -53,10 +54,11 @@ def go_on_until(trials: Sequence[Any], end: int | None, n_jobs: int | None = Non
         _pool_lock.release()
 
 
-def _advance_trials(trials: Sequence[Any], end: int | None, n_jobs: int | None) -> None:
+def _advance_trials(trials: Sequence[Any], end: int | None, n_jobs: int) -> None:
     going = [trial for trial in trials if trial.parts_until(end)]
-    leaving = [(trial.for_another_process(), end) for trial in going if trial.may_leave]
-    states = iter(_run(_state_at, leaving, n_jobs))
+    leaving = [trial for trial in going if trial.may_leave]
+    tasks = ((trial.for_another_process(), end) for trial in leaving)
+    states = iter(_run(_state_at, tasks, min(n_jobs, len(leaving))))
     for trial in going:
         if trial.may_leave:
             trial.take_over(next(states))
@@ -64,13 +66,14 @@ def _advance_trials(trials: Sequence[Any], end: int | None, n_jobs: int | None) 
             trial.go_on_until(end)
 
 
-def _advance_trainings(trials: Sequence[Any], end: int | None, n_jobs: int | None) -> None:
+def _advance_trainings(trials: Sequence[Any], end: int | None, n_jobs: int) -> None:
     # Trials may stop in the middle, so each part is planned after the last one was judged.
     for part in _parts_of_all(trials, end):
         going = [trial for trial in trials if part in trial.parts_until(end)]
         legs = [(one, trial.n_epochs_until(part)) for trial in going for one in trial.trainings]
-        leaving = [(one.for_another_process(), n) for one, n in legs if one.may_leave]
-        results = iter(_run(_result_after, leaving, n_jobs))
+        leaving = [leg for leg in legs if leg[0].may_leave]
+        tasks = ((training.for_another_process(), n_epochs) for training, n_epochs in leaving)
+        results = iter(_run(_result_after, tasks, min(n_jobs, len(leaving))))
         for training, n_epochs in legs:
             if training.may_leave:
                 training.take_over(next(results))
@@ -95,14 +98,17 @@ def _result_after(training: Any, n_epochs: int | None) -> Any:
     return training.result
 
 
-def _run(function: Callable, tasks: list[tuple], n_jobs: int | None) -> list[Any]:
-    """Call a function once for each task, in `n_jobs` processes, and repeat its warnings here."""
+def _run(function: Callable, tasks: Iterable[tuple], n_jobs: int) -> list[Any]:
+    """Call a function once for each task, in `n_jobs` processes, and repeat its warnings here.
+
+    If `tasks` is a generator, the first `n_jobs` tasks are under way while the next ones are made.
+    """
     # Arrays are copied to the processes: those that joblib maps into memory are read-only, of which
     # torch warns.
-    n_jobs = min(effective_n_jobs(n_jobs), len(tasks))
-    parallel = Parallel(n_jobs=max(n_jobs, 1), backend="loky", max_nbytes=None)
+    how = {"backend": "loky", "max_nbytes": None, "batch_size": 1, "pre_dispatch": "all"}
+    parallel = Parallel(n_jobs=max(n_jobs, 1), **how)
     results = []
-    with with_note(f"Raised in {n_jobs} processes. n_jobs=1 trains in this process."):
+    with with_note(f"Raised while {n_jobs} processes train. n_jobs=1 trains in this process."):
         returned = parallel(delayed(_recorded)(function, task) for task in tasks)
     for result, caught in returned:
         for message, category in caught:

@@ -118,11 +118,13 @@ class Training:
     @property
     def may_leave(self) -> bool:
         """Whether another process can train: not if the teacher labels new rows in each epoch."""
-        return self._prepared_dataset().fresh_rows is None
+        transfer_set = self.candidate.transfer_set
+        return transfer_set is None or not transfer_set.is_fresh
 
     def for_another_process(self) -> "Training":
         """A copy that holds what the training needs, but no teacher and no progress bar."""
         copied = copy.copy(self)
+        copied.dataset = self._prepared_dataset()
         copied.candidate = replace(self.candidate, transfer_set=None)  # its rows are made already
         copied.fold = self.fold.for_another_process(self.encoding)
         return copied

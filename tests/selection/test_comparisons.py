@@ -11,7 +11,7 @@ from skkd import DistilledClassifier
 from skkd.selection.comparisons import Comparison, losses_of_all, reason_for
 
 EVEN = {"labels": 1.0, "teacher": 1.0, "transfer set": 1.0}
-HANDICAP = EVEN | {"transfer set": 1.05}
+WITH_MARGIN = EVEN | {"transfer set": 1.05}
 
 
 def comparison(n_epochs, margins=EVEN, **losses):
@@ -20,17 +20,17 @@ def comparison(n_epochs, margins=EVEN, **losses):
 
 
 def test_published_losses_are_those_after_the_epochs_that_all_candidates_reached():
-    races = [
+    comparisons = [
         comparison(1, labels=0.6, teacher=0.7),
         comparison(2, labels=0.5, teacher=0.4),
         comparison(3, teacher=0.3),
     ]
-    assert losses_of_all(races) == {"labels": 0.5, "teacher": 0.4}
+    assert losses_of_all(comparisons) == {"labels": 0.5, "teacher": 0.4}
 
 
 def test_the_reason_tells_that_a_lower_loss_was_not_low_enough_and_what_was_required():
-    races = [comparison(8, HANDICAP, labels=0.9, teacher=0.42, transfer_set=0.41)]
-    reason = reason_for("teacher", 100, races)
+    comparisons = [comparison(8, WITH_MARGIN, labels=0.9, teacher=0.42, transfer_set=0.41)]
+    reason = reason_for("teacher", 100, comparisons)
     required = float(re.search(r"below (\S+) was required", reason)[1])
     assert required == pytest.approx(0.42 / 1.05)
     assert "transfer set had 0.4100 at the end, which is not low enough" in reason
@@ -38,13 +38,13 @@ def test_the_reason_tells_that_a_lower_loss_was_not_low_enough_and_what_was_requ
 
 
 def test_one_epoch_is_no_plural():
-    races = [comparison(1, labels=0.6, teacher=0.5), comparison(2, teacher=0.4)]
-    assert "labels was stopped after 1 epoch, when" in reason_for("teacher", 100, races)
+    comparisons = [comparison(1, labels=0.6, teacher=0.5), comparison(2, teacher=0.4)]
+    assert "labels was stopped after 1 epoch, when" in reason_for("teacher", 100, comparisons)
 
 
 def test_the_reason_names_the_epochs_after_which_a_candidate_was_stopped_and_both_losses():
-    races = [comparison(4, labels=0.6, teacher=0.5), comparison(8, teacher=0.4)]
-    assert reason_for("teacher", 100, races) == (
+    comparisons = [comparison(4, labels=0.6, teacher=0.5), comparison(8, teacher=0.4)]
+    assert reason_for("teacher", 100, comparisons) == (
         "teacher was selected: its log-loss on 100 held-out rows is 0.4000. labels was stopped "
         "after 4 epochs, when it had 0.6000 and teacher 0.5000."
     )

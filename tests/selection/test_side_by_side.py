@@ -1,6 +1,8 @@
 """Trainings in several processes give what they give one after another."""
 
 import warnings
+from pathlib import Path
+from time import monotonic, sleep
 
 import numpy as np
 import pytest
@@ -105,6 +107,40 @@ def test_warnings_of_other_processes_are_repeated_here():
     assert [str(one.message) for one in caught] == ["seen 1", "seen 2"]
 
 
+def test_the_first_task_is_done_while_the_third_is_made(tmp_path):
+    first, second, third = (tmp_path / name for name in ("first", "second", "third"))
+
+    def tasks():
+        yield (first,)
+        yield (second,)
+        end = monotonic() + 60
+        while not first.exists():
+            assert monotonic() < end, "the first task waits for the third"
+            sleep(0.01)
+        yield (third,)
+
+    side_by_side._run(Path.touch, tasks(), 2)
+    assert third.exists()
+
+
+class KnowsNoOtherRows(Keeps):
+    """A teacher that raises an error if it is asked about synthetic rows."""
+
+    def predict_proba(self, X):
+        if len(X) != 240:
+            raise RuntimeError("no synthetic rows")
+        return super().predict_proba(X)
+
+
+def test_after_an_error_of_the_teacher_the_processes_can_be_used_again(data, forest):
+    X, y = data
+    fit = {"X_val": X[:60], "y_val": y[:60]}
+    with pytest.raises(RuntimeError, match="no synthetic rows"):
+        DistilledClassifier(KnowsNoOtherRows(forest), n_jobs=2, **SMALL).fit(X, y, **fit)
+    one, two = (DistilledClassifier(forest, n_jobs=n, **SMALL).fit(X, y, **fit) for n in (1, 2))
+    same(one, two, X)
+
+
 def may_not_start(monkeypatch):
     monkeypatch.setattr(side_by_side, "Parallel", lambda **how: pytest.fail("started processes"))
 
@@ -130,7 +166,9 @@ def fails(number):
 def test_an_error_of_another_process_is_raised_here():
     with pytest.raises(ValueError, match="the batch 1 is bad") as raised:
         side_by_side._run(fails, [(1,), (1,)], 2)
-    assert "Raised in 2 processes. n_jobs=1 trains in this process." in raised.value.__notes__
+    assert (
+        "Raised while 2 processes train. n_jobs=1 trains in this process." in raised.value.__notes__
+    )
 
 
 def test_one_job_starts_no_process(data, monkeypatch):
