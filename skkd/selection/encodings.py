@@ -25,9 +25,8 @@ MOST_COLUMNS, FEWEST_ROWS = 100, 2000
 def may_add_bins(config: Config, reader: RowReader, n_rows: int) -> bool:
     """Whether to try an encoding that spreads every numeric column over bins.
 
-    It is tried only if `numeric_encoding` is "auto". The network must have hidden layers, all of
-    at most ``skkd.presets.NARROW`` units, because only narrow networks gain. The table must keep
-    to the limits `FEWEST_ROWS` and `MOST_COLUMNS`.
+    It is tried only if `numeric_encoding` is "auto". The network must be the built-in one, with
+    hidden layers. The table must keep to the limits `FEWEST_ROWS` and `MOST_COLUMNS`.
 
     Parameters
     ----------
@@ -40,7 +39,7 @@ def may_add_bins(config: Config, reader: RowReader, n_rows: int) -> bool:
     -------
     bool
     """
-    may_choose = "numeric_encoding" in config.left_auto and config.is_narrow
+    may_choose = "numeric_encoding" in config.left_auto and config.module is None
     has_hidden_layer = bool(config.layer_sizes)  # softmax regression stays linear
     n_columns = reader.columns.get("n_features_in_", MOST_COLUMNS + 1)
     return may_choose and has_hidden_layer and n_rows >= FEWEST_ROWS and n_columns <= MOST_COLUMNS

@@ -5,7 +5,7 @@ are enough rows, the plan is selected on held-out rows.
 """
 
 from contextlib import AbstractContextManager, closing, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from skkd.config import Config
@@ -151,7 +151,7 @@ def make_plan(
     encodings = competing_encodings(config, data.train.rows, thresholds, with_bins)
     choice, transfer_rows = None, None
     if compares_lengths or (is_possible and (len(candidates) > 1 or n_plans > 1)):
-        choices = Choices(candidates, encodings, lengths)
+        choices = Choices(candidates, encodings, lengths, config.is_narrow)
         choice, transfer_rows = _select(
             choices, thresholds, config, data, supervision, reader, seeds
         )
@@ -198,7 +198,7 @@ def _select(
             for fold, where in zip(folds, _fold_titles(len(folds)), strict=True)
         ]
         encodings = _with_different_inputs(trainers[0].preprocessors)
-        choices = Choices(candidates, encodings, choices.lengths)
+        choices = replace(choices, candidates=candidates, encodings=encodings)
         choice = choose(choices, trainers, is_seen and len(folds) > 1, config.n_jobs)
         if bar is not None:
             bar.show(_summary(choice), losses_of_all(choice.comparisons))

@@ -13,7 +13,7 @@ joblib, such as a search with `n_jobs`, and while another thread uses the proces
 
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from joblib import Parallel, delayed, effective_n_jobs
@@ -107,9 +107,19 @@ def _run(function: Callable, tasks: Iterable[tuple], n_jobs: int) -> list[Any]:
     # torch warns.
     how = {"backend": "loky", "max_nbytes": None, "batch_size": 1, "pre_dispatch": "all"}
     parallel = Parallel(n_jobs=max(n_jobs, 1), **how)
-    results = []
-    with with_note(f"Raised while {n_jobs} processes train. n_jobs=1 trains in this process."):
-        returned = parallel(delayed(_recorded)(function, task) for task in tasks)
+    results, errors = [], []
+
+    def made() -> Iterator[tuple]:
+        # If a generator raised an error, joblib would kill its processes in the middle of a task.
+        try:
+            yield from tasks
+        except Exception as error:
+            errors.append(error)
+
+    with with_note(f"Raised in {n_jobs} processes. n_jobs=1 trains in this process."):
+        returned = parallel(delayed(_recorded)(function, task) for task in made())
+    if errors:
+        raise errors[0]
     for result, caught in returned:
         for message, category in caught:
             warnings.warn(message, category, stacklevel=2)

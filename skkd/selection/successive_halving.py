@@ -23,13 +23,15 @@ after a rung:
 On a noisy table the first rung is late. So one length before it, candidates without a chance are
 stopped, too, if the best one has overfitted.
 
-Another encoding of numbers is tried at the first rung, with two candidates: the one in which the
-teacher has the lowest weight (labels alone, if they compete), and the one that is the best so far.
-Labels alone would not do: bins let a network learn noise in the labels by heart, and soft labels
-prevent that. A candidate that overfits by the first rung is left out: it has enough inputs. Because
-the encoding makes the network larger, it must be clearly better for one of the two: the loss must
-be lower by more than `CLEARLY` times the standard error of the difference. Then all candidates are
-trained with it.
+Another encoding of numbers is tried at the first rung, with the candidate that is the best so far.
+Because the encoding makes the network larger, it must be clearly better: the loss must be lower by
+a number of standard errors of the difference. Then all candidates are trained with it. A candidate
+that overfits by the first rung is left out: it has enough inputs.
+
+Narrow networks gain more from further inputs. For them fewer standard errors are enough, and the
+encoding is also tried with the candidate in which the teacher has the lowest weight (labels alone,
+if they compete). It is used if it is clearly better for one of the two. Labels alone would not do:
+bins let a network learn noise in the labels by heart, and soft labels prevent that.
 """
 
 import copy
@@ -49,10 +51,11 @@ from skkd.supervision import Candidate
 
 __all__ = ["Choices", "Trial", "choose"]
 
-#: An encoding with more inputs must be better by this many standard errors. At the first rung,
-#: with labels alone, encodings that help small networks in the end are better by 1.8 or more,
-#: others by less than 1.
-CLEARLY = 1.5
+#: An encoding with more inputs must be better by this many standard errors, with a narrow network
+#: and with others. At the first rung, with labels alone, encodings that help narrow networks in the
+#: end are better by 1.8 or more, others by less than 1. Wide networks learn faster with bins, not
+#: always better: bins that help in the end are better by 3.1 or more, others by up to 2.
+CLEARLY_IF_NARROW, CLEARLY = 1.5, 3.0
 
 #: The attributes of a Trial that a training changes, apart from the results of its folds.
 CHANGED_BY_TRAINING = (
@@ -74,11 +77,14 @@ class Choices:
         unless another is clearly better.
     lengths : list of int
         The numbers of epochs to choose from, in ascending order; empty with early stopping.
+    is_narrow : bool, default=False
+        Whether the network is narrow, so that further inputs help it more.
     """
 
     candidates: list[Candidate]
     encodings: list[PiecewiseLinear | None]
     lengths: list[int]
+    is_narrow: bool = False
 
 
 class Training:
@@ -346,14 +352,13 @@ class Trial(EpochChoice):
         self.trainings, self._latest = [], None
         self.start = self.start if keeps_start else None
 
-    def is_better_than(self, rival: "Trial") -> bool:
-        """Whether this trial's loss is clearly lower than a rival's.
+    def is_better_than(self, rival: "Trial", errors: float) -> bool:
+        """Whether this trial's loss is lower than a rival's by more than `errors` standard errors.
 
-        Clearly means by more than `CLEARLY` times the standard error of the difference. Each
-        trial is judged by its loss after its own selected number of epochs.
+        Each trial is judged by its loss after its own selected number of epochs.
         """
         ours, theirs = (trial.row_losses[trial.n_epochs] for trial in (self, rival))
-        return is_worse(theirs - ours, self.weights, errors=CLEARLY)
+        return is_worse(theirs - ours, self.weights, errors)
 
 
 def choose(
@@ -389,7 +394,9 @@ def choose(
     if len(trials) > 1 and not is_limited and len(lengths) >= len(rungs) + 2:
         _stop_hopeless(trials, lengths[-len(rungs) - 1], n_jobs)
     for encoding in others:
-        trials = _with_better_encoding(trials, encoding, rungs[0], is_limited, n_jobs)
+        trials = _with_better_encoding(
+            trials, encoding, rungs[0], choices.is_narrow, is_limited, n_jobs
+        )
     best, comparisons = _best_of(trials, rungs, is_limited, n_jobs)
     best.trials = {trial.candidate.name: trial for trial in trials}
     best.comparisons = comparisons
@@ -400,21 +407,24 @@ def _with_better_encoding(
     trials: list[Trial],
     encoding: PiecewiseLinear | None,
     rung: int | None,
+    is_narrow: bool,
     is_limited: bool,
     n_jobs: int | None,
 ) -> list[Trial]:
     """Train until `rung`; return the trials, or others with `encoding` if it is clearly better."""
     _train(trials, rung, trials[0] if is_limited else None, n_jobs)
-    best = _best(trials, _required_margins(trials))
+    tried, errors = [_best(trials, _required_margins(trials))], CLEARLY
+    if is_narrow:
+        tried, errors = [trials[0], *tried], CLEARLY_IF_NARROW
     # A network that overfits already needs no further inputs.
-    tried = [trial for trial in (trials[0], best) if not trial.has_overfitted]
+    tried = [trial for trial in tried if not trial.has_overfitted]
     if not tried:
         return trials
     rivals = {trial: trial.with_encoding(encoding) for trial in tried}
     reference = rivals.get(trials[0], trials[0])
     _train([*rivals.values()], rung, reference if is_limited else None, n_jobs)
     losers = [*rivals.values()]
-    if any(rival.is_better_than(trial) for trial, rival in rivals.items()):
+    if any(rival.is_better_than(trial, errors) for trial, rival in rivals.items()):
         losers = trials
         trials = [rivals.get(trial) or trial.with_encoding(encoding) for trial in trials]
     for trial in losers:

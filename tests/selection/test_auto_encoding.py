@@ -149,9 +149,13 @@ def test_a_narrow_network_takes_bins_for_all_numbers_where_they_help(narrow):
     assert narrow.score(X, y) > without.score(X, y) + 0.05
 
 
-def test_a_network_with_one_wide_layer_goes_without_bins_for_all_numbers():
-    clf = NeuralClassifier((8, 65), **QUICK).fit(*stepped(2000))
-    assert repr(clf.numeric_encoding_) == "SelectiveBins()"
+def test_a_wide_network_takes_bins_too_but_asks_for_more(monkeypatch):
+    X, y = stepped(2000)
+    wide = QUICK | {"hidden_layer_sizes": (8, 65), "max_epochs": "auto", "lr_decay": "coslog"}
+    assert repr(NeuralClassifier(**wide).fit(X, y).numeric_encoding_) == "PiecewiseLinear()"
+    monkeypatch.setattr("skkd.selection.successive_halving.CLEARLY", 1000)  # standard errors
+    assert repr(NeuralClassifier(**wide).fit(X, y).numeric_encoding_) == "SelectiveBins()"
+    assert repr(NeuralClassifier(**NARROW).fit(X, y).numeric_encoding_) == "PiecewiseLinear()"
 
 
 def test_a_narrow_network_goes_without_bins_where_they_do_not_help():

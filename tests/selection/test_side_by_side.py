@@ -166,9 +166,7 @@ def fails(number):
 def test_an_error_of_another_process_is_raised_here():
     with pytest.raises(ValueError, match="the batch 1 is bad") as raised:
         side_by_side._run(fails, [(1,), (1,)], 2)
-    assert (
-        "Raised while 2 processes train. n_jobs=1 trains in this process." in raised.value.__notes__
-    )
+    assert "Raised in 2 processes. n_jobs=1 trains in this process." in raised.value.__notes__
 
 
 def test_one_job_starts_no_process(data, monkeypatch):
