@@ -22,11 +22,12 @@ __all__ = ["competing_encodings", "may_add_bins", "preprocessor_for"]
 MOST_COLUMNS, FEWEST_ROWS = 100, 2000
 
 
-def may_add_bins(config: Config, reader: RowReader, n_rows: int) -> bool:
+def may_add_bins(config: Config, reader: RowReader, n_rows: int, has_teacher: bool) -> bool:
     """Whether to try an encoding that spreads every numeric column over bins.
 
     It is tried only if `numeric_encoding` is "auto". The network must be the built-in one, with
-    hidden layers. The table must keep to the limits `FEWEST_ROWS` and `MOST_COLUMNS`.
+    hidden layers, and be narrow or have a teacher: on labels alone wide networks with bins learn
+    faster, but not better. The table must keep to the limits `FEWEST_ROWS` and `MOST_COLUMNS`.
 
     Parameters
     ----------
@@ -34,12 +35,15 @@ def may_add_bins(config: Config, reader: RowReader, n_rows: int) -> bool:
     reader : RowReader
         It has read the rows, so that it knows their columns.
     n_rows : int
+    has_teacher : bool
+        Whether a candidate learns from a teacher.
 
     Returns
     -------
     bool
     """
-    may_choose = "numeric_encoding" in config.left_auto and config.module is None
+    may_gain = config.is_narrow or (config.module is None and has_teacher)
+    may_choose = "numeric_encoding" in config.left_auto and may_gain
     has_hidden_layer = bool(config.layer_sizes)  # softmax regression stays linear
     n_columns = reader.columns.get("n_features_in_", MOST_COLUMNS + 1)
     return may_choose and has_hidden_layer and n_rows >= FEWEST_ROWS and n_columns <= MOST_COLUMNS

@@ -146,7 +146,8 @@ def make_plan(
     candidates = [one.sharing_seconds(n_plans) for one in candidates]
     lengths = _lengths(config)
     compares_lengths = is_possible and len(lengths) > 1
-    with_bins = compares_lengths and may_add_bins(config, reader, len(data.train))
+    has_teacher = any(one.alpha > 0 for one in candidates)
+    with_bins = compares_lengths and may_add_bins(config, reader, len(data.train), has_teacher)
     thresholds = supervision.thresholds(with_bins)
     encodings = competing_encodings(config, data.train.rows, thresholds, with_bins)
     choice, transfer_rows = None, None

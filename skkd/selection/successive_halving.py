@@ -23,15 +23,17 @@ after a rung:
 On a noisy table the first rung is late. So one length before it, candidates without a chance are
 stopped, too, if the best one has overfitted.
 
-Another encoding of numbers is tried at the first rung, with the candidate that is the best so far.
-Because the encoding makes the network larger, it must be clearly better: the loss must be lower by
-a number of standard errors of the difference. Then all candidates are trained with it. A candidate
-that overfits by the first rung is left out: it has enough inputs.
+Another encoding of numbers is tried at the first rung. Because it makes the network larger, it must
+be clearly better: the loss must be lower by a number of standard errors of the difference. Then all
+candidates are trained with it. A candidate that overfits by the first rung is left out: it has
+enough inputs.
 
-Narrow networks gain more from further inputs. For them fewer standard errors are enough, and the
-encoding is also tried with the candidate in which the teacher has the lowest weight (labels alone,
-if they compete). It is used if it is clearly better for one of the two. Labels alone would not do:
-bins let a network learn noise in the labels by heart, and soft labels prevent that.
+- A narrow network is tried with two candidates: the one in which the teacher has the lowest weight
+  (labels alone, if they compete), and the one that is the best so far. It must be clearly better
+  for one of the two. Labels alone would not do: bins let a network learn noise in the labels by
+  heart, and soft labels prevent that.
+- A wider network is tried with the best candidate only, and only if this uses the teacher. More
+  standard errors are required, because with bins wide networks learn faster, but often not better.
 """
 
 import copy
@@ -51,10 +53,10 @@ from skkd.supervision import Candidate
 
 __all__ = ["Choices", "Trial", "choose"]
 
-#: An encoding with more inputs must be better by this many standard errors, with a narrow network
-#: and with others. At the first rung, with labels alone, encodings that help narrow networks in the
-#: end are better by 1.8 or more, others by less than 1. Wide networks learn faster with bins, not
-#: always better: bins that help in the end are better by 3.1 or more, others by up to 2.
+#: An encoding with more inputs must be better by this many standard errors, in narrow networks and
+#: in others. At the first rung, encodings that help narrow networks in the end are better by 1.8 or
+#: more with labels alone, others by less than 1. In wider networks those that help in the end are
+#: better by 3.1 or more with the best candidate, others by up to 2.
 CLEARLY_IF_NARROW, CLEARLY = 1.5, 3.0
 
 #: The attributes of a Trial that a training changes, apart from the results of its folds.
@@ -413,9 +415,10 @@ def _with_better_encoding(
 ) -> list[Trial]:
     """Train until `rung`; return the trials, or others with `encoding` if it is clearly better."""
     _train(trials, rung, trials[0] if is_limited else None, n_jobs)
-    tried, errors = [_best(trials, _required_margins(trials))], CLEARLY
-    if is_narrow:
-        tried, errors = [trials[0], *tried], CLEARLY_IF_NARROW
+    best = _best(trials, _required_margins(trials))
+    tried, errors = [trials[0], best], CLEARLY_IF_NARROW
+    if not is_narrow:
+        tried, errors = [best] if best.candidate.alpha > 0 else [], CLEARLY
     # A network that overfits already needs no further inputs.
     tried = [trial for trial in tried if not trial.has_overfitted]
     if not tried:

@@ -149,13 +149,9 @@ def test_a_narrow_network_takes_bins_for_all_numbers_where_they_help(narrow):
     assert narrow.score(X, y) > without.score(X, y) + 0.05
 
 
-def test_a_wide_network_takes_bins_too_but_asks_for_more(monkeypatch):
-    X, y = stepped(2000)
-    wide = QUICK | {"hidden_layer_sizes": (8, 65), "max_epochs": "auto", "lr_decay": "coslog"}
-    assert repr(NeuralClassifier(**wide).fit(X, y).numeric_encoding_) == "PiecewiseLinear()"
-    monkeypatch.setattr("skkd.selection.successive_halving.CLEARLY", 1000)  # standard errors
-    assert repr(NeuralClassifier(**wide).fit(X, y).numeric_encoding_) == "SelectiveBins()"
-    assert repr(NeuralClassifier(**NARROW).fit(X, y).numeric_encoding_) == "PiecewiseLinear()"
+def test_a_network_with_one_wide_layer_goes_without_bins_for_all_numbers():
+    clf = NeuralClassifier((8, 65), **QUICK).fit(*stepped(2000))
+    assert repr(clf.numeric_encoding_) == "SelectiveBins()"
 
 
 def test_a_narrow_network_goes_without_bins_where_they_do_not_help():
@@ -222,6 +218,18 @@ def test_a_student_of_trees_takes_their_thresholds_where_they_help():
     assert clf.score(X, y) > without.score(X, y) + 0.1
     assert repr(clf.student_.numeric_encoding) == "'auto'"
     same(clf.student_.predict_proba(X), clf.predict_proba(X))
+
+
+def test_a_wide_student_takes_thresholds_too_but_more_is_required(monkeypatch):
+    X, y = stepped(3000)
+    forest = RandomForestClassifier(20, max_features=None, random_state=0).fit(X, y)
+    clf = DistilledClassifier(forest, hidden_layer_sizes=(65,), **STUDENT).fit(X, y)
+    assert repr(clf.numeric_encoding_) == "TeacherBins()"
+    monkeypatch.setattr("skkd.selection.successive_halving.CLEARLY", 1000)  # standard errors
+    clf = DistilledClassifier(forest, hidden_layer_sizes=(65,), **STUDENT).fit(X, y)
+    assert repr(clf.numeric_encoding_) == "SelectiveBins()"
+    clf = DistilledClassifier(forest, hidden_layer_sizes=(64,), **STUDENT).fit(X, y)
+    assert repr(clf.numeric_encoding_) == "TeacherBins()"
 
 
 def test_a_student_of_trees_goes_without_their_thresholds_where_they_do_not_help():

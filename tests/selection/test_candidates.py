@@ -202,6 +202,15 @@ def test_another_encoding_is_tried_with_the_best_candidate_and_in_narrow_network
     assert choice.comparisons[0].losses["teacher"] == choice.trials["teacher"].losses[2]
 
 
+def test_in_a_wide_network_another_encoding_is_not_tried_with_labels_alone():
+    p_of = {("labels", "line"): [0.5] * 4, ("teacher", "line"): [0.3] * 4}
+    calls = []
+    fit = trainer(lambda name, encoding: p_of[name, encoding], calls)
+    candidates = [Candidate("labels", None), Candidate("teacher", None, alpha=0.5)]
+    choice = choose(Choices(candidates, ["line", "bins"], [1, 2, 3, 4]), folds(fit, candidates))
+    assert (choice.candidate.name, choice.encoding) == ("labels", "line")
+
+
 def test_all_candidates_get_an_encoding_that_is_clearly_better_with_labels_alone():
     p_of = {
         ("labels", "line"): [0.3] * 4,
