@@ -234,8 +234,9 @@ class DistilledClassifier(NeuralClassifier):
     numeric_encoding : str, skkd.preprocessing.encodings.PiecewiseLinear or None, default="auto"
         Further inputs for numbers, as for :class:`NeuralClassifier`. "teacher_bins" spreads
         numbers over bins between the thresholds of the teacher's trees. Where "auto" would try
-        "piecewise_linear", it tries "teacher_bins" instead if the teacher consists of trees. It
-        tries them with larger layers, too, while the network with the teacher is the best one.
+        "piecewise_linear", it tries "teacher_bins" instead if the teacher consists of trees. With
+        more than 64 units in a layer it tries them, too, if the network with a teacher is the best
+        one until then.
     categorical_features : "from_dtype", or array-like, default="from_dtype"
         Columns that are encoded one-hot.
     warm_start : bool, default=False

@@ -55,8 +55,8 @@ __all__ = ["Choices", "Trial", "choose"]
 
 #: An encoding with more inputs must be better by this many standard errors, in narrow networks and
 #: in others. At the first rung, encodings that help narrow networks in the end are better by 1.8 or
-#: more with labels alone, others by less than 1. In wider networks those that help in the end are
-#: better by 3.1 or more with the best candidate, others by up to 2.
+#: more with labels alone, others by less than 1. In wider networks those that help are better by
+#: 3.1 or more with the best candidate, those that clearly hurt by up to 2.
 CLEARLY_IF_NARROW, CLEARLY = 1.5, 3.0
 
 #: The attributes of a Trial that a training changes, apart from the results of its folds.
