@@ -10,6 +10,8 @@ import numbers
 from dataclasses import replace
 from typing import Any
 
+from scipy import sparse
+
 from skkd.checks import is_auto, refuse
 from skkd.config import DistilledConfig
 from skkd.data.fit_data import FitInput
@@ -53,7 +55,7 @@ def with_assistants(config: DistilledConfig, given: FitInput, clock: Clock) -> D
         return config
     members = members_of(config.teacher)
     weight = sum(weight for _, weight in members)
-    assistants: Any = [(assistant, weight) for assistant in _unfitted(config)]
+    assistants: Any = [(assistant, weight) for assistant in _unfitted(config, given.X)]
     if not config.fit_teacher:
         with clock.running():
             assistants, _ = fit_and_ask(
@@ -102,7 +104,7 @@ def split_from_teacher(teacher: Any, assistant: Any, model: list) -> tuple[Any, 
     )
 
 
-def _unfitted(config: DistilledConfig) -> list[Any]:
+def _unfitted(config: DistilledConfig, X: Any) -> list[Any]:
     if isinstance(config.assistant, (list, tuple)):
         return list(config.assistant)
     if not is_auto(config.assistant):
@@ -112,8 +114,12 @@ def _unfitted(config: DistilledConfig) -> list[Any]:
     # All members of a list must have class weights, or none.
     weighted = config.class_weight is not None and has_class_weight(config.teacher)
     settings["class_weight"] = config.class_weight if weighted else None
+    has_encoding = isinstance(config.preprocessor, str) and not sparse.issparse(X)
     taught = DistilledClassifier(
         config.teacher,
+        # No bins for all numbers: a narrow network imitates what is smooth. (A student of 32-32 on
+        # covertype, one split: accuracy .848 without bins, .844 with them.)
+        numeric_encoding="selective" if has_encoding else "auto",
         fit_teacher=config.fit_teacher,
         soft_labels=config.soft_labels,
         on_class_mismatch=config.on_class_mismatch,

@@ -5,12 +5,14 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import sparse
 from sklearn.base import clone
 from sklearn.datasets import make_classification
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import KNeighborsClassifier
+from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
 import skkd.presets
@@ -89,6 +91,25 @@ def test_auto_are_two_default_networks_taught_by_the_teacher_and_by_the_labels(
         )
     assert student.assistant_[0].teacher_ is forest
     assert student.teacher_ is forest
+
+
+@pytest.mark.parametrize(
+    ("how", "container", "encoding"),
+    [
+        ({}, np.asarray, "selective"),
+        ({}, sparse.csr_array, "auto"),  # none
+        ({"preprocessor": StandardScaler()}, np.asarray, "auto"),  # none
+    ],
+    ids=["dense", "sparse", "transformer"],
+)
+def test_the_taught_assistant_of_auto_tries_no_bins_for_all_numbers(
+    data, forest, how, container, encoding, monkeypatch
+):
+    narrow_default(monkeypatch)
+    X, y = data
+    student = DistilledClassifier(forest, assistant="auto", augment=None, **SMALL, **how)
+    taught, _ = student.fit(container(X), y).assistant_
+    assert taught.numeric_encoding == encoding
 
 
 def test_several_assistants_weigh_as_much_as_the_teachers_each(data, forest):
